@@ -1,0 +1,43 @@
+"""Where the shipped data lie: small models and synthetic clauses, which live beside the package, not inside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from compliance_xai.errors import InputError
+
+VARIABLE = "COMPLIANCE_XAI_DATA"
+
+
+def find_data_folder() -> Path:
+    """The project's ``data`` folder.
+
+    ``COMPLIANCE_XAI_DATA`` decides where it is set; otherwise the folder beside ``src`` in a checkout that was
+    installed in editable mode (``pip install -e .``), which is what ``make`` does.
+
+    Raises
+    ------
+    InputError
+        If the variable names no folder, or the package was installed without a checkout around it.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise InputError(
+                f"environment variable {VARIABLE}",
+                expected="a folder that exists",
+                found=repr(named),
+                remedy="Point it at the data folder of a checkout of the project, or unset it.",
+            )
+        return folder
+    folder = Path(__file__).resolve().parents[2] / "data"
+    if not folder.is_dir() or folder.parent.joinpath("src").resolve() != Path(__file__).resolve().parents[1]:
+        raise InputError(
+            "the project's data folder",
+            expected=f"the folder 'data' beside 'src' of a checkout, or {VARIABLE} set",
+            found=f"nothing at {folder}",
+            remedy=f"Install with 'pip install -e .' from a checkout, or set {VARIABLE} to its data folder.",
+        )
+    return folder
