@@ -1,4 +1,4 @@
-"""Where the shipped data lie: small models and synthetic clauses, which live beside the package, not inside it."""
+"""Where the project's folders lie: studies, results and the shipped data live beside the package, not inside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,29 @@ from pathlib import Path
 from compliance_xai.errors import InputError
 
 VARIABLE = "COMPLIANCE_XAI_DATA"
+PROJECT_VARIABLE = "COMPLIANCE_XAI_PROJECT"
+
+
+def find_project_folder() -> Path:
+    """The folder that holds ``studies``, ``notebooks``, ``results`` and ``book``.
+
+    ``COMPLIANCE_XAI_PROJECT`` decides where it is set; otherwise the checkout around this package.
+
+    Raises
+    ------
+    InputError
+        If the variable names no folder, or the package was installed without a checkout around it.
+    """
+    named = os.environ.get(PROJECT_VARIABLE)
+    folder = Path(named).expanduser().resolve() if named else Path(__file__).resolve().parents[2]
+    if not folder.joinpath("studies").is_dir():
+        raise InputError(
+            f"environment variable {PROJECT_VARIABLE}" if named else "the project's folder",
+            expected="a checkout of the project, with a folder 'studies'",
+            found=f"none in {folder}",
+            remedy=f"Install with 'pip install -e .' from a checkout, or set {PROJECT_VARIABLE} to one.",
+        )
+    return folder
 
 
 def find_data_folder() -> Path:

@@ -1,0 +1,578 @@
+"""A study: corpus, ladder, strategies, seeds, attribution settings and decision thresholds, read from one YAML file.
+
+The file is checked as a whole before anything runs. An unknown key, a key written twice, a wrong type or a value out of
+range stops with a message that names the file, the line and the key. Notebooks, the command line and the Snakefile all
+read a study through ``load_study``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from compliance_xai.errors import InputError
+from compliance_xai.folders import find_project_folder
+
+KINDS = ("none", "full", "lora", "qlora")
+"""The kinds of fine-tuning; ``none`` is the untouched base model, the control."""
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+Slug = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")]
+StudyName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Settings(BaseModel):
+    """What all parts of a study share: frozen, and no key that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class CorpusSettings(Settings):
+    """Which clauses and rules, and how many of each split."""
+
+    source: Literal["synthetic", "nzbc-lrml", "table"] = "synthetic"
+    """Where the pairs come from."""
+    path: Text | None = None
+    """The file, for ``nzbc-lrml`` and ``table``; relative paths start at the project's folder."""
+    scheme: Literal["random", "document"] = "random"
+    """Which of the source's splits: by pair, or by whole document."""
+    train: Count | None = None
+    """Take the first n training pairs; all of them where absent."""
+    validation: Count | None = None
+    """Take the first n validation pairs; all of them where absent."""
+    test: Count | None = None
+    """Take the first n test pairs; all of them where absent."""
+    document: Count | None = None
+    """Take the first n pairs of the held-out documents or context; all of them where absent."""
+    evaluate_on: Literal["test", "validation"] = "test"
+    """The split that is generated for and attributed; ``validation`` for a table whose test rows are held back."""
+    seed: Whole = 0
+    """Seed of the splits made for a table that brings none."""
+
+
+class StrategySettings(Settings):
+    """How one strategy fine-tunes. Adapter keys belong to ``lora`` and ``qlora`` only; ``none`` has no keys."""
+
+    kind: Literal["none", "full", "lora", "qlora"]
+    """What is trained: nothing, every weight, LoRA adapters, or LoRA adapters over NF4-quantised weights."""
+    learning_rate: Positive = 1e-3
+    """Peak learning rate; warm-up, then cosine to zero."""
+    steps: Count = 190
+    """Optimiser steps."""
+    batch_size: Count = 16
+    """Pairs per step."""
+    warmup: Share = 0.05
+    """Share of the steps spent warming up."""
+    weight_decay: NonNegative = 0.01
+    """Decoupled weight decay (AdamW)."""
+    rank: Count = 32
+    """Rank r of the adapters."""
+    alpha: Positive | None = None
+    """LoRA's alpha, the adapters being scaled by alpha / r; 2 r where absent."""
+    dropout: Share = 0.0
+    """Dropout before the adapters."""
+    target_modules: Text | tuple[Text, ...] = "all-linear"
+    """Names of the modules that get adapters, or ``all-linear``."""
+    evaluations: Count = 4
+    """How often the validation loss is taken, the last time at the end."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_keys_without_effect(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        idle = sorted(set(values) & cls._idle_keys(values.get("kind")))
+        if idle:
+            raise ValueError(f"idle:{values['kind']}:{idle[0]}")
+        return values
+
+    @model_validator(mode="after")
+    def _fill_alpha(self) -> StrategySettings:
+        if self.alpha is None and self.kind in ("lora", "qlora"):
+            object.__setattr__(self, "alpha", 2.0 * self.rank)
+        return self
+
+    @classmethod
+    def _idle_keys(cls, kind: Any) -> set[str]:
+        """The keys that a kind of strategy does not read."""
+        if kind == "none":
+            return set(cls.model_fields) - {"kind"}
+        return {"rank", "alpha", "dropout", "target_modules"} if kind == "full" else set()
+
+    def used(self) -> dict[str, Any]:
+        """The settings that this kind of strategy reads, JSON-serialisable."""
+        return self.model_dump(mode="json", exclude=self._idle_keys(self.kind))
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to fine-tune."""
+        return self.kind != "none"
+
+
+class PromptSettings(Settings):
+    """How a clause is shown to the model."""
+
+    template: Text = "Clause: {clause}\nRule:\n"
+    """Text around ``{clause}``; the rule follows it directly."""
+
+    @field_validator("template")
+    @classmethod
+    def _hold_one_clause(cls, template: str) -> str:
+        if template.count("{clause}") != 1:
+            raise ValueError("text with {clause} in it exactly once")
+        return template
+
+
+class GenerateSettings(Settings):
+    """Greedy decoding."""
+
+    max_new_tokens: Count = 192
+    """Where a rule that does not end is cut (and marked as not stopped)."""
+    batch_size: Count = 32
+    """Clauses decoded together; results do not depend on it."""
+
+
+class AttributionSettings(Settings):
+    """What is perturbed, and for how many clauses."""
+
+    method: Literal["leave_one_out"] = "leave_one_out"
+    """How features are perturbed."""
+    unit: Literal["word", "phrase", "sentence", "category"] = "word"
+    """What a feature is."""
+    baselines: Annotated[tuple[Literal["delete", "mask"], ...], Field(min_length=1)] = ("delete", "mask")
+    """What takes a feature's place; conclusions must agree over them."""
+    clauses: Count | None = None
+    """Attribute the first n clauses of the evaluated split, taken in turn over contexts; all where absent."""
+    document_clauses: Whole = 0
+    """As many again from the held-out documents or context."""
+    batch_tokens: Count = 4096
+    """Tokens per forward pass; results do not depend on it."""
+
+    @field_validator("baselines")
+    @classmethod
+    def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_different(baselines)
+
+
+class MetricSettings(Settings):
+    """How generated rules are scored."""
+
+    encoder: Text | None = "minilm"
+    """Sentence encoder of the semantic similarity: ``minilm`` (from the package index, works offline), a hub id, a
+    local folder, or null to leave that score out."""
+
+
+class Thresholds(Settings):
+    """What decides a verdict; declared before the run, shown on the findings page."""
+
+    alpha: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.05
+    """Family-wise error rate, after Holm's correction."""
+    min_effect_rank_biserial: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.3
+    """Smallest matched-pairs rank-biserial correlation that counts as a difference in focus (C2)."""
+    min_distance_ratio: Annotated[float, Field(strict=True, ge=1)] = 1.1
+    """Distance between strategies over the distance between seeds of one strategy, at least (C1)."""
+    min_slope: Annotated[float, Field(strict=True, ge=0)] = 0.05
+    """Smallest slope of category lift (natural log) per decade of parameters that counts as a trend (C3)."""
+    equivalence_margin: Annotated[float, Field(strict=True, gt=0)] = 0.02
+    """Two rungs whose semantic similarity differs by less are equivalent (C4)."""
+    bootstrap: Annotated[int, Field(strict=True, ge=100)] = 2000
+    """Resamples of clauses for every interval."""
+    permutations: Annotated[int, Field(strict=True, ge=100)] = 5000
+    """Permutations of every permutation test."""
+
+
+class Cell(NamedTuple):
+    """One scale x strategy of the grid."""
+
+    scale: str
+    strategy: str
+
+
+class Study(Settings):
+    """Everything a study is. ``load_study`` makes one from a file.
+
+    Examples
+    --------
+    >>> study = Study(name="tiny", title="A tiny one", scales=["1m"], strategies={"none": {}, "full": {"steps": 5}})
+    >>> study.cells()
+    (Cell(scale='1m', strategy='none'), Cell(scale='1m', strategy='full'))
+    """
+
+    name: StudyName
+    """Short name; results lie under ``results/<name>``."""
+    title: Text
+    """What the book calls it."""
+    corpus: CorpusSettings = CorpusSettings()
+    """Clauses and rules."""
+    ladder: Text = "embedded"
+    """A folder name under ``data/ladders``, or a path to a ladder of your own."""
+    scales: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    """Rungs of the ladder, smallest first."""
+    strategies: Annotated[dict[Slug, StrategySettings], Field(min_length=1)]
+    """Strategies by name; ``kind`` may be left out where the name is one of the kinds."""
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
+    """Replicates inside every cell."""
+    prompt: PromptSettings = PromptSettings()
+    """How clauses are shown."""
+    generate: GenerateSettings = GenerateSettings()
+    """How rules are decoded."""
+    attribution: AttributionSettings = AttributionSettings()
+    """What is attributed."""
+    metrics: MetricSettings = MetricSettings()
+    """How rules are scored."""
+    thresholds: Thresholds = Thresholds()
+    """What decides the verdicts."""
+    threads: Count = 1
+    """Threads of each running notebook; the command line's ``--cores`` says how many notebooks run at once."""
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _take_kind_from_name(cls, strategies: Any) -> Any:
+        if not isinstance(strategies, dict):
+            return strategies
+        filled = {}
+        for name, settings in strategies.items():
+            settings = {} if settings is None else settings
+            if isinstance(settings, dict) and "kind" not in settings and name in KINDS:
+                settings = {"kind": name, **settings}
+            filled[name] = settings
+        return filled
+
+    @field_validator("scales", "seeds")
+    @classmethod
+    def _differ(cls, values: tuple) -> tuple:
+        return _all_different(values)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Every scale x strategy, in the file's order."""
+        return tuple(Cell(scale, strategy) for scale in self.scales for strategy in self.strategies)
+
+    def seeds_of(self, strategy: str) -> tuple[int, ...]:
+        """The seeds of a strategy; an untrained base gives the same answer for every seed, so it has one."""
+        return self.seeds if self.strategies[strategy].trains else (0,)
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's results lie."""
+        return find_project_folder() / "results" / self.name
+
+
+def _all_different(values: tuple) -> tuple:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"every entry once; {value!r} stands there twice")
+    return values
+
+
+def resolve_study_path(study: Path | str) -> Path:
+    """The file behind a path or behind the bare name of a study in ``studies/``.
+
+    Raises
+    ------
+    InputError
+        If there is none; the remedy lists the studies there are.
+    """
+    project = find_project_folder()
+    candidates = [Path(study), project / study, project / "studies" / f"{study}.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    shipped = sorted(path.stem for path in (project / "studies").glob("*.yaml"))
+    close = difflib.get_close_matches(Path(study).stem, shipped, n=1)
+    raise InputError(
+        f"study {str(study)!r}",
+        expected="a YAML file or the name of one in studies/",
+        found="no such file",
+        remedy=f"Did you mean {close[0]!r}?" if close else f"The studies here are: {', '.join(shipped) or 'none'}.",
+    )
+
+
+def load_study(study: Path | str, overrides: Iterable[str] = ()) -> Study:
+    """Read and check a study.
+
+    Parameters
+    ----------
+    study
+        A YAML file, or the name of one in ``studies/`` (``"quick"``).
+    overrides
+        ``key=value`` texts with dotted keys, applied over the file (``"corpus.path=my.csv"``, ``"seeds=[0, 1, 2]"``);
+        values are read as YAML.
+
+    Raises
+    ------
+    InputError
+        If the file or an override is not usable; names file, line, key, what was expected and what stands there.
+    """
+    path = resolve_study_path(study)
+    text = _read_text(path)
+    values, lines = _parse_yaml(text, path)
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, values, path, lines) from None
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML with every setting spelled out; ``load_study`` reads it back as the same study."""
+    values = study.model_dump(mode="json")
+    values["strategies"] = {name: settings.used() for name, settings in study.strategies.items()}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def check_scales(study: Study, known: Iterable[str], where: Path | str = "") -> None:
+    """Stop where the study asks for a rung that its ladder lacks.
+
+    Raises
+    ------
+    InputError
+        Naming the scale and the nearest rung.
+    """
+    known = list(known)
+    for scale in study.scales:
+        if scale not in known:
+            close = difflib.get_close_matches(scale, known, n=1)
+            raise InputError(
+                f"study {str(where or study.name)!r}, key 'scales'",
+                expected=f"rungs of the ladder {study.ladder!r}: {', '.join(known)}",
+                found=repr(scale),
+                remedy=f"Did you mean {close[0]!r}?" if close else "Choose one of these, or another ladder.",
+            )
+
+
+def _read_text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            _place(path, data[: error.start].count(b"\n") + 1),
+            expected="UTF-8 text",
+            found=f"the byte 0x{data[error.start]:02x}",
+            remedy="Save the file as UTF-8.",
+        ) from None
+
+
+def _place(path: Path, line: int | None = None, key: str = "") -> str:
+    return f"{path}" + (f", line {line}" if line else "") + (f", key '{key}'" if key else "")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML with 1.2's numbers (``1e-3`` is one) and 1.2's booleans (``no`` is a word)."""
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@functools.cache
+def _loader() -> type[_StrictLoader]:
+    import re
+
+    number = re.compile(
+        r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    )
+    _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    _StrictLoader.add_implicit_resolver(
+        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+    )
+    return _StrictLoader
+
+
+def _parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple, int]]:
+    """The mapping in a file, and the line of every key path."""
+    lines: dict[tuple, int] = {}
+    try:
+        loader = _loader()(text)
+        node = loader.get_single_node()
+        _check_node(node, (), lines, path)
+        values = loader.construct_document(node) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(
+            _place(path, mark.line + 1 if mark else None),
+            expected="YAML",
+            found=str(getattr(error, "problem", None) or error).splitlines()[0],
+            remedy="Check the indentation, quotes and brackets there.",
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(
+            str(path),
+            expected="a mapping of keys to values",
+            found="an empty file" if values is None else f"a {_type_name(values)}",
+            remedy="Start from studies/quick.yaml.",
+        )
+    return values, lines
+
+
+def _check_node(node: yaml.Node | None, path_of_keys: tuple, lines: dict[tuple, int], path: Path) -> None:
+    """Note lines, and refuse keys that are written twice or are no text."""
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+                raise InputError(
+                    _place(path, line),
+                    expected="a key that is text",
+                    found=str(key),
+                    remedy="Put the key in quotes.",
+                )
+            if (*path_of_keys, key) in lines:
+                raise InputError(
+                    _place(path, line, ".".join((*path_of_keys, key))),
+                    expected="every key once",
+                    found=f"it already stands in line {lines[(*path_of_keys, key)]}",
+                    remedy="Remove one of the two.",
+                )
+            lines[(*path_of_keys, key)] = line
+            _check_node(value_node, (*path_of_keys, key), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*path_of_keys, index)] = item.start_mark.line + 1
+            _check_node(item, (*path_of_keys, index), lines, path)
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(
+            f"--set {override!r}", expected="key=value", found="no '='", remedy="Write --set corpus.path=my.csv."
+        )
+    parts = key.strip().split(".")
+    target = values
+    for part in parts[:-1]:
+        inner = target.get(part)
+        if inner is None:
+            inner = target[part] = {}
+        if not isinstance(inner, dict):
+            raise InputError(
+                f"--set {override!r}",
+                expected=f"a key with keys below it before '.{parts[-1]}'",
+                found=f"{part!r} is a {_type_name(inner)}",
+                remedy="Check the dotted key against the study file.",
+            )
+        target = inner
+    try:
+        target[parts[-1]] = yaml.load(text, Loader=_loader())  # a SafeLoader: makes plain values only
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"--set {override!r}",
+            expected="a YAML value after '='",
+            found=str(error).splitlines()[0],
+            remedy="Put it in quotes.",
+        ) from None
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "missing": "this key",
+    "finite_number": "a finite number",
+    "string_too_short": "text that is not empty",
+    "too_short": "at least one entry",
+}
+
+
+def _explain(error: ValidationError, values: dict, path: Path, lines: dict[tuple, int]) -> InputError:
+    """The first thing wrong, in the words of the file, and how many more there are."""
+    # A union reports every member's refusal; the shortest place is the one the reader wrote.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    location = tuple(part for part in problem["loc"] if _is_written(part, problem["loc"]))
+    kind, context = problem["type"], problem.get("ctx", {})
+    found = "nothing" if kind == "missing" else _show(problem["input"])
+    expected, remedy = _EXPECTED.get(kind, ""), "Mend this value."
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        expected, found = f"one of the keys {', '.join(known)}", f"the unknown key {location[-1]!r}"
+        remedy = f"Did you mean {close[0]!r}?" if close else "Remove it or correct its spelling."
+    elif kind == "missing":
+        remedy = "Add it; studies/quick.yaml shows all of them."
+        if location[-1] == "kind":
+            expected = f"a strategy kind ({', '.join(KINDS)}), because the name {location[-2]!r} is not one"
+            close = difflib.get_close_matches(str(location[-2]), KINDS, n=1)
+            remedy = f"Write kind: {close[0] if close else 'lora'} below it" + (
+                f", or rename it {close[0]!r}." if close else "."
+            )
+    elif kind == "literal_error":
+        expected = f"one of {context['expected']}"
+        options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
+        close = difflib.get_close_matches(str(problem["input"]), options, n=1)
+        remedy = f"Did you mean {close[0]!r}?" if close else "Choose one of these."
+    elif kind == "value_error":
+        message = str(context["error"])
+        if message.startswith("idle:"):
+            _, strategy_kind, key = message.split(":")
+            location, found = (*location, key), f"{key!r} under a strategy of kind {strategy_kind!r}"
+            expected = "no settings, the base stays untouched" if strategy_kind == "none" else "no adapter settings"
+            remedy = "Remove the key: it would have no effect."
+        else:
+            expected = message
+    elif kind.startswith(("greater_than", "less_than")):
+        word = {
+            "greater_than": "above",
+            "greater_than_equal": "at least",
+            "less_than": "below",
+            "less_than_equal": "at most",
+        }[kind]
+        expected = f"a number {word} {next(iter(context.values()))}"
+    elif kind == "string_pattern_mismatch":
+        expected = "a name of letters, digits, dots and underscores"
+    more = len(problems) - 1
+    if more:
+        remedy += f" ({more} more {'problem' if more == 1 else 'problems'} in this file.)"
+    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+    return InputError(
+        _place(path, line, ".".join(str(part) for part in location)),
+        expected=expected or str(problem["msg"]),
+        found=found,
+        remedy=remedy,
+    )
+
+
+def _is_written(part: Any, location: tuple) -> bool:
+    """Whether a part of pydantic's location stands in the file; union members and ``[key]`` marks do not."""
+    text = str(part)
+    return not (text.startswith(("constrained-", "tuple[", "function-", "nullable")) or text == "[key]")
+
+
+def _known_keys(location: tuple) -> list[str]:
+    """The keys allowed at a place of the file."""
+    model: type[BaseModel] = Study
+    for part in location:
+        if part == "strategies":
+            return list(StrategySettings.model_fields)
+        model = type(Study.model_fields[part].default)
+    return list(model.model_fields)
+
+
+def _type_name(value: Any) -> str:
+    names = {"dict": "mapping", "list": "list", "str": "text", "bool": "true or false", "NoneType": "empty value"}
+    return names.get(type(value).__name__, "number")
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
