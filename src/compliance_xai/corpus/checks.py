@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from compliance_xai.errors import InputError
+from compliance_xai.records import Example
+
+NAMED = 5
+"""How many offending rows a message names before it only counts them."""
 
 
 def decode(content: bytes, where: str) -> str:
@@ -25,3 +33,105 @@ def decode(content: bytes, where: str) -> str:
             found=f"the byte 0x{content[offset]:02x}",
             remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
         ) from None
+
+
+def require_columns(columns: Sequence[str], wanted: Iterable[str], where: str) -> None:
+    """Stop unless every wanted column is there, once."""
+    remedy = "Rename the columns, or name yours with TableOptions (and the delimiter, if it is not a comma)."
+    for column in wanted:
+        if column not in columns:
+            found = ", ".join(f"'{name}'" for name in columns) or "no columns"
+            raise InputError(where, expected=f"a column '{column}'", found=found, remedy=remedy)
+    for column, count in Counter(columns).items():
+        if count > 1:
+            found = f"{count} columns '{column}'"
+            raise InputError(where, expected="column names that occur once", found=found, remedy="Rename one of them.")
+
+
+def check_text(value: Any, where: str, column: str) -> str:
+    """The untouched text of a cell; stop unless it is text, and more than white space."""
+    place = f"{where}, column '{column}'"
+    if value is None or (isinstance(value, str) and not value.strip()):
+        found = "nothing" if value is None else f"{value!r} (empty)"
+        raise InputError(place, expected="text", found=found, remedy="Fill the cell, or remove the row from the file.")
+    if not isinstance(value, str):
+        found = f"{value!r} ({type(value).__name__})"
+        raise InputError(
+            place, expected="text", found=found, remedy="Store the column as text, or name another column."
+        )
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = f"half a surrogate pair at character {error.start}"
+        raise InputError(place, expected="Unicode text", found=found, remedy="Write the character whole.") from None
+    return value
+
+
+def check_label(value: Any, where: str, column: str) -> str:
+    """An id, context or split as text; whole numbers are fine, nothing and other types are not."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return check_text(value, where, column)
+
+
+def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
+    """Stop at the first id that occurs twice; results are kept by id."""
+    seen: dict[str, int] = {}
+    for index, name in enumerate(ids):
+        first = seen.setdefault(name, index)
+        if first != index:
+            raise InputError(
+                where,
+                expected="ids that occur once",
+                found=f"'{name}' in {places[first]} and {places[index]}",
+                remedy="Give each row an id of its own, or leave the id column out.",
+            )
+
+
+def find_duplicates(clauses: Sequence[str], rules: Sequence[str]) -> list[tuple[int, int, bool]]:
+    """Rows whose clause stood before (upper case and white space aside): (first row, row, is the rule the same)."""
+    from compliance_xai.corpus.splits import normalise
+
+    seen: dict[str, int] = {}
+    found = []
+    for index, clause in enumerate(clauses):
+        first = seen.setdefault(normalise(clause), index)
+        if first != index:
+            found.append((first, index, rules[first].split() == rules[index].split()))
+    return found
+
+
+def describe_duplicates(found: Sequence[tuple[int, int, bool]], places: Sequence[str]) -> str:
+    """Name the first few pairs that ``find_duplicates`` found, and count the rest."""
+    pairs = [
+        f"{places[first]} and {places[index]} ({'same rule' if same else 'another rule'})"
+        for first, index, same in found[:NAMED]
+    ]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{len(found)} repeated: {'; '.join(pairs)}{more}"
+
+
+def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
+    """Positions of the rules that are no LRML short notation, with the parser's message and caret line."""
+    from compliance_xai.rules import parse_rule
+
+    found = []
+    for index, example in enumerate(examples):
+        try:
+            parse_rule(example.rule)
+        except InputError as error:
+            found.append((index, str(error)))
+    return found
+
+
+def check_rules(examples: Sequence[Example], places: Sequence[str], column: str) -> None:
+    """Stop at the first rule that does not parse, and say how many more there are."""
+    found = find_unparsable(examples)
+    if found:
+        index, message = found[0]
+        raise InputError(
+            f"{places[index]}, column '{column}'",
+            expected="a rule in LRML short notation",
+            found=f"one that does not parse ({len(found)} of {len(examples)} rules do not): {message}",
+            remedy="Mend the rules, or read the table with TableOptions(rules='any').",
+        )

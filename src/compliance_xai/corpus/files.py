@@ -1,0 +1,138 @@
+"""CSV, JSON lines or Parquet -> rows that know where they stand in their file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compliance_xai.corpus.checks import decode
+from compliance_xai.errors import InputError
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: ``place`` names it for a reader (``row 3 (line 4)``; the first row of data is row 1)."""
+
+    place: str
+    cells: dict[str, Any]
+
+
+def read_rows(
+    path: Path, *, delimiter: str | None = None, remedy: str = "Check the path."
+) -> tuple[list[str], list[Row]]:
+    """Read a table as it stands; cells of a CSV file are text, others have the file's own types.
+
+    Parameters
+    ----------
+    path
+        ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.parquet``.
+    delimiter
+        Between the cells of a CSV file; None: a comma, or a tab in a ``.tsv`` file.
+    remedy
+        What to do if the file is missing.
+
+    Returns
+    -------
+    columns, rows
+        Column names in the file's order (a name that stands twice stands twice here), and at least one row.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not of its ending's format, or has no rows.
+    """
+    if not path.is_file():
+        raise InputError(str(path), expected="a table", found="no such file", remedy=remedy)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        remedy = "Save the table in one of these formats, with the right ending."
+        raise InputError(str(path), expected=f"a file ending in {', '.join(ENDINGS)}", found=ending, remedy=remedy)
+    if ending == ".parquet":
+        columns, rows = _read_parquet(path)
+    else:
+        text = decode(path.read_bytes(), str(path))
+        if ending in (".csv", ".tsv"):
+            columns, rows = _read_csv(text, str(path), delimiter or ("\t" if ending == ".tsv" else ","))
+        else:
+            columns, rows = _read_json_lines(text, str(path))
+    if not rows:
+        raise InputError(str(path), expected="at least one row", found="none", remedy="Give a table with clauses.")
+    return columns, rows
+
+
+def _read_csv(text: str, where: str, delimiter: str) -> tuple[list[str], list[Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    rows: list[Row] = []
+    line = 1
+    try:
+        for cells in reader:
+            place = f"row {len(rows) + 1} (line {line})"
+            line = reader.line_num + 1
+            if not cells:  # an empty line is no row
+                continue
+            if not columns:
+                columns = cells
+                continue
+            if len(cells) != len(columns):
+                raise InputError(
+                    f"{where}, {place}",
+                    expected=f"{len(columns)} cells, as in the header",
+                    found=str(len(cells)),
+                    remedy="Quote cells that contain the delimiter, a quote or a line break.",
+                )
+            rows.append(Row(place, dict(zip(columns, cells, strict=True))))
+    except csv.Error as error:
+        raise InputError(
+            f"{where}, row {len(rows) + 1} (line {line})",
+            expected="a CSV row",
+            found=str(error),
+            remedy="Check the quotes around this row's cells.",
+        ) from None
+    return columns, rows
+
+
+def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
+    # Not str.splitlines: it would also split at U+2028, which may stand in a clause.
+    lines = text.split("\n")
+    if not lines[-1].strip():
+        lines.pop()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        place = f"row {number} (line {number})"
+        try:
+            cells = json.loads(line)
+            problem = "" if isinstance(cells, dict) else f"a JSON {type(cells).__name__}"
+        except json.JSONDecodeError as error:
+            cells, problem = None, f"{error.msg} at character {error.pos}"
+        if problem:
+            remedy = "Write one JSON object a line."
+            raise InputError(f"{where}, {place}", expected="one JSON object", found=problem, remedy=remedy)
+        rows.append(Row(place, cells))
+    return list(dict.fromkeys(column for row in rows for column in row.cells)), rows
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            str(path), expected="a Parquet file", found=str(error).splitlines()[0], remedy="Write the file again."
+        ) from None
+    columns = table.column_names
+    values = [table.column(index).to_pylist() for index in range(table.num_columns)]
+    rows = [
+        Row(f"row {number}", dict(zip(columns, cells, strict=True)))
+        for number, cells in enumerate(zip(*values, strict=True), start=1)
+    ]
+    return columns, rows
