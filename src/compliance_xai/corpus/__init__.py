@@ -144,10 +144,12 @@ def _read(source: str, path: Path | str | None, scheme: str, seed: int, options:
                 remedy="This corpus holds out combinations (split 'test') and a context (split 'document') at once.",
             )
         return read_synthetic(path)
+    if source == "nzbc-lrml":
+        from compliance_xai.corpus.nzbc import read_nzbc
+
+        return read_nzbc(path, scheme)
     from compliance_xai.corpus import tables
 
-    if source == "nzbc-lrml":
-        return tables.read_nzbc(path, scheme)
     if path is None:
         raise InputError(
             "corpus 'table', path", expected="a CSV, JSONL or Parquet file", found="none", remedy="Give path=..."

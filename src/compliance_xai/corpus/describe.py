@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ class Description:
         ``characters`` (int). A clause's words are separated by white space, a rule's also by brackets and commas.
     categories
         One row per split, context and feature category: ``split``, ``context``, ``category``, ``features`` (int),
-        ``share`` (of the split and context's features, 0 to 1).
+        ``share`` (of the split and context's features, 0 to 1; NaN where there is no feature).
     examples
         The first ``per_context`` examples of each split and context: ``split``, ``context``, ``id``, ``clause``,
         ``rule``, ``identifier_role``, ``number_role``.
@@ -103,13 +104,14 @@ def _count_categories(examples: list[Example]) -> pd.DataFrame:
 
     rows = []
     for (split, context), members in _cells(examples).items():
-        counts = dict.fromkeys(CATEGORIES, 0)
+        counts: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
         for example in members:
             for feature in segment(example.clause, unit="word"):
                 counts[feature.category] += 1
         total = sum(counts.values())
         rows += [
-            {"split": split, "context": context, "category": category, "features": count, "share": count / total}
+            {"split": split, "context": context, "category": category, "features": count}
+            | {"share": count / total if total else math.nan}
             for category, count in counts.items()
         ]
     return _frame(rows, ["split", "context", "category", "features", "share"])

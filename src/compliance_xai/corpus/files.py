@@ -106,11 +106,12 @@ def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
     rows = []
     for number, line in enumerate(lines, start=1):
         place = f"row {number} (line {number})"
+        cells: Any = None
         try:
             cells = json.loads(line)
             problem = "" if isinstance(cells, dict) else f"a JSON {type(cells).__name__}"
         except json.JSONDecodeError as error:
-            cells, problem = None, f"{error.msg} at character {error.pos}"
+            problem = f"{error.msg} at character {error.pos}"
         if problem:
             remedy = "Write one JSON object a line."
             raise InputError(f"{where}, {place}", expected="one JSON object", found=problem, remedy=remedy)

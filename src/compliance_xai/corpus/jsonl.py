@@ -93,8 +93,8 @@ def _example(line: str, where: str) -> Example:
             raise _wrong(where, key, "a string", row[key])
     if row["split"] not in SPLITS:
         raise _wrong(where, "split", f"one of {', '.join(SPLITS)}", row["split"])
-    alignment = _alignment(row["alignment"], len(row["clause"]), len(row["rule"]), where)
-    return Example(**row | {"alignment": alignment})
+    row["alignment"] = _alignment(row["alignment"], len(row["clause"]), len(row["rule"]), where)
+    return Example(**row)
 
 
 def _alignment(links: Any, clause_length: int, rule_length: int, where: str) -> tuple[Link, ...]:

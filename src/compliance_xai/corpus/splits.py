@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from compliance_xai.errors import InputError
-from compliance_xai.records import Example
+from compliance_xai.records import SPLITS, Example
 
 KINDS = ("same clause", "near-duplicate clause", "same rule")
 _WORD = re.compile(r"\w+(?:[.,]\w+)*")
@@ -219,7 +219,8 @@ def count_leaks(examples: Sequence[Example], leaks: Iterable[Relation]) -> list[
     """One sentence for each kind of leak and pair of splits, with the number of pairs and the first one's ids."""
     kinds: defaultdict[tuple[str, str, str], list[Relation]] = defaultdict(list)
     for leak in leaks:
-        kinds[(leak.kind, *sorted((examples[leak.first].split, examples[leak.second].split)))].append(leak)
+        first, second = sorted((examples[leak.first].split, examples[leak.second].split), key=SPLITS.index)
+        kinds[leak.kind, first, second].append(leak)
     return [
         f"{kind} in {first} and {second}: {len(pairs)} (first: {examples[pairs[0].first].id} and "
         f"{examples[pairs[0].second].id})"
