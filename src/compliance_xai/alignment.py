@@ -1,0 +1,204 @@
+"""Is the attribution right? Ranks features by their mass towards one rule element against the gold clause spans.
+
+Only the synthetic corpus knows the gold alignment. For every link (rule element -> clause spans) features are ranked by
+their mass summed over the tokens of that element; those that overlap the gold spans should come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.errors import InputError
+from compliance_xai.focus import SIGNS, mass
+from compliance_xai.records import Attribution, Example, Link, attribution_from_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GOLD_MEASURES = ("precision_at_k", "average_precision", "auroc")
+
+
+def precision_at_k(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
+    """Share of gold features among the ``k`` heaviest, ``k`` being the number of gold features (R-precision).
+
+    From 0 to 1. Features of equal mass at the cut count with their share of gold (the mean over all orders of the tie).
+
+    Examples
+    --------
+    >>> precision_at_k(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
+    0.5
+    """
+    values, gold = np.asarray(mass_F, dtype=np.float64), np.asarray(gold_F, dtype=bool)
+    k = int(gold.sum())
+    cut = np.sort(values)[::-1][k - 1]
+    above, tied = values > cut, values == cut
+    hits = gold[above].sum() + (k - above.sum()) * gold[tied].mean()
+    return float(hits / k)
+
+
+def chance_average_precision(n_gold: int, n_features: int) -> float:
+    """Expected average precision of a random order: ``(H_n + (R - 1) / (n - 1) * (n - H_n)) / n`` with ``R`` gold of ``n``.
+
+    From linearity of expectation over positions (Bestgen 2015, equation 1). ``H_n`` is the harmonic number.
+
+    Examples
+    --------
+    >>> chance_average_precision(1, 2)  # first (1) or second (1/2), equally likely
+    0.75
+    """
+    if n_features < 2:
+        return 1.0
+    harmonic = float((1.0 / np.arange(1, n_features + 1)).sum())
+    return (harmonic + (n_gold - 1) / (n_features - 1) * (n_features - harmonic)) / n_features
+
+
+def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> pd.DataFrame:
+    """Agreement of stored attributions with the gold alignment, link by link.
+
+    Parameters
+    ----------
+    rows
+        Rows of an attribution file. Only those whose target is the example's rule can be judged; another target (a
+        model's own generation) is an error.
+    examples
+        The examples behind the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (id, seed, baseline, sign, link): ``id, seed, baseline, sign, link`` (from 0), ``kind, n_features,
+        n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the element), ``precision_at_k,
+        average_precision, auroc, chance_precision`` (n_gold / n_features), ``chance_average_precision, identifier_role,
+        number_role, reason`` (why the measures are NaN, else empty). Chance for ``auroc`` is 0.5. Empty for a corpus
+        without alignment.
+
+    Raises
+    ------
+    InputError
+        If a row's clause is not among the examples, or its clause or target differs from the example's.
+    """
+    import pandas as pd
+
+    by_id = {example.id: example for example in examples}
+    records = []
+    for row in rows:
+        attribution = attribution_from_row(row)
+        example = by_id.get(attribution.id)
+        _check_same(attribution, example)
+        assert example is not None
+        for sign in SIGNS:
+            for index, link in enumerate(example.alignment):
+                records.append(
+                    {"id": row["id"], "seed": row["seed"], "baseline": row["baseline"], "sign": sign}
+                    | {"link": index, "kind": link.kind}
+                    | _judge_link(attribution, link, sign)
+                    | {"identifier_role": example.identifier_role, "number_role": example.number_role}
+                )
+    return pd.DataFrame.from_records(records, columns=list(_COLUMNS))
+
+
+_COLUMNS = (
+    *("id", "seed", "baseline", "sign", "link", "kind", "n_features", "n_gold", "n_target_tokens"),
+    *GOLD_MEASURES,
+    *("chance_precision", "chance_average_precision", "identifier_role", "number_role", "reason"),
+)
+
+
+def _check_same(attribution: Attribution, example: Example | None) -> None:
+    where = f"clause {attribution.id}"
+    if example is None:
+        raise InputError(
+            where, expected="an example with this id", found="none", remedy="Pass the examples that were attributed."
+        )
+    for name, found, expected in (
+        ("clause", attribution.clause, example.clause),
+        ("target", attribution.target, example.rule),
+    ):
+        if found != expected:
+            raise InputError(
+                f"{where}, {name}",
+                expected=repr(expected),
+                found=repr(found),
+                remedy="The gold alignment holds for the example's own clause and reference rule only.",
+            )
+
+
+def _judge_link(attribution: Attribution, link: Link, sign: str) -> dict[str, Any]:
+    gold_F = np.array(
+        [any(f.start < end and start < f.end for start, end in link.spans) for f in attribution.features], dtype=bool
+    )
+    tokens_T = np.array(
+        [t.start < link.end and link.start < t.end and t.start < t.end for t in attribution.target_tokens], dtype=bool
+    )
+    n_features, n_gold = len(gold_F), int(gold_F.sum())
+    result: dict[str, Any] = {"n_features": n_features, "n_gold": n_gold, "n_target_tokens": int(tokens_T.sum())}
+    result |= dict.fromkeys(GOLD_MEASURES, float("nan"))
+    result["chance_precision"] = n_gold / n_features if n_gold else float("nan")
+    result["chance_average_precision"] = chance_average_precision(n_gold, n_features) if n_gold else float("nan")
+    mass_F = mass(attribution.scores[:, tokens_T], sign)
+    result["reason"] = _why_not(n_features, n_gold, int(tokens_T.sum()), mass_F)
+    if not result["reason"]:
+        result |= _rank_measures(mass_F, gold_F)
+    return result
+
+
+def _why_not(n_features: int, n_gold: int, n_tokens: int, mass_F: np.ndarray) -> str:
+    if n_gold == 0:
+        return "no feature overlaps the gold spans"
+    if n_gold == n_features:
+        return "every feature is gold"
+    if n_tokens == 0:
+        return "no target token overlaps the element"
+    if not mass_F.sum() > 0:
+        return "no mass towards the element"
+    return ""
+
+
+def _rank_measures(mass_F: np.ndarray, gold_F: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    return {
+        "precision_at_k": precision_at_k(mass_F, gold_F),
+        "average_precision": float(average_precision_score(gold_F, mass_F)),
+        "auroc": float(roc_auc_score(gold_F, mass_F)),
+    }
+
+
+def summarise_gold(
+    gold: pd.DataFrame,
+    by: Sequence[str] = ("scale", "strategy", "baseline", "sign", "kind"),
+    *,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Mean agreement by group, with a 95 % percentile bootstrap interval over clauses.
+
+    The clause is the unit: links and seeds are averaged inside each clause first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``by``..., ``n_clauses, n_links`` (of one seed, with a defined measure), then for each of ``precision_at_k,
+        average_precision, auroc``: mean, ``_low`` and ``_high``; ``chance_precision, chance_average_precision``.
+    """
+    import pandas as pd
+
+    from compliance_xai.stats import bootstrap_mean
+
+    records = []
+    for keys, group in gold.groupby(list(by), sort=False, observed=True):
+        judged = group[group["reason"] == ""]
+        clauses = judged.groupby("id")[[*GOLD_MEASURES, "chance_precision", "chance_average_precision"]].mean()
+        record: dict[str, Any] = dict(zip(by, keys, strict=True))
+        record |= {"n_clauses": len(clauses), "n_links": len(judged[["id", "link"]].drop_duplicates())}
+        for measure in GOLD_MEASURES:
+            mean, low, high = bootstrap_mean(clauses[measure].to_numpy(), n_resamples=bootstrap, seed=seed)
+            record |= {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
+        record |= clauses[["chance_precision", "chance_average_precision"]].mean().to_dict()
+        records.append(record)
+    columns = [*by, "n_clauses", "n_links"]
+    columns += [f"{measure}{end}" for measure in GOLD_MEASURES for end in ("", "_low", "_high")]
+    return pd.DataFrame.from_records(records, columns=[*columns, "chance_precision", "chance_average_precision"])

@@ -1,0 +1,135 @@
+"""Self-checks of the attribution engine on the model at hand. A study runs them on a sample and stops if one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from compliance_xai.attribution.engine import BATCH_TOKENS, score_masks, score_texts
+from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
+from compliance_xai.errors import InputError
+from compliance_xai.features import perturb, segment
+from compliance_xai.records import Example, Feature
+
+TOLERANCES = {"float32": 1e-4, "float64": 1e-4, "float16": 0.1, "bfloat16": 0.5}
+"""Nats per token. Reduced precision rounds differently for each shape of a batch; log-softmax stays in float32."""
+
+_PLANTED = 3.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: the largest deviation it met, in nats, and what it may be."""
+
+    id: str
+    name: str
+    deviation: float
+    tolerance: float
+    passed: bool
+
+
+class SelfCheckError(RuntimeError):
+    """A self-check failed: attributions of this model cannot be trusted. ``checks`` holds all that were measured."""
+
+    def __init__(self, checks: list[Check]) -> None:
+        self.checks = checks
+        failed = "; ".join(
+            f"{check.name} on clause {check.id or '(no id)'}: deviation {check.deviation:.3g} nats, at most "
+            f"{check.tolerance:.3g} allowed"
+            for check in checks
+            if not check.passed
+        )
+        super().__init__(
+            f"attribution self-check failed: {failed}. Nothing was written; try dtype float32, or report the model."
+        )
+
+
+def self_check(
+    model: Any,
+    tokenizer: Any,
+    example: Example,
+    *,
+    prompt: str | None = None,
+    baseline: str = "delete",
+    batch_tokens: int = BATCH_TOKENS,
+    tolerance: float | None = None,
+) -> list[Check]:
+    """Check the engine on one example of a study.
+
+    - ``batched_equals_single``: all rows of leave-one-out in batches, against one row at a time;
+    - ``null_feature``: the untouched clause scored again among perturbed rows must not move;
+    - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing, that feature's scores, and no
+      other, rise by 3 nats (checks features, masks and method, with the model's own scores underneath).
+
+    Returns
+    -------
+    list of Check
+        All passed.
+
+    Raises
+    ------
+    SelfCheckError
+        If one fails.
+    """
+    features = segment(example.clause)
+    if not features:
+        raise InputError(
+            f"clause {example.id}", expected="at least one word", found=repr(example.clause), remedy="Choose another."
+        )
+    masks_MF = leave_one_out_masks(len(features))
+    clauses = [perturb(example.clause, features, mask, baseline=baseline) for mask in masks_MF]
+
+    def score(texts: list[str], tokens: int) -> np.ndarray:
+        return score_texts(
+            model, tokenizer, texts, example.rule, prompt=prompt, id=example.id, batch_tokens=tokens, deduplicate=False
+        )
+
+    batched_MT = score_masks(
+        model, tokenizer, example.clause, example.rule, masks_MF,
+        features=features, prompt=prompt, baseline=baseline, id=example.id, batch_tokens=batch_tokens,
+    )  # fmt: skip
+    single_MT = score(clauses, 1)
+    again_MT = score([*clauses[1:], example.clause], batch_tokens)
+    allowed = tolerance if tolerance is not None else _tolerance(model)
+    deviations = {
+        "batched_equals_single": np.abs(batched_MT - single_MT).max(),
+        "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
+        "planted_feature": _planted_deviation(single_MT, example.clause, features, clauses),
+    }
+    checks = [
+        Check(example.id, name, float(deviation), allowed, bool(deviation <= allowed))
+        for name, deviation in deviations.items()
+    ]
+    if not all(check.passed for check in checks):
+        raise SelfCheckError(checks)
+    return checks
+
+
+def _planted_deviation(
+    log_probs_MT: np.ndarray,
+    clause: str,
+    features: Sequence[Feature],
+    clauses: Sequence[str],
+    solve: Callable[[np.ndarray], np.ndarray] = leave_one_out,
+) -> float:
+    """How far the scores miss a planted dependence: 3 nats off wherever the perturbed text lacks the middle word."""
+    word = features[len(features) // 2].text
+    count = _count(clause, word)
+    lacks_M = np.array([_count(text, word) < count for text in clauses])
+    gain_FT = solve(log_probs_MT - _PLANTED * lacks_M[:, None]) - solve(log_probs_MT)
+    expected_F = np.array([_PLANTED * (feature.text == word) for feature in features])
+    return float(np.abs(gain_FT - expected_F[:, None]).max())
+
+
+def _count(text: str, word: str) -> int:
+    return sum(feature.text == word for feature in segment(text))
+
+
+def _tolerance(model: Any) -> float:
+    """The widest tolerance among the dtypes that take part; 4-bit weights compute in a dtype of their own."""
+    dtypes = {str(parameter.dtype) for parameter in model.parameters() if parameter.is_floating_point()}
+    dtypes |= {str(module.compute_dtype) for module in model.modules() if getattr(module, "compute_dtype", None)}
+    return max(TOLERANCES.get(name.removeprefix("torch."), TOLERANCES["bfloat16"]) for name in dtypes)

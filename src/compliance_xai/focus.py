@@ -1,0 +1,346 @@
+"""How concentrated an attribution is, and on what: measures of a mass vector, and tidy frames of them.
+
+A mass vector holds one non-negative number per feature, from the signed score matrix of an attribution in one of two
+declared ways (``SIGNS``): ``absolute`` sums ``|score|`` over the target's tokens, ``positive`` sums ``max(score, 0)``, that
+is only what makes the target likelier. Both are reported everywhere. A vector without mass has no distribution: its
+measures are NaN, never a number that looks like one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.errors import InputError
+from compliance_xai.records import (
+    CATEGORIES,
+    NUMERICAL_CONSTRAINT,
+    RULE_IDENTIFIER,
+    Attribution,
+    Example,
+    attribution_from_row,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNS = ("absolute", "positive")
+MEASURES = ("normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "effective_fraction")
+GROUPS = {"numerical_constraint": NUMERICAL_CONSTRAINT, "rule_identifier_all": RULE_IDENTIFIER}
+"""The two named outcomes of the claim about scale: number + unit + comparator, and identifier + cross-reference."""
+
+SMOOTHING = 0.5
+"""Pseudo-features of average mass that every category is given before its log-lift is taken."""
+
+
+def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -> np.ndarray:
+    """Mass of each feature: its scores summed over the target's tokens.
+
+    Parameters
+    ----------
+    scores_FT
+        Signed scores in nats, shape (features, target tokens).
+    sign
+        ``absolute`` or ``positive``.
+    floor
+        Scores below this size (nats) count as zero; set it from the noise between equal computations.
+
+    Returns
+    -------
+    float64, shape (features,)
+        Nats, not negative.
+
+    Examples
+    --------
+    >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "absolute").tolist()
+    [3.0, 0.5]
+    >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "positive").tolist()
+    [1.0, 0.5]
+    """
+    if sign not in SIGNS:
+        raise InputError("mass, sign", expected=f"one of {', '.join(SIGNS)}", found=repr(sign), remedy="Choose one.")
+    scores = np.asarray(scores_FT, dtype=np.float64)
+    scores = np.where(np.abs(scores) < floor, 0.0, scores)
+    return np.abs(scores).sum(axis=1) if sign == "absolute" else np.clip(scores, 0.0, None).sum(axis=1)
+
+
+def total_mass(mass_F: np.ndarray) -> float:
+    """Sum of the mass, in nats; 0 or more. How much the target depends on the clause at all.
+
+    Examples
+    --------
+    >>> total_mass(np.array([1.0, 2.0]))
+    3.0
+    """
+    return float(np.sum(_checked(mass_F)))
+
+
+def normalised_entropy(mass_F: np.ndarray) -> float:
+    """Shannon entropy of the mass distribution over its largest value, ``-sum(p ln p) / ln n``.
+
+    0: all mass on one feature; 1: the same on every feature. NaN without mass or with fewer than two features.
+    Shannon (1948), section 6; the division by ``ln n`` is Pielou's evenness (1966) and makes clauses of different
+    length comparable.
+
+    Examples
+    --------
+    >>> normalised_entropy(np.array([1.0, 1.0, 0.0, 0.0]))
+    0.5
+    """
+    share = _share(mass_F)
+    if len(share) < 2 or np.isnan(share).any():
+        return float("nan")
+    return abs(_entropy(share)) / float(np.log(len(share)))
+
+
+def effective_number(mass_F: np.ndarray) -> float:
+    """Number of equally used features with the same entropy, ``exp(-sum(p ln p))``: from 1 to n; NaN without mass.
+
+    Hill (1973), diversity of order 1.
+
+    Examples
+    --------
+    >>> round(effective_number(np.array([1.0, 1.0, 0.0, 0.0])), 12)
+    2.0
+    """
+    share = _share(mass_F)
+    return float("nan") if len(share) == 0 or np.isnan(share).any() else float(np.exp(_entropy(share)))
+
+
+def gini(mass_F: np.ndarray) -> float:
+    """Gini index, ``sum_i (2 i - n - 1) x_i / (n sum x)`` over the ascending order ``x_1 <= ... <= x_n``.
+
+    0: equal mass; ``1 - 1/n``: all mass on one feature (no small-sample correction). NaN without mass.
+    Hurley and Rickard (2009), equation in table I, as a measure of sparsity.
+
+    Examples
+    --------
+    >>> gini(np.array([0.0, 0.0, 0.0, 2.0]))
+    0.75
+    """
+    ascending = np.sort(_checked(mass_F))
+    n, total = len(ascending), ascending.sum()
+    if n == 0 or not total > 0:
+        return float("nan")
+    return float(((2 * np.arange(1, n + 1) - n - 1) * ascending).sum() / (n * total))
+
+
+def top_k_mass(mass_F: np.ndarray, k: int) -> float:
+    """Share of the mass on the ``k`` heaviest features, from ``k/n`` to 1 (1 where ``k >= n``); NaN without mass.
+
+    Examples
+    --------
+    >>> top_k_mass(np.array([1.0, 5.0, 2.0, 2.0]), 2)
+    0.7
+    """
+    if k < 1:
+        raise InputError("top_k_mass, k", expected="1 or more", found=str(k), remedy="Ask for at least one feature.")
+    values = np.sort(_checked(mass_F))[::-1]
+    return float(values[:k].sum() / values.sum()) if values.sum() > 0 else float("nan")
+
+
+def log_lift(share: float, n_category: int, n_features: int, *, smoothing: float = SMOOTHING) -> float:
+    """How much more mass a category has than its share of the features, ``ln((n share + a) / (n_category + a))``.
+
+    0: as much as its features would have if all weighed the same; positive: the model favours the category. The
+    smoothing ``a`` gives the category ``a`` further features of average mass (Lidstone's additive smoothing, Manning,
+    Raghavan and Schuetze 2008, section 11.3.2), so that a category without mass has a finite value:
+    from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the category.
+
+    Examples
+    --------
+    >>> log_lift(0.25, 1, 4)
+    0.0
+    >>> round(log_lift(1.0, 1, 4), 6)  # ln(4.5 / 1.5)
+    1.098612
+    """
+    if n_category == 0 or np.isnan(share):
+        return float("nan")
+    return float(np.log((n_features * share + smoothing) / (n_category + smoothing)))
+
+
+def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
+    """Focus measures of stored attributions.
+
+    Parameters
+    ----------
+    rows
+        Rows of an attribution file (``records.read_attribution_rows``).
+    floor
+        Scores smaller than this (nats) count as zero; ``n_below_floor`` says how many did.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (id, seed, baseline, sign): ``id, seed, baseline, sign, n_features, n_target_tokens, n_below_floor,
+        total_mass, net_mass, baseline_log_prob`` (nats; net: the signed sum of all scores; log-prob: of the whole
+        target), ``normalised_entropy, gini, top_1_mass, top_3_mass, effective_number, effective_fraction`` (over n).
+    """
+    import pandas as pd
+
+    records = []
+    for keys, attribution in _read(rows):
+        scores = attribution.scores.astype(np.float64)
+        for sign in SIGNS:
+            mass_F = mass(scores, sign, floor=floor)
+            effective = effective_number(mass_F)
+            records.append(
+                keys
+                | {
+                    "sign": sign,
+                    "n_features": scores.shape[0],
+                    "n_target_tokens": scores.shape[1],
+                    "n_below_floor": int((np.abs(scores) < floor).sum()),
+                    "total_mass": total_mass(mass_F),
+                    "net_mass": float(scores.sum()),
+                    "baseline_log_prob": float(attribution.baseline_log_probs.astype(np.float64).sum()),
+                    "normalised_entropy": normalised_entropy(mass_F),
+                    "gini": gini(mass_F),
+                    "top_1_mass": top_k_mass(mass_F, 1),
+                    "top_3_mass": top_k_mass(mass_F, 3),
+                    "effective_number": effective,
+                    "effective_fraction": effective / scores.shape[0],
+                }
+            )
+    return pd.DataFrame.from_records(records, columns=[*_KEYS, *_FOCUS_COLUMNS])
+
+
+def category_frame(
+    rows: Iterable[dict[str, Any]], *, examples: Sequence[Example] | None = None, floor: float = 0.0
+) -> pd.DataFrame:
+    """Where the mass lies, by feature category and for the two named groups of categories.
+
+    Parameters
+    ----------
+    rows, floor
+        As for ``focus_frame``.
+    examples
+        Source of ``identifier_role`` and ``number_role`` (both empty where absent).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (id, seed, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, seed, baseline, sign,
+        category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's mass),
+        ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where the clause has none), ``identifier_role,
+        number_role``.
+    """
+    import pandas as pd
+
+    by_id = {example.id: example for example in examples or ()}
+    names = {name: (name,) for name in CATEGORIES} | GROUPS
+    records = []
+    for keys, attribution in _read(rows):
+        categories = np.array([feature.category for feature in attribution.features])
+        example = by_id.get(attribution.id)
+        roles = {
+            "identifier_role": example.identifier_role if example else "",
+            "number_role": example.number_role if example else "",
+        }
+        for sign in SIGNS:
+            mass_F = mass(attribution.scores, sign, floor=floor)
+            share_F = _share(mass_F)
+            for name, members in names.items():
+                inside = np.isin(categories, members)
+                count, share = int(inside.sum()), float(share_F[inside].sum()) if inside.any() else 0.0
+                records.append(
+                    keys
+                    | {
+                        "sign": sign,
+                        "category": name,
+                        "n_features": count,
+                        "n_clause_features": len(mass_F),
+                        "mass": float(mass_F[inside].sum()),
+                        "share": share,
+                        "feature_share": count / len(mass_F),
+                        "log_lift": log_lift(share, count, len(mass_F)),
+                    }
+                    | roles
+                )
+    return pd.DataFrame.from_records(records, columns=[*_KEYS, *_CATEGORY_COLUMNS])
+
+
+def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
+    """The mass of every feature, for distances between runs and for reading single clauses.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (id, seed, baseline, sign, feature): ``id, seed, baseline, sign, feature`` (from 0), ``start, end, text,
+        category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share`` (of the clause's mass; NaN without mass).
+    """
+    import pandas as pd
+
+    frames = []
+    for keys, attribution in _read(rows):
+        for sign in SIGNS:
+            mass_F = mass(attribution.scores, sign, floor=floor)
+            columns: Mapping[str, Any] = {
+                "sign": sign,
+                "feature": np.arange(len(mass_F)),
+                "start": [feature.start for feature in attribution.features],
+                "end": [feature.end for feature in attribution.features],
+                "text": [feature.text for feature in attribution.features],
+                "category": [feature.category for feature in attribution.features],
+                "net": attribution.scores.astype(np.float64).sum(axis=1),
+                "mass": mass_F,
+                "share": _share(mass_F),
+            }
+            frames.append(pd.DataFrame(keys | dict(columns)))
+    columns = [*_KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+_KEYS = ("id", "seed", "baseline")
+_FOCUS_COLUMNS = (
+    "sign",
+    "n_features",
+    "n_target_tokens",
+    "n_below_floor",
+    "total_mass",
+    "net_mass",
+    "baseline_log_prob",
+    *MEASURES,
+)
+_CATEGORY_COLUMNS = (
+    "sign",
+    "category",
+    "n_features",
+    "n_clause_features",
+    "mass",
+    "share",
+    "feature_share",
+    "log_lift",
+    "identifier_role",
+    "number_role",
+)
+
+
+def _read(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], Attribution]]:
+    for row in rows:
+        yield {key: row[key] for key in _KEYS}, attribution_from_row(row)
+
+
+def _checked(mass_F: np.ndarray) -> np.ndarray:
+    values = np.asarray(mass_F, dtype=np.float64)
+    if values.ndim != 1 or (values < 0).any():
+        raise InputError(
+            "mass vector",
+            expected="one non-negative number per feature",
+            found=f"shape {values.shape}, smallest {values.min() if values.size else 'none'}",
+            remedy="Take mass(scores, sign) first: signs must be dropped in a declared way.",
+        )
+    return values
+
+
+def _share(mass_F: np.ndarray) -> np.ndarray:
+    values = _checked(mass_F)
+    total = values.sum()
+    return values / total if total > 0 else np.full(len(values), np.nan)
+
+
+def _entropy(share_F: np.ndarray) -> float:
+    used = share_F[share_F > 0]
+    return float(-(used * np.log(used)).sum())
