@@ -1,0 +1,287 @@
+"""The grid of a study: its jobs, what each depends on, the key that says what made it, and whether it is done.
+
+A *job* is one stage of the whole study or of one cell (scale x strategy). Its *key* is a digest of the settings, code
+and inputs that decide its results, the keys of the jobs before it included. Where the manifest in a job's folder
+carries the job's key, its results are current; nothing looks at file times.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compliance_xai.errors import InputError
+from compliance_xai.folders import find_data_folder, find_project_folder
+from compliance_xai.provenance import code_digest, digest, read_manifest, sha256_file
+from compliance_xai.study import Study, check_scales
+
+STATES = ("done", "stale", "failed", "not run")
+"""``stale``: there are results, but of other settings, code or inputs. ``failed``: the last attempt met an error."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of notebook.
+
+    Attributes
+    ----------
+    name, notebook, title
+        The stage, its text source under ``notebooks/`` and what people call it.
+    per_cell
+        Whether it runs once per scale x strategy, or once per study.
+    """
+
+    name: str
+    notebook: str
+    title: str
+    per_cell: bool
+
+
+STAGES: Mapping[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("corpus", "01_corpus.py", "Corpus", False),
+        Stage("ladder", "02_ladder.py", "Base ladder", False),
+        Stage("finetune", "03_finetune.py", "Fine-tune", True),
+        Stage("generate", "04_generate.py", "Generate", True),
+        Stage("attribute", "05_attribute.py", "Attribute", True),
+        Stage("compare_strategies", "06_compare_strategies.py", "Compare strategies", False),
+        Stage("compare_scales", "07_compare_scales.py", "Compare scales", False),
+        Stage("findings", "08_findings.py", "Findings", False),
+    )
+}
+"""Every stage, in the order of the data's path."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of one study or cell.
+
+    Attributes
+    ----------
+    study, stage, scale, strategy
+        What it is; scale and strategy are None where the stage runs once per study.
+    key
+        Digest of everything that decides its results.
+    needs
+        Names of the jobs whose results it reads.
+    """
+
+    study: str
+    stage: str
+    scale: str | None
+    strategy: str | None
+    key: str
+    needs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The page's file name without its ending: ``corpus``, ``1m-lora-finetune``."""
+        return f"{self.scale}-{self.strategy}-{self.stage}" if self.scale else self.stage
+
+    @property
+    def label(self) -> str:
+        """For people: ``Fine-tune 1m, lora``."""
+        title = STAGES[self.stage].title
+        return f"{title} {self.scale}, {self.strategy}" if self.scale else title
+
+    @property
+    def folder(self) -> Path:
+        """Where its results lie."""
+        return stage_folder(self.study, self.stage, self.scale, self.strategy)
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook's text source."""
+        return find_project_folder() / "notebooks" / STAGES[self.stage].notebook
+
+    @property
+    def page(self) -> Path:
+        """The executed notebook."""
+        return pages_folder(self.study) / f"{self.name}.ipynb"
+
+    @property
+    def failed_page(self) -> Path:
+        """Where an attempt that ended in an error is kept for a look."""
+        return pages_folder(self.study) / "failed" / f"{self.name}.ipynb"
+
+
+def stage_folder(study: str, stage: str, scale: str | None = None, strategy: str | None = None) -> Path:
+    """Where a stage's results lie, below ``results/<study>``."""
+    base = find_project_folder() / "results" / study
+    if not STAGES[stage].per_cell:
+        return base / stage
+    if scale is None or strategy is None:
+        raise InputError(f"stage {stage!r}", expected="a scale and a strategy", found="none", remedy="Name the cell.")
+    return base / "runs" / scale / strategy / stage
+
+
+def pages_folder(study: str) -> Path:
+    """Where a study's executed notebooks and generated pages lie."""
+    return find_project_folder() / "book" / "runs" / study
+
+
+def make_jobs(study: Study) -> dict[str, Job]:
+    """Every job of a study by name, each after the jobs that it needs.
+
+    Raises
+    ------
+    InputError
+        If the corpus file or a rung does not exist.
+    """
+    rungs = _identify_rungs(study)
+    data = _identify_corpus(study)
+    jobs: dict[str, Job] = {}
+
+    def add(
+        stage: str, settings: Any, needs: tuple[str, ...] = (), scale: str | None = None, strategy: str | None = None
+    ):
+        key = digest(
+            {
+                "stage": stage,
+                "settings": settings,
+                "code": stage_code(stage),
+                "needs": {name: jobs[name].key for name in needs},
+            }
+        )
+        job = Job(study.name, stage, scale, strategy, key, needs)
+        jobs[job.name] = job
+        return job.name
+
+    corpus = study.corpus.model_dump(mode="json", exclude={"path"})  # the file's hash stands for its place
+    add("corpus", {"corpus": corpus, "data": data})
+    add("ladder", {"ladder": study.ladder, "rungs": rungs})
+    # Only what a cell reads decides its key: another number of test clauses trains nothing again, and another rung or
+    # strategy leaves this one alone. The corpus and ladder pages are therefore no part of it.
+    trained_on = {name: corpus[name] for name in ("source", "scheme", "train", "validation", "seed")}
+    judged = []
+    for scale, strategy in study.cells():
+        model = {"rung": rungs[scale], "strategy": study.strategies[strategy].used(), "prompt": study.prompt.template}
+        base = {**model, "seeds": study.seeds_of(strategy), "data": data}
+        trained: tuple[str, ...] = ()
+        if study.strategies[strategy].trains:
+            trained = (add("finetune", {**base, "corpus": trained_on}, (), scale, strategy),)
+        generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
+        judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
+        attribute = study.attribution.model_dump(mode="json")
+        judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
+    statistics = {"bootstrap": study.thresholds.bootstrap, "permutations": study.thresholds.permutations}
+    compared = tuple(
+        add(stage, {**statistics, "margin": study.thresholds.equivalence_margin}, tuple(judged))
+        for stage in ("compare_strategies", "compare_scales")
+    )
+    add("findings", study.thresholds.model_dump(), compared)
+    return jobs
+
+
+@functools.cache
+def stage_code(stage: str) -> str:
+    """Digest of the code that decides a stage's results."""
+    return code_digest([f"compliance_xai.stages.{stage}"])
+
+
+def find_corpus_path(study: Study) -> Path | None:
+    """The corpus file or folder that a study names, relative paths taken from the project's folder."""
+    return None if study.corpus.path is None else find_project_folder() / Path(study.corpus.path).expanduser()
+
+
+def _identify_corpus(study: Study) -> str:
+    """SHA-256 of the corpus's file; for the synthetic corpus of its ``SHA256SUMS``, which vouches for the rest."""
+    path = find_corpus_path(study)
+    if study.corpus.source == "synthetic":
+        path = (path or find_data_folder() / "synthetic") / "SHA256SUMS"
+    elif path is None:
+        raise InputError(
+            f"study {study.name!r}, key 'corpus.path'",
+            expected=f"a file for the source {study.corpus.source!r}",
+            found="no path",
+            remedy="Add corpus.path to the study, or give --set corpus.path=FILE.",
+        )
+    if not path.is_file():
+        fetch = study.corpus.source == "nzbc-lrml"
+        raise InputError(
+            f"study {study.name!r}, key 'corpus.path'",
+            expected="a file that exists",
+            found=f"nothing at {path}",
+            remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give --set corpus.path=FILE."
+            if fetch
+            else "Check the path.",
+        )
+    return _hash(path)
+
+
+def _identify_rungs(study: Study) -> dict[str, Any]:
+    """Scale -> what its base model is: SHA-256 of each file of a local folder, or hub id and revision."""
+    from compliance_xai.models import load_ladder
+
+    ladder = load_ladder(study.ladder)
+    rungs = {rung.name: rung for rung in ladder.rungs}
+    check_scales(study, rungs)
+    identities = {}
+    for scale in study.scales:
+        rung = rungs[scale]
+        path = Path(rung.path)
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".md")
+            identities[scale] = {file.name: _hash(file) for file in files}
+        else:
+            identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
+        identities[scale]["template"] = rung.template
+    return identities
+
+
+def _hash(path: Path) -> str:
+    status = path.stat()
+    return _hash_once(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.cache
+def _hash_once(path: Path, modified: int, size: int) -> str:
+    return sha256_file(path)
+
+
+def source_hash(job: Job) -> str:
+    """SHA-256 of the notebook's text source."""
+    if not job.notebook.is_file():
+        raise InputError(
+            str(job.notebook), expected="a notebook's text source", found="no such file", remedy="Restore it from git."
+        )
+    return _hash(job.notebook)
+
+
+def read_page_mark(page: Path) -> dict[str, Any] | None:
+    """What ``execution`` noted in an executed notebook (``key``, ``source``, ``complete``), or None without a page."""
+    if not page.is_file():
+        return None
+    try:
+        metadata = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return {}
+    return metadata.get("compliance_xai", {})
+
+
+def find_state(job: Job) -> str:
+    """One of ``STATES``.
+
+    Results count as done when the manifest carries the job's key and every file it lists is there, and the page was
+    made from them by the present notebook.
+    """
+    manifest = read_manifest(job.folder)
+    page = read_page_mark(job.page)
+    failure = read_page_mark(job.failed_page)
+    current = {"key": job.key, "source": source_hash(job)}
+    whole = manifest is not None and all((job.folder / name).is_file() for name in manifest["outputs"])
+    if whole and manifest and manifest["key"] == job.key and page == {**current, "complete": True}:
+        return "done"
+    if failure is not None and all(failure.get(name) == value for name, value in current.items()):
+        return "failed"
+    return "stale" if manifest is not None or page is not None else "not run"
+
+
+def find_states(jobs: Mapping[str, Job]) -> dict[str, str]:
+    """The state of every job."""
+    return {name: find_state(job) for name, job in jobs.items()}
