@@ -1,0 +1,430 @@
+"""What a synthetic clause means, before it is put into words: drawn from a seed, written as a rule in two notations."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from dataclasses import dataclass
+
+from compliance_xai.corpus.synthetic.vocabulary import (
+    CONTEXTS,
+    HELD_OUT_CONTEXT,
+    SYMBOLS,
+    SYSTEMS,
+    USES,
+    Context,
+    Item,
+    Property,
+    camel,
+)
+
+Piece = tuple[str, str, tuple[str, ...]]
+"""A piece of a rule: its text, its element kind (empty for brackets), and the keys of the clause spans that decide it."""
+
+TEST_PERCENT = 12
+VALIDATION_PERCENT = 8
+
+
+@dataclass(frozen=True)
+class Limit:
+    """``property comparator value unit``; ``key`` prefixes the keys of its clause spans."""
+
+    prop: Property
+    comparator: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What the clause asks of its object: one of ``limit``, ``range``, ``has``, ``either``, ``comply``, ``table``, ``material``."""
+
+    kind: str
+    limits: tuple[Limit, ...] = ()
+    prop: Property | None = None
+    names: tuple[str, ...] = ()
+    reference: tuple[str, str] | None = None
+
+    @property
+    def target(self) -> str:
+        """What is combined with a condition when combinations are held out."""
+        prop = self.prop or (self.limits[0].prop if self.limits else None)
+        return prop.name if prop else " ".join(self.names) or self.kind
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When the requirement holds: ``use``, ``height``, ``storeys``, ``load``, ``system``, ``place``; perhaps negated."""
+
+    kind: str
+    name: str = ""
+    comparator: str = ""
+    value: str = ""
+    negated: bool = False
+
+    @property
+    def head(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Everything that decides the rule; the words of the clause are chosen afterwards."""
+
+    context: Context
+    item: Item
+    mode: str
+    requirements: tuple[Requirement, ...]
+    conditions: tuple[Condition, ...]
+    exception: Condition | None
+    identifier: str
+    qualified: bool
+
+    def combinations(self) -> set[tuple[str, str, str]]:
+        """Every (object, requirement, condition) of the clause; a split holds out some of these."""
+        heads = [condition.head for condition in self.conditions] or ["none"]
+        if self.exception:
+            heads.append(f"not {self.exception.head}")
+        return {
+            (self.item.name, requirement.target, head)
+            for requirement, head in itertools.product(self.requirements, heads)
+        }
+
+
+def split_of(meaning: Meaning) -> str:
+    """The split a meaning belongs to, by its held-out context or its held-out combinations.
+
+    The hash of a combination decides, so that the split is the same on every machine and for every sample.
+    """
+    if meaning.context.name == HELD_OUT_CONTEXT:
+        return "document"
+    buckets = [
+        int.from_bytes(hashlib.sha256("|".join(key).encode()).digest()[:4], "big") % 100
+        for key in meaning.combinations()
+    ]
+    if any(bucket < TEST_PERCENT for bucket in buckets):
+        return "test"
+    if any(bucket < TEST_PERCENT + VALIDATION_PERCENT for bucket in buckets):
+        return "validation"
+    return "train"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How complex a clause is; drawn before its content, so that every split has the same mixture."""
+
+    mode: str
+    requirements: int
+    conditions: int
+    exception: bool
+    identifier: str
+
+
+def draw_shape(rng: random.Random) -> Shape:
+    mode = rng.choices(("obligation", "permission", "prohibition"), (74, 12, 14))[0]
+    return Shape(
+        mode,
+        2 if mode == "obligation" and rng.random() < 0.18 else 1,
+        rng.choices((0, 1, 2), (34, 50, 16))[0],
+        rng.random() < 0.15,
+        rng.choices(("absent", "distracts", "decides"), (34, 33, 33))[0],
+    )
+
+
+def draw_meaning(rng: random.Random, split: str) -> Meaning:
+    """A meaning of the given split; shapes are drawn once, contents until the split fits."""
+    shape = draw_shape(rng)
+    while True:
+        meaning = _fill(rng, shape, split == "document")
+        if split_of(meaning) == split:
+            return meaning
+
+
+def _fill(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
+    context = rng.choice([context for context in CONTEXTS if (context.name == HELD_OUT_CONTEXT) == held_out])
+    item = rng.choice(context.items)
+    requirements: list[Requirement] = []
+    while len(requirements) < shape.requirements:
+        drawn = _draw_requirement(rng, context, item, shape.mode, second=bool(requirements))
+        if drawn.target not in {requirement.target for requirement in requirements}:
+            requirements.append(drawn)
+    conditions: list[Condition] = []
+    while len(conditions) < shape.conditions + shape.exception:
+        drawn_condition = _draw_condition(
+            rng, item.places or context.places, exception=len(conditions) == shape.conditions
+        )
+        if drawn_condition.kind not in {condition.kind for condition in conditions}:
+            conditions.append(drawn_condition)
+    code = context.code + str(rng.randint(1, 4))
+    number = ".".join(str(rng.randint(1, 9)) for _ in range(3))
+    return Meaning(
+        context,
+        item,
+        shape.mode,
+        tuple(requirements),
+        tuple(conditions[: shape.conditions]),
+        conditions[-1] if shape.exception else None,
+        "" if shape.identifier == "absent" else f"{code}/{number}" if shape.identifier == "decides" else number,
+        shape.identifier == "decides",
+    )
+
+
+def _draw_requirement(rng: random.Random, context: Context, item: Item, mode: str, *, second: bool) -> Requirement:
+    weights = {
+        "limit": 60,
+        "range": 0,
+        "has": 16,
+        "either": 7,
+        "comply": 8,
+        "table": 8,
+        "material": 5 if item.materials else 0,
+    }
+    if mode == "obligation" and not second:
+        weights["range"] = 7
+    if mode != "obligation":
+        weights |= {"comply": 0, "table": 0, "has": 25, "either": 4 if mode == "permission" else 0}
+    if second:
+        weights |= {"either": 0, "table": 0, "material": 0, "comply": 0}
+    kind = rng.choices(list(weights), list(weights.values()))[0]
+    prop = rng.choice(item.properties)
+    if kind == "limit":
+        return Requirement("limit", (Limit(prop, _draw_comparator(rng, prop, mode), draw_value(rng, prop)),))
+    if kind == "range":
+        prop = rng.choice([candidate for candidate in item.properties if candidate.unit != ":"])
+        low, high = _draw_range(rng, prop)
+        return Requirement("range", (Limit(prop, "greaterThanEqual", low), Limit(prop, "lessThanEqual", high)))
+    if kind == "has":
+        return Requirement("has", names=(rng.choice(item.accessories),))
+    if kind == "either":
+        return Requirement("either", names=tuple(rng.sample(item.accessories, 2)))
+    if kind == "comply":
+        return Requirement("comply", reference=("standard", rng.choice(context.standards)))
+    if kind == "table":
+        return Requirement(
+            "table", prop=prop, reference=(f"{context.code}{rng.randint(1, 4)}", str(rng.randint(1, 12)))
+        )
+    return Requirement("material", names=(rng.choice(item.materials),))
+
+
+def _draw_comparator(rng: random.Random, prop: Property, mode: str) -> str:
+    """Codes bound a property on the side where it fails; a prohibition names the failing side itself."""
+    side = prop.limit if prop.limit != "both" else rng.choice(("min", "max"))
+    if mode == "prohibition":
+        return "lessThan" if side == "min" else "greaterThan"
+    inclusive, strict = ("greaterThanEqual", "greaterThan") if side == "min" else ("lessThanEqual", "lessThan")
+    return rng.choices((inclusive, strict, "equal"), (78, 14, 8))[0]
+
+
+def draw_value(rng: random.Random, prop: Property) -> str:
+    """A value on the property's own grid, written as a clause would write it."""
+    steps = round((prop.high - prop.low) / prop.step)
+    value = prop.low + prop.step * rng.randint(0, steps)
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"1:{text}" if prop.unit == ":" else text
+
+
+def _draw_range(rng: random.Random, prop: Property) -> tuple[str, str]:
+    """Two different values, the smaller first."""
+    while True:
+        low, high = sorted((draw_value(rng, prop), draw_value(rng, prop)), key=float)
+        if low != high:
+            return low, high
+
+
+def _draw_condition(rng: random.Random, places: tuple[str, ...], *, exception: bool) -> Condition:
+    kind = rng.choices(
+        ("use", "height", "storeys", "load", "system", "place"),
+        (30, 0 if exception else 12, 0 if exception else 12, 0 if exception else 12, 26, 14),
+    )[0]
+    if kind == "use":
+        return Condition("use", rng.choice(USES))
+    if kind == "system":
+        return Condition("system", rng.choice(SYSTEMS), negated=not exception and rng.random() < 0.35)
+    if kind == "place":
+        return Condition("place", rng.choice(places))
+    comparator = rng.choices(("greaterThan", "lessThan", "greaterThanEqual"), (60, 20, 20))[0]
+    value = {
+        "height": rng.choice((7, 10, 15, 20, 25, 30, 45, 60)),
+        "storeys": rng.randint(2, 12),
+        "load": rng.choice((10, 20, 50, 100, 150, 250, 500, 1000)),
+    }
+    return Condition(kind, comparator=comparator, value=str(value[kind]))
+
+
+def rule_pieces(meaning: Meaning) -> list[Piece]:
+    """The rule in the LRML short form, with what decides each of its elements."""
+    conditions = [
+        _condition_pieces(meaning, condition, f"c{index}") for index, condition in enumerate(meaning.conditions)
+    ]
+    if meaning.exception:
+        conditions.append(
+            [
+                ("not(", "exception", ("x.exception",)),
+                *_condition_pieces(meaning, meaning.exception, "x"),
+                (")", "", ()),
+            ]
+        )
+    if not conditions:
+        conditions = [[("exist(", "", ()), _object(meaning), (")", "", ())]]
+    body = [
+        _requirement_pieces(meaning, requirement, f"r{index}") for index, requirement in enumerate(meaning.requirements)
+    ]
+    body = [part for parts in body for part in parts]
+    if meaning.qualified:
+        code, number = meaning.identifier.split("/")
+        body.append(
+            [("asPer(requirement,", "", ()), (f"{code.lower()}_{number}", "identifier", ("identifier",)), (")", "", ())]
+        )
+    return [
+        ("if(", "", ()),
+        *_joined(conditions),
+        ("),then(", "", ()),
+        (meaning.mode, "deontic", ("deontic",)),
+        ("(", "", ()),
+        *_joined(body),
+        ("))", "", ()),
+    ]
+
+
+def _joined(parts: list[list[Piece]]) -> list[Piece]:
+    if len(parts) == 1:
+        return parts[0]
+    inner = [piece for part in parts for piece in ((",", "", ()), *part)][1:]
+    return [("and(", "", ()), *inner, (")", "", ())]
+
+
+def _object(meaning: Meaning) -> Piece:
+    return (camel(meaning.item.name), "object", ("object",))
+
+
+def _property(meaning: Meaning, prop: Property, key: str) -> list[Piece]:
+    return [_object(meaning), (".", "", ()), (camel(prop.name), "property", (f"{key}.property",))]
+
+
+def _quantity(value: str, unit: str, key: str) -> list[Piece]:
+    pieces: list[Piece] = [(value, "value", (f"{key}.value",))]
+    return pieces if unit in ("", ":") else [*pieces, (" ", "", ()), (unit, "unit", (f"{key}.unit",))]
+
+
+def _requirement_pieces(meaning: Meaning, requirement: Requirement, key: str) -> list[list[Piece]]:
+    """One list of pieces per conjunct; a range has two."""
+    thing = _object(meaning)
+    if requirement.limits:
+        return [
+            [
+                (limit.comparator, "comparator", (f"{key}.{index}.comparator",)),
+                ("(", "", ()),
+                *_property(meaning, limit.prop, key),
+                (",", "", ()),
+                *_quantity(limit.value, limit.prop.unit, f"{key}.{index}"),
+                (")", "", ()),
+            ]
+            for index, limit in enumerate(requirement.limits)
+        ]
+    if requirement.kind == "table":
+        assert requirement.prop and requirement.reference
+        code, number = requirement.reference
+        return [
+            [
+                ("asPer(", "", ()),
+                *_property(meaning, requirement.prop, key),
+                (",", "", ()),
+                (f"{code.lower()}_t{number}", "reference", (f"{key}.reference",)),
+                (")", "", ()),
+            ]
+        ]
+    if requirement.kind == "comply":
+        assert requirement.reference
+        return [
+            [
+                ("complyWith(", "", ()),
+                thing,
+                (",", "", ()),
+                (requirement.reference[1].lower().replace(" ", "_"), "reference", (f"{key}.reference",)),
+                (")", "", ()),
+            ]
+        ]
+    names: list[Piece] = [
+        (camel(name), "object", (f"{key}.name{index}",)) for index, name in enumerate(requirement.names)
+    ]
+    if requirement.kind == "material":
+        return [[("is(", "", ()), thing, (".material,", "property", (f"{key}.property",)), names[0], (")", "", ())]]
+    if requirement.kind == "has":
+        return [[("has(", "", ()), thing, (",", "", ()), names[0], (")", "", ())]]
+    return [
+        [
+            ("has(", "", ()),
+            thing,
+            (",", "", ()),
+            ("or(", "alternative", (f"{key}.or",)),
+            names[0],
+            (",", "", ()),
+            names[1],
+            ("))", "", ()),
+        ]
+    ]
+
+
+def _condition_pieces(meaning: Meaning, condition: Condition, key: str) -> list[Piece]:
+    name: Piece = (camel(condition.name), "condition", (f"{key}.name",)) if condition.name else ("", "", ())
+    if condition.kind == "use":
+        return [("is(building.use,", "", ()), name, (")", "", ())]
+    if condition.kind == "place":
+        return [("is(", "", ()), _object(meaning), (".location,", "", ()), name, (")", "", ())]
+    if condition.kind == "system":
+        inner: list[Piece] = [("has(building,", "", ()), name, (")", "", ())]
+        return [("not(", "negation", (f"{key}.not",)), *inner, (")", "", ())] if condition.negated else inner
+    prop, unit = {"height": ("height", "m"), "storeys": ("storeys", ""), "load": ("occupantLoad", "")}[condition.kind]
+    return [
+        (condition.comparator, "comparator", (f"{key}.comparator",)),
+        ("(building.", "", ()),
+        (prop, "condition", (f"{key}.property",)),
+        (",", "", ()),
+        *_quantity(condition.value, unit, key),
+        (")", "", ()),
+    ]
+
+
+def base_rule(meaning: Meaning) -> str:
+    """The same rule in the *base* notation that the ladder is pre-trained on: infix, symbols, conditions first.
+
+    ``building.use = hospital & !(building + fireAlarm) => must exitDoor.clearWidth >= 850 mm # d1/4.2.1``
+    """
+    thing = camel(meaning.item.name)
+    conditions = [_base_condition(thing, condition) for condition in meaning.conditions]
+    if meaning.exception:
+        conditions.append(f"!({_base_condition(thing, meaning.exception)})")
+    mode = {"obligation": "must", "permission": "may", "prohibition": "never"}[meaning.mode]
+    body = " & ".join(part for requirement in meaning.requirements for part in _base_requirement(thing, requirement))
+    cited = f" # {meaning.identifier.lower()}" if meaning.qualified else ""
+    return f"{' & '.join(conditions) or thing} => {mode} {body}{cited}"
+
+
+def _base_condition(thing: str, condition: Condition) -> str:
+    if condition.kind == "use":
+        return f"building.use = {camel(condition.name)}"
+    if condition.kind == "place":
+        return f"{thing}.location = {camel(condition.name)}"
+    if condition.kind == "system":
+        text = f"building + {camel(condition.name)}"
+        return f"!({text})" if condition.negated else text
+    prop, unit = {"height": ("height", " m"), "storeys": ("storeys", ""), "load": ("occupantLoad", "")}[condition.kind]
+    return f"building.{prop} {SYMBOLS[condition.comparator]} {condition.value}{unit}"
+
+
+def _base_requirement(thing: str, requirement: Requirement) -> list[str]:
+    if requirement.limits:
+        return [
+            f"{thing}.{camel(limit.prop.name)} {SYMBOLS[limit.comparator]} {limit.value}"
+            + ("" if limit.prop.unit == ":" else f" {limit.prop.unit}")
+            for limit in requirement.limits
+        ]
+    if requirement.reference and requirement.prop:
+        return [
+            f"{thing}.{camel(requirement.prop.name)} ~ {requirement.reference[0].lower()} table {requirement.reference[1]}"
+        ]
+    if requirement.reference:
+        return [f"{thing} ~ {requirement.reference[1].lower()}"]
+    if requirement.kind == "material":
+        return [f"{thing}.material = {camel(requirement.names[0])}"]
+    return [f"{thing} + {' | '.join(camel(name) for name in requirement.names)}"]

@@ -1,0 +1,282 @@
+"""The nouns of the project, as frozen records, and their Parquet schemas.
+
+Every stage takes and gives these. Character spans are half-open ``[start, end)`` offsets into the untouched text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "validation", "test", "document")
+"""``document`` is the held-out regulatory context (synthetic) or the held-out documents (published table)."""
+
+CATEGORIES = (
+    "rule_identifier",
+    "cross_reference",
+    "number",
+    "unit",
+    "comparator",
+    "deontic",
+    "condition",
+    "negation",
+    "object",
+    "property",
+    "other",
+)
+"""Feature categories, in the order every table and figure shows them."""
+
+NUMERICAL_CONSTRAINT = ("number", "unit", "comparator")
+RULE_IDENTIFIER = ("rule_identifier", "cross_reference")
+
+
+@dataclass(frozen=True)
+class Link:
+    """One gold alignment: the clause spans that decide one element of the rule.
+
+    ``kind`` names the element (``value``, ``unit``, ``comparator``, ``object``, ``property``, ``deontic``,
+    ``condition``, ``exception``, ``negation``, ``reference``, ``identifier``, ...); ``start``/``end`` are its
+    characters in the rule, ``spans`` the deciding characters in the clause.
+    """
+
+    kind: str
+    start: int
+    end: int
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clause, its reference rule and, on the synthetic corpus, which clause spans decide which rule elements.
+
+    ``identifier_role`` and ``number_role`` say what the clause's own identifier (or an extra number) does to the
+    rule: ``decides``, ``distracts`` or ``absent``; empty where nobody knows (natural corpora).
+    """
+
+    id: str
+    clause: str
+    rule: str
+    context: str
+    split: str
+    alignment: tuple[Link, ...] = ()
+    identifier_role: str = ""
+    number_role: str = ""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An interpretive feature: a character span of the clause and its category (one of ``CATEGORIES``)."""
+
+    start: int
+    end: int
+    text: str
+    category: str
+
+
+@dataclass(frozen=True)
+class TargetToken:
+    """One token of the explained rule, with its character span in the rule (empty span for the end-of-text token)."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The rule a model wrote for one clause. ``stopped`` is False where the token limit ended it."""
+
+    id: str
+    seed: int
+    rule: str
+    tokens: int
+    stopped: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What one target text rests on in one clause.
+
+    Attributes
+    ----------
+    id
+        The clause's id.
+    clause, target
+        The untouched clause and the text whose log-probability is explained.
+    features
+        ``F`` features; character spans of ``clause``.
+    target_tokens
+        ``T`` tokens; character spans of ``target``.
+    scores
+        float32, shape (F, T), nats, signed: log p(token | clause) - log p(token | clause with the feature perturbed).
+        Positive: the feature makes the token more likely.
+    baseline_log_probs
+        float32, shape (T,), nats: log p(token | untouched clause).
+    provenance
+        Method, unit, baseline, model and engine settings; JSON-serialisable.
+    """
+
+    id: str
+    clause: str
+    target: str
+    features: tuple[Feature, ...]
+    target_tokens: tuple[TargetToken, ...]
+    scores: np.ndarray
+    baseline_log_probs: np.ndarray
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("clause", pa.string()),
+        ("rule", pa.string()),
+        ("context", pa.string()),
+        ("split", pa.string()),
+        (
+            "alignment",
+            pa.list_(
+                pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("spans", pa.list_(_SPAN))])
+            ),
+        ),
+        ("identifier_role", pa.string()),
+        ("number_role", pa.string()),
+    ]
+)
+
+GENERATION_SCHEMA = pa.schema(
+    [("id", pa.string()), ("seed", pa.int64()), ("rule", pa.string()), ("tokens", pa.int32()), ("stopped", pa.bool_())]
+)
+
+ATTRIBUTION_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("seed", pa.int64()),
+        ("baseline", pa.string()),
+        ("clause", pa.string()),
+        ("target", pa.string()),
+        (
+            "features",
+            pa.list_(
+                pa.struct([("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("category", pa.string())])
+            ),
+        ),
+        (
+            "target_tokens",
+            pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("text", pa.string())])),
+        ),
+        ("scores", pa.list_(pa.float32())),
+        ("baseline_log_probs", pa.list_(pa.float32())),
+        ("provenance", pa.string()),
+    ]
+)
+"""One row per clause, seed and baseline; ``scores`` is the features x target-tokens matrix, row by row."""
+
+
+def write_table(table: pa.Table, path: Path | str) -> Path:
+    """Write a Parquet file under a temporary name and rename it, so that a reader never sees half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
+    return path
+
+
+def write_examples(examples: Iterable[Example], path: Path | str) -> Path:
+    """Write examples as Parquet (``EXAMPLE_SCHEMA``)."""
+    rows = [
+        dataclasses.asdict(example)
+        | {
+            "alignment": [
+                dataclasses.asdict(link) | {"spans": [{"start": start, "end": end} for start, end in link.spans]}
+                for link in example.alignment
+            ]
+        }
+        for example in examples
+    ]
+    return write_table(pa.Table.from_pylist(rows, schema=EXAMPLE_SCHEMA), path)
+
+
+def read_examples(path: Path | str) -> list[Example]:
+    """Read what ``write_examples`` wrote; the same records come back."""
+    return [
+        Example(
+            **row
+            | {
+                "alignment": tuple(
+                    Link(
+                        link["kind"],
+                        link["start"],
+                        link["end"],
+                        tuple((span["start"], span["end"]) for span in link["spans"]),
+                    )
+                    for link in row["alignment"]
+                )
+            }
+        )
+        for row in pq.read_table(path, schema=EXAMPLE_SCHEMA).to_pylist()
+    ]
+
+
+def write_generations(generations: Iterable[Generation], path: Path | str) -> Path:
+    """Write generated rules as Parquet (``GENERATION_SCHEMA``)."""
+    rows = [dataclasses.asdict(generation) for generation in generations]
+    return write_table(pa.Table.from_pylist(rows, schema=GENERATION_SCHEMA), path)
+
+
+def read_generations(path: Path | str) -> list[Generation]:
+    """Read what ``write_generations`` wrote."""
+    return [Generation(**row) for row in pq.read_table(path, schema=GENERATION_SCHEMA).to_pylist()]
+
+
+def attribution_row(attribution: Attribution, *, seed: int, baseline: str) -> dict[str, Any]:
+    """One row of ``ATTRIBUTION_SCHEMA``."""
+    return {
+        "id": attribution.id,
+        "seed": seed,
+        "baseline": baseline,
+        "clause": attribution.clause,
+        "target": attribution.target,
+        "features": [dataclasses.asdict(feature) for feature in attribution.features],
+        "target_tokens": [dataclasses.asdict(token) for token in attribution.target_tokens],
+        "scores": attribution.scores.astype(np.float32).ravel(),
+        "baseline_log_probs": attribution.baseline_log_probs.astype(np.float32),
+        "provenance": json.dumps(attribution.provenance, sort_keys=True),
+    }
+
+
+def attribution_from_row(row: dict[str, Any]) -> Attribution:
+    """The record behind one row of ``ATTRIBUTION_SCHEMA``; lossless."""
+    features = tuple(Feature(**feature) for feature in row["features"])
+    tokens = tuple(TargetToken(**token) for token in row["target_tokens"])
+    return Attribution(
+        id=row["id"],
+        clause=row["clause"],
+        target=row["target"],
+        features=features,
+        target_tokens=tokens,
+        scores=np.asarray(row["scores"], dtype=np.float32).reshape(len(features), len(tokens)),
+        baseline_log_probs=np.asarray(row["baseline_log_probs"], dtype=np.float32),
+        provenance=json.loads(row["provenance"]),
+    )
+
+
+def write_attributions(rows: Sequence[dict[str, Any]], path: Path | str) -> Path:
+    """Write rows made by ``attribution_row`` as Parquet."""
+    return write_table(pa.Table.from_pylist(list(rows), schema=ATTRIBUTION_SCHEMA), path)
+
+
+def read_attribution_rows(path: Path | str) -> list[dict[str, Any]]:
+    """The rows of an attribution file; ``attribution_from_row`` turns each into a record."""
+    return pq.read_table(path, schema=ATTRIBUTION_SCHEMA).to_pylist()
