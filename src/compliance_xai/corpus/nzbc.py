@@ -60,7 +60,7 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     require_columns(columns, COLUMNS, str(path))
     column, names = _SPLITS[scheme]
     places = [f"{path}, {row.place}" for row in rows]
-    splits = read_splits(rows, places, column, names)
+    splits = read_splits(rows, places, column, names, "Use the published file, or read your own with source 'table'.")
     everything = [_example(row, place, split) for row, place, split in zip(rows, places, splits, strict=True)]
     check_ids([example.id for example in everything], [row.place for row in rows], str(path))
     examples = tuple(example for example in everything if example.split)

@@ -184,7 +184,13 @@ def _handle_duplicates(
     )
 
 
-def read_splits(rows: Sequence[Row], places: Sequence[str], column: str, values: Mapping[str, str] | None) -> list[str]:
+def read_splits(
+    rows: Sequence[Row],
+    places: Sequence[str],
+    column: str,
+    values: Mapping[str, str] | None,
+    remedy: str = "Say what your values mean, for example TableOptions(split_values={'1': 'train', '2': 'test'}).",
+) -> list[str]:
     """The split of each row, or what ``values`` maps it to; stop at a value that is not among them."""
     names = {name: name for name in SPLITS} if values is None else values
     splits = []
@@ -195,7 +201,7 @@ def read_splits(rows: Sequence[Row], places: Sequence[str], column: str, values:
                 f"{place}, column '{column}'",
                 expected=f"one of {', '.join(names)}",
                 found=repr(value),
-                remedy="Say what your values mean, for example TableOptions(split_values={'1': 'train', '2': 'test'}).",
+                remedy=remedy,
             )
         splits.append(names[value])
     return splits
