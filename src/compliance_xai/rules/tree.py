@@ -1,0 +1,260 @@
+"""A rule as a frozen tree of terms and leaves, and the walks over it.
+
+No walk here recurses, so a tree may be as deep as memory allows: generated rules sometimes are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import Literal
+
+DEONTICS = ("obligation", "permission", "prohibition")
+CONNECTIVES = ("and", "or")
+"""The terms whose arguments have no order."""
+
+Layout = Literal["tight", "spaced"]
+LeafKind = Literal["quantity", "quoted", "reference", "name", "text"]
+
+# Units that may stand against their number ("1.5m"). Any word may follow after a space ("400 mmCentres").
+_ATTACHED_UNITS = r"mm2|mm3|mm|cm|km|m2|m3|m|kg|g|l|ha|kN|N|kPa|MPa|Pa|kW|W|degC|deg|%|°C|°"
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:\s?[:/]\s?\d+(?:\.\d+)?)?"
+_QUANTITY = re.compile(rf"(?P<value>{_NUMBER})(?:(?P<attached>{_ATTACHED_UNITS})|\s+(?P<unit>[A-Za-z°%µ][^\s]*))?")
+_REFERENCE_WORD = r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*)+"
+_REFERENCE = re.compile(rf"(?=.*\d){_REFERENCE_WORD}(?:\s+to\s+{_REFERENCE_WORD})?")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An argument without arguments of its own, kept as written.
+
+    ``kind`` reads the text: ``quantity`` (``60 degC``, ``0.25 ha``, ``1:12``, ``0``), ``quoted`` (``'x0 + 150 mm'``),
+    ``reference`` (``nzbc_e1as1_t1``, ``nzbc_e2as1_f34 to nzbc_e2as1_f37``: an underscore and a digit, which a graded
+    product such as ``alloy_c11000`` has too), ``name`` (``building.riskGroup``) and ``text`` (anything else, such as
+    the separate words of the spaced spelling).
+
+    Examples
+    --------
+    >>> Leaf("60 degC").kind, Leaf("60 degC").quantity, Leaf("pipe.gradient").parts
+    ('quantity', ('60', 'degC'), ('pipe', 'gradient'))
+    """
+
+    text: str
+
+    @cached_property
+    def kind(self) -> LeafKind:
+        """What the text is; see the class."""
+        if self.text.startswith("'"):
+            return "quoted"
+        if _QUANTITY.fullmatch(self.text):
+            return "quantity"
+        if _REFERENCE.fullmatch(self.text):
+            return "reference"
+        return "name" if _NAME.fullmatch(self.text) else "text"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """A name cut at its dots (``building.riskGroup`` is the property ``riskGroup`` of ``building``); else the text."""
+        return tuple(self.text.split(".")) if self.kind == "name" else (self.text,)
+
+    @property
+    def quantity(self) -> tuple[str, str] | None:
+        """Value and unit as written (the unit is empty for a bare number), or None where the leaf is no quantity."""
+        match = _QUANTITY.fullmatch(self.text) if self.kind == "quantity" else None
+        return (match["value"], match["attached"] or match["unit"] or "") if match else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Term:
+    """A name with at least one argument, such as ``greaterThanEqual(pipe.gradient,1:80)``."""
+
+    name: str
+    args: tuple[Node, ...]
+
+    def __eq__(self, other: object) -> bool:
+        # The generated comparison would recurse. Names and leaves hold no brackets or commas outside quotes, so two
+        # terms are the same tree exactly where they are the same text.
+        return self is other or (isinstance(other, Term) and format_node(self) == format_node(other))
+
+    def __hash__(self) -> int:
+        return hash(format_node(self))
+
+    def __repr__(self) -> str:
+        text = format_node(self)
+        return f"Term({text if len(text) <= 200 else text[:200] + '...'})"
+
+
+Node = Leaf | Term
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: either ``if(...)`` and ``then(...)``, or bare statements.
+
+    Attributes
+    ----------
+    statements
+        The terms at the top level, in order.
+    layout
+        ``tight`` (``is(a,b)``) or ``spaced`` (``is( a, b)``, the published intermediate form). Only how the rule is
+        written; two rules that differ in nothing else are equal.
+    """
+
+    statements: tuple[Term, ...]
+    layout: Layout = field(default="tight", compare=False)
+
+    @property
+    def conditions(self) -> tuple[Node, ...]:
+        """The arguments of ``if``; none for bare statements."""
+        return next((term.args for term in self.statements if term.name == "if"), ())
+
+    @property
+    def conclusions(self) -> tuple[Node, ...]:
+        """The arguments of ``then``, or the bare statements themselves."""
+        return next((term.args for term in self.statements if term.name == "then"), self.statements)
+
+    @property
+    def deontics(self) -> tuple[Term, ...]:
+        """Every ``obligation``, ``permission`` and ``prohibition``, in order."""
+        return tuple(node for node in self.walk() if isinstance(node, Term) and node.name in DEONTICS)
+
+    @property
+    def definitions(self) -> dict[str, Node]:
+        """Variables that the rule defines: ``define(space.floorArea,x1)`` gives ``{"x1": Leaf("space.floorArea")}``."""
+        return {
+            node.args[1].text: node.args[0]
+            for node in self.walk()
+            if isinstance(node, Term) and node.name == "define" and len(node.args) == 2 and isinstance(node.args[1], Leaf)
+        }
+
+    def walk(self) -> Iterator[Node]:
+        """Every node, each before its arguments, in the order of the text."""
+        stack: list[Node] = list(reversed(self.statements))
+        while stack:
+            node = stack.pop()
+            yield node
+            if isinstance(node, Term):
+                stack.extend(reversed(node.args))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every leaf, in the order of the text."""
+        return tuple(node for node in self.walk() if isinstance(node, Leaf))
+
+
+def _join(nodes: tuple[Node, ...], layout: Layout) -> str:
+    opening, comma = ("(", ",") if layout == "tight" else ("( ", ", ")
+    pieces: list[str] = []
+    stack: list[Node | str] = []
+
+    def push(arguments: tuple[Node, ...]) -> None:
+        for index in range(len(arguments) - 1, -1, -1):
+            stack.append(arguments[index])
+            if index:
+                stack.append(comma)
+
+    push(nodes)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            pieces.append(node)
+        elif isinstance(node, Leaf):
+            pieces.append(node.text)
+        else:
+            pieces.append(node.name + opening)
+            stack.append(")")
+            push(node.args)
+    return "".join(pieces)
+
+
+def format_node(node: Node) -> str:
+    """One term or leaf as tight text."""
+    return _join((node,), "tight")
+
+
+def format_rule(rule: Rule, *, layout: Layout | None = None) -> str:
+    """Write a rule; the exact inverse of ``parse_rule`` for text without superfluous spaces.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+    layout
+        ``tight`` or ``spaced``; as the rule was written where None.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> format_rule(Rule((Term("exist", (Leaf("roof"),)),)), layout="spaced")
+    'exist( roof)'
+    """
+    return _join(rule.statements, layout or rule.layout)
+
+
+# What a sort compares of an argument: the start of its text, then a digest of all of it. Comparing whole texts would
+# cost the square of the depth on deeply nested rules.
+_PREFIX = 200
+
+
+def canonical(rule: Rule) -> Rule:
+    """The same rule with the arguments of every ``and`` and ``or`` sorted; equal for rules that differ in order alone.
+
+    The order is alphabetical by text. Nothing else changes: nested connectives stay nested, spellings stay as written
+    (whether two rules mean the same is another question). Idempotent.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+
+    Returns
+    -------
+    Rule
+        The ordered rule, in the layout of ``rule``.
+
+    Examples
+    --------
+    >>> leaf = lambda text: Term("exist", (Leaf(text),))
+    >>> format_rule(canonical(Rule((Term("and", (leaf("wall"), leaf("door"))),))))
+    'and(exist(door),exist(wall))'
+    """
+    done: list[tuple[str, bytes, Node]] = []
+    stack: list[tuple[Node, bool]] = [(term, False) for term in reversed(rule.statements)]
+    while stack:
+        node, arguments_done = stack.pop()
+        if isinstance(node, Leaf):
+            done.append((node.text, _digest(b"leaf", node.text.encode("utf-8", "surrogatepass")), node))
+        elif not arguments_done:
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.args))
+        else:
+            keys = done[len(done) - len(node.args) :]
+            del done[len(done) - len(node.args) :]
+            if node.name in CONNECTIVES:
+                keys.sort(key=lambda key: key[:2])
+            done.append(_order(node.name, keys))
+    return Rule(tuple(node for _, _, node in done if isinstance(node, Term)), rule.layout)
+
+
+def _order(name: str, keys: list[tuple[str, bytes, Node]]) -> tuple[str, bytes, Node]:
+    prefix = name + "("
+    for text, _, _ in keys:
+        if len(prefix) >= _PREFIX:
+            break
+        prefix += text + ","
+    digest = _digest(name.encode("utf-8", "surrogatepass"), *(key[1] for key in keys))
+    return prefix[:_PREFIX], digest, Term(name, tuple(node for _, _, node in keys))
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()
