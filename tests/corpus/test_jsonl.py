@@ -11,7 +11,14 @@ from compliance_xai.errors import InputError
 from compliance_xai.records import SPLITS, Example, Link
 
 EXAMPLE = Example(
-    "fire-1", "A door é shall", "if(x),then(y)", "fire", "train", (Link("value", 3, 4, ((0, 1), (2, 6))),), "decides", ""
+    "fire-1",
+    "A door é shall",
+    "if(x),then(y)",
+    "fire",
+    "train",
+    (Link("value", 3, 4, ((0, 1), (2, 6))),),
+    "decides",
+    "",
 )
 LINE = (
     '{"id": "fire-1", "clause": "A door é shall", "rule": "if(x),then(y)", "context": "fire", "split": "train", '
@@ -30,7 +37,9 @@ def examples(draw):
         return start, draw(st.integers(start + 1, length))
 
     links = tuple(
-        Link(draw(st.sampled_from(string.ascii_lowercase)), *span(len(rule)), tuple(span(len(clause)) for _ in range(2)))
+        Link(
+            draw(st.sampled_from(string.ascii_lowercase)), *span(len(rule)), tuple(span(len(clause)) for _ in range(2))
+        )
         for _ in range(draw(st.integers(0, 3)))
     )
     return Example(draw(texts), clause, rule, draw(texts), draw(st.sampled_from(SPLITS)), links, draw(texts), "")

@@ -12,7 +12,14 @@ from compliance_xai.records import SPLITS, Example, Link
 def folder(tmp_path):
     for split in SPLITS:
         rows = [
-            Example(f"{split}-{i}", f"Wall {i} {split} shall", "if(x),then(y)", "fire", split, (Link("value", 0, 2, ((0, 4),)),))
+            Example(
+                f"{split}-{i}",
+                f"Wall {i} {split} shall",
+                "if(x),then(y)",
+                "fire",
+                split,
+                (Link("value", 0, 2, ((0, 4),)),),
+            )
             for i in (1, 2)
         ]
         write_jsonl(rows, tmp_path / f"{split}.jsonl")
@@ -55,7 +62,9 @@ def test_sums_are_those_that_sha256sum_writes(folder):
 def test_a_changed_file_is_refused(folder):
     with (folder / "test.jsonl").open("ab") as file:
         file.write(b"\n")
-    with pytest.raises(InputError, match=r"test\.jsonl: expected SHA-256 [0-9a-f]{64} \(SHA256SUMS\), found [0-9a-f]{64}"):
+    with pytest.raises(
+        InputError, match=r"test\.jsonl: expected SHA-256 [0-9a-f]{64} \(SHA256SUMS\), found [0-9a-f]{64}"
+    ):
         load_corpus("synthetic", path=folder)
 
 

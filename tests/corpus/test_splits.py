@@ -94,7 +94,9 @@ def test_whole_contexts_are_held_out_with_those_they_share_clauses_with():
     clauses, rules = distinct_rows(100)
     contexts = ["fire"] * 60 + ["access"] * 28 + ["roof"] * 6 + ["gutter"] * 6
     rules[90] = rules[99]  # roof and gutter share a rule, so they go together: 12 rows, more than a tenth
-    with pytest.raises(InputError, match=r"scheme 'document': expected a context with at most 10 rows.*gutter\+roof \(12\)"):
+    with pytest.raises(
+        InputError, match=r"scheme 'document': expected a context with at most 10 rows.*gutter\+roof \(12\)"
+    ):
         make_splits(clauses, rules, seed=0, contexts=contexts)
     splits = make_splits(clauses, rules, seed=0, contexts=contexts, document=0.15)
     held_out = {context for context, split in zip(contexts, splits, strict=True) if split == "document"}

@@ -63,7 +63,9 @@ def test_clauses_are_kept_character_by_character(tmp_path):
 
 def test_without_optional_columns_the_notes_say_what_stands_in_for_them(tmp_path):
     path = write_csv(
-        tmp_path / "mine.csv", *(f'"{c}","{r}",x' for c, r in zip(CLAUSES, RULES, strict=True)), header="clause,rule,author"
+        tmp_path / "mine.csv",
+        *(f'"{c}","{r}",x' for c, r in zip(CLAUSES, RULES, strict=True)),
+        header="clause,rule,author",
     )
     corpus = load_corpus("table", path=path, seed=3)
     assert [example.id for example in corpus][:2] == ["row-00001", "row-00002"]
@@ -79,7 +81,10 @@ def test_without_optional_columns_the_notes_say_what_stands_in_for_them(tmp_path
 
 def test_columns_and_split_values_can_be_named(tmp_path):
     path = write_csv(
-        tmp_path / "mine.tsv", "7\tSome text\tr(a)\tB1\t1", "8\tOther words here\tr(b)\tB2\t2", header="no\ttext\tlrml\tdoc\tpart"
+        tmp_path / "mine.tsv",
+        "7\tSome text\tr(a)\tB1\t1",
+        "8\tOther words here\tr(b)\tB2\t2",
+        header="no\ttext\tlrml\tdoc\tpart",
     )
     corpus = load(
         path, clause="text", rule="lrml", id="no", context="doc", split="part", rules="any",
@@ -106,7 +111,12 @@ def test_whole_numbers_serve_as_ids_and_split_values(tmp_path):
         ("clause,rule", "a,b", {"context": "doc"}, r"expected a column 'doc', found 'clause', 'rule'"),
         ("clause,rule,rule", "a,b,c", {}, r"expected column names that occur once, found 2 columns 'rule'"),
         ("clause,rule", "  ,b", {}, r"row 1 \(line 2\), column 'clause': expected text, found '  ' \(empty\)"),
-        ("clause,rule", "a,", {}, r"row 1 \(line 2\), column 'rule': expected text, found '' \(empty\)\. Fill the cell"),
+        (
+            "clause,rule",
+            "a,",
+            {},
+            r"row 1 \(line 2\), column 'rule': expected text, found '' \(empty\)\. Fill the cell",
+        ),
         ("clause,rule", "a,b,c", {}, r"row 1 \(line 2\): expected 2 cells, as in the header, found 3\. Quote cells"),
         ("clause,rule", '"a"b,c', {}, r"row 1 \(line 2\): expected a CSV row, found ',' expected after '\"'"),
         ("clause,rule,split", "a,b,dev", {}, r"row 1 \(line 2\), column 'split': expected one of train, validation"),
@@ -153,7 +163,10 @@ def test_missing_empty_and_unknown_files_are_explained(tmp_path):
         ("[1]", r"expected one JSON object, found a JSON list"),
         ('{"clause": "b", "split": "test"}', r"row 2 \(line 2\), column 'rule': expected text, found nothing"),
         ('{"clause": 4, "rule": "r"}', r"row 2 \(line 2\), column 'clause': expected text, found 4 \(int\)"),
-        ('{"clause": "b\\ud800", "rule": "r"}', r"column 'clause': expected Unicode text, found half a surrogate pair at"),
+        (
+            '{"clause": "b\\ud800", "rule": "r"}',
+            r"column 'clause': expected Unicode text, found half a surrogate pair at",
+        ),
     ],
 )
 def test_a_bad_json_line_is_explained(tmp_path, line, message):
@@ -165,14 +178,18 @@ def test_a_bad_json_line_is_explained(tmp_path, line, message):
 
 def test_repeated_ids_are_refused(tmp_path):
     path = write_csv(tmp_path / "mine.csv", "a,b,7", "c,d,8", "e,f,7", header="clause,rule,id")
-    with pytest.raises(InputError, match=r"expected ids that occur once, found '7' in row 1 \(line 2\) and row 3 \(line 4\)"):
+    with pytest.raises(
+        InputError, match=r"expected ids that occur once, found '7' in row 1 \(line 2\) and row 3 \(line 4\)"
+    ):
         load(path, rules="any")
 
 
 def test_repeated_clauses_are_refused_or_kept_and_noted(tmp_path):
     header = "clause,rule,split"
     path = write_csv(tmp_path / "m.csv", "A wall,r,train", "b,q,train", "a  WALL,r,train", "b,s,train", header=header)
-    sentence = r"2 repeated: row 1 \(line 2\) and row 3 \(line 4\) \(same rule\); row 2 .* and row 4 .* \(another rule\)"
+    sentence = (
+        r"2 repeated: row 1 \(line 2\) and row 3 \(line 4\) \(same rule\); row 2 .* and row 4 .* \(another rule\)"
+    )
     with pytest.raises(InputError, match=rf"column 'clause': expected clauses that occur once, found {sentence}"):
         load(path, rules="any")
     corpus = load(path, rules="any", duplicates="keep", context=None)
@@ -193,7 +210,10 @@ def test_a_rule_that_does_not_parse_is_shown_with_the_parsers_message(tmp_path, 
     with pytest.raises(InputError) as caught:
         load_corpus("table", path=path)
     message = str(caught.value)
-    assert "row 5 (line 6), column 'rule': expected a rule in LRML short notation, found one that does not parse" in message
+    assert (
+        "row 5 (line 6), column 'rule': expected a rule in LRML short notation, found one that does not parse"
+        in message
+    )
     assert "(2 of 12 rules do not)" in message
     assert "^" in message
     assert message.endswith("Mend the rules, or read the table with TableOptions(rules='any').")
@@ -203,7 +223,9 @@ def test_a_rule_that_does_not_parse_is_shown_with_the_parsers_message(tmp_path, 
 def test_leaks_of_a_given_split_are_refused_or_reported(tmp_path, rows):
     rows[3]["rule"] = rows[0]["rule"]
     path = save(rows, tmp_path / "mine.csv")
-    with pytest.raises(InputError, match=r"without related clauses on both sides, found same rule in train and test: 1 \(first: c0"):
+    with pytest.raises(
+        InputError, match=r"without related clauses on both sides, found same rule in train and test: 1 \(first: c0"
+    ):
         load_corpus("table", path=path)
     corpus = load_corpus("table", path=path, options=GIVEN_SPLITS)
     assert corpus.notes == ("Leak: same rule in train and test: 1 (first: c0 and c3).",)

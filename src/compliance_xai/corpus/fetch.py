@@ -113,10 +113,10 @@ def download(
     if path.is_file():
         _check(path, sha256, "Move the file away and fetch again.")
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     if not (part.is_file() and hash_file(part) == sha256):
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _receive(address, part, timeout, report)
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             raise _unreachable(address, part, error) from None

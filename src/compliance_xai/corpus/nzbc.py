@@ -87,8 +87,8 @@ def _note(examples: Sequence[Example], outside: Sequence[str], scheme: str) -> l
     if outside:
         named = ", ".join(outside[:NAMED]) + (" ..." if len(outside) > NAMED else "")
         notes.append(
-            f"{len(outside)} rows are in no split of the scheme '{scheme}' (doc_split 0), as in the publisher's own "
-            f"experiments: {named}."
+            f"Rows in no split of the scheme '{scheme}' (doc_split 0), left out as in the publisher's own experiments: "
+            f"{len(outside)} ({named})."
         )
     held_out = {"random": "test", "document": "document"}[scheme]
     if not any(example.split == held_out for example in examples):
