@@ -370,7 +370,7 @@ def _execute_named(study_path: str, name: str) -> None:
         except (NotebookFailed, InputError, OSError) as error:
             progress.end("failed", watch.seconds, str(error))
             raise
-    progress.end("done", watch.seconds)
+    progress.end("done", watch.seconds, f"{watch.seconds:.3f}")
 
 
 def report_errors(work: Callable[[], None]) -> int:

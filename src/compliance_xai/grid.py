@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,14 @@ class Stage:
 
     Attributes
     ----------
-    name, notebook, title
-        The stage, its text source under ``notebooks/`` and what people call it.
+    name, module, notebook, title
+        The stage, its module in ``stages``, its text source under ``notebooks/`` and what people call it.
     per_cell
         Whether it runs once per scale x strategy, or once per study.
     """
 
     name: str
+    module: str
     notebook: str
     title: str
     per_cell: bool
@@ -44,14 +45,14 @@ class Stage:
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("corpus", "01_corpus.py", "Corpus", False),
-        Stage("ladder", "02_ladder.py", "Base ladder", False),
-        Stage("finetune", "03_finetune.py", "Fine-tune", True),
-        Stage("generate", "04_generate.py", "Generate", True),
-        Stage("attribute", "05_attribute.py", "Attribute", True),
-        Stage("compare_strategies", "06_compare_strategies.py", "Compare strategies", False),
-        Stage("compare_scales", "07_compare_scales.py", "Compare scales", False),
-        Stage("findings", "08_findings.py", "Findings", False),
+        Stage("corpus", "corpus", "01_corpus.py", "Corpus", False),
+        Stage("ladder", "ladder", "02_ladder.py", "Base ladder", False),
+        Stage("finetune", "finetune", "03_finetune.py", "Fine-tune", True),
+        Stage("generate", "generate", "04_generate.py", "Generate", True),
+        Stage("attribute", "attribute", "05_attribute.py", "Attribute", True),
+        Stage("compare_strategies", "strategies", "06_compare_strategies.py", "Compare strategies", False),
+        Stage("compare_scales", "scales", "07_compare_scales.py", "Compare scales", False),
+        Stage("findings", "findings", "08_findings.py", "Findings", False),
     )
 }
 """Every stage, in the order of the data's path."""
@@ -69,6 +70,8 @@ class Job:
         Digest of everything that decides its results.
     needs
         Names of the jobs whose results it reads.
+    settings, code
+        The settings and the digest of the code behind the key, for the manifest.
     """
 
     study: str
@@ -77,6 +80,8 @@ class Job:
     strategy: str | None
     key: str
     needs: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    code: str = field(default="", compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -148,7 +153,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
                 "needs": {name: jobs[name].key for name in needs},
             }
         )
-        job = Job(study.name, stage, scale, strategy, key, needs)
+        job = Job(study.name, stage, scale, strategy, key, needs, settings, stage_code(stage))
         jobs[job.name] = job
         return job.name
 
@@ -181,7 +186,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
 @functools.cache
 def stage_code(stage: str) -> str:
     """Digest of the code that decides a stage's results."""
-    return code_digest([f"compliance_xai.stages.{stage}"])
+    return code_digest([f"compliance_xai.stages.{STAGES[stage].module}"])
 
 
 def find_corpus_path(study: Study) -> Path | None:

@@ -1,0 +1,257 @@
+"""The command line ``compliance-xai``: run studies, look at corpora, build the book.
+
+Every command ends with one clear message and a non-zero status where something is wrong: 2 for input that the reader
+can mend, 1 for anything else, 130 where someone interrupted it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compliance_xai.errors import InputError
+from compliance_xai.execution import report_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from compliance_xai.runs import Outcome, Plan
+
+app = typer.Typer(
+    help="Which words does a language model read when it turns a building-code clause into a rule?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+study_app = typer.Typer(help="Run a study, or look at what is done and what is not.", no_args_is_help=True)
+corpus_app = typer.Typer(help="Fetch public corpora and describe any corpus.", no_args_is_help=True)
+book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(book_app, name="book")
+
+StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as corpus.path=my.csv; repeatable."),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(report_errors(_run_app))
+
+
+def _run_app() -> None:
+    status = app(standalone_mode=False)
+    if isinstance(status, int) and status:
+        sys.exit(status)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Logs and pipes get lines of a fixed width, so that tables do not break at 80 columns.
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+@study_app.command("run")
+def run_study(
+    study: StudyArgument,
+    set_: SetOption = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Notebooks at once, times the study's threads.", show_default="all cores")
+    ] = None,
+) -> None:
+    """Execute every notebook that is not current; interrupted runs continue where they stopped."""
+    from compliance_xai.provenance import measure_time
+    from compliance_xai.runs import count_states, make_plan, run_plan
+
+    console = _console()
+    plan = make_plan(study, set_ or ())
+    counts = ", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items())
+    console.print(f"Study {plan.study.name}: {len(plan.jobs)} notebooks ({counts})")
+    if not plan.pending:
+        console.print("Everything is current; nothing to run.")
+        return
+    with measure_time() as watch:
+        outcome = run_plan(plan, cores=cores or _count_cores())
+    _print_times(console, plan, outcome)
+    console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
+    _end_where_not_done(outcome)
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_times(console: Console, plan: Plan, outcome: Outcome) -> None:
+    from rich.table import Table
+
+    from compliance_xai.runs import sum_times
+
+    table = Table(title="How long each stage took", title_justify="left")
+    table.add_column("stage")
+    for heading in ("notebooks", "run now", "now, s", "recorded, s"):
+        table.add_column(heading, justify="right")
+    for line in sum_times(plan, outcome.done):
+        cells = (line.jobs, line.ran, f"{line.seconds:.0f}", f"{line.recorded:.0f}")
+        table.add_row(line.title, *(str(cell) for cell in cells))
+    console.print(table)
+
+
+def _end_where_not_done(outcome: Outcome) -> None:
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    for name, message in outcome.failed.items():
+        print(f"Error: {message if message.startswith(name) else f'{name}: {message}'}", file=sys.stderr)
+    if outcome.failed:
+        print(
+            f"{len(outcome.failed)} notebooks failed and those that need them did not run; finished results are kept. "
+            "The same command runs the rest again.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(outcome.exit_status if outcome.exit_status > 1 else 1)
+    if outcome.exit_status:
+        tail = outcome.log.read_text(encoding="utf-8").strip().splitlines()[-12:]
+        print("Error: Snakemake stopped:", *tail, f"(all of it: {outcome.log})", sep="\n", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@study_app.command("plan")
+def show_plan(study: StudyArgument, set_: SetOption = None) -> None:
+    """Show every cell of the grid and which notebooks a run would execute; runs nothing."""
+    from compliance_xai.runs import make_plan
+
+    console = _console()
+    plan = make_plan(study, set_ or ())
+    _print_states(console, plan)
+    console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
+
+
+@study_app.command("status")
+def show_status(study: StudyArgument, set_: SetOption = None) -> None:
+    """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
+    from compliance_xai.runs import count_states, make_plan
+
+    console = _console()
+    plan = make_plan(study, set_ or ())
+    _print_states(console, plan)
+    for job in plan.jobs.values():
+        if plan.states[job.name] == "failed":
+            console.print(f"failed: {job.label}, kept in {job.failed_page}", soft_wrap=True)
+    console.print(", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items()))
+    if plan.pending:
+        raise typer.Exit(1)
+
+
+def _print_states(console: Console, plan: Plan) -> None:
+    from rich.table import Table
+
+    from compliance_xai.grid import STAGES
+
+    console.print(f"Study {plan.study.name}: {plan.study.title}")
+    whole = Table()
+    whole.add_column("stage")
+    whole.add_column("state")
+    cells = Table()
+    for heading in ("scale", "strategy", *(stage.title for stage in STAGES.values() if stage.per_cell)):
+        cells.add_column(heading)
+    for stage in STAGES.values():
+        if not stage.per_cell:
+            whole.add_row(stage.title, plan.states[stage.name])
+    for scale, strategy in plan.study.cells():
+        names = [f"{scale}-{strategy}-{stage.name}" for stage in STAGES.values() if stage.per_cell]
+        cells.add_row(scale, strategy, *(plan.states.get(name, "no training") for name in names))
+    console.print(whole, cells)
+
+
+@corpus_app.command("fetch")
+def fetch_corpus(
+    name: Annotated[str, typer.Argument(help="Which public corpus, such as nzbc-lrml.", show_default=False)],
+    folder: Annotated[Path | None, typer.Option("--to", help="Where to put it.", show_default="data/external")] = None,
+) -> None:
+    """Download a public corpus at its pinned commit and check its SHA-256; an interrupted download continues."""
+    from compliance_xai.corpus.fetch import fetch
+    from compliance_xai.folders import find_data_folder
+
+    path = fetch(name, folder or find_data_folder() / "external")
+    print(f"{name}: {path}")
+
+
+@corpus_app.command("describe")
+def describe_corpus(
+    source: Annotated[str, typer.Argument(help="synthetic, nzbc-lrml or table.", show_default=False)],
+    path: Annotated[Path | None, typer.Option(help="The file, for a table of your own.")] = None,
+    scheme: Annotated[str, typer.Option(help="Splits of the source: random or document.")] = "random",
+) -> None:
+    """Read and check a corpus, and show how many clauses it has, how long they are and what they consist of."""
+    from compliance_xai.corpus import load_corpus
+    from compliance_xai.corpus.describe import describe
+
+    console = _console()
+    corpus = load_corpus(source, path=path, scheme=scheme)
+    description = describe(corpus)
+    console.print(f"{corpus.name}: {len(corpus)} clauses, SHA-256 {corpus.source_sha256}")
+    lengths = description.lengths.groupby(["split", "text"], sort=False)["words"].describe()[["min", "50%", "max"]]
+    shares = description.categories.groupby("category", sort=False)["features"].sum()
+    _print_frame(console, "Clauses", description.counts)
+    _print_frame(console, "Words", lengths.rename(columns={"50%": "median"}).astype(int).reset_index())
+    _print_frame(console, "Features by category", shares.reset_index())
+    for note in corpus.notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+
+
+def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in frame.columns:
+        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(str(value) for value in row))
+    console.print(table)
+
+
+@book_app.command("build")
+def build_book(
+    study: StudyArgument,
+    set_: SetOption = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Build from the pages there are, where not everything has run.")
+    ] = False,
+) -> None:
+    """Build the book with warnings as errors; refuses notebooks that did not run to their end."""
+    from compliance_xai.book import build
+    from compliance_xai.provenance import measure_time
+    from compliance_xai.runs import make_plan
+
+    plan = make_plan(study, set_ or ())
+    with measure_time() as watch:
+        built = build(plan, partial=partial)
+    print(f"Book {'built' if built.rebuilt else 'is current'} ({watch.seconds:.0f} s): {built.index}")
+
+
+@book_app.command("toc")
+def write_toc(
+    study: StudyArgument,
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("_toc.yml"),
+) -> None:
+    """Write a study's table of contents, in scale order; the committed one is the default study's."""
+    from compliance_xai.book import format_toc, make_toc
+    from compliance_xai.study import load_study
+
+    path.write_text(format_toc(make_toc(load_study(study))), encoding="utf-8")
+
+
+__all__ = ["InputError", "app", "main"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Which examples each stage of a study works on."""
+
+from __future__ import annotations
+
+from compliance_xai.corpus import Corpus, load_corpus
+from compliance_xai.grid import find_corpus_path
+from compliance_xai.records import SPLITS, Example
+from compliance_xai.stages.common import take_in_turn
+from compliance_xai.study import Study
+
+
+def read_corpus(study: Study) -> Corpus:
+    """The study's corpus, all of it."""
+    settings = study.corpus
+    return load_corpus(settings.source, path=find_corpus_path(study), scheme=settings.scheme, seed=settings.seed)
+
+
+def load_examples(study: Study) -> dict[str, list[Example]]:
+    """Split -> the examples that the study uses; a split that the corpus lacks is not there.
+
+    Raises
+    ------
+    InputError
+        If a split has fewer examples than the study asks for.
+    """
+    corpus = read_corpus(study)
+    chosen = {}
+    for split in SPLITS:
+        members = [example for example in corpus if example.split == split]
+        count = getattr(study.corpus, split)
+        if members or count:
+            chosen[split] = take_in_turn(members, count, f"study {study.name!r}, key 'corpus.{split}'")
+    return chosen
+
+
+def evaluated_examples(study: Study) -> list[Example]:
+    """What rules are generated for: the evaluated split and the held-out documents or context, where there are any."""
+    splits = load_examples(study)
+    # `split` names what is missing where a table has no row of the evaluated split.
+    evaluated = splits.get(study.corpus.evaluate_on) or read_corpus(study).split(study.corpus.evaluate_on)
+    return [*evaluated, *splits.get("document", [])]
+
+
+def attributed_examples(study: Study) -> list[Example]:
+    """What is attributed: the first clauses of the evaluated split, and of the held-out documents where asked for.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than asked for.
+    """
+    evaluated = evaluated_examples(study)
+    settings, name = study.attribution, study.name
+    main = [example for example in evaluated if example.split == study.corpus.evaluate_on]
+    held_out = [example for example in evaluated if example.split == "document"]
+    return [
+        *take_in_turn(main, settings.clauses, f"study {name!r}, key 'attribution.clauses'"),
+        *take_in_turn(held_out, settings.document_clauses, f"study {name!r}, key 'attribution.document_clauses'"),
+    ]
