@@ -175,7 +175,7 @@ def test_a_corpus_is_fetched_by_name_to_where_the_reader_looks(address, tmp_path
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(tmp_path))
     path = fetch("nzbc-lrml", tmp_path / "external")
     assert path.read_bytes() == CONTENT
-    with pytest.raises(InputError, match=r"lrml_ds_v8\.csv, byte offset 128"):  # it was found, but it is no table
+    with pytest.raises(InputError, match=r"nzbc_lrml_v8\.csv, byte offset 128"):  # it was found, but it is no table
         load_corpus("nzbc-lrml")
     with pytest.raises(
         InputError, match=r"corpus to fetch: expected one of nzbc-lrml, found 'nzbc'\. Check the spelling"

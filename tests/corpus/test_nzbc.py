@@ -96,7 +96,7 @@ def test_a_table_in_another_format_is_refused(table, old, new, message):
 
 def test_a_table_that_was_not_fetched_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(tmp_path))
-    with pytest.raises(InputError, match=r"external.lrml_ds_v8\.csv: .*Run 'compliance-xai corpus fetch nzbc-lrml'"):
+    with pytest.raises(InputError, match=r"external.nzbc_lrml_v8\.csv: .*Run 'compliance-xai corpus fetch nzbc-lrml'"):
         load_corpus("nzbc-lrml")
 
 

@@ -41,7 +41,7 @@ PUBLIC_FILES = {
             "https://raw.githubusercontent.com/stefan-1992/phd-thesis-supplementary-material/"
             "f145e942505d0339e2464aa9d8df3801a0864c50/Chapter7/data/lrml_ds_v8.csv"
         ),
-        filename="lrml_ds_v8.csv",
+        filename="nzbc_lrml_v8.csv",
         sha256="4ab5ff34427565db6152d26abf20acc3d62b0e61c6743e4fe8f215ceeabb42a4",
         size=446_095,
         terms='Published without a licence file, "as is" for research: use it, cite it, do not redistribute it.',

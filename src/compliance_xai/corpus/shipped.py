@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from compliance_xai.corpus import Corpus
-from compliance_xai.corpus.jsonl import read_jsonl
+from compliance_xai.corpus.jsonl import read_jsonl, write_jsonl
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_data_folder
 from compliance_xai.records import SPLITS, Example
@@ -55,6 +55,24 @@ def read_synthetic(folder: Path | str | None = None) -> Corpus:
             )
         seen.add(example.id)
     return Corpus("synthetic", tuple(examples), hashlib.sha256((folder / SUMS).read_bytes()).hexdigest())
+
+
+def write_synthetic(folder: Path | str | None = None) -> Path:
+    """Make the synthetic corpus from its grammar and write its four files and their sums; how the shipped ones came.
+
+    Parameters
+    ----------
+    folder
+        Default: ``synthetic`` in the project's data folder.
+    """
+    from compliance_xai.corpus.synthetic.build import build_corpus
+
+    folder = find_data_folder() / "synthetic" if folder is None else Path(folder)
+    examples = build_corpus()
+    for split in SPLITS:
+        write_jsonl((example for example in examples if example.split == split), folder / f"{split}.jsonl")
+    write_sums(folder)
+    return folder
 
 
 def read_sums(folder: Path) -> dict[str, str]:
