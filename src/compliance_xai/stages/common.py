@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PIECE = "piece.json"
-"""Marks a finished piece of a stage (a trained seed, a part of the attributions); holds its key and seconds."""
+"""Marks a finished piece of a stage (a trained seed, a part of the attributions); holds its key, time and memory."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A finished piece: its folder, how long it took and the largest memory of its process up to its end."""
+
+    folder: Path
+    seconds: float
+    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ class Work:
             elif (mark := _read_piece(path)) is not None and mark.get("key") != self.job.key:
                 shutil.rmtree(path)
 
-    def make_piece(self, name: str, make: Callable[[Path], None]) -> Path:
+    def make_piece(self, name: str, make: Callable[[Path], None]) -> Piece:
         """Make a folder of results once; a finished one of the same key is kept as it is.
 
         The folder takes its name only when ``make`` returned, so an interruption leaves nothing that looks finished.
@@ -138,17 +147,18 @@ class Work:
         mark = _read_piece(folder)
         if mark is not None and mark.get("key") == self.job.key:
             self.kept_seconds += mark["seconds"]
-            return folder
+            return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         with measure_time() as watch:
             make(part)
-        write_json({"key": self.job.key, "seconds": watch.seconds}, part / PIECE)
+        mark = {"key": self.job.key, "seconds": round(watch.seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
+        write_json(mark, part / PIECE)
         self.clear_once()
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-        return folder
+        return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
 
 
 def _read_piece(folder: Path) -> dict[str, Any] | None:
@@ -327,15 +337,3 @@ def take_in_turn(examples: Iterable[Any], count: int | None, where: str) -> list
         key=lambda entry: entry[:2],
     )
     return [example for _, _, example in ranked[:count]]
-
-
-def add_cell(frame: pd.DataFrame, scale: str, strategy: str, parameters: int) -> pd.DataFrame:
-    """A cell's table with the columns that tell cells apart: ``scale``, ``strategy``, ``parameters`` (of the base)."""
-    return frame.assign(scale=scale, strategy=strategy, parameters=parameters)
-
-
-def count_parameters(study: Study) -> Mapping[str, int]:
-    """Scale -> parameters of its base model."""
-    from compliance_xai.models import load_ladder
-
-    return {rung.name: rung.parameters for rung in load_ladder(study.ladder).rungs}

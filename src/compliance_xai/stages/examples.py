@@ -33,12 +33,21 @@ def load_examples(study: Study) -> dict[str, list[Example]]:
     return chosen
 
 
+def require_split(study: Study, splits: dict[str, list[Example]], name: str) -> list[Example]:
+    """The examples of one split.
+
+    Raises
+    ------
+    InputError
+        If the corpus has none; names the splits that it has.
+    """
+    return splits.get(name) or read_corpus(study).split(name)
+
+
 def evaluated_examples(study: Study) -> list[Example]:
     """What rules are generated for: the evaluated split and the held-out documents or context, where there are any."""
     splits = load_examples(study)
-    # `split` names what is missing where a table has no row of the evaluated split.
-    evaluated = splits.get(study.corpus.evaluate_on) or read_corpus(study).split(study.corpus.evaluate_on)
-    return [*evaluated, *splits.get("document", [])]
+    return [*require_split(study, splits, study.corpus.evaluate_on), *splits.get("document", [])]
 
 
 def attributed_examples(study: Study) -> list[Example]:

@@ -1,0 +1,92 @@
+"""The fine-tune stage: one rung with one strategy, every seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai.models import Rung, load_ladder
+from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.examples import load_examples, require_split
+from compliance_xai.study import Study, load_study
+from compliance_xai.train import finetune, read_result
+
+
+def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Fine-tune one rung with one strategy, once for every seed; finished seeds of an interrupted run are kept.
+
+    Returns
+    -------
+    StageResult
+        ``log``: ``seed``, ``step``, ``split`` (train or validation), ``loss`` (nats per rule token), ``tokens`` (seen
+        so far). ``token_losses``: ``seed``, ``token``, ``count``, ``loss`` on the validation split. ``summary``:
+        ``seed``, ``trained`` and ``parameters`` (counts), ``validation_loss`` (at the end), ``tokens``. ``timing``:
+        ``seed``, ``seconds``, ``peak_memory_bytes`` (largest of the process so far); the only table that differs from
+        run to run.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def find_rung(work: Work) -> Rung:
+    """The base model of a cell; its files are noted as inputs where they are local."""
+    rung = load_ladder(work.study.ladder).rung(work.cell[0])
+    folder = Path(rung.path)
+    if folder.is_dir():
+        work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
+    return rung
+
+
+def choose_template(work: Work, rung: Rung) -> str:
+    """The rung's own prompt where it has one, otherwise the study's."""
+    return rung.template or work.study.prompt.template
+
+
+def seed_folder(work: Work, seed: int) -> Path | None:
+    """Where a trained seed's weights lie; None for the untouched base."""
+    from compliance_xai.grid import stage_folder
+
+    scale, strategy = work.cell
+    if not work.study.strategies[strategy].trains:
+        return None
+    return stage_folder(work.study.name, "finetune", scale, strategy) / f"seed-{seed}"
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    scale, strategy = work.cell
+    settings, rung = work.study.strategies[strategy], find_rung(work)
+    splits = load_examples(work.study)
+    train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
+    tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "summary": [], "timing": []}
+    for seed in work.study.seeds_of(strategy):
+
+        def train_seed(folder: Path, seed: int = seed) -> None:
+            finetune(
+                rung,
+                strategy,
+                settings,
+                train,
+                validation,
+                seed=seed,
+                out=folder,
+                template=choose_template(work, rung),
+            )
+
+        piece = work.make_piece(f"seed-{seed}", train_seed)
+        result = read_result(piece.folder)
+        validation_log = result.log[result.log["split"] == "validation"]
+        summary = {
+            "trained": result.trained,
+            "parameters": result.parameters,
+            "validation_loss": float(validation_log["loss"].iloc[-1]),
+            "tokens": int(result.log["tokens"].max()),
+        }
+        timing = {"seconds": piece.seconds, "peak_memory_bytes": piece.peak_memory_bytes}
+        tables["log"].append(result.log.assign(seed=seed))
+        tables["token_losses"].append(result.token_losses.assign(seed=seed))
+        tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))
+        tables["timing"].append(pd.DataFrame([{"seed": seed, **timing}]))
+    for name, frames in tables.items():
+        frame = pd.concat(frames, ignore_index=True)
+        work.write_frame(frame[["seed", *(column for column in frame if column != "seed")]], name)

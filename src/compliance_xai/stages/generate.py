@@ -1,0 +1,82 @@
+"""The generate stage: the rules that a cell's models write, and their scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai.generate import generate_rules
+from compliance_xai.metrics import corpus_scores, score_rules
+from compliance_xai.models import load_trained
+from compliance_xai.records import write_generations
+from compliance_xai.semantic import load_encoder
+from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.examples import evaluated_examples
+from compliance_xai.stages.finetune import choose_template, find_rung, seed_folder
+from compliance_xai.study import Study, load_study
+
+
+def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Write a rule for every evaluated clause, with every seed's model, and score it against the reference.
+
+    Returns
+    -------
+    StageResult
+        ``generations`` (``records.GENERATION_SCHEMA``). ``scores``: one row per seed and clause with ``seed``, ``id``,
+        ``split``, ``context``, ``identifier_role``, ``number_role`` and the columns of ``metrics.score_rules``.
+        ``corpus_scores``: ``seed``, ``split``, ``metric``, ``value``.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    _, strategy = work.cell
+    settings, rung = work.study.strategies[strategy], find_rung(work)
+    examples = evaluated_examples(work.study)
+    encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
+    generations, scores, totals = [], [], []
+    for seed in work.study.seeds_of(strategy):
+        folder = seed_folder(work, seed)
+        if folder is not None:
+            work.read(*sorted(folder.glob("*.safetensors")))
+        model, tokenizer = load_trained(rung, settings, folder)
+        written = generate_rules(
+            model,
+            tokenizer,
+            examples,
+            seed=seed,
+            template=choose_template(work, rung),
+            max_new_tokens=work.study.generate.max_new_tokens,
+            batch_size=work.study.generate.batch_size,
+        )
+        generations += written
+        rules = [generation.rule for generation in written]
+        about = pd.DataFrame(
+            [
+                {
+                    "seed": seed,
+                    "id": example.id,
+                    "split": example.split,
+                    "context": example.context,
+                    "identifier_role": example.identifier_role,
+                    "number_role": example.number_role,
+                }
+                for example in examples
+            ]
+        )
+        scored = score_rules(rules, [example.rule for example in examples], encoder=encoder)
+        scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
+        for split in dict.fromkeys(example.split for example in examples):
+            members = [index for index, example in enumerate(examples) if example.split == split]
+            values = corpus_scores(
+                [rules[index] for index in members], [examples[index].rule for index in members], encoder=encoder
+            )
+            totals += [
+                {"seed": seed, "split": split, "metric": name, "value": float(value)} for name, value in values.items()
+            ]
+    work.clear_once()
+    write_generations(generations, work.folder / "generations.parquet")
+    work.write_frame(pd.concat(scores, ignore_index=True), "scores")
+    work.write_frame(pd.DataFrame(totals), "corpus_scores")

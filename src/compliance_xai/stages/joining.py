@@ -1,0 +1,46 @@
+"""Joins the cells of a study into the frames that comparisons read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compliance_xai.grid import stage_folder
+from compliance_xai.models import load_ladder
+from compliance_xai.provenance import MANIFEST
+from compliance_xai.stages.common import Work, read_stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
+    """One table of every cell, with ``scale``, ``strategy`` and ``parameters`` (of the base model) in front."""
+    import pandas as pd
+
+    counts = {rung.name: rung.parameters for rung in load_ladder(work.study.ladder).rungs}
+    frames = []
+    for scale, strategy in work.study.cells():
+        result = read_stage(work.study, stage, scale, strategy)
+        frame = pd.read_parquet(result.folder / f"{table}.parquet")
+        frame.insert(0, "scale", scale)
+        frame.insert(1, "strategy", strategy)
+        frame.insert(2, "parameters", counts[scale])
+        frames.append(frame)
+        work.read(stage_folder(work.study.name, stage, scale, strategy) / MANIFEST)
+    return pd.concat(frames, ignore_index=True)
+
+
+def join_masses(work: Work) -> pd.DataFrame:
+    """``focus.mass_frame`` of every cell, with the cell's columns."""
+    import pandas as pd
+
+    from compliance_xai.focus import mass_frame
+    from compliance_xai.records import read_attribution_rows
+
+    counts = {rung.name: rung.parameters for rung in load_ladder(work.study.ladder).rungs}
+    frames = []
+    for scale, strategy in work.study.cells():
+        folder = stage_folder(work.study.name, "attribute", scale, strategy)
+        masses = mass_frame(read_attribution_rows(folder / "attributions.parquet"))
+        frames.append(masses.assign(scale=scale, strategy=strategy, parameters=counts[scale]))
+    return pd.concat(frames, ignore_index=True)

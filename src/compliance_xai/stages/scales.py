@@ -1,0 +1,53 @@
+"""The stage that compares scales: quality of the rules, category lift over size, and plateaus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai import stats
+from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.joining import join_cells
+from compliance_xai.study import Study
+
+QUALITY = ("exact", "parses", "lrml_f1", "bleu", "chrf", "semantic")
+"""The scores of ``metrics.score_rules``."""
+
+
+def compare_scales(study: Study | Path | str) -> StageResult:
+    """Compare the scales of a study.
+
+    Returns
+    -------
+    StageResult
+        ``quality`` and ``lift`` (``stats.summarise_measures`` of the scores on the evaluated split and of category
+        log-lift), ``trends`` (``stats.scale_trend`` of log-lift by category) and ``equivalence``
+        (``stats.equivalence_table`` of semantic similarity between neighbouring rungs).
+    """
+    return run_stage(study, "compare_scales", work=_work)
+
+
+def _work(work: Work) -> None:
+    thresholds = work.study.thresholds
+    scores = join_cells(work, "generate", "scores")
+    categories = join_cells(work, "attribute", "categories")
+    evaluated = scores[scores["split"] == work.study.corpus.evaluate_on].reset_index(drop=True)
+    group = ("scale", "parameters", "strategy")
+    measured = [name for name in QUALITY if evaluated[name].notna().any()]
+    tables = {
+        "quality": stats.summarise_measures(scores, measured, by=(*group, "split"), bootstrap=thresholds.bootstrap),
+        "lift": stats.summarise_measures(
+            categories, ("log_lift",), by=(*group, "baseline", "sign", "category"), bootstrap=thresholds.bootstrap
+        ),
+        "trends": stats.scale_trend(
+            stats.with_trained(categories),
+            "log_lift",
+            by=("strategy", "baseline", "sign", "category"),
+            bootstrap=thresholds.bootstrap,
+            permutations=thresholds.permutations,
+        ),
+        "equivalence": stats.equivalence_table(
+            stats.with_trained(evaluated), "semantic", margin=thresholds.equivalence_margin
+        ),
+    }
+    for name, table in tables.items():
+        work.write_frame(table, name)

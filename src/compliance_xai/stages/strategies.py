@@ -1,0 +1,50 @@
+"""The stage that compares strategies: focus, distances between runs, and agreement with the gold alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai import stats
+from compliance_xai.alignment import summarise_gold
+from compliance_xai.focus import MEASURES
+from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.joining import join_cells, join_masses
+from compliance_xai.study import Study
+
+FOCUS = (*MEASURES, "total_mass")
+
+
+def compare_strategies(study: Study | Path | str) -> StageResult:
+    """Compare the strategies of a study, clause by clause and run by run.
+
+    Returns
+    -------
+    StageResult
+        ``focus`` (all cells), ``summary`` (``stats.summarise_measures`` of it), ``pairs``
+        (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``reliability``,
+        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
+        (``alignment.summarise_gold``).
+    """
+    return run_stage(study, "compare_strategies", work=_work)
+
+
+def _work(work: Work) -> None:
+    bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
+    focus = join_cells(work, "attribute", "focus")
+    gold = join_cells(work, "attribute", "gold")
+    distances = stats.distance_frame(join_masses(work))
+    tables = {
+        "focus": focus,
+        "summary": stats.summarise_measures(
+            focus, FOCUS, by=("scale", "parameters", "strategy", "baseline", "sign"), bootstrap=bootstrap
+        ),
+        "pairs": stats.compare_strategies(focus, FOCUS, bootstrap=bootstrap),
+        "friedman": stats.friedman_table(focus, FOCUS),
+        "effects": stats.strategy_effects(focus, FOCUS, bootstrap=bootstrap, permutations=permutations),
+        "reliability": stats.measure_reliability(focus, FOCUS),
+        "distances": distances,
+        "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
+        "gold_summary": summarise_gold(gold, bootstrap=bootstrap),
+    }
+    for name, table in tables.items():
+        work.write_frame(table, name)
