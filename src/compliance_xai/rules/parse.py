@@ -90,9 +90,7 @@ def parse_rule(text: str) -> Rule:
                     ^
     """  # noqa: E501
     if not isinstance(text, str):
-        raise InputError(
-            "rule", expected="a string", found=type(text).__name__, remedy="Pass the text of one rule."
-        )
+        raise InputError("rule", expected="a string", found=type(text).__name__, remedy="Pass the text of one rule.")
     return _Reader(text).read()
 
 
@@ -210,7 +208,9 @@ class _Reader:
             self.fail(position, "the end of the text", "')' that closes nothing", "Remove the bracket.")
         name, _, arguments = self.open.pop()
         if not self.after:
-            self.fail(position, f"an argument of '{name}'", "')'", "Give the argument, or remove the term or the comma.")
+            self.fail(
+                position, f"an argument of '{name}'", "')'", "Give the argument, or remove the term or the comma."
+            )
         term = Term(name, tuple(arguments))
         (self.open[-1][2] if self.open else self.statements).append(term)
 
@@ -228,7 +228,9 @@ class _Reader:
             remedy = f"Close the bracket of '{name}' opened at character {bracket + 1}."
             self.fail(end, what, "the end of the text", remedy)
         if not self.after:
-            self.fail(end, "a statement such as exist(roof)", "the end of the text", "Give a rule, or remove the comma.")
+            self.fail(
+                end, "a statement such as exist(roof)", "the end of the text", "Give a rule, or remove the comma."
+            )
         if self.statements and self.statements[-1].name == "if":
             self.fail(end, "then(...) after if(...)", "the end of the text", "Put the conclusions into then(...).")
         return Rule(tuple(self.statements), "spaced" if first_layout(self.text) == "spaced" else "tight")

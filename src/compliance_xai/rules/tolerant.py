@@ -282,7 +282,9 @@ class _Mender:
         statements = self.arrange(end)
         layout = "spaced" if first_layout(self.text) == "spaced" else "tight"
         rule = Rule(tuple(statements), layout) if statements else None
-        repairs = sorted((Repair(kind, *counted) for kind, counted in self.found.items()), key=lambda repair: repair.position)
+        repairs = sorted(
+            (Repair(kind, *counted) for kind, counted in self.found.items()), key=lambda repair: repair.position
+        )
         return TolerantRule(rule, tuple(repairs))
 
     def arrange(self, end: int) -> list[Term]:

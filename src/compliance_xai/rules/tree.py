@@ -6,16 +6,17 @@ No walk here recurses, so a tree may be as deep as memory allows: generated rule
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, TypeVar
 
 DEONTICS = ("obligation", "permission", "prohibition")
 CONNECTIVES = ("and", "or")
 """The terms whose arguments have no order."""
 
+Value = TypeVar("Value")
 Layout = Literal["tight", "spaced"]
 LeafKind = Literal["quantity", "quoted", "reference", "name", "text"]
 
@@ -128,7 +129,10 @@ class Rule:
         return {
             node.args[1].text: node.args[0]
             for node in self.walk()
-            if isinstance(node, Term) and node.name == "define" and len(node.args) == 2 and isinstance(node.args[1], Leaf)
+            if isinstance(node, Term)
+            and node.name == "define"
+            and len(node.args) == 2
+            and isinstance(node.args[1], Leaf)
         }
 
     def walk(self) -> Iterator[Node]:
@@ -143,6 +147,47 @@ class Rule:
     def leaves(self) -> tuple[Leaf, ...]:
         """Every leaf, in the order of the text."""
         return tuple(node for node in self.walk() if isinstance(node, Leaf))
+
+
+def fold(
+    nodes: Iterable[Node],
+    leaf: Callable[[Node], Value],
+    term: Callable[[Term, list[Value]], Value],
+    *,
+    enter: Callable[[Term], bool] = lambda _: True,
+) -> list[Value]:
+    """Compute a value per node from the values of its arguments, without recursion.
+
+    Parameters
+    ----------
+    nodes
+        Where to start.
+    leaf
+        The value of a leaf, or of a term that is not entered.
+    term
+        The value of a term from the values of its arguments.
+    enter
+        Whether to look into a term.
+
+    Returns
+    -------
+    list
+        One value per node of ``nodes``.
+    """
+    done: list[Value] = []
+    stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(tuple(nodes))]
+    while stack:
+        node, arguments_done = stack.pop()
+        if isinstance(node, Leaf) or not enter(node):
+            done.append(leaf(node))
+        elif not arguments_done:
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.args))
+        else:
+            values = done[len(done) - len(node.args) :]
+            del done[len(done) - len(node.args) :]
+            done.append(term(node, values))
+    return done
 
 
 def _join(nodes: tuple[Node, ...], layout: Layout) -> str:
@@ -225,32 +270,28 @@ def canonical(rule: Rule) -> Rule:
     >>> format_rule(canonical(Rule((Term("and", (leaf("wall"), leaf("door"))),))))
     'and(exist(door),exist(wall))'
     """
-    done: list[tuple[str, bytes, Node]] = []
-    stack: list[tuple[Node, bool]] = [(term, False) for term in reversed(rule.statements)]
-    while stack:
-        node, arguments_done = stack.pop()
-        if isinstance(node, Leaf):
-            done.append((node.text, _digest(b"leaf", node.text.encode("utf-8", "surrogatepass")), node))
-        elif not arguments_done:
-            stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.args))
-        else:
-            keys = done[len(done) - len(node.args) :]
-            del done[len(done) - len(node.args) :]
-            if node.name in CONNECTIVES:
-                keys.sort(key=lambda key: key[:2])
-            done.append(_order(node.name, keys))
-    return Rule(tuple(node for _, _, node in done if isinstance(node, Term)), rule.layout)
+    keys = fold(rule.statements, _leaf_key, _order)
+    return Rule(tuple(node for _, _, node in keys if isinstance(node, Term)), rule.layout)
 
 
-def _order(name: str, keys: list[tuple[str, bytes, Node]]) -> tuple[str, bytes, Node]:
-    prefix = name + "("
+_Key = tuple[str, bytes, Node]
+
+
+def _leaf_key(leaf: Node) -> _Key:
+    text = format_node(leaf)
+    return text, _digest(b"leaf", text.encode("utf-8", "surrogatepass")), leaf
+
+
+def _order(term: Term, keys: list[_Key]) -> _Key:
+    if term.name in CONNECTIVES:
+        keys.sort(key=lambda key: key[:2])
+    prefix = term.name + "("
     for text, _, _ in keys:
         if len(prefix) >= _PREFIX:
             break
         prefix += text + ","
-    digest = _digest(name.encode("utf-8", "surrogatepass"), *(key[1] for key in keys))
-    return prefix[:_PREFIX], digest, Term(name, tuple(node for _, _, node in keys))
+    digest = _digest(term.name.encode("utf-8", "surrogatepass"), *(key[1] for key in keys))
+    return prefix[:_PREFIX], digest, Term(term.name, tuple(node for _, _, node in keys))
 
 
 def _digest(*parts: bytes) -> bytes:
