@@ -40,9 +40,10 @@ def precision_at_k(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
 
 
 def chance_average_precision(n_gold: int, n_features: int) -> float:
-    """Expected average precision of a random order: ``(H_n + (R - 1) / (n - 1) * (n - H_n)) / n`` with ``R`` gold of ``n``.
+    """Expected average precision of a random order of ``n`` features, ``R`` of them gold.
 
-    From linearity of expectation over positions (Bestgen 2015, equation 1). ``H_n`` is the harmonic number.
+    ``(H_n + (R - 1) / (n - 1) * (n - H_n)) / n`` with ``H_n`` the harmonic number, from linearity of expectation over
+    positions (Bestgen 2015).
 
     Examples
     --------
@@ -70,10 +71,10 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
     -------
     pandas.DataFrame
         One row per (id, seed, baseline, sign, link): ``id, seed, baseline, sign, link`` (from 0), ``kind, n_features,
-        n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the element), ``precision_at_k,
-        average_precision, auroc, chance_precision`` (n_gold / n_features), ``chance_average_precision, identifier_role,
-        number_role, reason`` (why the measures are NaN, else empty). Chance for ``auroc`` is 0.5. Empty for a corpus
-        without alignment.
+        n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the element),
+        ``precision_at_k, average_precision, auroc, chance_precision`` (n_gold / n_features),
+        ``chance_average_precision, identifier_role, number_role, reason`` (why the measures are NaN, else empty).
+        Chance for ``auroc`` is 0.5. Empty for a corpus without alignment.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def summarise_gold(
     for keys, group in gold.groupby(list(by), sort=False, observed=True):
         judged = group[group["reason"] == ""]
         clauses = judged.groupby("id")[[*GOLD_MEASURES, "chance_precision", "chance_average_precision"]].mean()
-        record: dict[str, Any] = dict(zip(by, keys, strict=True))
+        record: dict[Any, Any] = dict(zip(by, keys, strict=True))
         record |= {"n_clauses": len(clauses), "n_links": len(judged[["id", "link"]].drop_duplicates())}
         for measure in GOLD_MEASURES:
             mean, low, high = bootstrap_mean(clauses[measure].to_numpy(), n_resamples=bootstrap, seed=seed)

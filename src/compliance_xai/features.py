@@ -6,6 +6,7 @@ marks characters; joining features and the gaps between them gives the clause ba
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ _NUMBER = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(])")
 _KEPT_PUNCTUATION = frozenset("%‰§&@#′″")
-_PHRASE_OPENERS = frozenset("and or which that of with to in for from by at on".split())
+_PHRASE_OPENERS = frozenset(["and", "or", "which", "that", "of", "with", "to", "in", "for", "from", "by", "at", "on"])
 
 
 def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | None = None) -> list[Feature]:
@@ -73,7 +74,7 @@ def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | 
         raise InputError("segment, unit", expected="a known feature unit", found=repr(unit), remedy=remedy)
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
-    joined = [not _breaks(clause[left:right]) for (_, left), (right, _) in zip(spans, spans[1:], strict=False)]
+    joined = [not _breaks(clause[left:right]) for (_, left), (right, _) in itertools.pairwise(spans)]
     tags = _tag(texts, joined, vocabulary or {})
     words = [Feature(start, end, text, tag) for (start, end), text, tag in zip(spans, texts, tags, strict=True)]
     return words if unit == "word" else _group(clause, words, _STARTS_NEW[unit])
@@ -117,7 +118,7 @@ def perturb(
             "perturb, baseline",
             expected=f"one of {', '.join(BASELINES)}",
             found=repr(baseline),
-            remedy="Choose one of these; counterfactual replacement needs a corpus to draw from and has no engine here.",
+            remedy="Choose one of these; counterfactual replacement would need a corpus to draw from.",
         )
     keep = np.asarray(keep_mask_F, dtype=bool)
     if keep.shape != (len(features),):
@@ -317,7 +318,9 @@ def _join_references(lower: list[str], tags: list[str | None]) -> None:
 
 def _reference_follows(texts: list[str], index: int) -> bool:
     following = texts[index + 1] if index + 1 < len(texts) else ""
-    return bool(following) and (following[0].isdigit() or bool(re.fullmatch(r"\(?[A-Z]{1,3}\d*[\w./()-]*|\([a-z]\)", following)))
+    return bool(following) and (
+        following[0].isdigit() or bool(re.fullmatch(r"\(?[A-Z]{1,3}\d*[\w./()-]*|\([a-z]\)", following))
+    )
 
 
 def _tag_reference_items(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> None:
@@ -392,7 +395,9 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
             continue
         if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS:
             tags[index] = "number"
-        elif word == "in" and 0 < index < len(lower) - 1 and tags[index - 1] == "number" and _is_number(texts[index + 1]):
+        elif (
+            word == "in" and 0 < index < len(lower) - 1 and tags[index - 1] == "number" and _is_number(texts[index + 1])
+        ):
             tags[index] = "number"  # a gradient: 1 in 12
         elif _is_unit(lower, tags, index):
             tags[index] = "unit"
@@ -416,7 +421,9 @@ def _is_unit(lower: list[str], tags: list[str | None], index: int) -> bool:
     return word in lexicons.UNITS or (word in lexicons.UNITS_AFTER_NUMBER and before in ("number", "unit"))
 
 
-def _tag_vocabulary(lower: list[str], joined: list[bool], tags: list[str | None], vocabulary: Mapping[str, str]) -> None:
+def _tag_vocabulary(
+    lower: list[str], joined: list[bool], tags: list[str | None], vocabulary: Mapping[str, str]
+) -> None:
     folded = [_singular(word) for word in lower]
     entries = sorted(vocabulary.items(), key=lambda entry: (-len(entry[0].split()), entry[0]))
     for head, category in entries:
@@ -431,7 +438,12 @@ def _tag_nouns(texts: list[str], lower: list[str], joined: list[bool], tags: lis
         if tags[index] is None and word not in lexicons.FUNCTION_WORDS:
             tags[index] = _noun_category(word)
     for index in range(len(lower) - 2, -1, -1):  # right to left, so that a modifier of a modifier follows too
-        if tags[index] is None and joined[index] and tags[index + 1] in ("object", "property") and _is_content(texts, index):
+        if (
+            tags[index] is None
+            and joined[index]
+            and tags[index + 1] in ("object", "property")
+            and _is_content(texts, index)
+        ):
             tags[index] = tags[index + 1]
     for index, word in enumerate(lower):
         if index == 0 or tags[index] is not None or not joined[index - 1] or not _is_content(texts, index):

@@ -1,14 +1,14 @@
 """How concentrated an attribution is, and on what: measures of a mass vector, and tidy frames of them.
 
 A mass vector holds one non-negative number per feature, from the signed score matrix of an attribution in one of two
-declared ways (``SIGNS``): ``absolute`` sums ``|score|`` over the target's tokens, ``positive`` sums ``max(score, 0)``, that
-is only what makes the target likelier. Both are reported everywhere. A vector without mass has no distribution: its
-measures are NaN, never a number that looks like one.
+declared ways (``SIGNS``): ``absolute`` sums ``|score|`` over the target's tokens, ``positive`` sums ``max(score, 0)``,
+that is only what makes the target likelier. Both are reported everywhere. A vector without mass has no distribution:
+its measures are NaN, never a number that looks like one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,7 +147,8 @@ def log_lift(share: float, n_category: int, n_features: int, *, smoothing: float
     0: as much as its features would have if all weighed the same; positive: the model favours the category. The
     smoothing ``a`` gives the category ``a`` further features of average mass (Lidstone's additive smoothing, Manning,
     Raghavan and Schuetze 2008, section 11.3.2), so that a category without mass has a finite value:
-    from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the category.
+    from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the
+    category.
 
     Examples
     --------
@@ -222,10 +223,10 @@ def category_frame(
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, seed, baseline, sign,
-        category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's mass),
-        ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where the clause has none), ``identifier_role,
-        number_role``.
+        One row per (id, seed, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, seed, baseline,
+        sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's
+        mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where the clause has none),
+        ``identifier_role, number_role``.
     """
     import pandas as pd
 
@@ -268,8 +269,9 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign, feature): ``id, seed, baseline, sign, feature`` (from 0), ``start, end, text,
-        category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share`` (of the clause's mass; NaN without mass).
+        One row per (id, seed, baseline, sign, feature): ``id, seed, baseline, sign, feature`` (from 0), ``start, end,
+        text, category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share`` (of the clause's mass; NaN
+        without mass).
     """
     import pandas as pd
 
@@ -277,7 +279,7 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
     for keys, attribution in _read(rows):
         for sign in SIGNS:
             mass_F = mass(attribution.scores, sign, floor=floor)
-            columns: Mapping[str, Any] = {
+            columns: dict[str, Any] = {
                 "sign": sign,
                 "feature": np.arange(len(mass_F)),
                 "start": [feature.start for feature in attribution.features],
@@ -288,9 +290,9 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
                 "mass": mass_F,
                 "share": _share(mass_F),
             }
-            frames.append(pd.DataFrame(keys | dict(columns)))
-    columns = [*_KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+            frames.append(pd.DataFrame(keys | columns))
+    names = [*_KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
+    return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=pd.Index(names))
 
 
 _KEYS = ("id", "seed", "baseline")

@@ -34,7 +34,9 @@ COMPARATORS = _phrases(
     """
 )
 
-COMPARATORS_BEFORE_NUMBER = _phrases("up to, under, over, above, below, within, between, from, exactly, is, equal, beyond")
+COMPARATORS_BEFORE_NUMBER = _phrases(
+    "up to, under, over, above, below, within, between, from, exactly, is, equal, beyond"
+)
 """Comparators only where a number follows (``within 5 m``, but not ``within the building``)."""
 
 DEONTICS = _phrases(
@@ -60,13 +62,13 @@ NEGATIONS = _words("not no without neither nor never none nothing")
 
 UNITS = _words(
     """
-    mm cm km m² m2 m^2 m³ m3 m^3 mm2 mm² mm3 mm³ l/s l/min l/h kpa mpa hpa kn kw kwh mj kj db dba dbw lx lux °c °f degc kg
-    kg/m2 kg/m3 kg/m² kg/m³ g/m2 g/m² kn/m2 kn/m² w/m2 w/m² w/m²k w/m2k m/s m3/h m³/h m3/s m³/s mj/m2 mj/m² % ‰ °
+    mm cm km m² m2 m^2 m³ m3 m^3 mm2 mm² mm3 mm³ l/s l/min l/h kpa mpa hpa kn kw kwh mj kj db dba dbw lx lux °c °f degc
+    kg kg/m2 kg/m3 kg/m² kg/m³ g/m2 g/m² kn/m2 kn/m² w/m2 w/m² w/m²k w/m2k m/s m3/h m³/h m3/s m³/s mj/m2 mj/m² % ‰ °
     percent percentage ms hz khz millimetre millimetres millimeter millimeters centimetre centimetres metre metres
     meter meters kilometre kilometres litre litres liter liters kilogram kilograms gram grams tonne tonnes newton
     newtons kilonewton kilonewtons pascal pascals kilopascal kilopascals watt watts kilowatt kilowatts joule joules
-    volt volts amp amps ampere amperes hertz decibel decibels degree degrees celsius second seconds minute minutes
-    hour hours day days week weeks month months year years lumen lumens ppm m2.k/w m²k/w m2k/w
+    volt volts amp amps ampere amperes hertz decibel decibels degree degrees celsius second seconds minute minutes hour
+    hours day days week weeks month months year years lumen lumens ppm m2.k/w m²k/w m2k/w
     """
 )
 UNITS_AFTER_NUMBER = _words(
@@ -151,7 +153,8 @@ OBJECTS = _words(
     eaves soffit fascia barge ridge valley hip verge penetration threshold sill jamb mullion lock latch hinge closer
     device system equipment plant machine unit element member component assembly product material surface edge
     corner end face side top bottom base structure construction installation facility facilities accommodation
-    ventilation car park generator home library pit plenum tray button pack screen head grating damper kerb courtyard basement stairwell lobby driveway entrance dwelling backflow
-    school hospital office shop factory warehouse theatre hall workshop hotel hostel
+    ventilation car park generator home library pit plenum tray button pack screen head grating damper kerb courtyard
+    basement stairwell lobby driveway entrance dwelling backflow school hospital office shop factory warehouse theatre
+    hall workshop hotel hostel
     """
 )

@@ -2,7 +2,8 @@
 
 Rows are sorted by length and padded on the right, so causal attention needs no mask and positions stay the defaults.
 Hidden states are gathered at the target's positions before the language-model head, where the architecture allows it;
-otherwise full logits are taken a few rows at a time. Either way memory does not grow with rows x positions x vocabulary.
+otherwise full logits are taken a few rows at a time. Either way memory does not grow with rows x positions x
+vocabulary.
 """
 
 from __future__ import annotations
@@ -97,12 +98,16 @@ def attribute(
     features = segment(clause, unit, vocabulary=vocabulary)
     if not features:
         raise InputError(
-            _where(id), expected="a clause with at least one word", found=repr(clause), remedy="Remove or mend the clause."
+            _where(id),
+            expected="a clause with at least one word",
+            found=repr(clause),
+            remedy="Remove or mend the clause.",
         )
     masks_MF = leave_one_out_masks(len(features))
     log_probs_MT = score_masks(
         model, tokenizer, clause, target, masks_MF,
-        features=features, prompt=prompt, baseline=baseline, id=id, batch_tokens=batch_tokens, seed=seed, progress=progress,
+        features=features, prompt=prompt, baseline=baseline, id=id,
+        batch_tokens=batch_tokens, seed=seed, progress=progress,
     )  # fmt: skip
     encoded = _encode_target(tokenizer, target, id)
     return Attribution(

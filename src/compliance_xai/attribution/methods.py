@@ -27,8 +27,8 @@ def leave_one_out_masks(n_features: int) -> np.ndarray:
 def leave_one_out(log_probs_MT: np.ndarray) -> np.ndarray:
     """Scores from the log-probabilities of ``leave_one_out_masks``.
 
-    ``score[f, t] = log p(t | clause) - log p(t | clause with feature f perturbed)``, in nats; positive where the feature
-    makes the token more likely.
+    ``score[f, t] = log p(t | clause) - log p(t | clause with feature f perturbed)``, in nats; positive where the
+    feature makes the token more likely.
 
     Parameters
     ----------
