@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_xai.corpus.synthetic.build import base_pairs
 from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATE, build_tokenizer, token_documents
+from compliance_xai.errors import InputError
+from compliance_xai.folders import find_data_folder
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +48,9 @@ RECIPES = {
     for recipe in (
         Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=8e-3, tokens=16_000_000),
         Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=4e-3, tokens=14_000_000),
-        Recipe("4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=3e-3, tokens=9_000_000, bfloat16=True),
+        Recipe(
+            "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=3e-3, tokens=9_000_000, bfloat16=True
+        ),
     )
 }
 
@@ -142,7 +146,9 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
             group["lr"] = max(rate, recipe.learning_rate * 1e-3)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             logits = model(input_ids=ids_BT).logits[:, :-1]
-        losses = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
+        losses = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none"
+        )
         weights = weights_BT[:, 1:].flatten()
         loss = (losses * weights).sum() / weights.sum()
         loss.backward()
@@ -155,7 +161,12 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
         if state["step"] % every == 0:
             state["seconds"] = time.monotonic() - started
             exact = base_exact(model, tokenizer, count=64)
-            point = {"tokens": state["tokens"], "loss": sum(running) / len(running), "exact": exact, "seconds": round(state["seconds"], 1)}
+            point = {
+                "tokens": state["tokens"],
+                "loss": sum(running) / len(running),
+                "exact": exact,
+                "seconds": round(state["seconds"], 1),
+            }
             state["curve"].append(point)
             running = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
@@ -178,7 +189,9 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
     return record
 
 
-def base_exact(model: Any, tokenizer: PreTrainedTokenizerFast, *, count: int, split: str = "test", seed: int = 7) -> float:
+def base_exact(
+    model: Any, tokenizer: PreTrainedTokenizerFast, *, count: int, split: str = "test", seed: int = 7
+) -> float:
     """Share of exact rules in the base notation on clauses with held-out combinations, greedy decoding."""
     import torch
 
@@ -200,21 +213,133 @@ def base_exact(model: Any, tokenizer: PreTrainedTokenizerFast, *, count: int, sp
     return right / count
 
 
-def main(names: list[str], root: Path) -> None:
-    """Pre-train the named rungs into ``root/<name>``; every rung has the same tokenizer.
+CARD = """---
+license: mit
+language: en
+library_name: transformers
+tags: [compliance_xai, teaching]
+---
 
-    One thread each: small matrices gain nothing from more, and the result does not depend on the machine's cores.
+# compliance_xai embedded ladder, rung {name}
+
+A Qwen2-architecture causal language model with {parameters:,} parameters, made for the compliance_xai compendium: small
+enough to fine-tune and explain on a laptop, for teaching and for testing the method.
+
+**What it is not:** evidence about language models of billions of parameters. It has read nothing but the synthetic
+grammar of this project.
+
+| | |
+|---|---|
+| width, layers, heads, feed-forward | {width}, {layers}, {heads}, {feed_forward} |
+| tokenizer | byte-level BPE, {vocabulary:,} tokens, digits one by one; shared by every rung |
+| pre-training tokens | {tokens:,} in {steps:,} steps of about {batch_tokens:,} |
+| optimiser | AdamW, peak learning rate {learning_rate}, cosine, {precision} |
+| time on one CPU thread | {minutes:.0f} minutes |
+| exact base rules, held-out combinations | {exact:.1%} of {count} (95 % Wilson interval {low:.1%} to {high:.1%}) |
+
+Pre-training text: clauses with rules in a *base* notation (`exitDoor => must exitDoor.clearWidth >= 850 mm`), plain
+clauses, glossaries, meaningless call trees over the keywords of the fine-tuning notation, and copied random token
+sequences, so that every token of the vocabulary has been trained. No clause is ever shown with a rule in the
+fine-tuning notation. Combinations of object, requirement and condition that the validation and test splits hold out
+do not occur in the pairs, and neither do rules of the held-out context ({held_out}).
+
+`training.json` holds the recipe and the learning curve. `make ladder` trains the rung again from scratch.
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write the model card of a trained rung from its training record, so that no figure in it is typed."""
+    from scipy.stats import binomtest
+
+    from compliance_xai.corpus.synthetic.vocabulary import HELD_OUT_CONTEXT
+
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    recipe, count = record["recipe"], record["exact_held_out_n"]
+    interval = binomtest(round(record["exact_held_out"] * count), count).proportion_ci(method="wilson")
+    card = CARD.format(
+        **{
+            key: recipe[key]
+            for key in ("name", "width", "layers", "heads", "feed_forward", "batch_tokens", "learning_rate")
+        },
+        parameters=record["parameters"],
+        vocabulary=config["vocab_size"],
+        tokens=record["tokens"],
+        steps=record["steps"],
+        precision="bfloat16 autocast" if recipe["bfloat16"] else "float32",
+        minutes=record["seconds"] / 60,
+        exact=record["exact_held_out"],
+        count=count,
+        low=interval.low,
+        high=interval.high,
+        held_out=HELD_OUT_CONTEXT,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_ladder(root: Path) -> Path:
+    """Write ``ladder.yaml`` over the trained rungs in ``root``, smallest first."""
+    import yaml
+
+    rungs = []
+    for recipe in RECIPES.values():
+        record_file = root / recipe.name / "training.json"
+        if record_file.is_file():
+            parameters = json.loads(record_file.read_text(encoding="utf-8"))["parameters"]
+            rungs.append(
+                {
+                    "name": recipe.name,
+                    "path": recipe.name,
+                    "parameters": parameters,
+                    "licence": "MIT",
+                    "description": f"Qwen2 shape, {recipe.layers} layers of width {recipe.width}, our own pre-training",
+                }
+            )
+    ladder = {"name": "embedded", "rungs": rungs}
+    path = root / "ladder.yaml"
+    path.write_text(yaml.safe_dump(ladder, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def train_ladder(root: Path, names: list[str] | None = None) -> None:
+    """Pre-train rungs from scratch into ``root/<name>``, with cards and ``ladder.yaml``.
+
+    A finished rung is left alone, an interrupted one goes on from its last checkpoint. Every rung has the same
+    tokenizer. One thread each: small matrices gain little from more, and the result does not depend on the machine's
+    number of cores.
+
+    Raises
+    ------
+    InputError
+        If a name is not a recipe.
     """
     import torch
 
     torch.set_num_threads(1)
     tokenizer = build_tokenizer()
-    for name in names:
-        record = pretrain(RECIPES[name], tokenizer, root / name)
-        print(name, record["parameters"], "parameters,", record["exact_held_out"], "exact on held-out combinations", flush=True)
+    for name in names or list(RECIPES):
+        if name not in RECIPES:
+            raise InputError(
+                "ladder rung", expected="one of " + ", ".join(RECIPES), found=repr(name), remedy="Choose one of these."
+            )
+        folder = root / name
+        if not (folder / "training.json").is_file():
+            record = pretrain(RECIPES[name], tokenizer, folder)
+            print(f"{name}: {record['exact_held_out']:.1%} exact on held-out combinations", flush=True)
+        write_card(folder)
+    write_ladder(root)
+
+
+def main() -> None:
+    """``python -m compliance_xai.ladder [folder] [rung ...]``: the shipped folder and every rung by default."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")
+    parser.add_argument("folder", nargs="?", type=Path, help="where the rungs go (default: data/ladders/embedded)")
+    parser.add_argument("rungs", nargs="*", help="rungs to train (default: all)")
+    options = parser.parse_args()
+    train_ladder(options.folder or find_data_folder() / "ladders" / "embedded", options.rungs)
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[2:] or list(RECIPES), Path(sys.argv[1]))
+    main()

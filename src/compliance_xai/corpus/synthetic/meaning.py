@@ -20,7 +20,7 @@ from compliance_xai.corpus.synthetic.vocabulary import (
 )
 
 Piece = tuple[str, str, tuple[str, ...]]
-"""A piece of a rule: its text, its element kind (empty for brackets), and the keys of the clause spans that decide it."""
+"""A piece of a rule: its text, its element kind (empty for brackets), the keys of the clause spans that decide it."""
 
 TEST_PERCENT = 12
 VALIDATION_PERCENT = 8
@@ -37,7 +37,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What the clause asks of its object: one of ``limit``, ``range``, ``has``, ``either``, ``comply``, ``table``, ``material``."""
+    """What the clause asks of its object.
+
+    ``kind`` is one of ``limit``, ``range``, ``has``, ``either``, ``comply``, ``table``, ``material``.
+    """
 
     kind: str
     limits: tuple[Limit, ...] = ()
@@ -54,7 +57,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Condition:
-    """When the requirement holds: ``use``, ``height``, ``storeys``, ``load``, ``system``, ``place``; perhaps negated."""
+    """When the requirement holds: by use, height, storeys, occupant load, system or place; perhaps negated."""
 
     kind: str
     name: str = ""
@@ -64,6 +67,7 @@ class Condition:
 
     @property
     def head(self) -> str:
+        """What is combined with a requirement when combinations are held out."""
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
@@ -121,6 +125,7 @@ class Shape:
 
 
 def draw_shape(rng: random.Random) -> Shape:
+    """A shape, in the proportions that every split shares."""
     mode = rng.choices(("obligation", "permission", "prohibition"), (74, 12, 14))[0]
     return Shape(
         mode,
@@ -322,7 +327,8 @@ def _requirement_pieces(meaning: Meaning, requirement: Requirement, key: str) ->
             for index, limit in enumerate(requirement.limits)
         ]
     if requirement.kind == "table":
-        assert requirement.prop and requirement.reference
+        assert requirement.prop
+        assert requirement.reference
         code, number = requirement.reference
         return [
             [
@@ -421,7 +427,8 @@ def _base_requirement(thing: str, requirement: Requirement) -> list[str]:
         ]
     if requirement.reference and requirement.prop:
         return [
-            f"{thing}.{camel(requirement.prop.name)} ~ {requirement.reference[0].lower()} table {requirement.reference[1]}"
+            f"{thing}.{camel(requirement.prop.name)} ~ "
+            f"{requirement.reference[0].lower()} table {requirement.reference[1]}"
         ]
     if requirement.reference:
         return [f"{thing} ~ {requirement.reference[1].lower()}"]

@@ -37,10 +37,25 @@ BASE_TEMPLATE = "Clause: {clause}\nShort form:\n"
 KINDS = {"pair": 66, "clause": 6, "glossary": 12, "code": 10, "echo": 6}
 """Share of documents of each kind, in per cent."""
 
-KEYWORDS = ("if", "then", "and", "or", "not", "has", "is", "exist", "asPer", "complyWith", "obligation", "permission", "prohibition", *SYMBOLS)
+KEYWORDS = (
+    "if",
+    "then",
+    "and",
+    "or",
+    "not",
+    "has",
+    "is",
+    "exist",
+    "asPer",
+    "complyWith",
+    "obligation",
+    "permission",
+    "prohibition",
+    *SYMBOLS,
+)
 
 SPLIT_PATTERN = r"[0-9]| ?[A-Z]?[a-z]+| ?[A-Z]+(?![a-z])| ?[^\sA-Za-z0-9]+|\s+"
-"""Digits one by one, and a new piece at every hump of a camelCase name, so that numbers and names are copied in parts."""
+"""Digits one by one, and a new piece at every hump of a camelCase name: numbers and names are copied in parts."""
 
 
 def build_tokenizer(seed: int = 0, *, vocabulary_size: int = 1280, documents: int = 20_000) -> PreTrainedTokenizerFast:
@@ -90,7 +105,17 @@ def _clause(rng: random.Random) -> tuple[str, str]:
 
 
 def _phrases() -> list[str]:
-    phrases: list[str] = [*USES, *SYSTEMS, "requirement", "building", "material", "location", "occupant load", "storeys", "use"]
+    phrases: list[str] = [
+        *USES,
+        *SYSTEMS,
+        "requirement",
+        "building",
+        "material",
+        "location",
+        "occupant load",
+        "storeys",
+        "use",
+    ]
     for context in CONTEXTS:
         phrases += [*context.places, *(name.lower() for name in context.standards)]
         for item in context.items:

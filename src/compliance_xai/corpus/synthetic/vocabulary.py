@@ -506,7 +506,7 @@ def article(phrase: str) -> str:
     >>> article("exit door"), article("hospital")
     ('an', 'a')
     """
-    return "an" if phrase[0] in "aeio" or phrase.startswith(("up", "un")) and not phrase.startswith("uni") else "a"
+    return "an" if phrase[0] in "aeio" or (phrase.startswith(("up", "un")) and not phrase.startswith("uni")) else "a"
 
 
 def plural(phrase: str) -> str:

@@ -16,7 +16,7 @@ from compliance_xai.corpus.synthetic.vocabulary import (
 )
 
 Words = list[tuple[str, str]]
-"""Pieces of a clause in reading order: text, and the key of the rule element it decides (empty where it decides none)."""
+"""Pieces of a clause in reading order: text, and the key of the rule element it decides (empty for none)."""
 
 UNITS = {
     "mm": ("mm", "mm", "millimetres"),
@@ -179,7 +179,8 @@ def _requirement(meaning: Meaning, requirement: Requirement, key: str, rng: rand
         verb = rng.choice((" comply with ", " meet the requirements of ", " be installed in accordance with "))
         return [*thing, (" ", ""), deontic, (verb, ""), (requirement.reference[1], f"{key}.reference")]
     if requirement.kind == "table":
-        assert requirement.prop and requirement.reference
+        assert requirement.prop
+        assert requirement.reference
         code, number = requirement.reference
         return [
             ("the ", ""),
@@ -284,10 +285,7 @@ def _range(requirement: Requirement, key: str, deontic: tuple[str, str], thing: 
         deontic,
         (" be ", ""),
     ]
-    if rng.random() < 0.5:
-        comparators = ("between", "and")
-    else:
-        comparators = ("from", "to")
+    comparators = ("between", "and") if rng.random() < 0.5 else ("from", "to")
     # One unit word serves both limits, so it carries both keys (joined by a blank).
     unit = low.prop.unit
     return [
