@@ -142,9 +142,9 @@ def _call_snakemake(plan: Plan, cores: int, lock: int, progress: Path) -> tuple[
     pages = [str(job.page) for job in plan.pending]
     command = [sys.executable, "-m", "snakemake", *pages]
     command += ["--snakefile", str(project / "Snakefile"), "--directory", str(project), "--cores", str(cores)]
-    command += ["--config", f"study={plan.path}", "--quiet", "all", "--keep-going", "--rerun-incomplete"]
+    command += ["--config", f"study={plan.path}", "--keep-going", "--rerun-incomplete"]
     # The manifests know better than Snakemake's records, which a person may have deleted: force what they call stale.
-    command += ["--rerun-triggers", "params", "input", "--forcerun", *pages]
+    command += ["--rerun-triggers", "params", "--forcerun", *pages]
     # Snakemake's lock survives kill -9; the study's own lock does not, and is held already.
     command += ["--nolock"]
     source = str(Path(__file__).resolve().parents[1])

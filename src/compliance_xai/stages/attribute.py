@@ -12,9 +12,9 @@ from compliance_xai.attribution import attribute_many, self_check
 from compliance_xai.focus import category_frame, focus_frame
 from compliance_xai.models import load_trained
 from compliance_xai.records import Example, attribution_row, read_attribution_rows, write_attributions
+from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import attributed_examples
-from compliance_xai.stages.finetune import choose_template, find_rung, seed_folder
 from compliance_xai.study import Study, load_study
 
 CHUNK = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compliance_xai.models import Rung, load_ladder
+from compliance_xai.stages.cells import choose_template, find_rung
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import load_examples, require_split
 from compliance_xai.study import Study, load_study
@@ -27,34 +27,10 @@ def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
     return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
 
 
-def find_rung(work: Work) -> Rung:
-    """The base model of a cell; its files are noted as inputs where they are local."""
-    rung = load_ladder(work.study.ladder).rung(work.cell[0])
-    folder = Path(rung.path)
-    if folder.is_dir():
-        work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
-    return rung
-
-
-def choose_template(work: Work, rung: Rung) -> str:
-    """The rung's own prompt where it has one, otherwise the study's."""
-    return rung.template or work.study.prompt.template
-
-
-def seed_folder(work: Work, seed: int) -> Path | None:
-    """Where a trained seed's weights lie; None for the untouched base."""
-    from compliance_xai.grid import stage_folder
-
-    scale, strategy = work.cell
-    if not work.study.strategies[strategy].trains:
-        return None
-    return stage_folder(work.study.name, "finetune", scale, strategy) / f"seed-{seed}"
-
-
 def _work(work: Work) -> None:
     import pandas as pd
 
-    scale, strategy = work.cell
+    _, strategy = work.cell
     settings, rung = work.study.strategies[strategy], find_rung(work)
     splits = load_examples(work.study)
     train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
