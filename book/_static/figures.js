@@ -56,12 +56,63 @@
     return layout;
   };
 
+  /* The legend is HTML: it wraps, it can be reached by keyboard, and a press hides or shows its marks. */
+  const SHAPES = {
+    circle: '<circle cx="8" cy="8" r="5"/>', square: '<path d="M3 3h10v10H3z"/>', diamond: '<path d="M8 2l6 6-6 6-6-6z"/>',
+    "triangle-up": '<path d="M8 2l6 11H2z"/>', "triangle-down": '<path d="M8 14L2 3h12z"/>', star: '<path d="M8 1l2 5h5l-4 3 2 6-5-4-5 4 2-6-4-3h5z"/>',
+    x: '<path d="M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z"/>', "line-ns": '<path d="M8 2v12" stroke-width="2.5"/>',
+  };
+  const symbolOf = (trace) => {
+    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    icon.setAttribute("viewBox", "0 0 16 16");
+    icon.setAttribute("aria-hidden", "true");
+    const colour = trace.marker?.color ?? trace.line?.color ?? "currentColor";
+    if ((trace.mode ?? "markers").includes("markers")) {
+      const symbol = trace.marker?.symbol ?? "square";
+      const open = symbol.endsWith("-open");
+      icon.innerHTML = SHAPES[symbol.replace("-open", "")] ?? SHAPES.square;
+      icon.setAttribute("fill", open ? "none" : colour);
+      icon.setAttribute("stroke", open ? colour : "none");
+      icon.setAttribute("stroke-width", "2");
+    } else {
+      icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${trace.line?.dash && trace.line.dash !== "solid" ? 'stroke-dasharray="3 2.5"' : ""}/>`;
+      icon.setAttribute("stroke", colour);
+    }
+    return icon;
+  };
+  const addLegend = (figure, plot, spec, Plotly) => {
+    if (!spec.layout.showlegend) return;
+    const groupOf = (trace) => trace.legendgroup ?? trace.name;
+    const entries = spec.data.filter((trace) => trace.showlegend !== false && trace.name);
+    if (entries.length < 2) return;
+    const legend = document.createElement("div");
+    legend.className = "cx-legend";
+    legend.setAttribute("role", "group");
+    legend.setAttribute("aria-label", "Legend; press an entry to hide or show it");
+    for (const entry of entries) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-pressed", "true");
+      button.append(symbolOf(entry), document.createTextNode(entry.name));
+      button.addEventListener("click", () => {
+        const shown = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(shown));
+        spec.data.forEach((trace) => { if (groupOf(trace) === groupOf(entry)) trace.visible = shown; });
+        const indices = spec.data.flatMap((trace, index) => (groupOf(trace) === groupOf(entry) ? [index] : []));
+        Plotly.restyle(plot, { visible: shown }, indices);
+      });
+      legend.append(button);
+    }
+    plot.before(legend);
+  };
+
   const draw = async (figure) => {
     const Plotly = await loadPlotly();
     const plot = figure.querySelector(".cx-plot");
     const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
     const config = { displaylogo: false, responsive: false, scrollZoom: false,
                      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"] };
+    addLegend(figure, plot, spec, Plotly);
     let width = 0;
     const render = async () => {
       width = plot.clientWidth;
@@ -69,7 +120,7 @@
       const narrow = width < NARROW;
       const layout = themedLayout(spec, narrow);
       layout.width = Math.max(width, (narrow ? spec.narrow?.min_width : spec.min_width) ?? 0);
-      delete layout.min_width;
+      layout.showlegend = false;
       plot.style.minHeight = `${layout.height}px`;
       await Plotly.react(plot, structuredClone(spec.data), layout, { ...config, displayModeBar: narrow ? false : "hover" });
       figure.classList.add("cx-drawn");

@@ -1,0 +1,86 @@
+"""What the built book needs beside its pages: plotly.min.js, the figures' files and the landing page's verdicts."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from compliance_xai.errors import InputError
+from compliance_xai.figures.tables import claims_html
+
+ENDINGS = (".png", ".svg", ".csv")
+
+
+def prepare_assets(root: Path | str, study: str) -> Path:
+    """Fill ``book/runs/_static`` and ``book/runs/glance.md`` before the book is built; gives the first.
+
+    Unchanged files are left alone, files of figures that are gone are removed. Works for a study that has not run.
+    """
+    root = Path(root)
+    static = root / "book" / "runs" / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    _copy(_find_plotly(), static / "plotly.min.js")
+    results = root / "results" / study
+    kept = set()
+    for path in sorted(results.rglob("figures/*")):
+        if path.suffix in ENDINGS and not path.name.startswith("."):
+            inner = [part for part in path.relative_to(results).parts if part != "figures"]
+            target = static.joinpath("figures", study, *inner)
+            _copy(path, target)
+            kept.add(target)
+    for stale in [path for path in (static / "figures").rglob("*") if path.is_file() and path not in kept]:
+        stale.unlink()
+    glance = _write_glance(results, study)
+    target = root / "book" / "runs" / "glance.md"
+    if not target.is_file() or target.read_text(encoding="utf-8") != glance:
+        target.write_text(glance, encoding="utf-8")
+    return static
+
+
+def _find_plotly() -> Path:
+    """The drawing library inside the installed plotly package (MIT licence); found without importing plotly."""
+    spec = find_spec("plotly")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    for place in places:
+        path = Path(place) / "package_data" / "plotly.min.js"
+        if path.is_file():
+            return path
+    raise InputError(
+        "package plotly",
+        expected="package_data/plotly.min.js",
+        found=f"nothing under {places}",
+        remedy="Install plotly 7.1.",
+    )
+
+
+def _write_glance(results: Path, study: str) -> str:
+    path = results / "findings" / "findings.json"
+    heading = "## Findings at a glance\n\n"
+    if not path.is_file():
+        return heading + f"The study `{study}` has not been judged yet: run `make book STUDY={study}`.\n"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    findings = stored["findings"] if isinstance(stored, dict) else stored
+    where = sorted({(str(finding["corpus"]), str(finding["ladder"])) for finding in findings})
+    names = "; ".join(
+        f"corpus <em>{html.escape(corpus)}</em>, ladder <em>{html.escape(ladder)}</em>" for corpus, ladder in where
+    )
+    return (
+        f"{heading}```{{raw}} html\n{claims_html(findings, short=True)}\n"
+        f"<p>Study <em>{html.escape(study)}</em>: {names}. "
+        f"These verdicts hold for what was run, not for models of other sizes.</p>\n```\n\n"
+        f"[How each verdict came about]({study}/findings)\n"
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    if (
+        target.is_file()
+        and target.stat().st_size == source.stat().st_size
+        and target.read_bytes() == source.read_bytes()
+    ):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

@@ -1,0 +1,226 @@
+"""Colours, markers, labels and panels: the same strategy looks the same in every figure, on screen and in print."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from compliance_xai.records import SPLITS
+
+GREY = "#7f8790"
+POSITIVE = "#9e2a73"
+NEGATIVE = "#146ca8"
+"""Signed scores: reddish purple raises, blue lowers a token's probability; neither is a strategy's colour."""
+
+SPLIT_COLOURS = dict(zip(SPLITS, ("#56B4E9", "#CC79A7", "#882255", "#D55E00"), strict=True))
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one strategy is drawn: Okabe-Ito colour, plotly symbol, matplotlib marker, hollow or filled."""
+
+    label: str
+    colour: str
+    symbol: str
+    marker: str
+    hollow: bool = False
+
+
+_KNOWN = {
+    "none": Style("base, not tuned", "#999999", "circle-open", "o", hollow=True),
+    "full": Style("full", "#0072B2", "circle", "o"),
+    "lora": Style("LoRA", "#E69F00", "square", "s"),
+    "qlora": Style("QLoRA", "#009E73", "diamond", "D"),
+}
+_SPARE = (
+    ("#D55E00", "triangle-up", "^"),
+    ("#CC79A7", "triangle-down", "v"),
+    ("#56B4E9", "star", "*"),
+    ("#882255", "x", "X"),
+)
+
+
+def style_strategies(names: Iterable[str]) -> dict[str, Style]:
+    """A style for each strategy, in drawing order: the four known ones first, then the study's own by name.
+
+    Examples
+    --------
+    >>> [style.marker for style in style_strategies(["qlora", "full", "my_hybrid"]).values()]
+    ['o', 'D', '^']
+    """
+    unique = set(names)
+    styles = {name: style for name, style in _KNOWN.items() if name in unique}
+    for index, name in enumerate(sorted(unique - set(_KNOWN))):
+        colour, symbol, marker = _SPARE[index % len(_SPARE)]
+        styles[name] = Style(name, colour, symbol, marker)
+    return styles
+
+
+def format_parameters(count: float) -> str:
+    """A parameter count as people say it.
+
+    Examples
+    --------
+    >>> [format_parameters(n) for n in (312_000, 1_050_000, 7_240_000_000)]
+    ['0.31 M', '1.1 M', '7.2 B']
+    """
+    for size, unit in ((1e9, "B"), (1e6, "M")):
+        if count >= size:
+            return f"{count / size:.2g} {unit}"
+    return f"{count / 1e6:.2g} M"
+
+
+def plain(text: object) -> str:
+    """Text for a plotly label: plotly reads a few HTML tags in labels, and data must never be read as one."""
+    return html.escape(str(text), quote=False).replace("\n", " ")
+
+
+def humanise(name: str) -> str:
+    """A column or category name as a label.
+
+    Examples
+    --------
+    >>> humanise("numerical_constraint")
+    'numerical constraint'
+    """
+    return name.replace("_", " ")
+
+
+def order_scales(frame: Any) -> list[str]:
+    """The scales of a frame from the smallest to the largest; ``all`` (pooled rows) comes last."""
+    scales = list(dict.fromkeys(frame["scale"]))
+    if "parameters" in frame:
+        sizes = frame.groupby("scale")["parameters"].max()
+        scales.sort(key=lambda scale: (scale == "all", sizes[scale]))
+    return scales
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Side-by-side panels on a wide page and stacked ones on a narrow page: two sets of axis domains for one figure.
+
+    ``layout`` and ``narrow`` are plotly layouts; the page's script merges the second over the first where the figure
+    is narrower than 600 px.
+    """
+
+    layout: dict[str, Any]
+    narrow: dict[str, Any]
+    axes: tuple[tuple[str, str], ...]
+
+
+def axis_name(letter: str, index: int) -> str:
+    """The layout key of a panel's axis: ``xaxis``, ``xaxis2``, ..."""
+    return f"{letter}axis" + ("" if index == 0 else str(index + 1))
+
+
+def lay_out_panels(
+    titles: Sequence[str],
+    *,
+    x: dict[str, Any],
+    y: dict[str, Any],
+    height: int,
+    columns: int | None = None,
+    x_title: str = "",
+    y_title: str = "",
+    legend: bool = True,
+    gap: float = 0.05,
+) -> Panels:
+    """Axes for ``titles`` panels that share ``x`` and ``y`` settings; ``height`` is that of one panel in px.
+
+    The legend is no part of the drawing: the page's script writes it above, where it wraps and takes the keyboard.
+    """
+    count = len(titles)
+    columns = min(count, columns or count)
+    layout = _arrange(titles, columns, height, gap_x=gap, x=x, y=y, x_title=x_title, y_title=y_title)
+    narrow = _arrange(titles, 1, height, gap_x=0.0, x=x, y=y, x_title=x_title, y_title=y_title)
+    layout |= {
+        "showlegend": legend,
+        "font": {"size": 13, "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"},
+        "hovermode": "closest",
+    }  # fmt: skip
+    axes = tuple((f"x{index + 1 if index else ''}", f"y{index + 1 if index else ''}") for index in range(count))
+    return Panels(layout, narrow, axes)
+
+
+def _arrange(
+    titles: Sequence[str],
+    columns: int,
+    height: int,
+    *,
+    gap_x: float,
+    x: dict,
+    y: dict,
+    x_title: str,
+    y_title: str,
+) -> dict[str, Any]:
+    rows = -(-len(titles) // columns)
+    top, bottom, between = (34 if any(titles) else 10), (52 if x_title else 34), 62
+    inner = rows * height + (rows - 1) * between
+    layout: dict[str, Any] = {
+        "height": inner + top + bottom,
+        "margin": {"l": 62, "r": 14, "t": top, "b": bottom},
+        "annotations": [],
+    }
+    width = (1 - gap_x * (columns - 1)) / columns
+    for index, title in enumerate(titles):
+        row, column = divmod(index, columns)
+        left, high = column * (width + gap_x), 1 - row * (height + between) / inner
+        domain_x, domain_y = [left, min(1, left + width)], [max(0, high - height / inner), high]
+        own_title = x_title if columns == 1 and row == rows - 1 else ""
+        layout[axis_name("x", index)] = {
+            **x, "domain": domain_x, "anchor": f"y{index + 1 if index else ''}",
+            "title": {"text": own_title, "standoff": 10, "font": {"size": 13}}, "automargin": True, "tickangle": 0,
+        }  # fmt: skip
+        layout[axis_name("y", index)] = {
+            **y, "domain": domain_y, "anchor": f"x{index + 1 if index else ''}",
+            "title": {"text": y_title if column == 0 else "", "standoff": 12, "font": {"size": 13}},
+            "showticklabels": column == 0, "automargin": True,
+        }  # fmt: skip
+        if title:
+            layout["annotations"].append({
+                "text": f"<b>{plain(title)}</b>", "x": left, "y": high, "xref": "paper", "yref": "paper",
+                "xanchor": "left", "yanchor": "bottom", "yshift": 6, "showarrow": False, "font": {"size": 13},
+            })  # fmt: skip
+    if x_title and columns > 1:
+        layout["annotations"].append({
+            "text": plain(x_title), "x": 0.5, "y": 0, "xref": "paper", "yref": "paper", "xanchor": "center",
+            "yanchor": "top",
+            "yshift": -28, "showarrow": False, "font": {"size": 13},
+        })  # fmt: skip
+    return layout
+
+
+@contextmanager
+def print_style() -> Iterator[None]:
+    """Seaborn's style for the still pictures: white, light grid, fixed fonts, stable SVG identifiers."""
+    import matplotlib
+    import seaborn
+
+    settings = {
+        "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 10, "axes.labelsize": 10,
+        "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9, "legend.frameon": False,
+        "font.family": "DejaVu Sans", "svg.fonttype": "path", "svg.hashsalt": "compliance_xai",
+        "figure.constrained_layout.use": True,
+    }  # fmt: skip
+    with (
+        matplotlib.rc_context(),
+        seaborn.axes_style("whitegrid", {"grid.color": "#e3e6e9", "axes.edgecolor": "#b9c0c7"}),
+    ):
+        matplotlib.rcParams.update(settings)
+        yield
+
+
+def new_print_figure(rows: int, columns: int, *, width: float, height: float, **options: Any) -> tuple[Any, Any]:
+    """A matplotlib figure off any screen, with an array of axes, shape (rows, columns)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as PrintFigure
+
+    figure = PrintFigure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    layout_engine = figure.get_layout_engine()
+    if layout_engine is not None:
+        layout_engine.set(wspace=0.05, hspace=0.06)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from compliance_xai import figures
+from compliance_xai.errors import InputError
+from compliance_xai.figures.theme import format_parameters, lay_out_panels, new_print_figure, style_strategies
+
+
+class _Elements(HTMLParser):
+    """Element names, attributes and shown text of a page, as a browser's parser would see them."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.names, self.attributes, self.text = [], [], ""
+        self._inside = None
+        self.feed(markup)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += attrs
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside != "script":
+            self.text += data
+
+
+def _save(folder, **changes):
+    import plotly.graph_objects as go
+
+    still, axes = new_print_figure(1, 1, width=3, height=2)
+    axes[0, 0].plot([1, 2], [3, 4])
+    interactive = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]), layout={"height": 200})
+    arguments = {
+        "title": "Two points", "caption": "They rise.", "alt": "A line from 3 to 4.", "n": "2 points",
+        "interval": "none",
+        "folder": folder,
+    } | changes  # fmt: skip
+    name = arguments.pop("name", "two-points")
+    data = arguments.pop("data", pd.DataFrame({"x": [1, 2], "y": [3, 4]}))
+    return figures.save_figure(name, interactive, still, data, **arguments)
+
+
+def test_a_figure_is_five_files_and_reads_back(tmp_path):
+    figure = _save(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"two-points.png", "two-points.svg", "two-points.csv", "two-points.json"}
+    assert (tmp_path / "two-points.csv").read_text() == "x,y\n1,3\n2,4\n"
+    assert (tmp_path / "two-points.png").read_bytes().startswith(b"\x89PNG")
+    assert figures.read_figure(tmp_path, "two-points") == figure
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    _save(tmp_path / "a")
+    _save(tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("key", ["title", "caption", "alt", "n", "interval"])
+def test_every_text_must_be_there(tmp_path, key):
+    with pytest.raises(InputError, match=rf"figure 'two-points', {key}: expected a text, found nothing"):
+        _save(tmp_path, **{key: " "})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_frame_is_no_figure(tmp_path):
+    with pytest.raises(InputError, match="expected at least one row to plot, found an empty frame"):
+        _save(tmp_path, data=pd.DataFrame({"x": []}))
+
+
+def test_a_name_must_be_a_plain_file_name(tmp_path):
+    with pytest.raises(InputError, match=r"expected lower-case words joined by hyphens, found '\.\./x'"):
+        _save(tmp_path, name="../x")
+
+
+def test_the_html_names_no_host_and_links_where_the_book_keeps_the_files(tmp_path):
+    folder = tmp_path / "results" / "quick" / "compare_scales" / "figures"
+    markup = figures.figure_html(_save(folder))
+    assert not re.search(r"https?:", markup)
+    assert 'href="../../../_static/figures/quick/compare_scales/two-points.csv"' in markup
+    assert "n = 2 points." in markup
+    assert 'role="img" aria-label="A line from 3 to 4."' in markup
+
+
+def test_texts_and_data_of_a_figure_cannot_leave_their_place(tmp_path):
+    bad = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    markup = figures.figure_html(_save(tmp_path, title=bad, caption=bad, alt=bad, n=bad, interval=bad))
+    page = _Elements(markup)
+    assert page.names.count("script") == 1
+    assert page.names.count("img") == 1
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert bad in page.text
+
+
+def test_the_drawing_data_survive_escaping(tmp_path, hostile):
+    figure = figures.draw_score_matrix(hostile, folder=tmp_path)
+    markup = figures.figure_html(figure)
+    spec = re.search(r'<script type="application/json">(.*?)</script>', markup, re.S).group(1)
+    assert "<" not in spec
+    assert json.loads(spec) == figure.spec
+
+
+def test_a_hostile_clause_shows_as_text(hostile):
+    markup = figures.attribution_html(hostile, generated=hostile.target, heading="<i>x</i>")
+    page = _Elements(markup)
+    assert set(page.names) == {"div", "p", "span"}
+    assert hostile.clause in page.text
+    assert page.text.count(hostile.target) == 2
+    assert "<i>x</i>" in page.text
+
+
+def test_plotly_labels_of_a_hostile_clause_are_escaped(tmp_path, hostile):
+    figure = figures.draw_score_matrix(hostile, folder=tmp_path)
+    labels = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert "&lt;b&gt;shall&lt;/b&gt;" in labels
+    assert not any("<" in label for label in labels)
+
+
+def test_shading_follows_the_score(attribution):
+    markup = figures.attribution_html(attribution)
+    sums = attribution.scores.sum(axis=1)
+    strongest = int(np.abs(sums).argmax())
+    word = attribution.features[strongest].text
+    assert f'--cx-share:1.000" title="{sums[strongest]:+.2f} nats' in markup
+    assert re.search(rf"--cx-share:1\.000[^>]*>{re.escape(word)}<", markup)
+    assert markup.count("cx-minus") == int((sums < 0).sum())
+
+
+def test_table_cells_are_escaped_and_a_cut_is_announced():
+    frame = pd.DataFrame(
+        {"rule": ["<script>x</script>", "[a](javascript:b)", "c"], "mean": [0.12345, float("nan"), 2.0]}
+    )
+    markup = figures.table_html(frame, caption="Rules", formats={"mean": ".2f"}, limit=2)
+    assert "&lt;script&gt;x&lt;/script&gt;" in markup
+    assert ">0.12<" in markup
+    assert ">–<" in markup
+    assert "Rules (first 2 of 3 rows)" in markup
+
+
+def test_verdict_cards_show_effect_and_interval():
+    finding = {"claim": "C2", "verdict": "contradicted", "effect": -0.21, "effect_name": "rank-biserial", "low": -0.4,
+               "high": -0.02, "n": 40, "reason": "<b>", "what_would_change": "more seeds"}  # fmt: skip
+    markup = figures.claims_html(
+        [finding, {"claim": "C1", "verdict": "inconclusive", "effect": None, "reason": "one seed"}]
+    )
+    assert 'class="cx-claim contradicted"' in markup
+    assert "rank-biserial -0.210 [-0.400, -0.020], n = 40" in markup
+    assert "<b>" not in markup.replace("<b></b>", "")
+    assert "one seed" in markup
+
+
+def test_known_strategies_keep_their_looks_and_new_ones_get_their_own():
+    styles = style_strategies(["zeta", "qlora", "none", "alpha", "full", "lora"])
+    assert list(styles) == ["none", "full", "lora", "qlora", "alpha", "zeta"]
+    assert [styles[name].colour for name in ("none", "full", "lora", "qlora")] == [
+        "#999999",
+        "#0072B2",
+        "#E69F00",
+        "#009E73",
+    ]
+    assert len({style.symbol for style in styles.values()}) == 6
+
+
+def test_panels_stack_on_a_narrow_page_without_overlap():
+    panels = lay_out_panels(["a", "b", "c"], x={}, y={}, height=200)
+    assert len(panels.axes) == 3
+    domains = [panels.narrow[name]["domain"] for name in ("yaxis", "yaxis2", "yaxis3")]
+    assert all(upper[0] > lower[1] for upper, lower in itertools.pairwise(domains))
+    assert {tuple(panels.narrow[name]["domain"]) for name in ("xaxis", "xaxis2", "xaxis3")} == {(0.0, 1.0)}
+    wide = [panels.layout[name]["domain"] for name in ("xaxis", "xaxis2", "xaxis3")]
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(wide))
+    assert panels.narrow["height"] > panels.layout["height"]
+
+
+def test_parameter_counts_read_as_people_say_them():
+    assert format_parameters(70_000_000_000) == "70 B"
