@@ -15,6 +15,7 @@ from compliance_xai.stats.pairs import (
     strategy_effects,
 )
 from compliance_xai.stats.resampling import bootstrap_mean
+from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.stats.trends import scale_trend
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "measure_reliability",
     "scale_trend",
     "strategy_effects",
+    "summarise_measures",
     "with_trained",
 ]

@@ -20,8 +20,8 @@ def jensen_shannon(p_NF: np.ndarray, q_NF: np.ndarray) -> np.ndarray:
     """Jensen-Shannon distance of distributions, row by row: from 0 (the same) to 1 (disjoint).
 
     Square root of the base-2 divergence, ``sqrt((KL(p || m) + KL(q || m)) / 2)`` with ``m = (p + q) / 2``
-    (Lin 1991; a metric: Endres and Schindelin 2003). NaN where a row is NaN. As ``scipy.spatial.distance.jensenshannon(base=2)``, but never the root of a rounding error
-    below zero.
+    (Lin 1991; a metric: Endres and Schindelin 2003). NaN where a row is NaN. The same numbers as
+    ``scipy.spatial.distance.jensenshannon(base=2)``, but never the root of a rounding error below zero.
 
     Examples
     --------
