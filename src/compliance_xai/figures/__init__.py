@@ -15,6 +15,8 @@ _HOMES = {
     "read_figure": "contract",
     "figure_html": "contract",
     "show": "contract",
+    "show_drawn": "contract",
+    "NothingToPlot": "contract",
     "show_html": "contract",
     "draw_corpus_counts": "corpus",
     "draw_corpus_lengths": "corpus",
@@ -31,34 +33,60 @@ _HOMES = {
     "draw_correctness": "comparison",
     "table_html": "tables",
     "claims_html": "tables",
-    "prepare_assets": "assets",
+    "collect_assets": "assets",
 }
 
-__all__ = list(_HOMES)
+__all__ = [
+    "Figure",
+    "save_figure",
+    "read_figure",
+    "figure_html",
+    "show",
+    "show_drawn",
+    "NothingToPlot",
+    "show_html",
+    "draw_corpus_counts",
+    "draw_corpus_lengths",
+    "draw_corpus_categories",
+    "draw_learning_curves",
+    "draw_quality_by_scale",
+    "attribution_html",
+    "draw_score_matrix",
+    "draw_focus_paired",
+    "draw_differences",
+    "draw_distances",
+    "draw_category_lift",
+    "draw_lift_by_scale",
+    "draw_correctness",
+    "table_html",
+    "claims_html",
+    "collect_assets",
+]
 
 if TYPE_CHECKING:
-    from compliance_xai.figures.assets import prepare_assets as prepare_assets
-    from compliance_xai.figures.clause import attribution_html as attribution_html
-    from compliance_xai.figures.clause import draw_score_matrix as draw_score_matrix
-    from compliance_xai.figures.comparison import draw_category_lift as draw_category_lift
-    from compliance_xai.figures.comparison import draw_correctness as draw_correctness
-    from compliance_xai.figures.comparison import draw_differences as draw_differences
-    from compliance_xai.figures.comparison import draw_distances as draw_distances
-    from compliance_xai.figures.comparison import draw_focus_paired as draw_focus_paired
-    from compliance_xai.figures.comparison import draw_lift_by_scale as draw_lift_by_scale
-    from compliance_xai.figures.contract import Figure as Figure
-    from compliance_xai.figures.contract import figure_html as figure_html
-    from compliance_xai.figures.contract import read_figure as read_figure
-    from compliance_xai.figures.contract import save_figure as save_figure
-    from compliance_xai.figures.contract import show as show
-    from compliance_xai.figures.contract import show_html as show_html
-    from compliance_xai.figures.corpus import draw_corpus_categories as draw_corpus_categories
-    from compliance_xai.figures.corpus import draw_corpus_counts as draw_corpus_counts
-    from compliance_xai.figures.corpus import draw_corpus_lengths as draw_corpus_lengths
-    from compliance_xai.figures.tables import claims_html as claims_html
-    from compliance_xai.figures.tables import table_html as table_html
-    from compliance_xai.figures.training import draw_learning_curves as draw_learning_curves
-    from compliance_xai.figures.training import draw_quality_by_scale as draw_quality_by_scale
+    from compliance_xai.figures.assets import collect_assets
+    from compliance_xai.figures.clause import attribution_html, draw_score_matrix
+    from compliance_xai.figures.comparison import (
+        draw_category_lift,
+        draw_correctness,
+        draw_differences,
+        draw_distances,
+        draw_focus_paired,
+        draw_lift_by_scale,
+    )
+    from compliance_xai.figures.contract import (
+        Figure,
+        NothingToPlot,
+        figure_html,
+        read_figure,
+        save_figure,
+        show,
+        show_drawn,
+        show_html,
+    )
+    from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
+    from compliance_xai.figures.tables import claims_html, table_html
+    from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 
 
 def __getattr__(name: str) -> Any:

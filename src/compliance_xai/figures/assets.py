@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,26 +15,33 @@ from compliance_xai.figures.tables import claims_html
 ENDINGS = (".png", ".svg", ".csv")
 
 
-def prepare_assets(root: Path | str, study: str) -> Path:
+def collect_assets(root: Path | str, studies: Sequence[str]) -> Path:
     """Fill ``book/runs/_static`` and ``book/runs/glance.md`` before the book is built; gives the first.
 
     Unchanged files are left alone, files of figures that are gone are removed. Works for a study that has not run.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    studies
+        The studies whose figures the book shows; the landing page gives the verdicts of the first.
     """
     root = Path(root)
     static = root / "book" / "runs" / "_static"
     static.mkdir(parents=True, exist_ok=True)
     _copy(_find_plotly(), static / "plotly.min.js")
-    results = root / "results" / study
+    results = root / "results"
     kept = set()
-    for path in sorted(results.rglob("figures/*")):
+    for path in sorted(path for study in studies for path in (results / study).rglob("figures/*")):
         if path.suffix in ENDINGS and not path.name.startswith("."):
             inner = [part for part in path.relative_to(results).parts if part != "figures"]
-            target = static.joinpath("figures", study, *inner)
+            target = static.joinpath("figures", *inner)
             _copy(path, target)
             kept.add(target)
     for stale in [path for path in (static / "figures").rglob("*") if path.is_file() and path not in kept]:
         stale.unlink()
-    glance = _write_glance(results, study)
+    glance = _write_glance(results / studies[0], studies[0])
     target = root / "book" / "runs" / "glance.md"
     if not target.is_file() or target.read_text(encoding="utf-8") != glance:
         target.write_text(glance, encoding="utf-8")

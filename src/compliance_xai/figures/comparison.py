@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compliance_xai.figures.charts import draw_lines, draw_rows
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,
     Style,
@@ -38,7 +39,9 @@ MEASURES = {
     "total_mass": "total mass (nats)",
     "exact": "exact match (share of rules)",
     "parses": "rules that parse (share)",
-    "lrml_f1": "LRML F1 (0 to 1)",
+    "lrml_f1": "LRML F1 (0 to 100)",
+    "bleu": "BLEU (0 to 100)",
+    "chrf": "chrF (0 to 100)",
     "semantic": "semantic similarity (cosine)",
     "precision_at_k": "precision at k",
     "average_precision": "average precision",
@@ -66,7 +69,7 @@ def draw_focus_paired(
     summary
         ``stats.summarise_measures`` of it: ``measure``, ``mean``, ``low``, ``high``, ``n_clauses`` per cell.
     """
-    chosen = _select(focus, baseline, sign)
+    chosen = require_rows(_select(focus, baseline, sign), "focus")
     clauses = chosen.groupby(["scale", "strategy", "id"], sort=False)[measure].mean().reset_index()
     means = _select(summary, baseline, sign).query("measure == @measure")
     scales = order_scales(chosen)
@@ -172,17 +175,27 @@ def _print_paired(
 
 
 def draw_differences(
-    pairs: pd.DataFrame, measure: str, *, folder: Path | str, baseline: str = "delete", sign: str = "absolute"
+    pairs: pd.DataFrame,
+    measure: str,
+    *,
+    folder: Path | str,
+    baseline: str = "delete",
+    sign: str = "absolute",
+    scales: Sequence[str] = (),
 ) -> Figure:
-    """Mean differences between strategies on the same clauses with their intervals (``stats.compare_strategies``)."""
+    """Mean differences between strategies on the same clauses with their intervals (``stats.compare_strategies``).
+
+    ``scales`` names the order of the panels: this frame carries no model sizes.
+    """
     chosen = _select(pairs, baseline, sign).query("measure == @measure").dropna(subset=["mean_difference"])
+    require_rows(chosen, "difference")
     styles = style_strategies([*chosen["strategy_a"], *chosen["strategy_b"]])
     names = [
         f"{styles[a].label} − {styles[b].label}"
         for a, b in zip(chosen["strategy_a"], chosen["strategy_b"], strict=True)
     ]
     frame = chosen.assign(row=names, panel=_panel(chosen), strategy="difference", value=chosen["mean_difference"])
-    scales = order_scales(chosen)
+    scales = order_scales(chosen, scales)
     rows = list(dict.fromkeys(names))
     interactive, still, layout = draw_rows(
         frame, rows=rows, panels=_titles(chosen, scales), labels={row: row for row in rows},
@@ -210,31 +223,34 @@ def draw_differences(
 
 
 def draw_distances(
-    distances: pd.DataFrame, *, folder: Path | str, baseline: str = "delete", sign: str = "absolute"
+    distances: pd.DataFrame,
+    *,
+    folder: Path | str,
+    baseline: str = "delete",
+    sign: str = "absolute",
+    scales: Sequence[str] = (),
 ) -> Figure:
     """How far apart two runs' patterns are: two seeds of one strategy (the noise floor) against two strategies.
 
-    ``distances`` is ``stats.distance_frame``: one row per clause and pair of runs.
+    ``distances`` is ``stats.distance_frame``: one row per clause and pair of runs; ``scales`` the order of the panels.
     """
     import plotly.graph_objects as go
 
-    chosen = _select(distances, baseline, sign)
+    chosen = require_rows(_select(distances, baseline, sign), "distances")
     styles = style_strategies([*chosen["strategy_a"], *chosen["strategy_b"]])
     keys = ["scale", "pair", "strategy_a", "strategy_b", "id"]
     frame = chosen.groupby(keys, sort=False)["jensen_shannon"].mean().reset_index()
-    frame["row"] = [
-        f"{styles[r.strategy_a].label}: two seeds" if r.pair == "within"
-        else f"{styles[r.strategy_a].label} and {styles[r.strategy_b].label}"
-        for r in frame.itertuples(index=False)
-    ]  # fmt: skip
-    order = [
-        *dict.fromkeys(frame.query("pair == 'within'")["row"]),
-        *dict.fromkeys(frame.query("pair == 'between'")["row"]),
-    ]
-    colours = {
-        r.row: styles[r.strategy_a].colour if r.pair == "within" else GREY for r in frame.itertuples(index=False)
+    runs = [tuple(map(str, run)) for run in frame[["pair", "strategy_a", "strategy_b"]].to_numpy()]
+    names = {
+        run: f"{styles[run[1]].label}: two seeds"
+        if run[0] == "within"
+        else f"{styles[run[1]].label} and {styles[run[2]].label}"
+        for run in sorted(set(runs), key=lambda run: (run[0] != "within", runs.index(run)))
     }
-    scales = order_scales(chosen)
+    frame["row"] = [names[run] for run in runs]
+    order = list(names.values())
+    colours = {name: styles[run[1]].colour if run[0] == "within" else GREY for run, name in names.items()}
+    scales = order_scales(chosen, scales)
     layout = lay_out_panels(
         _titles(chosen, scales),
         x={"zeroline": False, "nticks": 6, "rangemode": "tozero", "matches": "x"},
@@ -266,11 +282,11 @@ def draw_distances(
         still,
         frame.drop(columns="row"),
         title="Distance between the attribution patterns of two runs, clause by clause",
-        caption="0 means the same pattern, 1 disjoint ones. Coloured boxes: two seeds of one "
-        "strategy, the noise floor. Grey boxes: two strategies. Only what lies "
-        "beyond the coloured boxes is a difference between strategies.",
+        caption="0 means the same pattern, 1 disjoint ones. " + _explain(frame),
         alt="Box plots. Medians: "
-        + "; ".join(f"{row} at {scale} {value:.3f}" for (scale, row), value in medians.items())
+        + "; ".join(
+            f"{r['row']} at {r['scale']} {r['jensen_shannon']:.3f}" for r in medians.reset_index().to_dict("records")
+        )
         + ".",
         n=f"{_range(frame.groupby(['scale', 'row'])['id'].nunique())} clauses a box; "
         f"pairs of seeds averaged inside a clause; "
@@ -278,6 +294,15 @@ def draw_distances(
         interval="the box spans the quartiles, the whiskers at most 1.5 box lengths; not an interval of an estimate",
         folder=folder,
         narrow=layout.narrow,
+    )
+
+
+def _explain(frame: pd.DataFrame) -> str:
+    if "within" not in set(frame["pair"]):
+        return "Each box: two strategies. With one training seed there is no noise floor to compare with."
+    return (
+        "Coloured boxes: two seeds of one strategy, the noise floor. Grey boxes: two strategies. Only what lies beyond "
+        "the coloured boxes is a difference between strategies."
     )
 
 
@@ -309,7 +334,7 @@ def draw_category_lift(
 
     ``lift`` is ``stats.summarise_measures`` of ``log_lift`` by scale, strategy, baseline, sign and category.
     """
-    chosen = _select(lift, baseline, sign).dropna(subset=["mean"])
+    chosen = require_rows(_select(lift, baseline, sign).dropna(subset=["mean"]), "category-lift")
     rows = [name for name in CATEGORIES if name in set(chosen["category"])]
     frame = chosen[chosen["category"].isin(rows)]
     scales = order_scales(frame)
@@ -346,6 +371,7 @@ def draw_lift_by_scale(
     """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
     chosen = _select(lift, baseline, sign)
     chosen = chosen[chosen["category"].isin(categories)].dropna(subset=["mean"])
+    require_rows(chosen, "lift-by-scale")
     frame = chosen.assign(panel=chosen["category"], value=chosen["mean"], n=chosen["n_clauses"])
     names = {
         "rule_identifier_all": "rule identifiers and cross-references",
@@ -378,11 +404,16 @@ def draw_correctness(
     folder: Path | str,
     baseline: str = "delete",
     sign: str = "positive",
+    scales: Sequence[str] = (),
 ) -> Figure:
-    """Correctness against the gold alignment by rule element (``alignment.summarise_gold`` with ``parameters``)."""
-    chosen = _select(gold, baseline, sign).dropna(subset=[measure])
-    scales = order_scales(chosen)
-    rows = list(chosen.groupby("kind")["n_links"].max().sort_values(ascending=False, kind="stable").index)
+    """Correctness against the gold alignment by rule element (``alignment.summarise_gold``).
+
+    ``scales`` names the order of the panels: this frame carries no model sizes.
+    """
+    chosen = require_rows(_select(gold, baseline, sign).dropna(subset=[measure]), "correctness")
+    scales = order_scales(chosen, scales)
+    counts = chosen.groupby("kind")["n_links"].max()
+    rows = [str(kind) for kind in counts.sort_values(ascending=False, kind="stable").index]
     chance = {"precision_at_k": "chance_precision", "average_precision": "chance_average_precision"}.get(measure)
     frame = chosen.assign(
         row=chosen["kind"], panel=_panel(chosen), value=chosen[measure], low=chosen[f"{measure}_low"],

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class NothingToPlot(InputError):
+    """A frame without a row that a figure could show, for example gold alignment where the corpus has none."""
+
+
+def require_rows(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame itself, if it has a row.
+
+    Raises
+    ------
+    NothingToPlot
+        If it has none.
+    """
+    if frame.empty:
+        raise NothingToPlot(
+            f"figure {name!r}",
+            expected="at least one row to plot",
+            found="an empty frame",
+            remedy="Check that the study measures what the figure shows.",
+        )
+    return frame
 
 
 @dataclass(frozen=True)
@@ -96,13 +119,7 @@ def save_figure(
                 found="nothing",
                 remedy=f"Say the figure's {key}; 'none' is a text.",
             )
-    if data.empty:
-        raise InputError(
-            where,
-            expected="at least one row to plot",
-            found="an empty frame",
-            remedy="Run the stage that fills it first.",
-        )
+    require_rows(data, name)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     spec = json.loads(interactive.to_json())
@@ -158,6 +175,16 @@ def figure_html(figure: Figure) -> str:
 def show(figure: Figure) -> None:
     """Show a figure on a notebook's page."""
     show_html(figure_html(figure), text=f"{figure.title}. {figure.alt}")
+
+
+def show_drawn(draw: Callable[..., Figure], *arguments: Any, otherwise: str, **options: Any) -> None:
+    """Draw a figure and show it; where there is nothing to plot, show the sentence ``otherwise`` in its place."""
+    try:
+        figure = draw(*arguments, **options)
+    except NothingToPlot:
+        show_html(f'<p class="cx-nothing">{html.escape(otherwise)}</p>', text=otherwise)
+    else:
+        show(figure)
 
 
 def show_html(markup: str, *, text: str = "HTML") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance_xai.figures.contract import Figure, save_figure
 from compliance_xai.figures.theme import SPLIT_COLOURS, humanise, lay_out_panels, new_print_figure, plain, print_style
@@ -27,7 +27,7 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
         x_title="clauses",
     )
     interactive = go.Figure(layout=layout.layout | {"barmode": "stack", "bargap": 0.32})
-    for split in table:
+    for split in [str(name) for name in table]:
         interactive.add_trace(
             go.Bar(
                 x=table[split].to_numpy(), y=[plain(humanise(name)) for name in table.index], orientation="h",
@@ -37,8 +37,8 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
         )  # fmt: skip
     with print_style():
         still, axes = new_print_figure(1, 1, width=6.4, height=1.1 + 0.3 * len(table))
-        left = 0 * table.iloc[:, 0]
-        for split in table:
+        left: Any = 0
+        for split in [str(name) for name in table]:
             axes[0, 0].barh(
                 [humanise(name) for name in table.index],
                 table[split],
@@ -145,11 +145,13 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
         height=60 + 32 * len(rows),
         x_title="share of the words",
     )
-    symbols = dict(zip(SPLITS, (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^")), strict=True))
+    symbols: dict[str, tuple[str, str]] = dict(
+        zip(SPLITS, (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^")), strict=True)
+    )
     interactive = go.Figure(layout=layout.layout)
     with print_style():
         still, axes = new_print_figure(1, 1, width=6.4, height=1.2 + 0.3 * len(rows))
-        for split in share:
+        for split in [str(name) for name in share]:
             symbol, marker = symbols[split]
             interactive.add_trace(
                 go.Scatter(

@@ -15,7 +15,7 @@ POSITIVE = "#9e2a73"
 NEGATIVE = "#146ca8"
 """Signed scores: reddish purple raises, blue lowers a token's probability; neither is a strategy's colour."""
 
-SPLIT_COLOURS = dict(zip(SPLITS, ("#56B4E9", "#CC79A7", "#882255", "#D55E00"), strict=True))
+SPLIT_COLOURS: dict[str, str] = dict(zip(SPLITS, ("#56B4E9", "#CC79A7", "#882255", "#D55E00"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,14 @@ def humanise(name: str) -> str:
     return name.replace("_", " ")
 
 
-def order_scales(frame: Any) -> list[str]:
-    """The scales of a frame from the smallest to the largest; ``all`` (pooled rows) comes last."""
+def order_scales(frame: Any, order: Sequence[str] = ()) -> list[str]:
+    """The scales of a frame from the smallest to the largest; ``all`` (pooled rows) comes last.
+
+    ``order`` decides where it is given, then the column ``parameters``, then the order of the rows.
+    """
     scales = list(dict.fromkeys(frame["scale"]))
+    if order:
+        return sorted(scales, key=lambda scale: (scale == "all", order.index(scale) if scale in order else len(order)))
     if "parameters" in frame:
         sizes = frame.groupby("scale")["parameters"].max()
         scales.sort(key=lambda scale: (scale == "all", sizes[scale]))
@@ -196,14 +201,18 @@ def _arrange(
 @contextmanager
 def print_style() -> Iterator[None]:
     """Seaborn's style for the still pictures: white, light grid, fixed fonts, stable SVG identifiers."""
+    import logging
+
     import matplotlib
+
+    # A first start may warn that it builds its font cache; a page must not carry that.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     import seaborn
 
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 10, "axes.labelsize": 10,
         "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9, "legend.frameon": False,
         "font.family": "DejaVu Sans", "svg.fonttype": "path", "svg.hashsalt": "compliance_xai",
-        "figure.constrained_layout.use": True,
     }  # fmt: skip
     with (
         matplotlib.rc_context(),
@@ -217,10 +226,8 @@ def new_print_figure(rows: int, columns: int, *, width: float, height: float, **
     """A matplotlib figure off any screen, with an array of axes, shape (rows, columns)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as PrintFigure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = PrintFigure(figsize=(width, height))
+    figure = PrintFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.06))
     FigureCanvasAgg(figure)
-    layout_engine = figure.get_layout_engine()
-    if layout_engine is not None:
-        layout_engine.set(wspace=0.05, hspace=0.06)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_xai.figures.charts import draw_lines
 from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import GREY, lay_out_panels, new_print_figure, print_style, style_strategies
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str
     import numpy as np
     import plotly.graph_objects as go
 
-    log = log[log["loss"].notna()]
+    log = require_rows(log[log["loss"].notna()], "learning-curves")
     style = style_strategies([strategy])[strategy]
     top = float(np.log10(log["loss"].max() * 1.15))
     bottom = float(np.log10(max(log["loss"].min() / 1.25, 1e-4)))
@@ -92,11 +92,12 @@ def draw_quality_by_scale(
     ----------
     quality
         ``stats.summarise_measures`` of the scores: ``measure``, ``scale``, ``parameters``, ``strategy``, ``mean``,
-        ``low``, ``high``, ``n_clauses``.
+        ``low``, ``high``, ``n_clauses``; of one split.
     seeds
         Means of single seeds, drawn small: ``measure``, ``parameters``, ``strategy``, ``value``.
     """
     chosen = quality[quality["measure"].isin(measures)].dropna(subset=["mean"])
+    require_rows(chosen, "quality-by-scale")
     frame = chosen.assign(panel=chosen["measure"], value=chosen["mean"], n=chosen["n_clauses"])
     panels = [name for name in measures if name in set(frame["panel"])]
     points: Any = None if seeds is None else seeds.assign(panel=seeds["measure"])
@@ -106,7 +107,7 @@ def draw_quality_by_scale(
         y_title="",
         titles={name: MEASURES[name] for name in panels},
         points=points,
-        y_range=(-0.03, 1.05),
+        y_range=(-0.03, 1.05) if set(panels) <= {"exact", "parses", "semantic"} else None,
     )
     counts = sorted({int(count) for count in frame["n"]})
     ordered = frame.sort_values(["panel", "strategy", "parameters"]).to_dict("records")
