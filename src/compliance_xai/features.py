@@ -31,7 +31,7 @@ _REFERENCE_ITEM = re.compile(r"\(?[A-Z]{0,3}\d[\w.:/-]*(?:\([A-Za-z0-9]+\))*|[A-
 _NUMBER = re.compile(
     r"(?P<sign>[≤≥<>=±~+\-−–]*)(?:[-–]/)?\d+(?:[.,]\d+)*(?:(?:[:/x×–-]|\.\.\.?)-?\d+(?:[.,]\d+)*)*(?P<unit>[^\d\s].*)?"
 )
-_SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(])")
+_SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(]|[a-z]{1,3}\))")
 _KEPT_PUNCTUATION = frozenset("%‰§&@#′″")
 _PHRASE_OPENERS = frozenset(["and", "or", "which", "that", "of", "with", "to", "in", "for", "from", "by", "at", "on"])
 
@@ -213,7 +213,7 @@ _STARTS_NEW: dict[str, Callable[[str, Feature, Feature], bool]] = {
     "category": lambda clause, before, word: (
         word.category != before.category or _breaks(clause[before.end : word.start])
     ),
-    "sentence": lambda clause, before, word: bool(_SENTENCE_END.search(clause[before.end : word.start + 1])),
+    "sentence": lambda clause, before, word: bool(_SENTENCE_END.search(clause[before.end : word.start + 4])),
 }
 
 
@@ -393,13 +393,15 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
     for index, word in enumerate(lower):
         if tags[index] is not None:
             continue
+        if word == "one" and lower[index + 1 : index + 2] in (["of"], ["or"], ["another"]):
+            continue  # a pronoun
         if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS:
             tags[index] = "number"
         elif (
             word == "in" and 0 < index < len(lower) - 1 and tags[index - 1] == "number" and _is_number(texts[index + 1])
         ):
             tags[index] = "number"  # a gradient: 1 in 12
-        elif _is_unit(lower, tags, index):
+        elif _is_unit(texts, lower, tags, index):
             tags[index] = "unit"
 
 
@@ -408,17 +410,24 @@ def _is_number(text: str) -> bool:
     if match is None:
         return False
     unit = match["unit"]
-    return not unit or unit.lower() in lexicons.UNITS or unit.lower() in lexicons.UNITS_AFTER_NUMBER
+    return not unit or unit.lower() in lexicons.UNITS or _spelt(unit) in lexicons.UNITS_AFTER_NUMBER
 
 
-def _is_unit(lower: list[str], tags: list[str | None], index: int) -> bool:
+def _spelt(unit: str) -> str:
+    """Lower case, but for a single letter, where case tells units apart."""
+    return unit if len(unit) == 1 else unit.lower()
+
+
+def _is_unit(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> bool:
     word = lower[index]
     before = tags[index - 1] if index else None
     if word == "per":
         return before in ("number", "unit")
     if index and lower[index - 1] == "per" and before == "unit":
         return word not in lexicons.FUNCTION_WORDS
-    return word in lexicons.UNITS or (word in lexicons.UNITS_AFTER_NUMBER and before in ("number", "unit"))
+    return word in lexicons.UNITS or (
+        _spelt(texts[index]) in lexicons.UNITS_AFTER_NUMBER and before in ("number", "unit")
+    )
 
 
 def _tag_vocabulary(

@@ -54,7 +54,7 @@ CONDITIONS = _phrases(
     in the case of, in the event of, in case of, as long as, so long as, subject to, only where, only if, only when,
     except that, except where, except when, except if, except for, other than, apart from, provided that,
     on condition that, given that, in addition to, where, wherever, when, whenever, if, unless, except, excluding,
-    provided, while, until, once, otherwise, whether, in which case
+    while, until, once, otherwise, whether, in which case
     """
 )
 
@@ -73,11 +73,14 @@ UNITS = _words(
 )
 UNITS_AFTER_NUMBER = _words(
     """
-    m s h d g l w n a k v t j c f pa bar in ft cent person persons people occupant occupants storey storeys square
+    m s h d g l t L W N A K V J pa bar ft cent person persons people occupant occupants storey storeys square
     cubic linear air change changes times
     """
 )
-"""Units only directly after a number, another unit or ``per`` (``5 m``, but not ``m)`` as a list letter)."""
+"""Units only directly after a number, another unit or ``per`` (``5 m``, but not ``m)`` as a list letter).
+
+Single letters count in the case written here: ``10 A`` is a current, ``10 a`` is not.
+"""
 
 NUMBER_WORDS = _words(
     """
@@ -125,7 +128,7 @@ PROPERTIES = _words(
     crossfall falls concentration illuminance luminance illumination brightness luminosity intensity frequency
     number density weight mass span centres centre-to-centre stiffness durability r-value u-value transmittance
     reflectance loudness noise content efficiency power energy consumption occupancy permeability absorption
-    duration time age class classification group grade category type colour contrast position location direction
+    ventilation duration time age class classification group grade category type colour contrast position location direction
     orientation elevation airflow ventilation-rate hardness toughness perimeter circumference extent
     frr moisture-content openness leakage force drop turnover lifetime exposure amount quantity value gauge
     """
@@ -153,7 +156,7 @@ OBJECTS = _words(
     eaves soffit fascia barge ridge valley hip verge penetration threshold sill jamb mullion lock latch hinge closer
     device system equipment plant machine unit element member component assembly product material surface edge
     corner end face side top bottom base structure construction installation facility facilities accommodation
-    ventilation car park generator home library pit plenum tray button pack screen head grating damper kerb courtyard
+    car park generator home library pit plenum tray button pack screen head grating damper kerb courtyard
     basement stairwell lobby driveway entrance dwelling backflow school hospital office shop factory warehouse theatre
     hall workshop hotel hostel
     """

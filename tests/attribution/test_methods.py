@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance_xai.attribution.methods import check_method, leave_one_out, leave_one_out_masks
 from compliance_xai.errors import InputError
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40))
 def test_each_mask_leaves_out_one_feature(n):
     masks = leave_one_out_masks(n)
