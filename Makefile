@@ -1,0 +1,64 @@
+# make book             set everything up, run the default study, build its book
+# make book STUDY=quick the same for another study: a file, or the name of one in studies/
+# make help             all commands
+SHELL := /bin/bash
+PYTHON ?= python3
+STUDY ?= embedded
+CORES ?=
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test check browser ladder lab clean distclean setup
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@echo "Usage: make COMMAND [STUDY=name or file] [CORES=n] [PYTHON=python3.12] [PIP_ARGS=...]"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
+
+book: $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes 3 minutes)
+	@$(BIN)/compliance-xai study run "$(STUDY)" $(if $(CORES),--cores $(CORES))
+	@$(BIN)/compliance-xai book build "$(STUDY)"
+
+test: $(STAMP) ## run all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint test ## what CI asks for: format, lint, types, rooms, tests
+
+.PHONY: lint
+lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
+	@$(BIN)/python -m pytest tests/browser -q -p no:cacheprovider --no-header -rs
+
+ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours; the shipped one needs no training)
+	@$(BIN)/python -m compliance_xai.ladder
+
+lab: $(STAMP) ## open the notebooks in JupyterLab
+	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6
+	@cd notebooks && ../$(BIN)/jupyter lab
+
+setup: $(STAMP) ## create the environment only
+
+clean: ## remove results, executed notebooks and the built book; the environment stays
+	rm -rf results _build book/runs .snakemake .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+distclean: clean ## remove the environment too
+	rm -rf $(VENV)
+
+# The stamp holds the sums of what the environment was made from, so an unchanged one is ready at once and a
+# touched but unchanged file reinstalls nothing.
+SUMS := $(shell cat requirements.lock pyproject.toml 2>/dev/null | cksum)
+ifneq ($(SUMS),$(shell cat $(STAMP) 2>/dev/null))
+.PHONY: $(STAMP)
+endif
+$(STAMP):
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" PIP_ARGS="$(PIP_ARGS)" bash scripts/setup.sh
+	@echo "$(SUMS)" > $(STAMP)
