@@ -1,0 +1,71 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fine-tune
+#
+# One model, one strategy, once for every training seed. The loss counts the tokens of the rule only; the clause is
+# given. Learning rate, rank and steps were chosen for each strategy on the validation split; they stand at the foot of
+# this page.
+#
+# *Reads* the corpus and the base model. *Writes* `results/<study>/runs/<scale>/<strategy>/finetune`. *Takes* seconds to
+# minutes for each seed; the table below says how long it took.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+scale: str = "1m"
+strategy: str = "full"
+
+# %% tags=["hide-input"]
+from compliance_xai import figures, stages
+
+result = stages.finetune_cell(study, scale, strategy)
+figures.show(figures.draw_learning_curves(result.log, strategy, folder=result.folder / "figures"))
+
+# %% [markdown]
+# ## What was trained
+
+# %% tags=["hide-input"]
+summary = result.summary.merge(result.timing, on="seed")
+summary["peak_memory_bytes"] = summary["peak_memory_bytes"] / 2**20
+figures.show_html(
+    figures.table_html(
+        summary,
+        caption="One row per training seed",
+        headings={
+            "trained": "trained parameters",
+            "parameters": "all parameters",
+            "validation_loss": "validation loss (nats per rule token)",
+            "tokens": "tokens seen",
+            "peak_memory_bytes": "peak memory (MiB)",
+        },
+        formats={"validation_loss": ".4f", "seconds": ".1f", "peak_memory_bytes": ".0f"},
+    )
+)
+
+# %% [markdown]
+# ## Which tokens stay hard
+#
+# The validation loss of single tokens, the hardest first among those that occur at least ten times. A token that every
+# seed finds hard although it is frequent would hint at something that this strategy cannot learn.
+
+# %% tags=["hide-input"]
+tokens = result.token_losses
+frequent = tokens[tokens["count"] >= 10].groupby("token").agg({"count": "first", "loss": "mean"}).reset_index()
+figures.show_html(
+    figures.table_html(
+        frequent.sort_values("loss", ascending=False).head(12),
+        caption="Validation loss by rule token (nats, mean over seeds)",
+        formats={"loss": ".3f"},
+        code=("token",),
+    )
+)

@@ -1,0 +1,92 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Attribute
+#
+# For every chosen clause each word is removed in turn, and the log-probability of every token of the reference rule is
+# compared with and without it. A positive score means that the word makes the token more likely.
+#
+# *Reads* the trained weights and the corpus. *Writes* `results/<study>/runs/<scale>/<strategy>/attribute`. *Takes*
+# seconds to minutes.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+scale: str = "1m"
+strategy: str = "full"
+
+# %% tags=["hide-input"]
+from compliance_xai import figures, stages
+from compliance_xai.records import attribution_from_row, read_attribution_rows
+
+result = stages.attribute_cell(study, scale, strategy)
+rows = read_attribution_rows(result.folder / "attributions.parquet")
+shown = [row for row in rows if (row["seed"], row["baseline"]) == (rows[0]["seed"], rows[0]["baseline"])][:3]
+
+# %% [markdown]
+# ## Three clauses
+#
+# The first three clauses of the study, with the first seed and the first way of removing a word; not picked. The shade
+# is the sum over the rule's tokens; the heat map below it shows every token by itself.
+
+# %% tags=["hide-input"]
+for place, row in enumerate(shown, start=1):
+    attribution = attribution_from_row(row)
+    figures.show_html(figures.attribution_html(attribution), text=attribution.clause)
+    figures.show(figures.draw_score_matrix(attribution, folder=result.folder / "figures", name=f"scores-{place}"))
+
+# %% [markdown]
+# ## Focus
+#
+# Means over the clauses of this run. How the measures are defined stands under [Method](../../method.md).
+
+# %% tags=["hide-input"]
+measures = ["normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "total_mass"]
+focus = result.focus.groupby(["baseline", "sign", "seed"])[measures].mean().reset_index()
+figures.show_html(
+    figures.table_html(
+        focus,
+        caption=f"Focus, means over {result.focus['id'].nunique()} clauses",
+        headings={"total_mass": "total mass (nats)"},
+        formats=dict.fromkeys(measures, ".3f"),
+    )
+)
+
+# %% [markdown]
+# ## Agreement with the gold alignment
+#
+# How many of the words that decide an element of the rule come first when the clause's words are ranked by score. The
+# table is empty where the corpus has no gold alignment.
+
+# %% tags=["hide-input"]
+gold = result.gold[(result.gold["sign"] == "positive") & (result.gold["reason"] == "")]
+columns = ["precision_at_k", "chance_precision", "average_precision", "chance_average_precision", "auroc"]
+agreement = gold.groupby(["baseline", "kind"])[columns].mean().reset_index()
+figures.show_html(
+    figures.table_html(
+        agreement, caption="Agreement by rule element, means over links", formats=dict.fromkeys(columns, ".2f")
+    )
+)
+
+# %% [markdown]
+# ## Self-checks of the engine
+#
+# They run on this cell's own models before anything else; one that fails stops the study.
+
+# %% tags=["hide-input"]
+figures.show_html(
+    figures.table_html(
+        result.checks,
+        caption="Largest deviation found, and what is tolerated (nats)",
+        formats={"deviation": ".1e", "tolerance": ".0e"},
+    )
+)

@@ -1,0 +1,136 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Compare strategies
+#
+# Do models that were fine-tuned in different ways read the same clauses differently, and is one of them more focused?
+#
+# *Reads* the attributions of all runs. *Writes* `results/<study>/compare_strategies`. *Takes* seconds to minutes.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+
+# %% tags=["hide-input"]
+from compliance_xai import figures, stages
+from compliance_xai.study import load_study
+
+settings = load_study(study)
+result = stages.compare_strategies(settings)
+folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+
+# %% [markdown]
+# ## Different patterns, or different seeds?
+#
+# Two training seeds of one strategy already read differently. Only a distance between strategies beyond that floor says
+# something about the strategies (claim C1).
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_distances,
+    result.distances,
+    folder=folder,
+    baseline=baseline,
+    scales=settings.scales,
+    otherwise="No two runs to compare: the study has one strategy and one seed.",
+)
+tests = result.distance_tests[result.distance_tests["baseline"] == baseline]
+numbers = ["within", "between", "ratio", "ratio_low", "ratio_high", "p_run", "p_run_smallest"]
+columns = ["scale", "sign", "strategy_a", "strategy_b", "n_clauses", *numbers, "reason"]
+figures.show_html(
+    figures.table_html(
+        tests[columns],
+        caption="Distances between strategies against distances between seeds",
+        headings={
+            "n_clauses": "clauses",
+            "ratio": "between / within",
+            "ratio_low": "low",
+            "ratio_high": "high",
+            "p_run": "p (runs permuted)",
+            "p_run_smallest": "smallest p there can be",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)
+
+# %% [markdown]
+# ## Focus
+#
+# Entropy near 1 means that every word counts the same; near 0, that one word carries everything (claim C2).
+
+# %% tags=["hide-input"]
+figures.show(
+    figures.draw_focus_paired(result.focus, result.summary, "normalised_entropy", folder=folder, baseline=baseline)
+)
+figures.show_drawn(
+    figures.draw_differences,
+    result.pairs,
+    "normalised_entropy",
+    folder=folder,
+    baseline=baseline,
+    scales=settings.scales,
+    otherwise="No pair of strategies to compare.",
+)
+
+# %% [markdown]
+# ## All measures of focus
+#
+# Each row compares two strategies on the same clauses. Total mass stands beside the measures of focus because a model
+# that is unsure of everything also looks spread out.
+
+# %% tags=["hide-input"]
+numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
+columns = ["measure", "scale", "strategy_a", "strategy_b", "n", *numbers]
+pairs = result.pairs[(result.pairs["baseline"] == baseline) & (result.pairs["sign"] == "absolute")]
+figures.show_html(
+    figures.table_html(
+        pairs[columns],
+        caption="Paired comparisons: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap interval",
+        headings={
+            "n": "clauses",
+            "mean_difference": "difference",
+            "p_holm": "p (Holm)",
+            "rank_biserial": "rank-biserial",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)
+
+# %% [markdown]
+# ## Does it point at the words that decide?
+#
+# On the synthetic corpus the words that decide each element of the rule are known.
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_correctness,
+    result.gold_summary,
+    "precision_at_k",
+    folder=folder,
+    baseline=baseline,
+    scales=settings.scales,
+    otherwise="This corpus has no gold alignment.",
+)
+
+# %% [markdown]
+# ## How much of a measure is the clause, how much the seed?
+#
+# The intraclass correlation of a clause's value over training seeds: 1 if every seed agrees, 0 if the seed decides.
+
+# %% tags=["hide-input"]
+figures.show_html(
+    figures.table_html(
+        result.reliability[(result.reliability["baseline"] == baseline) & (result.reliability["sign"] == "absolute")],
+        caption="Reliability over seeds, ICC(2,1) with 95 % interval",
+        formats=dict.fromkeys(("icc", "low", "high"), ".2f"),
+    )
+)

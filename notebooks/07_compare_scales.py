@@ -1,0 +1,102 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Compare scales
+#
+# What changes as the models grow: the quality of the rules, and the weight on numerical constraints and rule
+# identifiers?
+#
+# *Reads* the scores and attributions of all runs. *Writes* `results/<study>/compare_scales`. *Takes* seconds to
+# minutes.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+
+# %% tags=["hide-input"]
+from compliance_xai import figures, stages
+from compliance_xai.study import load_study
+
+settings = load_study(study)
+result = stages.compare_scales(settings)
+folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+
+# %% [markdown]
+# ## Quality of the rules
+#
+# Exact match stands beside semantic similarity on purpose: a rule with one wrong digit is wrong, and nearly the same
+# sentence (claim C4).
+
+# %% tags=["hide-input"]
+evaluated = result.quality[result.quality["split"] == settings.corpus.evaluate_on]
+figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
+
+# %% tags=["hide-input"]
+figures.show_html(
+    figures.table_html(
+        result.quality[["split", "measure", "scale", "strategy", "n_clauses", "n_seeds", "mean", "low", "high"]],
+        caption="All scores by split, with 95 % bootstrap interval over clauses",
+        headings={"n_clauses": "clauses", "n_seeds": "seeds"},
+        formats=dict.fromkeys(("mean", "low", "high"), ".3f"),
+    )
+)
+
+# %% [markdown]
+# ## Is there a plateau?
+#
+# Neighbouring models are called equivalent in semantic similarity only if the interval of their difference lies inside
+# the margin that the study declared.
+
+# %% tags=["hide-input"]
+figures.show_html(
+    figures.table_html(
+        result.equivalence,
+        caption="Equivalence of neighbouring scales (two one-sided tests, 90 % interval)",
+        formats=dict.fromkeys(
+            ("mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_tost", "p_difference"), ".3f"
+        ),
+    )
+)
+
+# %% [markdown]
+# ## Numerical constraints and rule identifiers
+#
+# Lift is the share of attribution on these words over their share of the clause (claim C3).
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_lift_by_scale,
+    result.lift,
+    folder=folder,
+    baseline=baseline,
+    otherwise="No clause of this study has a numerical constraint or a rule identifier.",
+)
+
+# %% tags=["hide-input"]
+trends = result.trends[(result.trends["baseline"] == baseline) & (result.trends["sign"] == "absolute")]
+trends = trends[trends["category"].isin(("numerical_constraint", "rule_identifier_all"))]
+figures.show_html(
+    figures.table_html(
+        trends[["category", "strategy", "n_clauses", "n_scales", "slope", "low", "high", "page_p", "p_run", "reason"]],
+        caption="Trend of log lift with size (nats per tenfold parameters), with 95 % bootstrap interval over clauses",
+        headings={"n_clauses": "clauses", "n_scales": "scales", "page_p": "p (Page)", "p_run": "p (runs permuted)"},
+        formats=dict.fromkeys(("slope", "low", "high", "page_p", "p_run"), ".3f"),
+    )
+)
+
+# %% [markdown]
+# ## Every category
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_category_lift, result.lift, folder=folder, baseline=baseline, otherwise="No category to show."
+)
