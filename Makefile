@@ -12,7 +12,7 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check browser ladder lab clean distclean setup
+.PHONY: help book test check browser ladder lab lock clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -44,6 +44,10 @@ ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours; the shipp
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6
 	@cd notebooks && ../$(BIN)/jupyter lab
+
+lock: $(STAMP) ## write requirements.lock from the environment as it is
+	@$(BIN)/python -m pip freeze --all --exclude-editable 2>/dev/null \
+		| grep -vE '^(pip|wheel)==' | sed 's/+cpu$$//' | LC_ALL=C sort -f > requirements.lock
 
 setup: $(STAMP) ## create the environment only
 
