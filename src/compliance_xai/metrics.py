@@ -272,9 +272,7 @@ def lrml_f1(
 def _check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
     for name, texts in (("predictions", predictions), ("references", references)):
         if isinstance(texts, str):
-            raise InputError(
-                name, expected="a list of strings", found="one string", remedy="Put the text into a list."
-            )
+            raise InputError(name, expected="a list of strings", found="one string", remedy="Put the text into a list.")
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(
@@ -319,8 +317,9 @@ def _cosines(predictions: Sequence[str], references: Sequence[str], encoder: Enc
     from compliance_xai.semantic import load_encoder
 
     loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder
-    rows_PD, rows_RD = loaded.encode(list(predictions)), loaded.encode(list(references))
-    return np.clip(np.einsum("nd,nd->n", rows_PD, rows_RD, dtype=np.float64), -1.0, 1.0)
+    rows_2ND = loaded.encode([*predictions, *references])  # together, so that equal texts are read once
+    rows_PD, rows_RD = np.split(rows_2ND.astype(np.float64), 2)
+    return np.clip((rows_PD * rows_RD).sum(axis=1), -1.0, 1.0)
 
 
 # ---- LRML F1 -------------------------------------------------------------------------------------------------------
@@ -344,9 +343,7 @@ class _Outline:
     words: list[str]
 
 
-def _overlaps(
-    predictions: Sequence[str], references: Sequence[str], spelling: Spelling
-) -> list[tuple[float, float]]:
+def _overlaps(predictions: Sequence[str], references: Sequence[str], spelling: Spelling) -> list[tuple[float, float]]:
     """Precision and recall of each pair, 0 to 1."""
     if spelling not in ("as_written", "intermediate"):
         raise InputError(

@@ -231,6 +231,7 @@ class _Mender:
         """Close what is open before the rule's ``then``; any other ``if`` or ``then`` out of place becomes ``and``."""
         if name == "then" and self.open and self.open[0][0] != "then":
             self.note("unclosed_before_then", position)
+            self.after = bool(self.open[-1][1])  # the comma before 'then' is one too few terms out, not too many
             while self.open:
                 self.close_term(position)
             self.unnamed.clear()

@@ -59,7 +59,7 @@ class Leaf:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """A name cut at its dots (``building.riskGroup`` is the property ``riskGroup`` of ``building``); else the text."""
+        """A name cut at its dots (the property ``riskGroup`` of ``building`` is the second part); else the text."""
         return tuple(self.text.split(".")) if self.kind == "name" else (self.text,)
 
     @property

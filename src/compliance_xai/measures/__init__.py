@@ -1,0 +1,89 @@
+"""The scores of ``compliance_xai.metrics`` as ``evaluate`` modules, one folder each, loaded without a network.
+
+``evaluate.load(path)`` takes the folder that ``measure_path`` names; ``load_measure`` does both, and keeps the module's
+inputs in memory rather than in a cache file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.errors import InputError
+
+if TYPE_CHECKING:
+    from evaluate import CombinedEvaluations, EvaluationModule
+
+    from compliance_xai.semantic import Encoder
+
+MEASURES = ("exact_match", "parse_rate", "lrml_f1", "bleu", "chrf", "semantic_similarity")
+"""Every module that ships with the package."""
+
+
+def measure_path(name: str) -> Path:
+    """The folder of a shipped module, for ``evaluate.load``.
+
+    Raises
+    ------
+    InputError
+        Where no module has that name.
+    """
+    if name not in MEASURES:
+        raise InputError(
+            "measure", expected=f"one of {', '.join(MEASURES)}", found=repr(name), remedy="Choose one of them."
+        )
+    return Path(__file__).parent / name
+
+
+def load_measure(name: str, *, keep_in_memory: bool = True, **settings: Any) -> EvaluationModule:
+    """Load a shipped module; ``compute(predictions=..., references=...)`` gives its scores by name.
+
+    Parameters
+    ----------
+    name
+        One of ``MEASURES``.
+    keep_in_memory
+        Whether inputs stay in memory until ``compute``, rather than in a file of the ``evaluate`` cache.
+    settings
+        For the module: ``encoder`` (``semantic_similarity``), ``spelling`` (``lrml_f1``); and any other argument of
+        ``evaluate.load``.
+
+    Returns
+    -------
+    evaluate.EvaluationModule
+        A module; its ``description`` gives the range.
+
+    Raises
+    ------
+    InputError
+        Where no module has that name.
+    """
+    import evaluate
+
+    return evaluate.load(str(measure_path(name)), keep_in_memory=keep_in_memory, **settings)
+
+
+def combine_measures(
+    names: Sequence[str] = MEASURES, *, encoder: Encoder | str = "minilm", spelling: str = "as_written"
+) -> CombinedEvaluations:
+    """Shipped modules joined by ``evaluate.combine``, each with the settings it takes.
+
+    Parameters
+    ----------
+    names
+        Some of ``MEASURES``.
+    encoder
+        For ``semantic_similarity``.
+    spelling
+        For ``lrml_f1``.
+
+    Returns
+    -------
+    evaluate.CombinedEvaluations
+        ``compute`` gives every score by name.
+    """
+    import evaluate
+
+    settings = {"semantic_similarity": {"encoder": encoder}, "lrml_f1": {"spelling": spelling}}
+    return evaluate.combine([load_measure(name, **settings.get(name, {})) for name in names])

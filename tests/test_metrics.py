@@ -1,0 +1,148 @@
+"""Scores: the published values, hand-made cases, and one frame for all."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compliance_xai import metrics
+from compliance_xai.errors import InputError
+
+REFERENCE = "if(and(is(a.type,b),exist(c))),then(obligation(greaterThan(a.width,1200 mm)))"
+REORDERED = "if(and(exist(c),is(a.type,b))),then(obligation(greaterThan(a.width,1200 mm)))"
+WRONG = "if(and(exist(c),is(a.type,b))),then(obligation(greaterThan(a.width,900 mm)))"
+BROKEN = "if(and(exist(c),is(a.type,b"
+
+
+def test_lrml_f1_is_the_published_one(shared_data):
+    systems = json.loads((shared_data / "lrml_f1_examples.json").read_text(encoding="utf-8"))
+    assert len(systems) == 3
+    for system in systems:
+        scores = metrics.lrml_f1(system["predictions"], system["references"])
+        assert scores["f1"] == pytest.approx(system["published_f1"], abs=1e-6), system["name"]
+        assert scores["precision"] == pytest.approx(system["precision"], abs=1e-6)
+        assert scores["recall"] == pytest.approx(system["recall"], abs=1e-6)
+
+
+# Values of compute_lrml(predictions, references, entity_weight=2, filter_empty=True), Chapter8/lrml_score.py of
+# stefan-1992/phd-thesis-supplementary-material at commit f145e94 (Python 3.11): precision, recall.
+PUBLISHED_CORNERS = [
+    ("if( a( wall))", "if( a( wall door))", 100.0, 50.0),
+    ("if(has(wall,door))", "if(has(wall,window))", 0.0, 0.0),
+    ("if( is( x, y), then( z( u", "if( is( x, y)), then( z( u))", 66.66666666666666, 50.0),
+    ("clue: if( a( b))", "if( a( b))", 75.0, 75.0),
+    ("if( a( 1 kN))", "if( a( 1 kn))", 33.33333333333333, 50.0),
+    ("x( a( ( b)))", "x( a( b))", 80.0, 100.0),
+    ("qx(b)(b)", "qx(b)y(b)z(b)", 116.66666666666667, 66.66666666666666),
+    ("a", "if( a( b))", 0.0, 0.0),
+    ("", "", 0.0, 0.0),
+    ("x(a)then(b(riskGroup_2 5mm))", "x(a) then(b(risk group 2 5 mm))", 85.71428571428571, 85.71428571428571),
+]
+
+
+@pytest.mark.parametrize(("prediction", "reference", "precision", "recall"), PUBLISHED_CORNERS)
+def test_lrml_f1_keeps_the_corners_of_the_original(prediction, reference, precision, recall):
+    scores = metrics.lrml_f1([prediction], [reference])
+    assert scores["precision"] == pytest.approx(precision)
+    assert scores["recall"] == pytest.approx(recall)
+
+
+def test_lrml_f1_of_a_corpus_is_of_the_mean_precision_and_recall():
+    first = metrics.lrml_f1(["if( a( wall))"], ["if( a( wall door))"])
+    second = metrics.lrml_f1(["if( b( wall door))"], ["if( b( wall))"])
+    both = metrics.lrml_f1(["if( a( wall))", "if( b( wall door))"], ["if( a( wall door))", "if( b( wall))"])
+    assert both["precision"] == pytest.approx((first["precision"] + second["precision"]) / 2)
+    assert both["recall"] == pytest.approx((first["recall"] + second["recall"]) / 2)
+    assert both["f1"] == pytest.approx(2 * both["precision"] * both["recall"] / (both["precision"] + both["recall"]))
+
+
+def test_the_intermediate_spelling_sees_a_shared_argument_that_tight_text_hides():
+    pair = ["if(has(wall,door)),then(exist(roof))"], ["if(has(wall,window)),then(exist(roof))"]
+    hidden, seen = metrics.lrml_f1(*pair), metrics.lrml_f1(*pair, spelling="intermediate")
+    assert hidden["f1"] == pytest.approx(50.0)
+    assert seen["f1"] > 80
+    spaced = ["if( expression( function( has), atom( variable( wall)), data( door))), then( exist( roof))"]
+    assert metrics.lrml_f1(spaced, spaced, spelling="intermediate")["f1"] == pytest.approx(100.0)
+
+
+def test_unreadable_predictions_are_scored_as_written_in_either_spelling():
+    as_written = metrics.lrml_f1(["sorry"], [REFERENCE])
+    assert metrics.lrml_f1(["sorry"], [REFERENCE], spelling="intermediate")["f1"] == as_written["f1"] == 0.0
+
+
+def test_a_long_deep_prediction_scores_soon():
+    started = time.perf_counter()
+    scores = metrics.lrml_f1(["and( exist( roof), " * 10_000], ["if( and( exist( roof), exist( wall)))"])
+    assert 0 < scores["recall"] < 100
+    assert time.perf_counter() - started < 10
+
+
+@given(st.text(alphabet="ab(), ._:A1%'", max_size=60), st.text(alphabet="ab(), ._:A1%'", max_size=60))
+def test_lrml_f1_takes_any_text_and_swaps_precision_with_recall_for_named_terms(first, second):
+    one, other = metrics.lrml_f1([first], [second]), metrics.lrml_f1([second], [first])
+    assert one["f1"] >= 0
+    if "(" not in first + second:
+        assert one == other == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+def test_exact_match_forgives_order_and_layout_alone():
+    spaced = REFERENCE.replace("(", "( ").replace(",", ", ")
+    predictions = [REFERENCE, REORDERED, spaced, WRONG, BROKEN, f" {BROKEN} "]
+    references = [REFERENCE, REFERENCE, REFERENCE, REFERENCE, REFERENCE, BROKEN]
+    frame = metrics.score_rules(predictions, references)
+    assert frame.exact.tolist() == [1.0, 1.0, 1.0, 0.0, 0.0, 1.0]
+    assert frame.parses.tolist() == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    assert metrics.exact_match(predictions, references) == pytest.approx(4 / 6)
+    assert metrics.parse_rate(predictions) == pytest.approx(4 / 6)
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu():
+    # python -m sacrebleu reference.txt -i wrong.txt -m bleu chrf -w 6   (sacrebleu 2.6.0)
+    assert metrics.bleu([WRONG], [REFERENCE]) == pytest.approx(77.99891, abs=1e-5)
+    assert metrics.chrf([WRONG], [REFERENCE]) == pytest.approx(83.8985, abs=1e-4)
+    assert metrics.bleu([REFERENCE], [REFERENCE]) == pytest.approx(100.0)
+    assert metrics.chrf([REFERENCE], [REFERENCE]) == pytest.approx(100.0)
+
+
+def test_score_rules_gives_one_row_per_pair():
+    frame = metrics.score_rules([REFERENCE, BROKEN, ""], [REFERENCE] * 3)
+    assert tuple(frame.columns) == metrics.COLUMNS
+    assert set(frame.dtypes.astype(str)) == {"float64"}
+    assert frame[["exact", "parses", "lrml_f1"]].to_numpy()[0].tolist() == [1.0, 1.0, 100.0]
+    assert frame[["exact", "parses", "lrml_f1", "bleu", "chrf"]].to_numpy()[2].tolist() == [0.0] * 5
+    assert 0 < frame.lrml_f1.tolist()[1] < 100
+    assert frame.semantic.isna().all()
+    pd.testing.assert_frame_equal(frame, metrics.score_rules([REFERENCE, BROKEN, ""], [REFERENCE] * 3))
+
+
+def test_718_pairs_score_in_seconds():
+    rules = [REFERENCE.replace("1200", str(number)) for number in range(718)]
+    started = time.perf_counter()
+    frame = metrics.score_rules(rules[::-1], rules, spelling="intermediate")
+    assert time.perf_counter() - started < 20
+    assert np.isfinite(frame.drop(columns="semantic")).all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["exact_match", "lrml_f1", "bleu", "chrf", "score_rules"])
+@pytest.mark.parametrize(
+    ("predictions", "references", "message"),
+    [
+        (["a"], ["a", "b"], "expected lists of the same length, at least 1, found 1 and 2"),
+        ([], [], "found 0 and 0"),
+        ("a(b)", ["a(b)"], "predictions: expected a list of strings, found one string"),
+        (["a", None], ["a", "b"], "predictions, row 1: expected a string, found NoneType"),
+        (["a"], [float("nan")], "references, row 0: expected a string, found float"),
+    ],
+)
+def test_bad_lists_are_refused(name, predictions, references, message):
+    with pytest.raises(InputError, match=message):
+        getattr(metrics, name)(predictions, references)
+
+
+def test_an_unknown_spelling_is_refused():
+    with pytest.raises(InputError, match="expected 'as_written' or 'intermediate', found 'short'"):
+        metrics.lrml_f1(["a(b)"], ["a(b)"], spelling="short")  # pyright: ignore[reportArgumentType]
