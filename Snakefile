@@ -33,7 +33,7 @@ for job in jobs.values():
         name:
             re.sub(r"\W", "_", f"run_{job.name}")
         input:
-            [str(jobs[name].page) for name in job.needs if states[name] != "done"],
+            [str(jobs[name].page) for name in (*job.waits, *job.needs) if states[name] != "done"],
         output:
             str(job.page),
         params:

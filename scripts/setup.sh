@@ -31,6 +31,12 @@ install() {
     local log="$venv/pip.log"
     # shellcheck disable=SC2086 # PIP_ARGS holds several arguments
     "$venv/bin/python" -m pip install --progress-bar off --no-input ${PIP_ARGS:-} "$@" 2>&1 | tee "$log" | awk '
+        /^Collecting nvidia-/ && !cuda {
+            cuda = 1
+            print "  Note: pip chose the CUDA build of torch, gigabytes that a machine without a GPU does not need. To avoid"
+            print "  them, stop and run: make setup PIP_ARGS=\"--extra-index-url https://download.pytorch.org/whl/cpu\""
+            fflush()
+        }
         /^Collecting / { n++; if (n % 20 == 0) { print "  " n " packages found"; fflush() } }
         /^Installing collected/ { if (n > 1) { print "  unpacking " n " packages"; fflush() } }' || {
         grep -vE '(Location .* is ignored|already satisfied)' "$log" | tail -n 20 >&2

@@ -69,7 +69,10 @@ class Job:
     key
         Digest of everything that decides its results.
     needs
-        Names of the jobs whose results it reads.
+        Names of the jobs whose results decide its own.
+    waits
+        Names of jobs that its page reads something from, such as the clauses that it shows; they run first, but their
+        keys are no part of its own.
     settings, code
         The settings and the digest of the code behind the key, for the manifest.
     """
@@ -80,6 +83,7 @@ class Job:
     strategy: str | None
     key: str
     needs: tuple[str, ...]
+    waits: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     code: str = field(default="", compare=False, repr=False)
 
@@ -153,7 +157,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
                 "needs": {name: jobs[name].key for name in needs},
             }
         )
-        job = Job(study.name, stage, scale, strategy, key, needs, settings, stage_code(stage))
+        waits = ("corpus",) if scale else ()
+        job = Job(study.name, stage, scale, strategy, key, needs, waits, settings, stage_code(stage))
         jobs[job.name] = job
         return job.name
 
