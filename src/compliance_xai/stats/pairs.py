@@ -402,15 +402,20 @@ def _why_no_icc(table: pd.DataFrame) -> str:
 
 
 def _icc(table: pd.DataFrame) -> dict[str, float]:
+    import warnings
+
     import pingouin
 
     long = table.reset_index().melt(id_vars="id", var_name="seed", value_name="value")
     before = pingouin.options["round.column.CI95"]
     pingouin.options["round.column.CI95"] = None  # pingouin rounds intervals to two digits; given back below
     try:
-        row = pingouin.intraclass_corr(long, targets="id", raters="seed", ratings="value")
+        with warnings.catch_warnings():
+            # pingouin 0.7 calls pandas in a way that pandas 3.1 announces to drop.
+            warnings.filterwarnings("ignore", message="The inplace keyword")
+            result = pingouin.intraclass_corr(long, targets="id", raters="seed", ratings="value")
     finally:
         pingouin.options["round.column.CI95"] = before
-    row = table[table["Type"] == "ICC(A,1)"].to_dict("records")[0]
+    row = result[result["Type"] == "ICC(A,1)"].to_dict("records")[0]
     low, high = row["CI95"]
     return {"icc": float(row["ICC"]), "low": float(low), "high": float(high)}

@@ -60,7 +60,7 @@ def _trend(group: pd.DataFrame, measure: str, bootstrap: int, permutations: int,
         group.assign(member=member).pivot(index="id", columns=["member", "scale", "seed"], values=measure).sort_index()
     )
     seeds = group.assign(member=member).groupby(["member", "scale"], observed=True)["seed"].nunique()
-    complete = runs.dropna()
+    complete = runs.sort_index(axis=1).dropna()
     result: dict[str, Any] = {
         "n_clauses": len(complete),
         "n_dropped": len(runs) - len(complete),
