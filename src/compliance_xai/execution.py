@@ -45,6 +45,8 @@ KERNEL_SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # Deprecations speak to the authors of other packages, and the missing widget is for progress bars, which are off.
+    "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning,ignore:IProgress not found",
 }
 
 

@@ -202,7 +202,7 @@ def _train(
         max_grad_norm=1.0,
         max_length=None,
         packing=False,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         train_sampling_strategy="group_by_length",
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=max(1, settings.steps // 40),
