@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import HOSTILE, RULES
+from trees import HOSTILE, RULES, relaxed
 
 from compliance_xai.rules import RuleSyntaxError, canonical, format_rule, parse_rule, read_tolerant
 from compliance_xai.rules.tolerant import REPAIRS
@@ -68,6 +68,7 @@ def test_equal_repairs_are_counted_once_per_kind():
     assert (repair.kind, repair.position, repair.count) == ("extra_comma", 4, 3)
 
 
+@relaxed
 @given(RULES)
 def test_a_right_rule_needs_no_repair(rule):
     read = read_tolerant(format_rule(rule))
@@ -78,6 +79,7 @@ def test_a_right_rule_needs_no_repair(rule):
 ALPHABET = st.sampled_from([*"(),'[]{} ab\n\"0.:", "if(", "then(", "and(", "if(a(b)),then(", "x0", "\ud800", "é"])
 
 
+@relaxed
 @given(st.one_of(st.text(), st.lists(ALPHABET, max_size=40).map("".join)))
 def test_no_text_raises_and_repairs_mean_that_the_strict_reader_refuses(text):
     read = read_tolerant(text)
@@ -95,12 +97,12 @@ def test_no_text_raises_and_repairs_mean_that_the_strict_reader_refuses(text):
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_hostile_texts_end_soon(name):
-    started = time.perf_counter()
+    started = time.process_time()
     read = read_tolerant(HOSTILE[name])
     if read.rule is not None:
         assert format_rule(canonical(read.rule)) is not None
     assert bool(read.repairs) is (name not in ("deep", "deep with siblings", "digits"))
-    assert time.perf_counter() - started < 30  # a second or two in practice; quadratic work takes minutes
+    assert time.process_time() - started < 30  # a second or two in practice; quadratic work takes minutes
 
 
 def test_published_rules_and_predictions_read(shared_data):

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 
 _DESCRIPTION = """Corpus BLEU of sacrebleu with its default settings, one reference per prediction.
 
@@ -34,4 +34,4 @@ class Bleu(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {"bleu": metrics.bleu(predictions, references)}
+        return {"bleu": scores.bleu(predictions, references)}

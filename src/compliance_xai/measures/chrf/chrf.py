@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 
 _DESCRIPTION = """Corpus chrF2 (character 6-grams) of sacrebleu, one reference per prediction.
 
@@ -34,4 +34,4 @@ class Chrf(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {"chrf": metrics.chrf(predictions, references)}
+        return {"chrf": scores.chrf(predictions, references)}

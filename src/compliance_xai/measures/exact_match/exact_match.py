@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 
 _DESCRIPTION = """Share of predictions that are the reference up to the order of the arguments of 'and' and 'or'.
 
@@ -32,4 +32,4 @@ class ExactMatch(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {"exact_match": metrics.exact_match(predictions, references)}
+        return {"exact_match": scores.exact_match(predictions, references)}

@@ -5,7 +5,7 @@ from typing import Any
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 
 _DESCRIPTION = """Overlap of terms and leaves with the reference rule, as published by Fuchs et al. (2023).
 
@@ -32,8 +32,8 @@ class LrmlF1(evaluate.Metric):
         ``as_written`` or ``intermediate``.
     """
 
-    def __init__(self, spelling: metrics.Spelling = "as_written", **settings: Any) -> None:
-        self.spelling: metrics.Spelling = spelling
+    def __init__(self, spelling: scores.Spelling = "as_written", **settings: Any) -> None:
+        self.spelling: scores.Spelling = spelling
         super().__init__(**settings)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -47,5 +47,5 @@ class LrmlF1(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        scores = metrics.lrml_f1(predictions, references, spelling=self.spelling)
-        return {f"lrml_{name}": value for name, value in scores.items()}
+        values = scores.lrml_f1(predictions, references, spelling=self.spelling)
+        return {f"lrml_{name}": value for name, value in values.items()}

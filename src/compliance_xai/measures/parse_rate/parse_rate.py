@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 
 _DESCRIPTION = """Share of predictions that are rules in the LRML short form, read strictly.
 
@@ -32,4 +32,4 @@ class ParseRate(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {"parse_rate": metrics.parse_rate(predictions)}
+        return {"parse_rate": scores.parse_rate(predictions)}

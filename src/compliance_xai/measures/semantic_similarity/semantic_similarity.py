@@ -5,7 +5,7 @@ from typing import Any
 import datasets
 import evaluate
 
-from compliance_xai import metrics
+from compliance_xai import scores
 from compliance_xai.semantic import Encoder
 
 _DESCRIPTION = """Mean cosine of the sentence embeddings of prediction and reference.
@@ -47,4 +47,4 @@ class SemanticSimilarity(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return {"semantic_similarity": metrics.semantic_similarity(predictions, references, encoder=self.encoder)}
+        return {"semantic_similarity": scores.semantic_similarity(predictions, references, encoder=self.encoder)}

@@ -1,0 +1,266 @@
+"""One plain function per score of generated rules, for a whole corpus; ``compliance_xai.metrics`` offers them all.
+
+Each takes lists of texts and returns one value, in the range its docstring gives. The ``evaluate`` modules in
+``compliance_xai.measures`` call these. Functions that end in ``_of_pairs`` give the values pair by pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from compliance_xai.errors import InputError
+from compliance_xai.rules import RuleSyntaxError, canonical, expand, format_rule, parse_rule, read_tolerant
+from compliance_xai.rules.overlap import pair_overlap
+
+if TYPE_CHECKING:
+    from compliance_xai.semantic import Encoder
+
+Spelling = Literal["as_written", "intermediate"]
+"""What the LRML F1 is computed on; see ``lrml_f1``."""
+
+
+def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Share of predictions that are the reference up to the order of ``and`` and ``or`` arguments; 0 to 1.
+
+    Both sides are read strictly and put into canonical order; layout does not count. Where either side is no rule,
+    the two texts must be the same, spaces around them aside.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    Examples
+    --------
+    >>> exact_match(["and(exist(b),exist(a))", "exist(a"], ["and(exist(a),exist(b))", "exist(a)"])
+    0.5
+    """
+    check_pairs(predictions, references)
+    return float(np.mean([is_exact(*pair) for pair in zip(predictions, references, strict=True)]))
+
+
+def parse_rate(predictions: Sequence[str]) -> float:
+    """Share of predictions that ``parse_rule`` accepts; 0 to 1.
+
+    Raises
+    ------
+    InputError
+        An empty list, or something that is no string.
+
+    Examples
+    --------
+    >>> parse_rate(["exist(roof)", "exist(roof", "I cannot help with that."])
+    0.3333333333333333
+    """
+    check_pairs(predictions, predictions)
+    return float(np.mean([parses(prediction) for prediction in predictions]))
+
+
+def bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus BLEU of sacrebleu with its defaults (4-grams, 13a tokens, exponential smoothing); 0 to 100.
+
+    The tokenizer cuts at brackets and commas and keeps camelCase names whole: a long name that is nearly right
+    counts as wrong. ``chrf`` is the complement.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    References
+    ----------
+    Post, M. (2018). A call for clarity in reporting BLEU scores. WMT, 186-191.
+    """
+    check_pairs(predictions, references)
+    return float(sacrebleu_metric("BLEU").corpus_score(list(predictions), [list(references)]).score)
+
+
+def chrf(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Corpus chrF2 of sacrebleu with its defaults (character 6-grams, beta 2, no words); 0 to 100.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    References
+    ----------
+    Popović, M. (2015). chrF: character n-gram F-score for automatic MT evaluation. WMT, 392-395.
+    """
+    check_pairs(predictions, references)
+    return float(sacrebleu_metric("CHRF").corpus_score(list(predictions), [list(references)]).score)
+
+
+def semantic_similarity(
+    predictions: Sequence[str], references: Sequence[str], *, encoder: Encoder | str = "minilm"
+) -> float:
+    """Mean cosine of the sentence embeddings of prediction and reference; -1 to 1, 1 for the same text.
+
+    The encoder reads rules as plain text. It was trained on English sentences, so two rules that differ in a single
+    number stay close to 1: read it beside ``exact_match`` and ``lrml_f1``, never alone.
+
+    Parameters
+    ----------
+    predictions, references
+        Pair by pair.
+    encoder
+        A loaded encoder, or what ``load_encoder`` takes.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    References
+    ----------
+    Reimers, N., Gurevych, I. (2019). Sentence-BERT. EMNLP, 3982-3992.
+    """
+    check_pairs(predictions, references)
+    return float(np.mean(cosines_of_pairs(predictions, references, encoder)))
+
+
+def lrml_f1(
+    predictions: Sequence[str], references: Sequence[str], *, spelling: Spelling = "as_written"
+) -> dict[str, float]:
+    """The published LRML F1: how many terms and leaves of the reference the prediction has, and the reverse.
+
+    Brackets open and close terms; commas vanish; what is open at the end is closed. A term is its name and the bag of
+    words below it; every innermost term counts once more, nameless, as an *entity* of weight 2. Each element of one
+    side takes the still unused element of the same name on the other side with which it shares most words, and scores
+    shared / own words. Recall walks the reference's elements, precision the prediction's; both are means over pairs,
+    and F1 is their harmonic mean.
+
+    Parameters
+    ----------
+    predictions, references
+        Pair by pair.
+    spelling
+        ``as_written`` scores the texts as they are, as the published code does. ``intermediate`` reads both sides
+        (tolerantly) and expands them first, which is what the published values for compact rules are computed on; a
+        text without a term, or with more copies than ``rules.spelling.LIMIT``, is scored as written.
+
+    Returns
+    -------
+    dict
+        ``precision``, ``recall`` and ``f1``, each 0 to 100 for ordinary rules.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, something that is no string, or an unknown spelling.
+
+    Notes
+    -----
+    Kept from the original, because published values depend on them: the first character of a text goes, or, where a
+    colon stands within the first 30 characters, all up to the character after it; names compare with their spaces, so
+    ``if( is(`` and ``if(is(`` share little; dropping commas joins the words of tight text, so that ``has(wall,door)``
+    has the one word ``walldoor``, which is why compact rules are better scored in the intermediate spelling; ``then``
+    without a space before it closes all that is open; terms without name and words count in the reference alone. A
+    nameless bracket that holds no bracket can be matched with an entity, which takes a score over 100 on odd texts.
+
+    References
+    ----------
+    Fuchs, S. et al. (2023), https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8. This is our
+    own writing of the score; the tests hold it to the published values.
+
+    Examples
+    --------
+    >>> lrml_f1(["if( a( wall))"], ["if( a( wall door))"])
+    {'precision': 100.0, 'recall': 50.0, 'f1': 66.66666666666667}
+    """
+    check_pairs(predictions, references)
+    overlaps = np.array(overlaps_of_pairs(predictions, references, spelling))
+    precision, recall = (sum(column) / len(column) for column in overlaps.T.tolist())
+    return {"precision": 100 * precision, "recall": 100 * recall, "f1": f1_of(precision, recall)}
+
+
+def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
+    """Refuse lists of different or no length, and anything in them that is no string."""
+    for name, texts in (("predictions", predictions), ("references", references)):
+        if isinstance(texts, str):
+            raise InputError(name, expected="a list of strings", found="one string", remedy="Put the text into a list.")
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"{name}, row {row}",
+                    expected="a string",
+                    found=type(text).__name__,
+                    remedy="Replace missing rules with an empty string.",
+                )
+    if len(predictions) != len(references) or not len(references):
+        raise InputError(
+            "predictions and references",
+            expected="lists of the same length, at least 1",
+            found=f"{len(predictions)} and {len(references)}",
+            remedy="Give one reference per prediction.",
+        )
+
+
+def is_exact(prediction: str, reference: str) -> bool:
+    """Whether one prediction is the reference up to order; see ``exact_match``."""
+    if prediction.strip() == reference.strip():
+        return True
+    try:
+        return canonical(parse_rule(prediction)) == canonical(parse_rule(reference))
+    except RuleSyntaxError:
+        return False
+
+
+def parses(text: str) -> bool:
+    """Whether the strict reader takes one text."""
+    try:
+        parse_rule(text)
+    except RuleSyntaxError:
+        return False
+    return True
+
+
+def sacrebleu_metric(name: str, **settings: bool):
+    """``BLEU`` or ``CHRF`` of sacrebleu."""
+    from sacrebleu import metrics
+
+    return getattr(metrics, name)(**settings)
+
+
+def cosines_of_pairs(predictions: Sequence[str], references: Sequence[str], encoder: Encoder | str) -> np.ndarray:
+    """float64, shape (pairs,): the cosine of each pair's embeddings."""
+    from compliance_xai.semantic import load_encoder
+
+    loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder
+    rows_2ND = loaded.encode([*predictions, *references])  # together, so that equal texts are read once
+    rows_PD, rows_RD = np.split(rows_2ND.astype(np.float64), 2)
+    return np.clip((rows_PD * rows_RD).sum(axis=1), -1.0, 1.0)
+
+
+def overlaps_of_pairs(
+    predictions: Sequence[str], references: Sequence[str], spelling: Spelling
+) -> list[tuple[float, float]]:
+    """Precision and recall of each pair, 0 to 1."""
+    if spelling not in ("as_written", "intermediate"):
+        raise InputError(
+            "spelling",
+            expected="'as_written' or 'intermediate'",
+            found=repr(spelling),
+            remedy="Choose one of the two.",
+        )
+    rewrite = _intermediate if spelling == "intermediate" else str
+    return [
+        pair_overlap(rewrite(prediction), rewrite(reference))
+        for prediction, reference in zip(predictions, references, strict=True)
+    ]
+
+
+def _intermediate(text: str) -> str:
+    rule = read_tolerant(text).rule
+    try:
+        return text if rule is None else format_rule(expand(rule))
+    except InputError:
+        return text
+
+
+def f1_of(precision: float, recall: float) -> float:
+    """Harmonic mean of two shares, times 100; 0 where one of them is."""
+    return 0.0 if precision == 0 or recall == 0 else 100 * 2 * precision * recall / (precision + recall)
