@@ -46,7 +46,7 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=8e-3, tokens=16_000_000),
+        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=8e-3, tokens=8_000_000),
         Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=4e-3, tokens=14_000_000),
         Recipe(
             "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=3e-3, tokens=9_000_000, bfloat16=True

@@ -1,0 +1,116 @@
+"""Pre-training of the embedded ladder: what it reads, what it must not read, and that it is reproducible."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from compliance_xai.corpus.synthetic.build import build_corpus
+from compliance_xai.corpus.synthetic.pretraining import build_tokenizer, text_documents, token_documents
+from compliance_xai.errors import InputError
+from compliance_xai.folders import find_data_folder
+from compliance_xai.ladder import RECIPES, Recipe, build_model, pretrain, token_batches, train_ladder, write_card
+from compliance_xai.models import load_ladder, load_tokenizer
+from compliance_xai.prompts import encode
+
+MINIMUM_PER_MILLION = 150
+"""Least often that a token of the vocabulary may occur in a million tokens of pre-training text."""
+
+TINY = Recipe("tiny", width=16, layers=1, heads=2, feed_forward=16, learning_rate=1e-3, tokens=12_000, batch_tokens=2048)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer()
+
+
+def test_the_shipped_rungs_have_the_tokenizer_that_the_code_builds(tokenizer):
+    for rung in load_ladder("embedded").rungs:
+        assert load_tokenizer(rung).get_vocab() == tokenizer.get_vocab()
+
+
+def test_every_token_is_exercised_in_pre_training(tokenizer):
+    counts, total = Counter(), 0
+    for ids, _ in token_documents(0, tokenizer):
+        counts.update(ids)
+        total += len(ids)
+        if total >= 1_000_000:
+            break
+    exercised = {token: counts[token] for token in range(len(tokenizer)) if token != tokenizer.pad_token_id}
+    rarest = min(exercised, key=exercised.__getitem__)
+    assert exercised[rarest] >= MINIMUM_PER_MILLION, tokenizer.decode([rarest])
+
+
+def test_the_fine_tuning_notation_needs_no_token_that_pre_training_never_predicted(tokenizer):
+    predicted = Counter()
+    for ids, given in islice(token_documents(0, tokenizer), 12_000):
+        predicted.update(ids[given:])
+    needed = {
+        token for example in build_corpus() for token in (row := encode(tokenizer, example.clause, example.rule)).ids[row.target_start :]
+    }
+    assert min(predicted[token] for token in needed) >= 20
+
+
+def test_pre_training_shows_no_clause_with_a_rule_of_the_fine_tuning_notation():
+    rules = {example.rule for example in build_corpus()}
+    clauses = {example.clause for example in build_corpus() if example.split != "train"}
+    for given, asked in islice(text_documents(0), 8000):
+        assert asked not in rules
+        assert not any(line.removeprefix("Clause: ") in clauses for line in given.split("\n"))
+
+
+def test_batches_hold_whole_documents_and_weigh_no_padding(tokenizer):
+    for ids_BT, weights_BT in islice(token_batches(TINY, tokenizer), 5):
+        assert ids_BT.shape == weights_BT.shape
+        assert ids_BT.numel() <= TINY.batch_tokens
+        padding = ids_BT == tokenizer.pad_token_id
+        assert torch.all(weights_BT[padding] == 0)
+        assert torch.all(weights_BT[~padding] > 0)
+
+
+def test_pre_training_is_reproducible_and_goes_on_where_it_was_stopped(tokenizer, tmp_path, monkeypatch):
+    whole = pretrain(TINY, tokenizer, tmp_path / "whole", every=3)
+    calls = []
+    save = torch.save
+
+    def save_then_die(*arguments):
+        save(*arguments)
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(TINY, tokenizer, tmp_path / "stopped", every=3)
+    resumed = pretrain(TINY, tokenizer, tmp_path / "stopped", every=3)
+    assert resumed["steps"] == whole["steps"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "stopped" / "checkpoint.pt").exists()
+    write_card(tmp_path / "whole")
+    assert f"{whole['tokens']:,} in {whole['steps']:,} steps" in (tmp_path / "whole" / "README.md").read_text("utf-8")
+
+
+def test_the_recipes_grow_and_their_seed_decides_the_weights(tokenizer):
+    sizes = [sum(p.numel() for p in build_model(recipe, tokenizer).parameters()) for recipe in RECIPES.values()]
+    assert sizes == sorted(sizes)
+    first, other = (next(build_model(replace(TINY, seed=seed), tokenizer).parameters()) for seed in (0, 1))
+    assert not torch.equal(first, other)
+
+
+def test_an_unknown_rung_is_refused(tmp_path):
+    with pytest.raises(InputError, match="ladder rung: expected one of 0.3m, 1m, 4m, found '2m'"):
+        train_ladder(tmp_path, ["2m"])
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_each_shipped_rung_says_how_well_it_writes_the_base_notation(name):
+    folder = find_data_folder() / "ladders" / "embedded" / name
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert record["exact_held_out_n"] >= 300
+    assert f"{record['exact_held_out']:.1%}" in (folder / "README.md").read_text(encoding="utf-8")
+    if name != "0.3m":
+        assert record["exact_held_out"] >= 0.8
