@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class Description:
     examples: pd.DataFrame
 
 
-def describe(corpus: Corpus, *, per_context: int = 1) -> Description:
+def describe(corpus: Corpus, *, per_context: int = 1, vocabulary: Mapping[str, str] | None = None) -> Description:
     """Describe a corpus; the same corpus gives the same frames, row by row.
 
     Parameters
@@ -55,13 +56,15 @@ def describe(corpus: Corpus, *, per_context: int = 1) -> Description:
         Any corpus.
     per_context
         How many examples of each split and context to show.
+    vocabulary
+        As in ``features.segment``.
     """
     ordered = sorted(corpus, key=lambda example: (SPLITS.index(example.split), example.context))
     return Description(
         counts=_count(ordered),
         roles=_count_roles(ordered),
         lengths=_measure_lengths(ordered),
-        categories=_count_categories(ordered),
+        categories=_count_categories(ordered, vocabulary),
         examples=_show(ordered, per_context),
     )
 
@@ -99,14 +102,14 @@ def _measure_lengths(examples: list[Example]) -> pd.DataFrame:
     return _frame(rows, ["id", "split", "context", "text", "words", "characters"])
 
 
-def _count_categories(examples: list[Example]) -> pd.DataFrame:
+def _count_categories(examples: list[Example], vocabulary: Mapping[str, str] | None) -> pd.DataFrame:
     from compliance_xai.features import segment
 
     rows = []
     for (split, context), members in _cells(examples).items():
         counts: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
         for example in members:
-            for feature in segment(example.clause, unit="word"):
+            for feature in segment(example.clause, unit="word", vocabulary=vocabulary):
                 counts[feature.category] += 1
         total = sum(counts.values())
         rows += [

@@ -14,7 +14,7 @@ from compliance_xai.models import load_trained
 from compliance_xai.records import Example, attribution_row, read_attribution_rows, write_attributions
 from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.examples import attributed_examples
+from compliance_xai.stages.examples import attributed_examples, read_vocabulary
 from compliance_xai.study import Study, load_study
 
 CHUNK = 16
@@ -88,6 +88,7 @@ def _attribute_seed(
                     baseline=baseline,
                     batch_tokens=chosen.batch_tokens,
                     seed=seed,
+                    vocabulary=read_vocabulary(work.study),
                 )
                 chunk = [attribution_row(attribution, seed=seed, baseline=baseline) for attribution in attributions]
                 write_attributions(chunk, folder / "rows.parquet")

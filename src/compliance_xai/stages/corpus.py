@@ -7,7 +7,7 @@ from pathlib import Path
 from compliance_xai.grid import find_corpus_path
 from compliance_xai.records import write_examples
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.examples import load_examples, read_corpus
+from compliance_xai.stages.examples import load_examples, read_corpus, read_vocabulary
 from compliance_xai.study import Study
 
 
@@ -36,7 +36,7 @@ def _work(work: Work) -> None:
     path = find_corpus_path(work.study)
     if path is not None and path.is_file():
         work.read(path)
-    description = describe(used)
+    description = describe(used, vocabulary=read_vocabulary(work.study))
     work.clear_once()
     write_examples(examples, work.folder / "examples.parquet")
     for name in ("counts", "roles", "lengths", "categories"):

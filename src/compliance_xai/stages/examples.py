@@ -15,6 +15,15 @@ def read_corpus(study: Study) -> Corpus:
     return load_corpus(settings.source, path=find_corpus_path(study), scheme=settings.scheme, seed=settings.seed)
 
 
+def read_vocabulary(study: Study) -> dict[str, str] | None:
+    """Phrase -> feature category, where the corpus brings its own vocabulary (the synthetic one does)."""
+    if study.corpus.source != "synthetic":
+        return None
+    from compliance_xai.corpus.synthetic.vocabulary import words_of_category
+
+    return words_of_category()
+
+
 def load_examples(study: Study) -> dict[str, list[Example]]:
     """Split -> the examples that the study uses; a split that the corpus lacks is not there.
 

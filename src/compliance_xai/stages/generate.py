@@ -66,12 +66,15 @@ def _work(work: Work) -> None:
                 for example in examples
             ]
         )
-        scored = score_rules(rules, [example.rule for example in examples], encoder=encoder)
+        scored = score_rules(rules, [example.rule for example in examples], encoder=encoder, spelling="intermediate")
         scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
         for split in dict.fromkeys(example.split for example in examples):
             members = [index for index, example in enumerate(examples) if example.split == split]
             values = corpus_scores(
-                [rules[index] for index in members], [examples[index].rule for index in members], encoder=encoder
+                [rules[index] for index in members],
+                [examples[index].rule for index in members],
+                encoder=encoder,
+                spelling="intermediate",
             )
             totals += [
                 {"seed": seed, "split": split, "metric": name, "value": float(value)} for name, value in values.items()
