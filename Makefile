@@ -47,7 +47,7 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 
 lock: $(STAMP) ## write requirements.lock from the environment as it is
 	@$(BIN)/python -m pip freeze --all --exclude-editable 2>/dev/null \
-		| grep -vE '^(pip|wheel)==' | sed 's/+cpu$$//' | LC_ALL=C sort -f > requirements.lock
+		| grep -vE '^pip==' | sed 's/+cpu$$//' | LC_ALL=C sort -f > requirements.lock
 
 setup: $(STAMP) ## create the environment only
 

@@ -238,6 +238,7 @@ def _describe_sources(project: Path, generated: Iterable[Path]) -> str:
     static = [path for path in project.joinpath("book").rglob("*") if path.is_file()]
     runs = project / "book" / "runs"
     kept = [path for path in static if not path.is_relative_to(runs) or path.is_relative_to(runs / "_static")]
+    kept += [path for path in runs.glob("*.md") if path.is_file()]
     files = sorted({project / "_config.yml", *kept, *generated})
     hashes = {str(path.relative_to(project)): sha256_file(path) for path in files if "__pycache__" not in path.parts}
     return digest({"files": hashes, "code": code_digest(["compliance_xai.book"], leave_out=())})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compliance_xai.errors import InputError
-from compliance_xai.execution import report_errors
+from compliance_xai.execution import INTERRUPTED, report_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +45,7 @@ SetOption = Annotated[
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(report_errors(_run_app))
-
-
-def _run_app() -> None:
-    status = app(standalone_mode=False)
-    if isinstance(status, int) and status:
-        sys.exit(status)
+    sys.exit(report_errors(app))
 
 
 def _console() -> Console:
@@ -108,7 +102,8 @@ def _print_times(console: Console, plan: Plan, outcome: Outcome) -> None:
 
 def _end_where_not_done(outcome: Outcome) -> None:
     if outcome.interrupted:
-        raise KeyboardInterrupt
+        print(INTERRUPTED, file=sys.stderr)
+        raise typer.Exit(130)
     for name, message in outcome.failed.items():
         print(f"Error: {message if message.startswith(name) else f'{name}: {message}'}", file=sys.stderr)
     if outcome.failed:

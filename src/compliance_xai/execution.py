@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 SENTINEL = "This notebook ran to its end."
+INTERRUPTED = "Interrupted. Finished work is kept; the same command continues."
 START_TIMEOUT = 600  # seconds; kernels start slowly where many start at once on few cores
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
 THREAD_VARIABLES = (
@@ -391,7 +392,7 @@ def report_errors(work: Callable[[], None]) -> int:
         print(f"Error: {_explain_full_disk(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept; the same command continues.", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return 130
     return 0
 
