@@ -412,6 +412,10 @@ def test_summary_counts_clauses_and_seeds():
     [
         (lambda f: stats.compare_strategies(f, "gini"), "compare_strategies: expected columns .*, found no gini"),
         (lambda f: stats.scale_trend(f.drop(columns="parameters"), "value"), "scale_trend: .* found no parameters"),
+        (
+            lambda f: stats.distance_frame(pd.concat([make_masses(0.1)] * 2)),
+            "distance_frame, scale 1m, .*id c0: expected the same features in every run, .*found 64 rows for 8",
+        ),
         (lambda f: stats.strategy_effects(pd.concat([f, f]), "value"), "two rows for id c00, strategy full, seed 0"),
         (
             lambda f: stats.scale_trend(f.assign(parameters=range(len(f))), "value"),

@@ -296,10 +296,13 @@ def _distance_parts(
         rows = _pair_rows(pooled, full, adapter)
         parts += _absent_rows(f"{full} and {adapter}", rows)
         for row, _ in rows:
+            told = str(row["reason"])
             far = row["ratio_low"] >= thresholds.min_distance_ratio
             stands_out = row["p_run"] <= thresholds.alpha
-            doubt = _run_doubt(row, thresholds) or (
-                "" if far else f"the ratio's lower bound is below {thresholds.min_distance_ratio:g}"
+            doubt = (
+                told
+                or _run_doubt(row, thresholds)
+                or ("" if far else f"the ratio's lower bound is below {thresholds.min_distance_ratio:g}")
             )
             parts.append(
                 _part(
@@ -307,8 +310,8 @@ def _distance_parts(
                     row,
                     (row["ratio"], row["ratio_low"], row["ratio_high"]),
                     row["n_clauses"],
-                    far and stands_out,
-                    row["ratio_high"] < thresholds.min_distance_ratio,
+                    far and stands_out and not told,
+                    row["ratio_high"] < thresholds.min_distance_ratio and not told,
                     doubt,
                 )
             )
@@ -334,8 +337,8 @@ def _focus_parts(
             run = runs.get((row["baseline"], row["sign"]), _NO_RUN)
             strong = effect >= least and row["p_holm"] <= thresholds.alpha
             weak = "" if strong else f"over clauses the effect is below {least:g} or not significant"
-            doubt = _run_doubt(run, thresholds) or weak
-            holds = strong and run["p_run"] <= thresholds.alpha
+            doubt = str(row["reason"] or run["reason"]) or _run_doubt(run, thresholds) or weak
+            holds = strong and run["p_run"] <= thresholds.alpha and not run["reason"]
             parts.append(_part(name, row, (effect, low, high), row["n"], holds, high < least, doubt))
     return _need_baselines(parts, pooled)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import ALL_SCALES, groups, need_columns, pivot
+from compliance_xai.errors import InputError
+from compliance_xai.stats.frames import ALL_SCALES, groups, need_columns
 from compliance_xai.stats.resampling import bootstrap_ratio, combine_strata, draw_assignments
 
 if TYPE_CHECKING:
@@ -54,32 +55,41 @@ def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:
     by = ["scale", "baseline", "sign", "id"]
     need_columns(masses, [*by, "strategy", "seed", "feature", "share"], "distance_frame")
     order = {name: index for index, name in enumerate(dict.fromkeys(masses["strategy"]))}
-    parts = []
-    for keys, group in groups(masses, by):
-        table = pivot(group, ["strategy", "seed"], ["feature"], "share", "distance_frame")
-        runs = sorted(table.index, key=lambda run: (order[run[0]], run[1]))
-        if len(runs) < 2:
-            continue
-        left, right = zip(*itertools.combinations(range(len(runs)), 2), strict=True)
-        share = table.loc[runs].to_numpy()
-        parts.append(
-            pd.DataFrame(
-                keys
-                | {
-                    "strategy_a": [runs[index][0] for index in left],
-                    "seed_a": [runs[index][1] for index in left],
-                    "strategy_b": [runs[index][0] for index in right],
-                    "seed_b": [runs[index][1] for index in right],
-                    "jensen_shannon": jensen_shannon(share[list(left)], share[list(right)]),
-                }
-            )
-        )
+    ordered = masses.assign(
+        place=masses.groupby(by, sort=False, observed=True).ngroup(), rank=masses["strategy"].map(order)
+    ).sort_values(["place", "rank", "seed", "feature"], kind="stable")
+    parts = [_clause_distances(block, by) for _, block in ordered.groupby("place", sort=False)]
     columns = [*by, "strategy_a", "seed_a", "strategy_b", "seed_b", "pair", "jensen_shannon"]
     if not parts:
-        return pd.DataFrame(columns=columns)
-    frame = pd.concat(parts, ignore_index=True)
+        return pd.DataFrame(columns=pd.Index(columns))
+    frame = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     frame["pair"] = np.where(frame["strategy_a"] == frame["strategy_b"], "within", "between")
     return frame[columns]
+
+
+def _clause_distances(block: pd.DataFrame, by: list[str]) -> dict[str, np.ndarray]:
+    """All pairs of runs of one clause; ``block`` is sorted by run, then by feature."""
+    n_features = block["feature"].nunique()
+    features = block["feature"].to_numpy()
+    if len(block) % n_features or (features.reshape(-1, n_features) != features[:n_features]).any():
+        where = ", ".join(f"{name} {block[name].iloc[0]}" for name in by)
+        raise InputError(
+            f"distance_frame, {where}",
+            expected="the same features in every run, each once",
+            found=f"{len(block)} rows for {n_features} features",
+            remedy="Attribute the same clauses with the same unit in every cell, and join each cell once.",
+        )
+    share = block["share"].to_numpy().reshape(-1, n_features)
+    strategy, seed = (block[name].to_numpy()[::n_features] for name in ("strategy", "seed"))
+    left, right = np.triu_indices(len(share), k=1)
+    keys = {name: np.full(len(left), block[name].iloc[0], dtype=object) for name in by}
+    return keys | {
+        "strategy_a": strategy[left],
+        "seed_a": seed[left],
+        "strategy_b": strategy[right],
+        "seed_b": seed[right],
+        "jensen_shannon": jensen_shannon(share[left], share[right]),
+    }
 
 
 def compare_distances(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import groups, need_columns, scale_order
+from compliance_xai.stats.frames import groups, members, need_columns, pivot, scale_order
 from compliance_xai.stats.resampling import bootstrap_mean, combine_strata, draw_assignments
 
 if TYPE_CHECKING:
@@ -55,11 +55,9 @@ def scale_trend(
 def _trend(group: pd.DataFrame, measure: str, bootstrap: int, permutations: int, seed: int) -> dict[str, Any]:
     order = scale_order(group)
     scales, decades = [name for name, _ in order], np.log10([parameters for _, parameters in order])
-    member = group["member"].fillna(group["strategy"]) if "member" in group else group["strategy"]
-    runs = (
-        group.assign(member=member).pivot(index="id", columns=["member", "scale", "seed"], values=measure).sort_index()
-    )
-    seeds = group.assign(member=member).groupby(["member", "scale"], observed=True)["seed"].nunique()
+    group = group.assign(member=members(group))
+    runs = pivot(group, ["id"], ["member", "scale", "seed"], measure, "scale_trend")
+    seeds = group.groupby(["member", "scale"], observed=True)["seed"].nunique()
     complete = runs.sort_index(axis=1).dropna()
     result: dict[str, Any] = {
         "n_clauses": len(complete),

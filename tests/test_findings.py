@@ -1,0 +1,239 @@
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from compliance_xai import stats
+from compliance_xai.findings import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    RULES,
+    STATEMENTS,
+    SUPPORTED,
+    findings_frame,
+    findings_from_json,
+    findings_to_json,
+    judge,
+)
+
+SCALES = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
+KINDS = {"full": "full", "lora": "lora", "qlora": "qlora"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    alpha: float = 0.05
+    min_effect_rank_biserial: float = 0.3
+    min_distance_ratio: float = 1.1
+    min_slope: float = 0.05
+    equivalence_margin: float = 0.02
+
+
+def simulate(
+    *, tilt=0.0, focus=0.0, slope=0.0, quality=(0.5, 0.8, 0.8), scales=SCALES, seeds=2, kinds=KINDS,
+    baselines=("delete", "mask"), clauses=12, seed=0,
+):  # fmt: skip
+    """Frames of a study whose truth is known: what differs between strategies and scales is what the arguments say."""
+    rng = np.random.default_rng(seed)
+    places = [
+        (scale, name, parameters, run, f"c{clause:03}")
+        for scale, parameters in scales.items()
+        for name, kind in kinds.items()
+        for run in range(1 if kind == "none" else seeds)
+        for clause in range(clauses)
+    ]
+    cells = pd.DataFrame(places, columns=["scale", "strategy", "parameters", "seed", "id"])
+    clause = cells["id"].str[1:].astype(int).to_numpy()
+    level = rng.normal(0.6, 0.08, clauses)[clause]
+    step = cells["scale"].map({name: quality[min(index, len(quality) - 1)] for index, name in enumerate(scales)})
+    scores = cells.assign(semantic=step + level / 10 + rng.normal(0, 0.01, len(cells)))
+    views = [{"baseline": baseline, "sign": sign} for baseline in baselines for sign in ("absolute", "positive")]
+    base, tilts = rng.normal(size=(clauses, 8)), {name: tilt * rng.normal(size=(clauses, 8)) for name in kinds}
+    profile_NF = base[clause] + np.stack([tilts[name][c] for name, c in zip(cells["strategy"], clause, strict=True)])
+    masses, focus_parts, categories = [], [], []
+    for view in views:
+        weight = np.exp(profile_NF + 0.15 * rng.normal(size=profile_NF.shape))
+        share = weight / weight.sum(axis=1, keepdims=True)
+        repeated = cells.loc[cells.index.repeat(8)]
+        masses.append(repeated.assign(feature=np.tile(range(8), len(cells)), share=share.ravel(), **view))
+        lower = focus * (cells["strategy"] == "full")
+        focus_parts.append(cells.assign(normalised_entropy=level - lower + rng.normal(0, 0.02, len(cells)), **view))
+        for category in ("numerical_constraint", "rule_identifier_all"):
+            lift = slope * np.log10(cells["parameters"]) + level + rng.normal(0, 0.05, len(cells))
+            categories.append(cells.assign(category=category, log_lift=lift, **view))
+    joined = [pd.concat(parts, ignore_index=True) for parts in (masses, focus_parts, categories)]
+    return dict(zip(("masses", "focus", "categories", "scores"), (*joined, scores), strict=True))
+
+
+def decide(frames, *, kinds=KINDS, missing=(), limits=Limits(), bootstrap=200, permutations=300):
+    few = {"bootstrap": bootstrap, "permutations": permutations}
+    by = ("strategy", "baseline", "sign", "category")
+    findings = judge(
+        limits,
+        corpus="synthetic",
+        ladder="embedded",
+        kinds=kinds,
+        distances=stats.compare_distances(stats.distance_frame(frames["masses"]), **few),
+        effects=stats.strategy_effects(frames["focus"], "normalised_entropy", **few),
+        pairs=stats.compare_strategies(frames["focus"], "normalised_entropy", bootstrap=bootstrap),
+        trends=stats.scale_trend(stats.with_trained(frames["categories"]), "log_lift", by=by, **few),
+        equivalence=stats.equivalence_table(stats.with_trained(frames["scores"]), "semantic", margin=0.02),
+        missing=missing,
+    )
+    assert [finding.claim for finding in findings] == ["C1", "C2", "C3", "C4"]
+    assert {(finding.corpus, finding.ladder) for finding in findings} == {("synthetic", "embedded")}
+    return {finding.claim: finding for finding in findings}
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return decide(simulate(tilt=1.0, focus=0.2, slope=0.4))
+
+
+@pytest.fixture(scope="module")
+def null():
+    return decide(simulate(quality=(0.5, 0.65, 0.8), clauses=250))
+
+
+def test_planted_effects_are_supported(planted):
+    assert {claim: finding.verdict for claim, finding in planted.items()} == dict.fromkeys(STATEMENTS, SUPPORTED)
+    assert planted["C1"].effect > 2
+    assert planted["C1"].reason == "holds for full and lora, full and qlora under every baseline and sign"
+    assert planted["C2"].effect > 0.9
+    assert planted["C3"].effect == pytest.approx(0.4, abs=0.05)
+    assert planted["C4"].reason.startswith("rises from 0.3m to 1m, then stays within 0.02")
+    assert {finding.n for finding in planted.values()} == {12}
+    for finding in planted.values():
+        assert finding.low <= finding.effect <= finding.high
+
+
+def test_their_absence_is_contradicted_not_called_insignificant(null):
+    assert {claim: finding.verdict for claim, finding in null.items()} == {
+        "C1": CONTRADICTED,
+        "C2": CONTRADICTED,
+        "C3": CONTRADICTED,
+        "C4": CONTRADICTED,
+    }
+    assert null["C1"].effect == pytest.approx(1.0, abs=0.1)
+    assert "interval excludes the declared effect" in null["C2"].reason
+    assert null["C4"].reason.startswith("the last step still rises by more than 0.02")
+
+
+def test_the_opposite_of_focus_is_contradicted():
+    found = decide(simulate(focus=-0.2))["C2"]
+    assert found.verdict == CONTRADICTED
+    assert found.effect < -0.9
+
+
+def test_a_single_seed_decides_nothing():
+    found = decide(simulate(tilt=1.0, focus=0.2, slope=0.4, seeds=1))
+    assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
+    assert "a single seed of each strategy" in found["C1"].reason
+    assert "a strategy has a single seed at some scale" in found["C2"].reason
+    assert "a single seed in some cell" in found["C3"].reason
+    assert found["C4"].reason == "a single seed in some cell"
+
+
+def test_one_scale_decides_nothing_about_scales_and_cannot_reach_alpha():
+    one = {"1m": 1_000_000}
+    found = decide(simulate(tilt=1.0, focus=0.2, slope=0.4, scales=one))
+    assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
+    assert "too few seeds: whole-run permutation cannot go below p = 0.333" in found["C1"].reason
+    assert "a single scale" in found["C3"].reason
+    assert (found["C4"].reason, found["C4"].effect) == ("fewer than three scales", None)
+
+
+def test_a_strategy_that_the_study_lacks_is_named():
+    kinds = {"none": "none", "full": "full"}
+    found = decide(simulate(kinds=kinds, scales={"1m": 1_000_000}), kinds=kinds)
+    for claim in ("C1", "C2"):
+        assert found[claim].verdict == INCONCLUSIVE
+        assert found[claim].reason.endswith("no strategy is of kind lora or qlora")
+
+
+def test_a_single_baseline_decides_nothing_about_attributions():
+    found = decide(simulate(tilt=1.0, focus=0.2, slope=0.4, baselines=("delete",)))
+    for claim in ("C1", "C2", "C3"):
+        assert found[claim].verdict == INCONCLUSIVE
+        assert "a single attribution baseline" in found[claim].reason
+    assert found["C4"].verdict == SUPPORTED
+
+
+def test_missing_cells_are_named():
+    found = decide(simulate(), missing=["4m/qlora", "1m/lora"])
+    for finding in found.values():
+        assert finding.verdict == INCONCLUSIVE
+        assert finding.reason == "cells without results: 4m/qlora, 1m/lora"
+        assert finding.effect is None
+
+
+def test_undefined_values_are_named():
+    frames = simulate(tilt=1.0, focus=0.2, slope=0.4)
+    for name, column in (
+        ("masses", "share"),
+        ("focus", "normalised_entropy"),
+        ("categories", "log_lift"),
+        ("scores", "semantic"),
+    ):
+        frames[name] = frames[name].assign(**{column: math.nan})
+    found = decide(frames)
+    assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
+    assert "no clause has mass in every run" in found["C1"].reason
+    assert "no clause has a defined value for both" in found["C2"].reason
+    assert "fewer than two clauses with a defined value at every scale" in found["C3"].reason
+    assert found["C4"].reason == "fewer than two clauses with defined values"
+    assert all(finding.effect is None for finding in found.values())
+
+
+def test_equal_seeds_give_no_noise_floor():
+    frames = simulate(tilt=1.0)
+    keys = ["scale", "strategy", "id", "baseline", "sign", "feature"]
+    frames["masses"]["share"] = frames["masses"].groupby(keys)["share"].transform("first")
+    found = decide(frames)["C1"]
+    assert found.verdict == INCONCLUSIVE
+    assert "no noise floor to compare with" in found.reason
+
+
+def test_a_ladder_that_is_flat_throughout_has_no_plateau_to_show():
+    found = decide(simulate(quality=(0.8, 0.8, 0.8)))["C4"]
+    assert found.verdict == INCONCLUSIVE
+    assert found.reason.startswith("no rise before the last step: the ladder is flat throughout (0.8")
+
+
+def test_disagreeing_baselines_are_inconclusive():
+    frames = simulate(focus=0.2)
+    other = simulate(focus=-0.2)
+    mask = frames["focus"]["baseline"] == "mask"
+    frames["focus"] = pd.concat([frames["focus"][~mask], other["focus"][other["focus"]["baseline"] == "mask"]])
+    found = decide(frames)["C2"]
+    assert found.verdict == INCONCLUSIVE
+    assert "(mask, absolute): over clauses the effect is below 0.3" in found.reason
+
+
+def test_thresholds_decide():
+    frames = simulate(slope=0.4)
+    strict = decide(frames, limits=dataclasses.replace(Limits(), min_slope=1.0))["C3"]
+    assert strict.verdict == CONTRADICTED
+    assert decide(frames)["C3"].verdict == SUPPORTED
+
+
+def test_findings_are_kept_without_loss(planted):
+    text = findings_to_json(planted.values())
+    assert findings_from_json(text) == list(planted.values())
+    assert {entry["verdict"] for entry in json.loads(text)} == {SUPPORTED}
+    frame = findings_frame(planted.values())
+    assert frame["claim"].tolist() == ["C1", "C2", "C3", "C4"]
+    assert frame["statement"].tolist() == list(STATEMENTS.values())
+    assert set(RULES) == set(STATEMENTS)
+
+
+def test_studies_without_any_effect_are_hardly_ever_called_supported():
+    wrong = 0
+    for seed in range(5):
+        found = decide(simulate(quality=(0.6, 0.7, 0.8), clauses=8, seed=100 + seed), bootstrap=100, permutations=300)
+        wrong += sum(finding.verdict == SUPPORTED for finding in found.values())
+    assert wrong == 0
