@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120_000  # ms; a busy machine with two cores needs it
 
 
 def _book() -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
-from conftest import PATIENCE
 
+PATIENCE = 120_000  # ms; a busy machine with two cores needs it
 WIDTHS = {"desktop": 1440, "phone": 390}
 SCHEMES = ("light", "dark")
 
@@ -21,7 +21,8 @@ MARKS = """node => ({
 
 BECAME_MARKUP = """[...document.querySelectorAll('article *')].filter(node =>
     ['IFRAME', 'OBJECT', 'EMBED'].includes(node.tagName) || [...node.attributes].some(attribute =>
-        /^\\s*javascript:/i.test(attribute.value) || (attribute.name.startsWith('on') && !node.closest('.js-plotly-plot')))
+        /^\\s*javascript:/i.test(attribute.value)
+        || (attribute.name.startsWith('on') && !node.closest('.js-plotly-plot')))
 ).map(node => node.outerHTML.slice(0, 120))"""
 
 NOT_DRAWN = "document.querySelectorAll('figure.cx-figure[data-interactive]:not(.cx-drawn)').length === 0"

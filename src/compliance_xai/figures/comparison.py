@@ -13,6 +13,7 @@ from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,
     Style,
+    draw_print_boxes,
     format_parameters,
     humanise,
     lay_out_panels,
@@ -309,17 +310,14 @@ def _explain(frame: pd.DataFrame) -> str:
 def _print_distances(
     frame: pd.DataFrame, scales: list[str], titles: list[str], order: list[str], colours: dict[str, str]
 ) -> Any:
-    import seaborn
-
     with print_style():
         figure, axes = new_print_figure(
             1, len(scales), width=2.6 + 2.2 * len(scales), height=1.1 + 0.36 * len(order), sharex=True, sharey=True
         )
         for axis, scale, title in zip(axes[0], scales, titles, strict=True):
-            seaborn.boxplot(
-                frame[frame["scale"] == scale], x="jensen_shannon", y="row", order=order, hue="row", hue_order=order,
-                palette=colours, fill=False, width=0.55, fliersize=2, linewidth=1.3, legend=False, ax=axis,
-            )  # fmt: skip
+            here = frame[frame["scale"] == scale]
+            groups = [here.loc[here["row"] == row, "jensen_shannon"].to_numpy() for row in order]
+            draw_print_boxes(axis, groups, order, [colours[row] for row in order], fliers=True)
             axis.set_title(title)
             axis.set_xlabel("Jensen–Shannon distance")
             axis.set_ylabel("")

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.figures.contract import Figure, save_figure
-from compliance_xai.figures.theme import SPLIT_COLOURS, humanise, lay_out_panels, new_print_figure, plain, print_style
+from compliance_xai.figures.theme import (
+    SPLIT_COLOURS,
+    draw_print_boxes,
+    humanise,
+    lay_out_panels,
+    new_print_figure,
+    plain,
+    print_style,
+)
 from compliance_xai.records import CATEGORIES, SPLITS
 
 if TYPE_CHECKING:
@@ -69,7 +77,6 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
 def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
     """Words of clauses and of rules by context, as boxes (columns ``text``, ``context``, ``words``)."""
     import plotly.graph_objects as go
-    import seaborn
 
     texts = ["clause", "rule"]
     order = sorted(set(lengths["context"]))
@@ -102,14 +109,10 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
         still, axes = new_print_figure(1, 2, width=7.6, height=1.0 + 0.32 * len(order), sharey=True)
         for axis, text in zip(axes[0], texts, strict=True):
             some = lengths[lengths["text"] == text]
-            seaborn.boxplot(
-                some.assign(context=some["context"].map(humanise)), x="words", y="context", order=shown, fill=False,
-                width=0.55,
-                color=colours[text], showfliers=False, linewidth=1.2, ax=axis,
-            )  # fmt: skip
+            groups = [some.loc[some["context"] == context, "words"].to_numpy() for context in order]
+            draw_print_boxes(axis, groups, shown, [colours[text]] * len(order), fliers=False)
             axis.set_title("clauses (words)" if text == "clause" else "rules (names, values, operators)")
             axis.set_xlabel("")
-            axis.set_ylabel("")
             axis.set_xlim(left=0)
     medians = lengths.groupby("text")["words"].median()
     return save_figure(

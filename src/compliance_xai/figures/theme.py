@@ -231,3 +231,19 @@ def new_print_figure(rows: int, columns: int, *, width: float, height: float, **
     figure = PrintFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.06))
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def draw_print_boxes(
+    axis: Any, groups: Sequence[Any], labels: Sequence[str], colours: Sequence[str], *, fliers: bool
+) -> None:
+    """Horizontal boxes of quartiles, the first on top; seaborn's own still use an argument that matplotlib gives up."""
+    for place, (values, colour) in enumerate(zip(groups, colours, strict=True)):
+        line = {"color": colour, "linewidth": 1.3}
+        axis.boxplot(
+            [values], positions=[place], widths=0.55, orientation="horizontal", showfliers=fliers, manage_ticks=False,
+            boxprops=line, medianprops=line, whiskerprops=line, capprops=line,
+            flierprops={"marker": "o", "markersize": 2, "markeredgecolor": colour},
+        )  # fmt: skip
+    axis.set_yticks(range(len(labels)), [label.replace("$", r"\$") for label in labels])
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)

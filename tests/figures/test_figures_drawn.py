@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from compliance_xai import figures
+from compliance_xai.figures import NothingToPlot
+
+
+def _array(value):
+    """Numbers of a plotly trace, which stores them as base64 where they came from numpy."""
+    if isinstance(value, dict):
+        import base64
+
+        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
+    return np.asarray(value)
+
+
+def _named(figure, name, axis="x"):
+    return [trace for trace in figure.spec["data"] if trace.get("name") == name and trace.get("xaxis", "x") == axis]
+
+
+def test_focus_shows_each_clause_once_and_the_means_of_the_summary(focus, focus_summary, tmp_path):
+    figure = figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path)
+    lines = _array(_named(figure, "one clause")[0]["y"])
+    assert np.isnan(lines).sum() == 40
+    clause = focus[(focus["scale"] == "300k") & (focus["id"] == "c00") & (focus["strategy"] == "lora")]
+    assert lines[2] == pytest.approx(clause["normalised_entropy"].mean())
+    mean = focus_summary.query("scale == '1m' and strategy == 'full'").iloc[0]
+    mark = _named(figure, "full", "x2")[0]
+    assert _array(mark["y"])[0] == mean["mean"]
+    assert _array(mark["error_y"]["array"])[0] == pytest.approx(mean["high"] - mean["mean"])
+    assert figure.n.startswith("40 clauses")
+    assert "bootstrap over clauses" in figure.interval
+
+
+def test_strategies_keep_colour_and_marker_across_figures(focus, focus_summary, quality, tmp_path):
+    focus_figure = figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path)
+    quality_figure = figures.draw_quality_by_scale(quality, folder=tmp_path)
+    for name in ("base, not tuned", "full", "LoRA", "QLoRA"):
+        first, second = _named(focus_figure, name)[0]["marker"], _named(quality_figure, name)[0]["marker"]
+        assert (first["color"], first["symbol"]) == (second["color"], second["symbol"])
+
+
+def test_panels_follow_model_size_not_the_alphabet(lift, tmp_path):
+    lift["scale"] = lift["scale"].replace({"300k": "70m", "1m": "160m", "4m": "1b"})
+    figure = figures.draw_category_lift(lift, folder=tmp_path)
+    titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert titles == ["<b>70m (0.31 M)</b>", "<b>160m (1.1 M)</b>", "<b>1b (4.2 M)</b>"]
+
+
+def test_scales_of_frames_without_sizes_come_in_the_order_given(distances, tmp_path):
+    frame = distances.drop(columns="parameters")
+    figure = figures.draw_distances(frame, folder=tmp_path, scales=("4m", "1m", "300k"))
+    titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert titles == ["<b>4m</b>", "<b>1m</b>", "<b>300k</b>"]
+
+
+def test_distances_average_seed_pairs_inside_a_clause(distances, tmp_path):
+    figure = figures.draw_distances(distances, folder=tmp_path)
+    between = distances.query("scale == '300k' and strategy_a == 'full' and strategy_b == 'lora' and id == 'c00'")
+    assert len(between) == 4
+    box = _named(figure, "full and LoRA")[0]
+    assert len(_array(box["x"])) == 40
+    assert between["jensen_shannon"].mean() == pytest.approx(_array(box["x"])[0])
+    assert "noise floor" in figure.caption
+
+
+def test_one_seed_has_no_noise_floor_and_the_caption_says_so(distances, tmp_path):
+    figure = figures.draw_distances(distances.query("seed_a == 0 and seed_b == 0"), folder=tmp_path)
+    assert "With one training seed there is no noise floor" in figure.caption
+
+
+def test_differences_show_their_intervals(pairs, tmp_path):
+    figure = figures.draw_differences(pairs, "normalised_entropy", folder=tmp_path)
+    first = pairs.iloc[0]
+    mark = _named(figure, "mean difference")[0]
+    assert _array(mark["x"])[0] == first["mean_difference"]
+    assert _array(mark["error_x"]["arrayminus"])[0] == pytest.approx(0.03)
+    assert "full − LoRA" in figure.spec["layout"]["yaxis"]["ticktext"]
+
+
+def test_lift_by_scale_has_a_panel_per_category(lift, tmp_path):
+    figure = figures.draw_lift_by_scale(lift, folder=tmp_path)
+    titles = [note["text"] for note in figure.spec["layout"]["annotations"]]
+    assert "<b>numerical constraints</b>" in titles
+    assert "<b>rule identifiers and cross-references</b>" in titles
+    expected = lift.query("category == 'numerical_constraint' and strategy == 'full'")["mean"]
+    assert _array(_named(figure, "full")[0]["y"]).tolist() == expected.tolist()
+
+
+def test_correctness_shows_chance_and_orders_elements_by_their_number(gold, tmp_path):
+    figure = figures.draw_correctness(gold, folder=tmp_path)
+    assert figure.spec["layout"]["yaxis"]["ticktext"][:2] == ["value", "unit"]
+    assert set(_array(_named(figure, "by chance")[0]["x"]).round(6)) == {0.08}
+
+
+def test_learning_curves_draw_every_seed(log, tmp_path):
+    figure = figures.draw_learning_curves(log, "lora", folder=tmp_path)
+    assert len(_named(figure, "validation")) == 2
+    assert len(_named(figure, "training, as logged")) == 2
+    assert figure.n == "2 training seeds (0, 1)"
+    last = log[(log["split"] == "validation") & (log["seed"] == 1)]["loss"].iloc[-1]
+    assert f"seed 1 {last:.3f} nats" in figure.alt
+
+
+def test_quality_outside_zero_to_one_gets_its_own_range(quality, tmp_path):
+    hundred = quality.assign(measure=quality["measure"].replace({"exact": "lrml_f1"}))
+    hundred[["mean", "low", "high"]] *= 100
+    figure = figures.draw_quality_by_scale(hundred, measures=("lrml_f1",), folder=tmp_path)
+    assert figure.spec["layout"]["yaxis"].get("range") is None
+    shares = figures.draw_quality_by_scale(quality, folder=tmp_path)
+    assert shares.spec["layout"]["yaxis"]["range"] == [-0.03, 1.05]
+
+
+def test_corpus_figures_count_what_they_show(corpus_frames, tmp_path):
+    figure = figures.draw_corpus_counts(corpus_frames["counts"], folder=tmp_path)
+    drawn = sum(int(_array(trace["x"]).sum()) for trace in figure.spec["data"])
+    assert drawn == corpus_frames["counts"]["clauses"].sum()
+    assert figure.n == f"{drawn:,} clauses"
+    lengths = figures.draw_corpus_lengths(corpus_frames["lengths"], folder=tmp_path)
+    assert lengths.n == "175 clause–rule pairs"
+    categories = figures.draw_corpus_categories(corpus_frames["categories"], folder=tmp_path)
+    for trace in categories.spec["data"]:
+        assert _array(trace["x"]).sum() == pytest.approx(1.0)
+
+
+def test_the_score_matrix_is_complete_and_signed(attribution, tmp_path):
+    figure = figures.draw_score_matrix(attribution, folder=tmp_path)
+    trace = figure.spec["data"][0]
+    shape = tuple(int(part) for part in trace["z"]["shape"].split(","))
+    assert shape == attribution.scores.shape
+    assert trace["zmin"] == -trace["zmax"]
+    data = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False)
+    assert data["score_nats"].to_numpy() == pytest.approx(attribution.scores.ravel(), abs=1e-6)
+    assert "Strongest: " in figure.alt
+
+
+@pytest.mark.parametrize("draw", ["draw_distances", "draw_correctness", "draw_category_lift", "draw_lift_by_scale"])
+def test_an_empty_frame_is_nothing_to_plot(draw, distances, gold, lift, tmp_path):
+    frame = {"draw_distances": distances, "draw_correctness": gold}.get(draw, lift)
+    with pytest.raises(NothingToPlot, match="expected at least one row to plot"):
+        getattr(figures, draw)(frame.iloc[:0], folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sentence_stands_where_nothing_can_be_plotted(gold, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **options: shown.append(bundle))
+    figures.show_drawn(figures.draw_correctness, gold.iloc[:0], folder=tmp_path, otherwise="No <gold> here.")
+    assert shown == [{"text/html": '<p class="cx-nothing">No &lt;gold&gt; here.</p>', "text/plain": "No <gold> here."}]
+
+
+def test_every_figure_says_n_and_interval_and_has_a_text(
+    focus, focus_summary, pairs, distances, lift, gold, quality, log, attribution, corpus_frames, tmp_path
+):
+    drawn = [
+        figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path),
+        figures.draw_differences(pairs, "normalised_entropy", folder=tmp_path),
+        figures.draw_distances(distances, folder=tmp_path),
+        figures.draw_category_lift(lift, folder=tmp_path),
+        figures.draw_lift_by_scale(lift, folder=tmp_path),
+        figures.draw_correctness(gold, folder=tmp_path),
+        figures.draw_quality_by_scale(quality, folder=tmp_path),
+        figures.draw_learning_curves(log, "lora", folder=tmp_path),
+        figures.draw_score_matrix(attribution, folder=tmp_path),
+    ]
+    for figure in drawn:
+        markup = figures.figure_html(figure)
+        assert html.escape(figure.n) in markup
+        assert re.search(r"\d", figure.alt)
+        assert figure.spec["layout"]["height"] > 0
+        assert {path.suffix for path in tmp_path.glob(f"{figure.name}.*")} == {".png", ".svg", ".csv", ".json"}
