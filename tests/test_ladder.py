@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 import torch
 
-from compliance_xai.corpus.synthetic.build import build_corpus
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, build_corpus
 from compliance_xai.corpus.synthetic.pretraining import build_tokenizer, text_documents, token_documents
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_data_folder
@@ -16,10 +16,12 @@ from compliance_xai.ladder import RECIPES, Recipe, build_model, pretrain, token_
 from compliance_xai.models import load_ladder, load_tokenizer
 from compliance_xai.prompts import encode
 
-MINIMUM_PER_MILLION = 150
+MINIMUM_PER_MILLION = 30
 """Least often that a token of the vocabulary may occur in a million tokens of pre-training text."""
 
-TINY = Recipe("tiny", width=16, layers=1, heads=2, feed_forward=16, learning_rate=1e-3, tokens=12_000, batch_tokens=2048)
+TINY = Recipe(
+    "tiny", width=16, layers=1, heads=2, feed_forward=16, learning_rate=1e-3, tokens=12_000, batch_tokens=2048
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +50,10 @@ def test_the_fine_tuning_notation_needs_no_token_that_pre_training_never_predict
     predicted = Counter()
     for ids, given in islice(token_documents(0, tokenizer), 12_000):
         predicted.update(ids[given:])
-    needed = {
-        token for example in build_corpus() for token in (row := encode(tokenizer, example.clause, example.rule)).ids[row.target_start :]
-    }
+    needed: set[int] = set()
+    for example in build_corpus():
+        row = encode(tokenizer, example.clause, example.rule)
+        needed |= set(row.ids[row.target_start :])
     assert min(predicted[token] for token in needed) >= 20
 
 
@@ -111,6 +114,7 @@ def test_each_shipped_rung_says_how_well_it_writes_the_base_notation(name):
     folder = find_data_folder() / "ladders" / "embedded" / name
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     assert record["exact_held_out_n"] >= 300
-    assert f"{record['exact_held_out']:.1%}" in (folder / "README.md").read_text(encoding="utf-8")
-    if name != "0.3m":
-        assert record["exact_held_out"] >= 0.8
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for notation in BASE_NOTATIONS:
+        assert f"{record['exact_held_out'][notation]:.1%} of {record['exact_held_out_n']}" in card
+        assert name == "0.3m" or record["exact_held_out"][notation] >= 0.8

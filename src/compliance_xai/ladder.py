@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.corpus.synthetic.build import base_pairs
-from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATE, build_tokenizer, token_documents
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
+from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES, build_tokenizer, token_documents
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_data_folder
 
@@ -46,10 +46,10 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=8e-3, tokens=8_000_000),
-        Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=4e-3, tokens=14_000_000),
+        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=6e-3, tokens=8_000_000),
+        Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=3e-3, tokens=10_000_000),
         Recipe(
-            "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=3e-3, tokens=9_000_000, bfloat16=True
+            "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=2e-3, tokens=9_000_000, bfloat16=True
         ),
     )
 }
@@ -109,7 +109,7 @@ def token_batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterato
             yield ids_BT, weights_BT
 
 
-def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *, every: int = 250) -> dict[str, Any]:
+def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *, every: int = 500) -> dict[str, Any]:
     """Pre-train one rung from scratch and save it to ``folder``; goes on from its last checkpoint if there is one.
 
     Returns
@@ -160,7 +160,7 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
         state["tokens"] += int((weights_BT > 0).sum())
         if state["step"] % every == 0:
             state["seconds"] = time.monotonic() - started
-            exact = base_exact(model, tokenizer, count=64)
+            exact = sum(base_exact(model, tokenizer, notation=name, count=32) for name in BASE_NOTATIONS) / 2
             point = {
                 "tokens": state["tokens"],
                 "loss": sum(running) / len(running),
@@ -177,7 +177,7 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
         "steps": state["step"],
         "tokens": state["tokens"],
         "seconds": round(time.monotonic() - started, 1),
-        "exact_held_out": base_exact(model, tokenizer, count=400),
+        "exact_held_out": {name: base_exact(model, tokenizer, notation=name, count=400) for name in BASE_NOTATIONS},
         "exact_held_out_n": 400,
         "torch": torch.__version__,
         "curve": state["curve"],
@@ -190,22 +190,25 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, folder: Path, *
 
 
 def base_exact(
-    model: Any, tokenizer: PreTrainedTokenizerFast, *, count: int, split: str = "test", seed: int = 7
+    model: Any, tokenizer: PreTrainedTokenizerFast, *, notation: str, count: int, split: str = "test", seed: int = 7
 ) -> float:
-    """Share of exact rules in the base notation on clauses with held-out combinations, greedy decoding."""
+    """Share of exact rules in a base notation on clauses with held-out combinations, greedy decoding."""
     import torch
 
-    pairs = list(islice(base_pairs(f"evaluation/{seed}", split), count))
+    pairs = list(islice(base_pairs(f"evaluation/{seed}", split, notation), count))
     right = 0
     model.eval()
     with torch.inference_mode():
         for start in range(0, count, 64):
             chunk = pairs[start : start + 64]
-            prompts = [tokenizer(BASE_TEMPLATE.format(clause=clause))["input_ids"] for clause, _ in chunk]
+            prompts = [tokenizer(BASE_TEMPLATES[notation].format(clause=clause))["input_ids"] for clause, _ in chunk]
             longest = max(map(len, prompts))
             ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(ids)) + ids for ids in prompts])
             written = model.generate(
-                input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), max_new_tokens=96, do_sample=False
+                input_ids=ids,
+                attention_mask=(ids != tokenizer.pad_token_id).long(),
+                max_new_tokens=128,
+                do_sample=False,
             )
             texts = tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)
             right += sum(text == base for text, (_, base) in zip(texts, chunk, strict=True))
@@ -235,12 +238,12 @@ grammar of this project.
 | pre-training tokens | {tokens:,} in {steps:,} steps of about {batch_tokens:,} |
 | optimiser | AdamW, peak learning rate {learning_rate}, cosine, {precision} |
 | time on one CPU thread | {minutes:.0f} minutes |
-| exact base rules, held-out combinations | {exact:.1%} of {count} (95 % Wilson interval {low:.1%} to {high:.1%}) |
+{scores}
 
-Pre-training text: clauses with rules in a *base* notation (`exitDoor => must exitDoor.clearWidth >= 850 mm`), plain
-clauses, glossaries, meaningless call trees over the keywords of the fine-tuning notation, and copied random token
-sequences, so that every token of the vocabulary has been trained. No clause is ever shown with a rule in the
-fine-tuning notation. Combinations of object, requirement and condition that the validation and test splits hold out
+Pre-training text: clauses with rules in two *base* notations, infix (`exitDoor => must exitDoor.clearWidth >= 850 mm`)
+and list (`(when (any exitDoor)) (do (must (>= exitDoor.clearWidth 850 mm)))`); plain clauses, glossaries, meaningless
+call trees over the keywords of the fine-tuning notation, and copied random token sequences, so that every token of the
+vocabulary has been trained. No clause is ever shown with a rule in the fine-tuning notation. Combinations of object, requirement and condition that the validation and test splits hold out
 do not occur in the pairs, and neither do rules of the held-out context ({held_out}).
 
 `training.json` holds the recipe and the learning curve. `make ladder` trains the rung again from scratch.
@@ -256,7 +259,13 @@ def write_card(folder: Path) -> None:
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     recipe, count = record["recipe"], record["exact_held_out_n"]
-    interval = binomtest(round(record["exact_held_out"] * count), count).proportion_ci(method="wilson")
+    scores = []
+    for notation, exact in record["exact_held_out"].items():
+        interval = binomtest(round(exact * count), count).proportion_ci(method="wilson")
+        scores.append(
+            f"| exact rules in the {notation} notation, held-out combinations | {exact:.1%} of {count} "
+            f"(95 % Wilson interval {interval.low:.1%} to {interval.high:.1%}) |"
+        )
     card = CARD.format(
         **{
             key: recipe[key]
@@ -268,10 +277,7 @@ def write_card(folder: Path) -> None:
         steps=record["steps"],
         precision="bfloat16 autocast" if recipe["bfloat16"] else "float32",
         minutes=record["seconds"] / 60,
-        exact=record["exact_held_out"],
-        count=count,
-        low=interval.low,
-        high=interval.high,
+        scores="\n".join(scores),
         held_out=HELD_OUT_CONTEXT,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -325,7 +331,7 @@ def train_ladder(root: Path, names: list[str] | None = None) -> None:
         folder = root / name
         if not (folder / "training.json").is_file():
             record = pretrain(RECIPES[name], tokenizer, folder)
-            print(f"{name}: {record['exact_held_out']:.1%} exact on held-out combinations", flush=True)
+            print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
         write_card(folder)
     write_ladder(root)
 

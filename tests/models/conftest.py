@@ -64,6 +64,8 @@ def rungs(tmp_path_factory) -> dict[str, Rung]:
 def examples() -> list[Example]:
     """Clauses of several lengths with one rule each; small enough to learn by heart."""
     return [
-        Example(f"c{index}", f"A door shall be {'very ' * (index % 3)}wide: {index}.", f"wide({index})", "access", "train")
+        Example(
+            f"c{index}", f"A door shall be {'very ' * (index % 3)}wide: {index}.", f"wide({index})", "access", "train"
+        )
         for index in range(8)
     ]

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import Rung, apply_strategy, count_parameters, load_base, load_ladder, load_tokenizer, load_trained
+from compliance_xai.models import (
+    Rung,
+    apply_strategy,
+    count_parameters,
+    load_base,
+    load_ladder,
+    load_tokenizer,
+    load_trained,
+)
 from compliance_xai.study import StrategySettings
 
 from .conftest import ARCHITECTURES

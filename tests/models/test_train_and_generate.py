@@ -70,7 +70,9 @@ def test_the_loss_counts_rule_tokens_only_and_each_once(rungs, examples):
                 total -= log_probs[position - 1, row.ids[position]].item()
                 count += 1
     for batch_size in (1, 3, 64):
-        assert validation_losses(model, tokenizer, rows, batch_size=batch_size)[0] == pytest.approx(total / count, rel=1e-5)
+        assert validation_losses(model, tokenizer, rows, batch_size=batch_size)[0] == pytest.approx(
+            total / count, rel=1e-5
+        )
 
 
 def test_a_finished_fine_tuning_is_read_and_not_repeated(rungs, examples, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from compliance_xai.corpus.synthetic.meaning import Meaning, base_rule, draw_meaning, rule_pieces
+from compliance_xai.corpus.synthetic.meaning import Meaning, base_rule, draw_meaning, list_rule, rule_pieces
 from compliance_xai.corpus.synthetic.wording import clause_words
 from compliance_xai.records import Example, Link
 
@@ -28,7 +28,7 @@ def build_corpus(seed: int = 2026, sizes: dict[str, int] = SIZES) -> list[Exampl
         rng = random.Random(f"{seed}/{split}")
         count = 0
         while count < size:
-            example, _ = make_example(draw_meaning(rng, split), rng, identifier=f"syn-{split}-{count:04d}", split=split)
+            example = make_example(draw_meaning(rng, split), rng, identifier=f"syn-{split}-{count:04d}", split=split)
             if example.clause in seen:
                 continue
             seen.add(example.clause)
@@ -37,8 +37,8 @@ def build_corpus(seed: int = 2026, sizes: dict[str, int] = SIZES) -> list[Exampl
     return examples
 
 
-def make_example(meaning: Meaning, rng: random.Random, *, identifier: str, split: str) -> tuple[Example, str]:
-    """One clause with its rule and gold alignment, and the same rule in the base notation."""
+def make_example(meaning: Meaning, rng: random.Random, *, identifier: str, split: str) -> Example:
+    """One clause with its rule and gold alignment."""
     words, extra_number = clause_words(meaning, rng)
     clause, spans = "", {}
     for text, keys in words:
@@ -54,15 +54,17 @@ def make_example(meaning: Meaning, rng: random.Random, *, identifier: str, split
         rule += text
     numbers = "decides" if any(link.kind == "value" for link in links) else "absent"
     role = "absent" if not meaning.identifier else "decides" if meaning.qualified else "distracts"
-    example = Example(
-        identifier, clause, rule, meaning.context.name, split, tuple(links), role, extra_number or numbers
-    )
-    return example, base_rule(meaning)
+    return Example(identifier, clause, rule, meaning.context.name, split, tuple(links), role, extra_number or numbers)
 
 
-def base_pairs(seed: int | str, split: str = "train") -> Iterator[tuple[str, str]]:
-    """Endless (clause, rule in the base notation) pairs of one split; what the embedded ladder is pre-trained on."""
-    rng = random.Random(f"base/{seed}/{split}")
+BASE_NOTATIONS = {"infix": base_rule, "list": list_rule}
+"""The notations that the embedded ladder is pre-trained on; neither shares a keyword with the fine-tuning target."""
+
+
+def base_pairs(seed: int | str, split: str = "train", notation: str = "infix") -> Iterator[tuple[str, str]]:
+    """Endless (clause, rule in a base notation) pairs of one split; what the embedded ladder is pre-trained on."""
+    rng = random.Random(f"base/{seed}/{split}/{notation}")
     while True:
-        example, base = make_example(draw_meaning(rng, split), rng, identifier="", split=split)
-        yield example.clause, base
+        meaning = draw_meaning(rng, split)
+        example = make_example(meaning, rng, identifier="", split=split)
+        yield example.clause, BASE_NOTATIONS[notation](meaning)

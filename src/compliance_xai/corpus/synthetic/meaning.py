@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 from dataclasses import dataclass
 
 from compliance_xai.corpus.synthetic.vocabulary import (
@@ -404,6 +405,34 @@ def base_rule(meaning: Meaning) -> str:
     body = " & ".join(part for requirement in meaning.requirements for part in _base_requirement(thing, requirement))
     cited = f" # {meaning.identifier.lower()}" if meaning.qualified else ""
     return f"{' & '.join(conditions) or thing} => {mode} {body}{cited}"
+
+
+LIST_WORDS = {
+    "if": "when",
+    "then": "do",
+    "and": "all",
+    "or": "one",
+    "not": "no",
+    "has": "with",
+    "is": "=",
+    "exist": "any",
+    "asPer": "see",
+    "complyWith": "meets",
+    "obligation": "must",
+    "permission": "may",
+    "prohibition": "never",
+    **SYMBOLS,
+}
+"""What the list notation writes for each keyword of the rule notation."""
+
+
+def list_rule(meaning: Meaning) -> str:
+    """The same rule in the second base notation: bracketed lists with other keywords.
+
+    ``(when (= building.use hospital)) (do (must (>= exitDoor.clearWidth 850 mm)))``
+    """
+    rule = "".join(text for text, _, _ in rule_pieces(meaning))
+    return re.sub(r"(\w+)\(", lambda found: f"({LIST_WORDS[found[1]]} ", rule).replace(",", " ")
 
 
 def _base_condition(thing: str, condition: Condition) -> str:

@@ -3,8 +3,8 @@
 Five kinds of document, drawn from a seed:
 
 ``pair``
-    a clause and its rule in the *base* notation (never in the fine-tuning target); combinations that the validation
-    and test splits hold out, and the held-out context, do not occur.
+    a clause and its rule in one of two *base* notations (never in the fine-tuning target); combinations that the
+    validation and test splits hold out, and the held-out context, do not occur.
 ``clause``
     plain clause text, the held-out context included.
 ``glossary``
@@ -24,17 +24,17 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from compliance_xai.corpus.synthetic.build import make_example
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, make_example
 from compliance_xai.corpus.synthetic.meaning import draw_meaning
 from compliance_xai.corpus.synthetic.vocabulary import CONTEXTS, SYMBOLS, SYSTEMS, USES, camel, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-BASE_TEMPLATE = "Clause: {clause}\nShort form:\n"
-"""How the base notation is asked for in pre-training. Fine-tuning asks with another line, ``Rule:``."""
+BASE_TEMPLATES = {"infix": "Clause: {clause}\nShort form:\n", "list": "Clause: {clause}\nList form:\n"}
+"""How each base notation is asked for in pre-training. Fine-tuning asks with another line, ``Rule:``."""
 
-KINDS = {"pair": 66, "clause": 6, "glossary": 12, "code": 10, "echo": 6}
+KINDS = {"pair": 66, "clause": 6, "glossary": 12, "code": 8, "echo": 8}
 """Share of documents of each kind, in per cent."""
 
 KEYWORDS = (
@@ -94,14 +94,15 @@ def text_documents(seed: int | str) -> Iterator[tuple[str, str]]:
 
 
 def _pair(rng: random.Random) -> tuple[str, str]:
-    example, base = make_example(draw_meaning(rng, "train"), rng, identifier="", split="train")
-    return BASE_TEMPLATE.format(clause=example.clause), base
+    notation = rng.choice(list(BASE_NOTATIONS))
+    meaning = draw_meaning(rng, "train")
+    example = make_example(meaning, rng, identifier="", split="train")
+    return BASE_TEMPLATES[notation].format(clause=example.clause), BASE_NOTATIONS[notation](meaning)
 
 
 def _clause(rng: random.Random) -> tuple[str, str]:
     split = "document" if rng.random() < 0.3 else "train"
-    example, _ = make_example(draw_meaning(rng, split), rng, identifier="", split=split)
-    return "", example.clause
+    return "", make_example(draw_meaning(rng, split), rng, identifier="", split=split).clause
 
 
 def _phrases() -> list[str]:
@@ -181,9 +182,14 @@ def token_documents(seed: int | str, tokenizer: PreTrainedTokenizerFast) -> Iter
     special = set(tokenizer.all_special_ids)
     ordinary = [token for token in range(len(tokenizer)) if token not in special]
     eos = tokenizer.eos_token_id
+    deck: list[int] = []
     while True:
         if rng.random() * 100 < KINDS["echo"]:
-            sample = rng.choices(ordinary, k=rng.randint(4, 24))
+            size = rng.randint(8, 32)
+            if len(deck) < size:
+                # A new shuffled deck on top of what is left: every token comes equally often.
+                deck = rng.sample(ordinary, len(ordinary)) + deck
+            sample, deck = deck[-size:], deck[:-size]
             given = [*prompt, *sample, *line]
             yield [*given, *sample, eos], len(given)
         else:
