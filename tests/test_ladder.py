@@ -105,7 +105,7 @@ def test_the_recipes_grow_and_their_seed_decides_the_weights(tokenizer):
 
 
 def test_an_unknown_rung_is_refused(tmp_path):
-    with pytest.raises(InputError, match="ladder rung: expected one of 0.3m, 1m, 4m, found '2m'"):
+    with pytest.raises(InputError, match=r"ladder rung: expected one of 0.3m, 1m, 4m, found '2m'"):
         train_ladder(tmp_path, ["2m"])
 
 

@@ -18,10 +18,10 @@ class InputError(ValueError):
 
     Examples
     --------
-    >>> raise InputError("studies/a.yaml, key 'seed'", expected="a list of integers", found="'x'", remedy="Write seeds: [0, 1].")
+    >>> raise InputError("a.yaml, key 'seed'", expected="a list", found="'x'", remedy="Write seeds: [0, 1].")
     Traceback (most recent call last):
     ...
-    compliance_xai.errors.InputError: studies/a.yaml, key 'seed': expected a list of integers, found 'x'. Write seeds: [0, 1].
+    compliance_xai.errors.InputError: a.yaml, key 'seed': expected a list, found 'x'. Write seeds: [0, 1].
     """
 
     def __init__(self, where: str, *, expected: str, found: str, remedy: str) -> None:

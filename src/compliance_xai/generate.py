@@ -44,7 +44,7 @@ def generate_rules(
         if limit and len(ids) + max_new_tokens > limit:
             raise InputError(
                 f"clause {example.id!r}",
-                expected=f"at most {limit - max_new_tokens} prompt tokens ({limit} of context, {max_new_tokens} to write)",
+                expected=f"at most {limit - max_new_tokens} prompt tokens (context {limit}, {max_new_tokens} to write)",
                 found=f"{len(ids)}",
                 remedy="Lower generate.max_new_tokens, shorten the clause, or choose a model with a longer context.",
             )

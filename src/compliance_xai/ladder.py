@@ -243,7 +243,8 @@ grammar of this project.
 Pre-training text: clauses with rules in two *base* notations, infix (`exitDoor => must exitDoor.clearWidth >= 850 mm`)
 and list (`(when (any exitDoor)) (do (must (>= exitDoor.clearWidth 850 mm)))`); plain clauses, glossaries, meaningless
 call trees over the keywords of the fine-tuning notation, and copied random token sequences, so that every token of the
-vocabulary has been trained. No clause is ever shown with a rule in the fine-tuning notation. Combinations of object, requirement and condition that the validation and test splits hold out
+vocabulary has been trained. No clause is ever shown with a rule in the fine-tuning notation. Combinations of object,
+requirement and condition that the validation and test splits hold out
 do not occur in the pairs, and neither do rules of the held-out context ({held_out}).
 
 `training.json` holds the recipe and the learning curve. `make ladder` trains the rung again from scratch.

@@ -6,7 +6,9 @@ hub id of any Hugging Face causal language model. Weights are read from safetens
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,14 +194,11 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
 
 def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
     """``from_pretrained`` that stays offline for a local folder and explains a failure in one message."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        return auto_class.from_pretrained(
-            rung.path, revision=rung.revision or "main", local_files_only=rung.is_local, **options
-        )
+        with without_progress_bars():
+            return auto_class.from_pretrained(
+                rung.path, revision=rung.revision or "main", local_files_only=rung.is_local, **options
+            )
     except (OSError, ValueError) as error:
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
@@ -207,6 +206,17 @@ def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
             found=str(error).splitlines()[0],
             remedy="Check the folder's files, or the hub id, the network and your access to a gated model.",
         ) from error
+
+
+@contextlib.contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep transformers' bars over weight files, done in a blink, out of pages and logs."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         if shown:
             logging.enable_progress_bar()
@@ -226,6 +236,7 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
             "strategy", expected="kind full, lora or qlora", found=repr(settings.kind), remedy="'none' trains nothing."
         )
     from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     torch.manual_seed(seed)
     targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
@@ -236,6 +247,7 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
             target_modules=targets,
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so
             task_type="CAUSAL_LM",
         ),
     )

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import Rung, apply_strategy, count_parameters, load_base, load_tokenizer
+from compliance_xai.models import (
+    Rung,
+    apply_strategy,
+    count_parameters,
+    load_base,
+    load_tokenizer,
+    without_progress_bars,
+)
 from compliance_xai.prompts import DEFAULT_TEMPLATE, Encoded, encode
 from compliance_xai.records import Example
 
@@ -125,7 +132,8 @@ def finetune(
     part.mkdir(parents=True)
     log = _train(model, tokenizer, settings, rows, held_out, seed=seed, folder=part, progress=progress)
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True)
-    model.save_pretrained(part)
+    with without_progress_bars():
+        model.save_pretrained(part)
     result = TrainResult(log, token_losses, *count_parameters(model), out)
     _write_result(result, part)
     if out.exists():
@@ -205,6 +213,7 @@ def _train(
         activation_checkpointing=False,
         train_sampling_strategy="group_by_length",
         dataset_kwargs={"skip_prepare_dataset": True},
+        logging_nan_inf_filter=False,  # the default would log an average in place of a loss that is no number
         logging_steps=max(1, settings.steps // 40),
         save_strategy="no",
         report_to=[],

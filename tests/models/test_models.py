@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import torch
+from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
 from compliance_xai.models import (
@@ -14,8 +15,6 @@ from compliance_xai.models import (
     load_trained,
 )
 from compliance_xai.study import StrategySettings
-
-from .conftest import ARCHITECTURES
 
 
 def strategy(kind: str, **keys) -> StrategySettings:
@@ -74,7 +73,7 @@ def test_pickled_weights_are_refused(rungs, tmp_path):
     shutil.copytree(rungs["qwen2"].path, folder)
     torch.save(load_base(rungs["qwen2"]).state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="rung 'x'.*expected a Hugging Face causal language model .* safetensors"):
+    with pytest.raises(InputError, match=r"rung 'x'.*expected a Hugging Face causal language model .* safetensors"):
         load_base(Rung("x", str(folder), 1))
 
 

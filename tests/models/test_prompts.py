@@ -1,11 +1,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_checkpoints import make_tokenizer
 
 from compliance_xai.errors import InputError
 from compliance_xai.prompts import DEFAULT_TEMPLATE, check_template, encode, encode_target, render
-
-from .conftest import make_tokenizer
 
 PLAIN = make_tokenizer(bos=False)
 OPENING = make_tokenizer(bos=True)
@@ -45,7 +44,7 @@ def test_the_opening_token_comes_once():
 
 @pytest.mark.parametrize("template", ["no place for it", "{clause} and {clause}"])
 def test_a_template_must_hold_the_clause_once(template):
-    with pytest.raises(InputError, match="expected text with {clause} in it exactly once"):
+    with pytest.raises(InputError, match=r"expected text with {clause} in it exactly once"):
         check_template(template)
 
 

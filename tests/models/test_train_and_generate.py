@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
 from compliance_xai.generate import generate_rules
@@ -12,8 +13,6 @@ from compliance_xai.prompts import encode
 from compliance_xai.records import Example
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import finetune, read_result, validation_losses
-
-from .conftest import ARCHITECTURES
 
 
 def tune(rung, examples, out, kind="full", *, seed=0, **keys):
