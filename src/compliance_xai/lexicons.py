@@ -128,8 +128,8 @@ PROPERTIES = _words(
     crossfall falls concentration illuminance luminance illumination brightness luminosity intensity frequency
     number density weight mass span centres centre-to-centre stiffness durability r-value u-value transmittance
     reflectance loudness noise content efficiency power energy consumption occupancy permeability absorption
-    ventilation duration time age class classification group grade category type colour contrast position location direction
-    orientation elevation airflow ventilation-rate hardness toughness perimeter circumference extent
+    ventilation duration time age class classification group grade category type colour contrast position location
+    direction orientation elevation airflow ventilation-rate hardness toughness perimeter circumference extent
     frr moisture-content openness leakage force drop turnover lifetime exposure amount quantity value gauge
     """
 )
