@@ -1,0 +1,217 @@
+"""The stages joined, with tiny random models: every room is called for real, nothing is learned."""
+
+import shutil
+
+import pytest
+
+from compliance_xai import stages
+from compliance_xai.errors import InputError
+from compliance_xai.folders import find_data_folder
+from compliance_xai.provenance import read_manifest
+from compliance_xai.stages.common import take_in_turn
+from compliance_xai.stages.examples import attributed_examples, evaluated_examples, load_examples
+from compliance_xai.study import load_study
+
+STUDY = """\
+name: {name}
+title: Tiny random models
+corpus: {{source: synthetic, train: 16, validation: 8, test: 7, document: 2}}
+ladder: tiny
+scales: [s]
+strategies:
+  none: {{}}
+  full: {{steps: 2, batch_size: 4, evaluations: 1}}
+  lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
+seeds: [0, 1]
+generate: {{max_new_tokens: 8}}
+attribution: {{clauses: 3, document_clauses: 1, baselines: [delete]}}
+metrics: {{encoder: null}}
+thresholds: {{bootstrap: 100, permutations: 100}}
+"""
+
+
+def build_tiny_ladder(folder, shipped):
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
+
+    source = next(path.parent for path in sorted(shipped.glob("*/tokenizer.json")))
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    set_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.save_pretrained(folder / "s")
+    tokenizer.save_pretrained(folder / "s")
+    rung = f"{{name: s, path: s, parameters: {model.num_parameters()}}}"
+    (folder / "ladder.yaml").write_text(f"name: tiny\nrungs: [{rung}]\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages")
+    shipped = find_data_folder()
+    (folder / "studies").mkdir()
+    (folder / "data").mkdir()
+    shutil.copytree(shipped / "synthetic", folder / "data" / "synthetic")
+    build_tiny_ladder(folder / "data" / "ladders" / "tiny", shipped / "ladders" / "embedded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPLIANCE_XAI_PROJECT", str(folder))
+        patch.setenv("COMPLIANCE_XAI_DATA", str(folder / "data"))
+        yield folder
+
+
+def make_study(project, name, **changes):
+    path = project / "studies" / f"{name}.yaml"
+    path.write_text(STUDY.format(name=name), encoding="utf-8")
+    return load_study(path, [f"{key}={value}" for key, value in changes.items()])
+
+
+def run_all(study):
+    stages.prepare_corpus(study)
+    stages.describe_ladder(study)
+    for cell in study.cells():
+        if study.strategies[cell.strategy].trains:
+            stages.finetune_cell(study, *cell)
+        stages.generate_cell(study, *cell)
+        stages.attribute_cell(study, *cell)
+    stages.compare_strategies(study)
+    stages.compare_scales(study)
+    return stages.judge_claims(study)
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    study = make_study(project, "first")
+    return study, run_all(study)
+
+
+def test_every_claim_gets_a_verdict_with_a_reason(first):
+    study, result = first
+    assert list(result.findings["claim"]) == ["C1", "C2", "C3", "C4"]
+    assert set(result.findings["verdict"]) <= {"supported", "contradicted", "inconclusive"}
+    by_claim = result.findings.set_index("claim")
+    assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
+    assert (study.folder / "findings" / "findings.json").is_file()
+
+
+def test_tables_hold_every_seed_and_clause(first):
+    study, _ = first
+    log = stages.read_stage(study, "finetune", "s", "full").log
+    assert sorted(log["seed"].unique()) == [0, 1]
+    assert {"train", "validation"} == set(log["split"])
+    scores = stages.read_stage(study, "generate", "s", "lora").scores
+    assert len(scores) == 2 * (7 + 2)
+    focus = stages.read_stage(study, "attribute", "s", "none").focus
+    assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
+    assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
+    assert set(stages.read_stage(study, "compare_strategies").focus["strategy"]) == {"none", "full", "lora"}
+
+
+def test_a_manifest_tells_what_made_a_stage(first):
+    study, _ = first
+    manifest = stages.read_stage(study, "attribute", "s", "full").manifest
+    assert manifest["seeds"] == [0, 1]
+    assert manifest["parameters"]["strategy"]["kind"] == "full"
+    assert any(name.endswith("model.safetensors") for name in manifest["inputs"])
+    assert "attributions.parquet" in manifest["outputs"]
+    assert not any("checkpoints" in name or "piece" in name for name in manifest["outputs"])
+    assert manifest["wall_seconds"] > 0
+    assert manifest["versions"]["torch"].startswith("2.")
+
+
+def test_the_same_study_gives_identical_tables_twice(first, project):
+    study, _ = first
+    second = make_study(project, "second")
+    run_all(second)
+    different = []
+    for path in sorted(study.folder.rglob("*.parquet")):
+        relative = path.relative_to(study.folder)
+        if path.name != "timing.parquet" and path.read_bytes() != (second.folder / relative).read_bytes():
+            different.append(str(relative))
+    assert different == []
+
+
+def test_finished_results_are_read_not_made_again(first):
+    study, _ = first
+    paths = sorted(study.folder.rglob("*.parquet"))
+    before = [path.stat().st_mtime_ns for path in paths]
+    run_all(study)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
+    from compliance_xai.stages import finetune as stage
+
+    study = make_study(project, "interrupted")
+    real = stage.finetune
+
+    def interrupt_second(*arguments, seed, **settings):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(*arguments, seed=seed, **settings)
+
+    monkeypatch.setattr(stage, "finetune", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        stages.finetune_cell(study, "s", "full")
+    folder = study.folder / "runs" / "s" / "full" / "finetune"
+    assert read_manifest(folder) is None
+    weights = folder / "seed-0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert not (folder / "seed-1").exists()
+    monkeypatch.setattr(stage, "finetune", real)
+    result = stages.finetune_cell(study, "s", "full")
+    assert weights.stat().st_mtime_ns == before
+    assert list(result.summary["seed"]) == [0, 1]
+    assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
+
+
+def test_bad_input_leaves_the_last_results_as_they_are(first, project):
+    study, _ = first
+    before = stages.read_stage(study, "corpus").manifest
+    path = project / "studies" / "first.yaml"
+    bad = load_study(path, ["corpus.test=100000"])
+    with pytest.raises(
+        InputError, match=r"study 'first', key 'corpus\.test': expected at most the \d+ examples there are"
+    ):
+        stages.prepare_corpus(bad)
+    assert stages.read_stage(study, "corpus").manifest == before
+
+
+def test_a_stage_whose_needs_are_missing_says_what_to_run(project):
+    study = make_study(project, "needy")
+    with pytest.raises(InputError, match=r"'Fine-tune s, full' with the study's present settings, found none\. Run"):
+        stages.generate_cell(study, "s", "full")
+    with pytest.raises(InputError, match=r"the strategy 'none' is not fine-tuned"):
+        stages.finetune_cell(study, "s", "none")
+    with pytest.raises(InputError, match=r"finished results of the stage 'corpus', found none"):
+        stages.read_stage(study, "corpus")
+
+
+def test_a_result_names_its_tables_where_one_is_not_there(first):
+    study, _ = first
+    with pytest.raises(AttributeError, match="stage 'ladder' has the tables rungs, not 'logs'"):
+        _ = stages.read_stage(study, "ladder").logs
+
+
+def test_few_examples_still_show_every_context(first):
+    study, _ = first
+    chosen = attributed_examples(study)
+    assert len({example.context for example in chosen if example.split == "test"}) == 3
+    assert [example.split for example in chosen] == ["test"] * 3 + ["document"]
+    assert len(evaluated_examples(study)) == 9
+    assert {split: len(members) for split, members in load_examples(study).items()} == {
+        "train": 16,
+        "validation": 8,
+        "test": 7,
+        "document": 2,
+    }
+    assert take_in_turn([], None, "nowhere") == []
