@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -176,8 +177,22 @@ def fetch_corpus(
     from compliance_xai.corpus.fetch import fetch
     from compliance_xai.folders import find_data_folder
 
-    path = fetch(name, folder or find_data_folder() / "external")
+    path = fetch(name, folder or find_data_folder() / "external", report=_report_in_tenths())
     print(f"{name}: {path}")
+
+
+def _report_in_tenths() -> Callable[[int, int | None], None]:
+    """Prints a line for each tenth of a download, or for each megabyte where the size is not known."""
+    shown = -1
+
+    def report(there: int, size: int | None) -> None:
+        nonlocal shown
+        step = there // (max(size, 10) // 10 if size else 1_000_000)
+        if step > shown:
+            shown = step
+            print(f"{there / 1e6:.1f} MB" + (f" of {size / 1e6:.1f} MB" if size else ""), flush=True)
+
+    return report
 
 
 @corpus_app.command("describe")
