@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -137,8 +138,8 @@ def test_more_threads_than_cores_are_refused(toy):
 
 
 def test_a_plan_without_overrides_reads_the_studys_own_file(toy):
-    assert make_plan("toy").path == toy.study
-    assert make_plan("toy", SMALL).path == toy.folder / "results" / "toy" / "study.yaml"
+    assert make_plan("toy").path == Path("studies/toy.yaml")
+    assert make_plan("toy", SMALL).path == Path("results/toy/study.yaml")
     assert not (toy.folder / "results").exists()
 
 

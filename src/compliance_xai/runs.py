@@ -22,6 +22,8 @@ from compliance_xai.study import Study, dump_study, load_study, resolve_study_pa
 
 LOCK = "run.lock"
 LOG = "snakemake.log"
+RESOLVED = "study.yaml"
+"""Where a study with overridden settings is written, in its results folder."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ def make_plan(study: Path | str, overrides: Iterable[str] = ()) -> Plan:
     """
     overrides = tuple(overrides)
     loaded = load_study(study, overrides)
-    path = loaded.folder / "study.yaml" if overrides else resolve_study_path(study)
+    # Relative to the project, where notebooks run: pages show this path, and a page names no folder of this machine.
+    path = (loaded.folder / RESOLVED if overrides else resolve_study_path(study)).resolve()
+    project = find_project_folder().resolve()
+    path = path.relative_to(project) if path.is_relative_to(project) else path
     jobs = make_jobs(loaded)
     return Plan(loaded, path, jobs, find_states(jobs))
 
@@ -97,8 +102,9 @@ def run_plan(plan: Plan, *, cores: int) -> Outcome:
         )
     plan.study.folder.mkdir(parents=True, exist_ok=True)
     with _hold_study(plan.study) as lock, tempfile.TemporaryDirectory(prefix="compliance-xai-") as progress:
-        if plan.path.is_relative_to(plan.study.folder):
-            plan.path.write_text(dump_study(plan.study), encoding="utf-8")
+        resolved = plan.study.folder / RESOLVED
+        if find_project_folder() / plan.path == resolved:
+            resolved.write_text(dump_study(plan.study), encoding="utf-8")
         _clear_parts(plan)
         Path(progress, "total").write_text(str(len(plan.pending)), encoding="utf-8")
         status, interrupted = _call_snakemake(plan, cores, lock, Path(progress))
