@@ -54,4 +54,4 @@ def test_the_glance_shows_verdicts_as_text(tmp_path):
     assert "C1: inconclusive" in glance
     assert "&lt;script&gt;" in glance
     assert "<script>" not in glance
-    assert "(quick/findings)" in glance
+    assert "(runs/quick/findings.ipynb)" in glance

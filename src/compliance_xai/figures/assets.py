@@ -79,7 +79,7 @@ def _write_glance(results: Path, study: str) -> str:
         f"{heading}```{{raw}} html\n{claims_html(findings, short=True)}\n"
         f"<p>Study <em>{html.escape(study)}</em>: {names}. "
         f"These verdicts hold for what was run, not for models of other sizes.</p>\n```\n\n"
-        f"[How each verdict came about]({study}/findings)\n"
+        f"[How each verdict came about](runs/{study}/findings.ipynb)\n"
     )
 
 
