@@ -30,15 +30,19 @@ result = stages.judge_claims(settings)
 figures.show_html(figures.claims_html(result.findings.to_dict("records")))
 
 # %% [markdown]
-# ## The thresholds
-#
-# *Supported* and *contradicted* need an effect beyond these; everything else is *inconclusive*.
+# ## How each verdict is decided
 
 # %% tags=["hide-input"]
 import pandas as pd
 
+from compliance_xai.findings import RULES
+
+rules = pd.DataFrame(RULES.items(), columns=["claim", "rule"])
+figures.show_html(figures.table_html(rules, caption="Decision rules, fixed before anything was run"))
+
+# %% tags=["hide-input"]
 thresholds = pd.DataFrame(settings.thresholds.model_dump().items(), columns=["threshold", "value"])
-figures.show_html(figures.table_html(thresholds, caption="Declared in the study's file"))
+figures.show_html(figures.table_html(thresholds, caption="Thresholds, from the study's file"))
 
 # %% [markdown]
 # ## In numbers

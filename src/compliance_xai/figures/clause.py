@@ -47,8 +47,8 @@ def attribution_html(attribution: Attribution, *, generated: str | None = None, 
     return (
         f'<div class="cx-clause"><p class="cx-label">{html.escape(label)}</p><p class="cx-text">{"".join(pieces)}</p>'
         f'<p class="cx-label">Reference rule</p><p class="cx-rule">{html.escape(attribution.target)}</p>{written}'
-        f'<p class="cx-scale"><span>With the word the rule is less likely (−{strongest:.1f} nats)</span>'
-        f'<span class="cx-ramp"></span><span>more likely (+{strongest:.1f} nats)</span></p></div>'
+        f'<p class="cx-scale"><span>With the word the rule is less likely (−{strongest:.2g} nats)</span>'
+        f'<span class="cx-ramp"></span><span>more likely (+{strongest:.2g} nats)</span></p></div>'
     )
 
 
