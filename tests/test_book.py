@@ -4,6 +4,7 @@ import nbformat
 import pytest
 import yaml
 
+from compliance_xai import book
 from compliance_xai.book import check_pages, format_cell, format_overview, format_toc, make_toc, write_overview
 from compliance_xai.errors import InputError
 from compliance_xai.execution import execute_job, make_parameters
@@ -149,3 +150,59 @@ def test_unchanged_pages_keep_their_time(toy):
 def test_titles_are_plain_text(toy):
     toy.edit(toy.study, "title: A toy study", 'title: "A *toy* <b>study</b>"')
     assert format_overview(make_plan(toy.study)).splitlines()[0] == r"# Runs of A \*toy\* \<b\>study\</b\>"
+
+
+@pytest.fixture
+def sphinx(toy, monkeypatch):
+    """A stand-in for jupyter-book that counts its calls and writes the first page."""
+    calls = []
+
+    def write_index(project, toc, log):
+        index = project / "_build" / "html" / "book" / "index.html"
+        index.parent.mkdir(parents=True, exist_ok=True)
+        index.write_text("built", encoding="utf-8")
+        calls.append(yaml.safe_load(toc.read_text(encoding="utf-8")))
+
+    (toy.folder / "_config.yml").write_text("title: toy\n", encoding="utf-8")
+    monkeypatch.setattr(book, "_call_jupyter_book", write_index)
+    return calls
+
+
+def test_a_book_is_built_again_only_where_something_changed(toy, sphinx):
+    plan = run(toy, "corpus")
+    built = book.build(plan, partial=True)
+    assert built == book.Built(toy.folder / "_build" / "html" / "book" / "index.html", rebuilt=True)
+    assert "book/runs/toy/corpus" in files(sphinx[0])
+    assert "book/runs/toy/ladder" not in files(sphinx[0])
+    assert book.build(plan, partial=True).rebuilt is False
+    (toy.folder / "book" / "method.md").write_text("# Method\n", encoding="utf-8")
+    assert book.build(plan, partial=True).rebuilt is True
+    assert book.build(run(toy, "ladder"), partial=True).rebuilt is True
+    built.index.unlink()
+    assert book.build(make_plan(toy.study), partial=True).rebuilt is True
+    assert len(sphinx) == 4
+
+
+def test_pages_of_another_study_do_not_stay_behind(toy, sphinx):
+    book.build(run(toy, "corpus"), partial=True)
+    left = toy.folder / "_build" / "html" / "book" / "runs" / "toy" / "corpus.html"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    toy.edit(toy.study, "name: toy", "name: other")
+    book.build(make_plan(toy.study), partial=True)
+    assert not left.exists()
+
+
+def test_a_warning_stops_the_build_and_is_shown(toy, monkeypatch):
+    class Ended:
+        returncode = 1
+
+    def fail(command, *, stdout, **options):
+        stdout.write("reading\n/book/a.md:3: WARNING: undefined label: 'b'\n")
+        return Ended
+
+    (toy.folder / "_config.yml").write_text("title: toy\n", encoding="utf-8")
+    monkeypatch.setattr(book.subprocess, "run", fail)
+    with pytest.raises(InputError, match=r"without a warning, found /book/a\.md:3: WARNING: undefined label: 'b'"):
+        book.build(run(toy, "corpus"), partial=True)
+    assert not (toy.folder / "_build" / "stamp.json").exists()
