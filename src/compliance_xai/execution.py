@@ -51,6 +51,15 @@ KERNEL_SETTINGS = {
 }
 
 
+QUIET = """\
+import logging
+
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+"""
+"""Runs before a notebook's own imports: bitsandbytes announces optional CPU kernels as soon as something imports it, and
+nothing here depends on them. Anything else on stderr stops a page."""
+
+
 class NotebookFailed(RuntimeError):
     """A notebook that did not run to its end.
 
@@ -124,6 +133,8 @@ def prepare_notebook(job: Job, parameters: Mapping[str, Any]) -> NotebookNode:
         _extend_title(notebook, f"{job.scale}, {job.strategy}")
     cell = f", {job.scale!r}, {job.strategy!r}" if job.scale else ""
     footer = f"from compliance_xai.stages import show_provenance\n\nshow_provenance({job.study!r}, {job.stage!r}{cell})"
+    first = next(index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    notebook.cells.insert(first + 1, new_code_cell(QUIET, metadata={"tags": ["remove-cell"]}))
     notebook.cells.append(new_code_cell(footer, metadata={"tags": ["remove-input"]}))
     notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
     _number_cells(notebook, job.name)

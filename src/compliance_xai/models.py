@@ -153,13 +153,9 @@ def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) 
     dtype
         Name of a torch dtype; float32 on a CPU, the checkpoint's own on a GPU where None.
     """
-    import logging
-
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    # bitsandbytes announces optional CPU kernels as it is imported; nothing here depends on them.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     on_gpu = torch.cuda.is_available()
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype) if dtype else ("auto" if on_gpu else torch.float32),
