@@ -56,7 +56,7 @@ figures.show_html(
     figures.table_html(
         focus,
         caption=f"Focus, means over {result.focus['id'].nunique()} clauses",
-        headings={"total_mass": "total mass (nats)"},
+        headings={"effective_number": "effective words", "total_mass": "total mass (nats)"},
         formats=dict.fromkeys(measures, ".3f"),
     )
 )
@@ -73,7 +73,15 @@ columns = ["precision_at_k", "chance_precision", "average_precision", "chance_av
 agreement = gold.groupby(["baseline", "kind"])[columns].mean().reset_index()
 figures.show_html(
     figures.table_html(
-        agreement, caption="Agreement by rule element, means over links", formats=dict.fromkeys(columns, ".2f")
+        agreement,
+        caption="Agreement by rule element, means over the elements of all clauses",
+        headings={
+            "precision_at_k": "precision at k",
+            "chance_precision": "by chance",
+            "chance_average_precision": "by chance",
+            "auroc": "area under ROC",
+        },
+        formats=dict.fromkeys(columns, ".2f"),
     )
 )
 

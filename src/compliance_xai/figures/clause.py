@@ -58,7 +58,8 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
 
     scores_FT = attribution.scores
     words = [feature.text for feature in attribution.features]
-    tokens = [token.text for token in attribution.target_tokens]
+    # The token that ends the rule has no characters of it; its own text would be the tokenizer's special word.
+    tokens = [token.text if token.end > token.start else "" for token in attribution.target_tokens]
     limit = float(np.abs(scores_FT).max()) or 1.0
     count_f, count_t = scores_FT.shape
     middle = "rgba(127,135,144,0.06)"
