@@ -56,8 +56,8 @@ import logging
 
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 """
-"""Runs before a notebook's own imports: bitsandbytes announces optional CPU kernels as soon as something imports it, and
-nothing here depends on them. Anything else on stderr stops a page."""
+"""Runs before a notebook's own imports: bitsandbytes announces optional CPU kernels as soon as something imports it,
+and nothing here depends on them. Anything else on stderr stops a page."""
 
 
 class NotebookFailed(RuntimeError):
