@@ -251,7 +251,9 @@ def _read_stamp(path: Path) -> dict[str, Any]:
 
 
 def _call_jupyter_book(project: Path, toc: Path, log: Path) -> None:
-    command = [sys.executable, "-m", "jupyter_book", "build", str(project), "--toc", str(toc)]
+    # jupyter-book 1 has no `python -m`; its script may not be on PATH where the environment is not activated.
+    start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, "build", str(project), "--toc", str(toc)]
     command += ["-W", "-n", "--keep-going", "-q"]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
