@@ -146,7 +146,9 @@ EXAMPLE_SCHEMA = pa.schema(
         (
             "alignment",
             pa.list_(
-                pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("spans", pa.list_(_SPAN))])
+                pa.struct(
+                    [("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("spans", pa.list_(_SPAN))]
+                )
             ),
         ),
         ("identifier_role", pa.string()),
@@ -168,7 +170,9 @@ ATTRIBUTION_SCHEMA = pa.schema(
         (
             "features",
             pa.list_(
-                pa.struct([("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("category", pa.string())])
+                pa.struct(
+                    [("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("category", pa.string())]
+                )
             ),
         ),
         (
