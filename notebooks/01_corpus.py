@@ -58,7 +58,11 @@ figures.show(figures.draw_corpus_categories(result.categories, folder=folder))
 # recorded this.
 
 # %% tags=["hide-input"]
-figures.show_html(figures.table_html(result.roles, caption="Clauses by the role of their identifier and extra number"))
+roles = result.roles.assign(role=result.roles["role"].str.replace("_role", ""))
+roles = roles.pivot_table(index=["split", "role"], columns="value", values="clauses", fill_value=0, sort=False)
+figures.show_html(
+    figures.table_html(roles.astype(int).reset_index(), caption="Clauses by the role of their identifier and number")
+)
 
 # %% [markdown]
 # ## Examples

@@ -28,8 +28,10 @@ strategy: str = "full"
 from compliance_xai import figures, stages
 
 result = stages.generate_cell(study, scale, strategy)
-scores = result.corpus_scores.pivot_table(index=["metric", "split"], columns="seed", values="value").reset_index()
-scores.columns = [name if isinstance(name, str) else f"seed {name}" for name in scores.columns]
+scores = result.corpus_scores.pivot(index="metric", columns=["split", "seed"], values="value")
+scores.columns = [f"{split}, seed {seed}" for split, seed in scores.columns]
+scores = scores.reset_index()
+scores["metric"] = scores["metric"].str.replace("_", " ")
 figures.show_html(figures.table_html(scores, caption="Scores of each training seed, over all clauses of a split"))
 
 # %% [markdown]

@@ -43,13 +43,14 @@ figures.show_drawn(
     scales=settings.scales,
     otherwise="No two runs to compare: the study has one strategy and one seed.",
 )
-tests = result.distance_tests[result.distance_tests["baseline"] == baseline]
+tests = result.distance_tests
+tests = tests[(tests["baseline"] == baseline) & (tests["sign"] == "absolute")]
 numbers = ["within", "between", "ratio", "ratio_low", "ratio_high", "p_run", "p_run_smallest"]
-columns = ["scale", "sign", "strategy_a", "strategy_b", "n_clauses", *numbers, "reason"]
+columns = ["scale", "strategy_a", "strategy_b", "n_clauses", *numbers]
 figures.show_html(
     figures.table_html(
         tests[columns],
-        caption="Distances between strategies against distances between seeds",
+        caption="Distances between strategies against distances between seeds, with 95 % interval of their ratio",
         headings={
             "n_clauses": "clauses",
             "ratio": "between / within",
@@ -61,6 +62,8 @@ figures.show_html(
         formats=dict.fromkeys(numbers, ".3f"),
     )
 )
+remarks = tests.loc[tests["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
+figures.show_html(figures.table_html(remarks, caption="Remarks on these comparisons"))
 
 # %% [markdown]
 # ## Focus

@@ -41,12 +41,20 @@ evaluated = result.quality[result.quality["split"] == settings.corpus.evaluate_o
 figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
 
 # %% tags=["hide-input"]
+quality = result.quality
+quality["interval"] = [
+    f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    for mean, low, high in zip(quality["mean"], quality["low"], quality["high"], strict=True)
+]
+cell = ["split", "scale", "strategy", "n_clauses", "n_seeds"]
+scores = quality.pivot_table(
+    index=cell, columns="measure", values="interval", aggfunc="first", sort=False
+).reset_index()
 figures.show_html(
     figures.table_html(
-        result.quality[["split", "measure", "scale", "strategy", "n_clauses", "n_seeds", "mean", "low", "high"]],
-        caption="All scores by split, with 95 % bootstrap interval over clauses",
-        headings={"n_clauses": "clauses", "n_seeds": "seeds"},
-        formats=dict.fromkeys(("mean", "low", "high"), ".3f"),
+        scores,
+        caption="All scores: mean over clauses, with 95 % bootstrap interval; LRML F1, BLEU and chrF from 0 to 100",
+        headings={"n_clauses": "clauses", "n_seeds": "seeds", "lrml_f1": "LRML F1", "bleu": "BLEU", "chrf": "chrF"},
     )
 )
 
@@ -86,12 +94,14 @@ trends = result.trends[(result.trends["baseline"] == baseline) & (result.trends[
 trends = trends[trends["category"].isin(("numerical_constraint", "rule_identifier_all"))]
 figures.show_html(
     figures.table_html(
-        trends[["category", "strategy", "n_clauses", "n_scales", "slope", "low", "high", "page_p", "p_run", "reason"]],
+        trends[["category", "strategy", "n_clauses", "n_scales", "slope", "low", "high", "page_p", "p_run"]],
         caption="Trend of log lift with size (nats per tenfold parameters), with 95 % bootstrap interval over clauses",
         headings={"n_clauses": "clauses", "n_scales": "scales", "page_p": "p (Page)", "p_run": "p (runs permuted)"},
         formats=dict.fromkeys(("slope", "low", "high", "page_p", "p_run"), ".3f"),
     )
 )
+remarks = trends.loc[trends["reason"] != "", ["category", "strategy", "reason"]].drop_duplicates()
+figures.show_html(figures.table_html(remarks, caption="Remarks on these trends"))
 
 # %% [markdown]
 # ## Every category

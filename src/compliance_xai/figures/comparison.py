@@ -192,7 +192,7 @@ def draw_differences(
     require_rows(chosen, "difference")
     styles = style_strategies([*chosen["strategy_a"], *chosen["strategy_b"]])
     names = [
-        f"{styles[a].label} − {styles[b].label}"
+        f"{_short(styles[a].label)} − {_short(styles[b].label)}"
         for a, b in zip(chosen["strategy_a"], chosen["strategy_b"], strict=True)
     ]
     frame = chosen.assign(row=names, panel=_panel(chosen), strategy="difference", value=chosen["mean_difference"])
@@ -242,10 +242,9 @@ def draw_distances(
     keys = ["scale", "pair", "strategy_a", "strategy_b", "id"]
     frame = chosen.groupby(keys, sort=False)["jensen_shannon"].mean().reset_index()
     runs = [tuple(map(str, run)) for run in frame[["pair", "strategy_a", "strategy_b"]].to_numpy()]
+    label = {name: _short(style.label) for name, style in styles.items()}
     names = {
-        run: f"{styles[run[1]].label}: two seeds"
-        if run[0] == "within"
-        else f"{styles[run[1]].label} and {styles[run[2]].label}"
+        run: f"{label[run[1]]}: two seeds" if run[0] == "within" else f"{label[run[1]]} and {label[run[2]]}"
         for run in sorted(set(runs), key=lambda run: (run[0] != "within", runs.index(run)))
     }
     frame["row"] = [names[run] for run in runs]

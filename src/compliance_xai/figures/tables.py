@@ -27,7 +27,7 @@ def table_html(
     code: Iterable[str] = (),
     limit: int = 200,
 ) -> str:
-    """A frame as an HTML table, numbers to the right, every cell escaped.
+    """A frame as an HTML table, numbers to the right, every cell escaped; a sentence where it has no row.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def table_html(
     limit
         At most this many rows; the caption says so where there are more.
     """
+    if frame.empty:
+        return f'<p class="cx-nothing">{html.escape(caption)}: nothing to list.</p>'
     formats, headings, code = formats or {}, headings or {}, set(code)
     columns = list(frame.columns)
     numeric = {name: frame[name].dtype.kind in "iuf" for name in columns}
@@ -87,7 +89,7 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             f'<p class="cx-effect">{html.escape(effect)}</p>' if effect else "",
         ]
         if not short:
-            lines.append(f"<p>{html.escape(str(finding.get('reason') or ''))}</p>")
+            lines.append(f"<p>{html.escape(_sentence(str(finding.get('reason') or '')))}</p>")
             if finding.get("what_would_change"):
                 lines.append(
                     f'<p class="cx-effect">What would change this: {html.escape(str(finding["what_would_change"]))}</p>'
@@ -98,6 +100,11 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
 
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _known(value: Any) -> bool:
