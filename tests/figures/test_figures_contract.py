@@ -158,7 +158,7 @@ def test_verdict_cards_show_effect_and_interval():
     assert 'class="cx-claim contradicted"' in markup
     assert "rank-biserial -0.210 [-0.400, -0.020], n = 40" in markup
     assert "<b>" not in markup.replace("<b></b>", "")
-    assert "one seed" in markup
+    assert "One seed." in markup
 
 
 def test_known_strategies_keep_their_looks_and_new_ones_get_their_own():
