@@ -116,7 +116,7 @@ def test_the_coverage_page_shows_the_worst_state_of_every_run(toy):
     done = dict.fromkeys(plan.states, "done")
     states = {**done, "s-full-attribute": "failed", "m-lora-finetune": "stale", "m-none-generate": "not run"}
     lines = format_overview(Plan(plan.study, plan.path, plan.jobs, states)).splitlines()
-    assert lines[0] == "# Runs of A toy study"
+    assert lines[:3] == ["# Runs", "", "Study: *A toy study*."]
     assert "| scale | none | full | lora |" in lines
     assert "| s | [done](s-none.md) | [failed](s-full.md) | [done](s-lora.md) |" in lines
     assert "| m | [not run](m-none.md) | [done](m-full.md) | [stale](m-lora.md) |" in lines
@@ -149,7 +149,7 @@ def test_unchanged_pages_keep_their_time(toy):
 
 def test_titles_are_plain_text(toy):
     toy.edit(toy.study, "title: A toy study", 'title: "A *toy* <b>study</b>"')
-    assert format_overview(make_plan(toy.study)).splitlines()[0] == r"# Runs of A \*toy\* \<b\>study\</b\>"
+    assert r"Study: *A \*toy\* \<b\>study\</b\>*." in format_overview(make_plan(toy.study)).splitlines()
 
 
 @pytest.fixture

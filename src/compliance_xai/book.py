@@ -139,7 +139,7 @@ def write_overview(plan: Plan) -> list[Path]:
 def format_overview(plan: Plan) -> str:
     """The coverage page: what is done, stale, failed or not run for every scale and strategy."""
     study = plan.study
-    lines = [f"# Runs of {_plain(study.title)}", ""]
+    lines = ["# Runs", "", f"Study: *{_plain(study.title)}*.", ""]
     lines += [
         "One run is one model scale with one fine-tuning strategy; its seeds are replicates inside it. A run is *done* "
         "when all of its notebooks ran to their end with the present settings, code and inputs, *stale* when something "
