@@ -87,13 +87,15 @@ figures.show_drawn(
 # %% [markdown]
 # ## All measures of focus
 #
-# Each row compares two strategies on the same clauses. Total mass stands beside the measures of focus because a model
+# Each row compares two strategies on the same clauses, averaged over the scales. Total mass stands beside the measures of focus because a model
 # that is unsure of everything also looks spread out.
 
 # %% tags=["hide-input"]
 numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
 columns = ["measure", "scale", "strategy_a", "strategy_b", "n", *numbers]
 pairs = result.pairs[(result.pairs["baseline"] == baseline) & (result.pairs["sign"] == "absolute")]
+pooled = "all" if "all" in set(pairs["scale"]) else settings.scales[-1]
+pairs = pairs[pairs["scale"] == pooled]
 figures.show_html(
     figures.table_html(
         pairs[columns],

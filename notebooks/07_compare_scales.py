@@ -43,7 +43,7 @@ figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
 # %% tags=["hide-input"]
 quality = result.quality
 quality["interval"] = [
-    f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
     for mean, low, high in zip(quality["mean"], quality["low"], quality["high"], strict=True)
 ]
 cell = ["split", "scale", "strategy", "n_clauses", "n_seeds"]
