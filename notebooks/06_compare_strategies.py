@@ -87,8 +87,8 @@ figures.show_drawn(
 # %% [markdown]
 # ## All measures of focus
 #
-# Each row compares two strategies on the same clauses, averaged over the scales. Total mass stands beside the measures of focus because a model
-# that is unsure of everything also looks spread out.
+# Each row compares two strategies on the same clauses, averaged over the scales. Total mass stands beside the measures
+# of focus because a model that is unsure of everything also looks spread out.
 
 # %% tags=["hide-input"]
 numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
