@@ -94,7 +94,7 @@ def test_a_run_that_was_ended_goes_on(toy, number):
     toy.edit(
         toy.notebook("05_attribute.py"),
         "result = run_stage",
-        "import time\n\ntime.sleep(30 if Path('slow').exists() else 0)\nresult = run_stage",
+        "import time\n\ntime.sleep(900 if Path('slow').exists() else 0)\nresult = run_stage",
     )
     (toy.folder / "slow").touch()
     process = subprocess.Popen(
@@ -103,9 +103,10 @@ def test_a_run_that_was_ended_goes_on(toy, number):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 120
-    while states(toy)["s-full-generate"] != "done" and time.monotonic() < deadline:
+    deadline = time.monotonic() + 400
+    while (reached := states(toy)["s-full-generate"]) != "done" and time.monotonic() < deadline:
         time.sleep(0.5)
+    assert reached == "done"
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     if number != signal.SIGKILL:
