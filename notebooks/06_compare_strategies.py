@@ -53,11 +53,11 @@ figures.show_html(
         caption="Distances between strategies against distances between seeds, with 95 % interval of their ratio",
         headings={
             "n_clauses": "clauses",
-            "ratio": "between / within",
+            "ratio": "ratio",
             "ratio_low": "low",
             "ratio_high": "high",
-            "p_run": "p (runs permuted)",
-            "p_run_smallest": "smallest p there can be",
+            "p_run": "p, runs permuted",
+            "p_run_smallest": "smallest possible p",
         },
         formats=dict.fromkeys(numbers, ".3f"),
     )
@@ -132,10 +132,16 @@ figures.show_drawn(
 # The intraclass correlation of a clause's value over training seeds: 1 if every seed agrees, 0 if the seed decides.
 
 # %% tags=["hide-input"]
+reliability = result.reliability
+reliability = reliability[(reliability["baseline"] == baseline) & (reliability["sign"] == "absolute")]
+columns = ["measure", "scale", "strategy", "n_clauses", "n_seeds", "icc", "low", "high"]
 figures.show_html(
     figures.table_html(
-        result.reliability[(result.reliability["baseline"] == baseline) & (result.reliability["sign"] == "absolute")],
+        reliability.dropna(subset=["icc"])[columns],
         caption="Reliability over seeds, ICC(2,1) with 95 % interval",
+        headings={"n_clauses": "clauses", "n_seeds": "seeds", "icc": "ICC"},
         formats=dict.fromkeys(("icc", "low", "high"), ".2f"),
     )
 )
+remarks = reliability.loc[reliability["reason"] != "", ["strategy", "reason"]].drop_duplicates()
+figures.show_html(figures.table_html(remarks, caption="Remarks on reliability"))

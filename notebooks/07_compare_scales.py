@@ -42,9 +42,10 @@ figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
 
 # %% tags=["hide-input"]
 quality = result.quality
+digits = quality["measure"].isin(("lrml_f1", "bleu", "chrf")).map({True: 1, False: 2})
 quality["interval"] = [
-    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
-    for mean, low, high in zip(quality["mean"], quality["low"], quality["high"], strict=True)
+    f"{mean:.{places}f} [{low:.{places}f},\u00a0{high:.{places}f}]"
+    for mean, low, high, places in zip(quality["mean"], quality["low"], quality["high"], digits, strict=True)
 ]
 cell = ["split", "scale", "strategy", "n_clauses", "n_seeds"]
 scores = quality.pivot_table(

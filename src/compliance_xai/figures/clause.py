@@ -68,19 +68,20 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
             z=np.round(scores_FT, 4), x=list(range(count_t)), y=list(range(count_f)), zmin=-limit, zmax=limit, xgap=1,
             ygap=1,
             colorscale=[[0, NEGATIVE], [0.5, middle], [1, POSITIVE]],
-            colorbar={"title": {"text": "nats", "side": "top"}, "thickness": 10, "len": 0.75, "outlinewidth": 0},
+            colorbar={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.45,
+                      "thickness": 9, "outlinewidth": 0, "ticksuffix": " nats", "nticks": 5},
             customdata=[[[plain(word), plain(_visible(token))] for token in tokens] for word in words],
             hovertemplate="<b>%{customdata[0]}</b> → %{customdata[1]}<br>%{z:+.2f} nats<extra></extra>",
         )
     )  # fmt: skip
-    height = 110 + 21 * count_f
+    height = 140 + 21 * count_f
     interactive.update_layout(
         height=height,
-        margin={"l": 110, "r": 10, "t": 12, "b": 70},
+        margin={"l": 110, "r": 10, "t": 42, "b": 70},
         font={"size": 12, "family": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"},
         xaxis={"tickvals": list(range(count_t)), "ticktext": [plain(_clip(_visible(t))) for t in tokens],
                "tickangle": -90,
-               "showgrid": False, "zeroline": False, "tickfont": {"size": 11},
+               "showgrid": False, "zeroline": False, "tickfont": {"size": 10},
                "title": {"text": "tokens of the rule", "standoff": 8}, "automargin": True},
         yaxis={"tickvals": list(range(count_f)), "ticktext": [plain(_clip(word)) for word in words],
                "autorange": "reversed",
@@ -100,7 +101,7 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
         interval="none",
         folder=folder,
     )
-    width = 190 + 15 * count_t
+    width = 150 + 10 * count_t
     figure.spec["min_width"] = min(width, 2400)
     figure.spec["narrow"] = {"min_width": max(520, min(width, 2400))}
     return figure

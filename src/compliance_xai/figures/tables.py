@@ -61,8 +61,9 @@ def table_html(
     if len(frame) > limit:
         caption += f" (first {limit} of {len(frame)} rows)"
     return (
-        f'<div class="cx-table" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table>'
-        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="cx-table"><p class="cx-caption">{html.escape(caption)}</p>'
+        f'<div class="cx-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>"
     )
 
 
