@@ -121,10 +121,11 @@ def _read_rung(file: Path, entry: Any) -> Rung:
             remedy="Correct the rung's keys.",
         )
     folder = (file.parent / entry["path"]).resolve()
-    if folder.is_dir():
-        return Rung(**entry | {"path": str(folder)})
+    values: dict[str, Any] = dict(entry)
+    if folder.is_dir():  # pyright: ignore[reportArgumentType]
+        return Rung(**{**values, "path": str(folder)})
     if _HUB_ID.fullmatch(entry["path"]):
-        return Rung(**entry)
+        return Rung(**values)
     raise InputError(
         f"{file}, rung {entry['name']!r}",
         expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
@@ -180,8 +181,8 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
 
     With bitsandbytes 0.50 the first forward pass in evaluation mode repacks the weights in place. The packed kernel
     computes in bfloat16, differs between CPUs, and has no gradient: training after an evaluation then fails.
-    """
-    from bitsandbytes.nn import Linear4bit
+    """  # pyright: ignore[reportPrivateImportUsage]
+    from bitsandbytes.nn.modules import Linear4bit
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
@@ -239,8 +240,8 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     return get_peft_model(
         model,
         LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
+            r=settings.rank,  # pyright: ignore[reportArgumentType]
+            lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
             lora_dropout=settings.dropout,
             target_modules=targets,
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so

@@ -7,7 +7,7 @@ target's tokens are the same whatever the clause.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
 
@@ -79,9 +79,10 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
             found="a slow one",
             remedy="Convert it (AutoTokenizer with use_fast=True) or use the model's tokenizer.json.",
         )
-    encoded = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True)
-    offsets = [(start, end) for start, end in encoded["offset_mapping"]]
-    return [*encoded["input_ids"], tokenizer.eos_token_id], [*offsets, (len(rule), len(rule))]
+    encoded: Any = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True)
+    eos: Any = tokenizer.eos_token_id
+    ids: list[int] = [*encoded["input_ids"], eos]
+    return ids, [*((start, end) for start, end in encoded["offset_mapping"]), (len(rule), len(rule))]  # pyright: ignore[reportReturnType]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template: str = DEFAULT_TEMPLATE) -> Encoded:

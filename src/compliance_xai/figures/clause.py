@@ -69,7 +69,8 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
             ygap=1,
             colorscale=[[0, NEGATIVE], [0.5, middle], [1, POSITIVE]],
             colorbar={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.45,
-                      "thickness": 9, "outlinewidth": 0, "ticksuffix": " nats", "nticks": 5},
+                      "thickness": 9, "outlinewidth": 0, "tickangle": 0, "ypad": 4, "tickvals": [-limit, 0, limit],
+                      "ticktext": [f"−{limit:.2g}", "0", f"+{limit:.2g} nats"]},
             customdata=[[[plain(word), plain(_visible(token))] for token in tokens] for word in words],
             hovertemplate="<b>%{customdata[0]}</b> → %{customdata[1]}<br>%{z:+.2f} nats<extra></extra>",
         )
@@ -77,7 +78,7 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
     height = 140 + 21 * count_f
     interactive.update_layout(
         height=height,
-        margin={"l": 110, "r": 10, "t": 42, "b": 70},
+        margin={"l": 110, "r": 10, "t": 36, "b": 70},
         font={"size": 12, "family": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"},
         xaxis={"tickvals": list(range(count_t)), "ticktext": [plain(_clip(_visible(t))) for t in tokens],
                "tickangle": -90,

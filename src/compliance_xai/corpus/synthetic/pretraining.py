@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, make_example
 from compliance_xai.corpus.synthetic.meaning import draw_meaning
@@ -171,7 +171,7 @@ def _leaf(rng: random.Random) -> str:
     return first if kind == 2 else f"{first}.{camel(rng.choice(_PHRASES))}"
 
 
-def token_documents(seed: int | str, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[list[int], int]]:
+def token_documents(seed: int | str, tokenizer: Any) -> Iterator[tuple[list[int], int]]:
     """Endless pre-training documents as token ids ending in end-of-text, and how many of them are given.
 
     The loss weighs the given part (a clause, the text to copy) less than the rest.
