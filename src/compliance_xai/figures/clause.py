@@ -78,7 +78,7 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
     height = 140 + 21 * count_f
     interactive.update_layout(
         height=height,
-        margin={"l": 110, "r": 10, "t": 36, "b": 70},
+        margin={"l": 20, "r": 10, "t": 36, "b": 70},
         font={"size": 12, "family": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"},
         xaxis={"tickvals": list(range(count_t)), "ticktext": [plain(_clip(_visible(t))) for t in tokens],
                "tickangle": -90,
