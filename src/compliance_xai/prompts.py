@@ -82,7 +82,7 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
     encoded: Any = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True)
     eos: Any = tokenizer.eos_token_id
     ids: list[int] = [*encoded["input_ids"], eos]
-    return ids, [*((start, end) for start, end in encoded["offset_mapping"]), (len(rule), len(rule))]  # pyright: ignore[reportReturnType]
+    return ids, [*((start, end) for start, end in encoded["offset_mapping"]), (len(rule), len(rule))]
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template: str = DEFAULT_TEMPLATE) -> Encoded:
