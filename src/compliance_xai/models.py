@@ -122,7 +122,7 @@ def _read_rung(file: Path, entry: Any) -> Rung:
         )
     folder = (file.parent / entry["path"]).resolve()
     values: dict[str, Any] = dict(entry)
-    if folder.is_dir():  # pyright: ignore[reportArgumentType]
+    if folder.is_dir():
         return Rung(**{**values, "path": str(folder)})
     if _HUB_ID.fullmatch(entry["path"]):
         return Rung(**values)
@@ -181,7 +181,7 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
 
     With bitsandbytes 0.50 the first forward pass in evaluation mode repacks the weights in place. The packed kernel
     computes in bfloat16, differs between CPUs, and has no gradient: training after an evaluation then fails.
-    """  # pyright: ignore[reportPrivateImportUsage]
+    """
     from bitsandbytes.nn.modules import Linear4bit
 
     for module in model.modules():
@@ -240,7 +240,7 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     return get_peft_model(
         model,
         LoraConfig(
-            r=settings.rank,  # pyright: ignore[reportArgumentType]
+            r=settings.rank,
             lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
             lora_dropout=settings.dropout,
             target_modules=targets,
