@@ -22,6 +22,11 @@ def literal(text):
     return lambda wildcards: text
 
 
+def urgency(job):
+    """Training first, and the larger scales first: what takes longest must not start last and run alone."""
+    return 10 * (job.stage == "finetune") + (study.scales.index(job.scale) if job.scale else 0)
+
+
 rule all:
     input:
         [str(job.page) for job in jobs.values()],
@@ -42,5 +47,6 @@ for job in jobs.values():
             source=source_hash(job),
             settings=literal(json.dumps(job.settings, sort_keys=True)),
         threads: study.threads
+        priority: urgency(job)
         shell:
             "{params.command}"

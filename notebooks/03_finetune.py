@@ -35,7 +35,7 @@ figures.show(figures.draw_learning_curves(result.log, strategy, folder=result.fo
 # ## What was trained
 
 # %% tags=["hide-input"]
-summary = result.summary.drop(columns="tokens").merge(result.timing, on="seed")
+summary = result.summary.merge(result.timing, on="seed")
 summary["peak_memory_bytes"] = summary["peak_memory_bytes"] / 2**20
 figures.show_html(
     figures.table_html(
@@ -45,6 +45,7 @@ figures.show_html(
             "trained": "trained parameters",
             "parameters": "all parameters",
             "validation_loss": "validation loss (nats per rule token)",
+            "tokens": "tokens read",
             "peak_memory_bytes": "peak memory (MiB)",
         },
         formats={"validation_loss": ".4f", "seconds": ".1f", "peak_memory_bytes": ".0f"},

@@ -3,8 +3,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from compliance_xai import alignment
 from compliance_xai.errors import InputError
@@ -68,6 +69,15 @@ def test_chance_average_precision_is_the_mean_over_all_orders(n, data):
     for positions in itertools.combinations(range(1, n + 1), gold):
         totals.append(np.mean([(index + 1) / position for index, position in enumerate(positions)]))
     assert alignment.chance_average_precision(gold, n) == pytest.approx(np.mean(totals))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.0 + 1e-12, 7.25]), st.booleans()), min_size=2))
+def test_ranking_measures_equal_scikit_learn(pairs):
+    mass_F, gold_F = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+    assume(0 < gold_F.sum() < len(gold_F))
+    assert alignment.average_precision(mass_F, gold_F) == pytest.approx(average_precision_score(gold_F, mass_F))
+    assert alignment.auroc(mass_F, gold_F) == pytest.approx(roc_auc_score(gold_F, mass_F))
 
 
 @settings(deadline=None)

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from compliance_xai.errors import InputError
@@ -89,12 +90,15 @@ def test_a_failing_cell_stops_only_what_needs_it(toy):
     assert set(states(toy).values()) == {"done"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_ended_goes_on(toy, number):
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGKILL, True), (signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)],
+)
+def test_a_run_that_was_ended_goes_on(toy, number, to_all):
     toy.edit(
         toy.notebook("05_attribute.py"),
         "result = run_stage",
-        "import time\n\ntime.sleep(900 if Path('slow').exists() else 0)\nresult = run_stage",
+        "import time\n\ntime.sleep(900 if strategy == 'none' and Path('slow').exists() else 0)\nresult = run_stage",
     )
     (toy.folder / "slow").touch()
     process = subprocess.Popen(
@@ -105,10 +109,16 @@ def test_a_run_that_was_ended_goes_on(toy, number):
     )
     deadline = time.monotonic() + 400
     while (reached := states(toy)["s-full-generate"]) != "done" and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1].decode()
         time.sleep(0.5)
-    assert reached == "done"
-    os.killpg(process.pid, number)
+    if reached != "done":
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail((toy.folder / "results" / "toy" / "snakemake.log").read_text(encoding="utf-8"))
+    family = psutil.Process(process.pid).children(recursive=True)
+    (os.killpg if to_all else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "Interrupted. Finished work is kept; the same command continues." in errors.decode()

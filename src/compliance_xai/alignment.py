@@ -39,6 +39,39 @@ def precision_at_k(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
     return float(hits / k)
 
 
+def average_precision(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
+    """Precision at every distinct mass, weighted by the gold features that it adds; from 0 to 1.
+
+    The same number as scikit-learn's ``average_precision_score``, whose checks of its input would take most of the
+    stage's time: a study asks for tens of thousands of them.
+
+    Examples
+    --------
+    >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([False, True, True]))
+    0.5833333333333333
+    """
+    _, group = np.unique(-np.asarray(mass_F, dtype=np.float64), return_inverse=True)
+    gold_G = np.bincount(group, weights=gold_F)
+    hits_G, size_G = np.cumsum(gold_G), np.cumsum(np.bincount(group))
+    return float((hits_G / size_G * gold_G).sum() / gold_G.sum())
+
+
+def auroc(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
+    """Chance that a gold feature is heavier than another one, ties counted half; from 0 to 1 (Mann-Whitney).
+
+    Examples
+    --------
+    >>> auroc(np.array([3.0, 2.0, 1.0, 1.0]), np.array([True, False, True, False]))
+    0.625
+    """
+    from scipy.stats import rankdata
+
+    gold = np.asarray(gold_F, dtype=bool)
+    n_gold, n_other = int(gold.sum()), int((~gold).sum())
+    above = rankdata(mass_F)[gold].sum() - n_gold * (n_gold + 1) / 2
+    return float(above / (n_gold * n_other))
+
+
 def chance_average_precision(n_gold: int, n_features: int) -> float:
     """Expected average precision of a random order of ``n`` features, ``R`` of them gold.
 
@@ -159,12 +192,10 @@ def _why_not(n_features: int, n_gold: int, n_tokens: int, mass_F: np.ndarray) ->
 
 
 def _rank_measures(mass_F: np.ndarray, gold_F: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     return {
         "precision_at_k": precision_at_k(mass_F, gold_F),
-        "average_precision": float(average_precision_score(gold_F, mass_F)),
-        "auroc": float(roc_auc_score(gold_F, mass_F)),
+        "average_precision": average_precision(mass_F, gold_F),
+        "auroc": auroc(mass_F, gold_F),
     }
 
 

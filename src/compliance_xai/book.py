@@ -163,7 +163,7 @@ def format_overview(plan: Plan) -> str:
 
 def format_cell(plan: Plan, cell: Cell) -> str:
     """One run's page: its settings, and its notebooks with their state, time and memory."""
-    study, settings = plan.study, plan.study.strategies[cell.strategy].used()
+    study, settings = plan.study, plan.study.settings_of(cell.scale, cell.strategy).used()
     seeds = ", ".join(str(seed) for seed in study.seeds_of(cell.strategy))
     lines = [f"# {cell.scale}, {cell.strategy}", ""]
     lines += [f"Study *{_plain(study.title)}*. Seeds: {seeds}.", ""]

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 SENTINEL = "This notebook ran to its end."
 INTERRUPTED = "Interrupted. Finished work is kept; the same command continues."
-START_TIMEOUT = 600  # seconds; kernels start slowly where many start at once on few cores
+START_TIMEOUT = 180  # seconds; kernels start slowly where many start at once on few cores
+START_ATTEMPTS = 2
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -46,6 +48,10 @@ KERNEL_SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # Keep freed memory: torch would hand back and ask again for the same megabytes in every step (5 % of training).
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
     # Deprecations speak to the authors of other packages, and the missing widget is for progress bars, which are off.
     "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning,ignore:IProgress not found",
 }
@@ -195,22 +201,13 @@ def _run(job: Job, notebook: NotebookNode, part: Path, parameters: Mapping[str, 
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError
-    from papermill.execute import execute_notebook
 
     part.parent.mkdir(parents=True, exist_ok=True)
     prepared = part.with_name(f"{part.stem}.prepared.ipynb")
     nbformat.write(notebook, prepared)
     try:
         with _set_environment(KERNEL_SETTINGS | dict.fromkeys(THREAD_VARIABLES, str(threads))):
-            execute_notebook(
-                prepared,
-                part,
-                parameters=dict(parameters),
-                kernel_name="python3",
-                progress_bar=False,
-                start_timeout=START_TIMEOUT,
-                cwd=find_project_folder(),
-            )
+            _execute(job, prepared, part, parameters)
     except PapermillExecutionError as error:
         bad_input = error.ename == InputError.__name__
         reason = error.evalue if bad_input else f"{error.ename}: {error.evalue}"
@@ -222,6 +219,39 @@ def _run(job: Job, notebook: NotebookNode, part: Path, parameters: Mapping[str, 
         raise _keep_failure(job, part, reason, bad_input=False) from None
     finally:
         prepared.unlink(missing_ok=True)
+
+
+def _execute(job: Job, prepared: Path, part: Path, parameters: Mapping[str, Any]) -> None:
+    """Run the prepared notebook with papermill, in a kernel that is spoken to through files, not ports.
+
+    A kernel's ports are chosen before it starts, so that another program may take one of them meanwhile; sockets in a
+    folder of its own cannot be taken. A kernel that does not start is given a second chance.
+    """
+    from nbclient.exceptions import DeadKernelError
+    from papermill.execute import execute_notebook
+    from traitlets.config import Config
+
+    for attempt in range(1, START_ATTEMPTS + 1):
+        with tempfile.TemporaryDirectory(prefix="compliance-xai-") as sockets:
+            try:
+                execute_notebook(
+                    prepared,
+                    part,
+                    parameters=dict(parameters),
+                    kernel_name="python3",
+                    progress_bar=False,
+                    start_timeout=START_TIMEOUT,
+                    cwd=find_project_folder(),
+                    config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+                )
+                return
+            except DeadKernelError:
+                raise
+            except RuntimeError as error:  # an error of a cell has a class of its own; this one is the kernel's
+                reason = f"its kernel did not start ({error})"
+                if attempt == START_ATTEMPTS:
+                    raise _keep_failure(job, part, reason, bad_input=False) from None
+                print(f"{job.label}: {reason}; once more", flush=True)
 
 
 def _explain_full_disk(message: str) -> str:
@@ -383,6 +413,9 @@ def _execute_named(study_path: str, name: str) -> None:
             execute_job(job, make_parameters(job, study_path), threads=study.threads)
         except (NotebookFailed, InputError, OSError) as error:
             progress.end("failed", watch.seconds, str(error))
+            raise
+        except Exception as error:
+            progress.end("failed", watch.seconds, f"{name}: {type(error).__name__}: {error}")
             raise
     progress.end("done", watch.seconds, f"{watch.seconds:.3f}")
 

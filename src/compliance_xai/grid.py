@@ -170,7 +170,11 @@ def make_jobs(study: Study) -> dict[str, Job]:
     trained_on = {name: corpus[name] for name in ("source", "scheme", "train", "validation", "seed")}
     judged = []
     for scale, strategy in study.cells():
-        model = {"rung": rungs[scale], "strategy": study.strategies[strategy].used(), "prompt": study.prompt.template}
+        model = {
+            "rung": rungs[scale],
+            "strategy": study.settings_of(scale, strategy).used(),
+            "prompt": study.prompt.template,
+        }
         base = {**model, "seeds": study.seeds_of(strategy), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -126,7 +127,7 @@ def code_digest(modules: Iterable[str], *, source: Path | None = None, leave_out
     for name in sorted(import_closure(modules, source=source, leave_out=leave_out)):
         path = _module_file(name, source)
         assert path is not None  # import_closure returns modules that have a file
-        parts[name] = hashlib.sha256(_strip(path.read_text(encoding="utf-8")).encode()).hexdigest()
+        parts[name] = _read_module(path, path.stat().st_mtime_ns)[0]
         if path.name == "__init__.py":
             parts |= {
                 f"{name}:{_relative(file, path.parent)}": sha256_file(file) for file in _package_data(path.parent)
@@ -157,14 +158,22 @@ def import_closure(
         found.add(name)
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                waiting.extend(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                # `from package import x`: x may be a module or a name inside the package.
-                waiting.append(node.module)
-                waiting.extend(f"{node.module}.{alias.name}" for alias in node.names)
+        waiting.extend(_read_module(path, path.stat().st_mtime_ns)[1])
     return found
+
+
+@lru_cache(maxsize=1024)
+def _read_module(path: Path, changed: int) -> tuple[str, tuple[str, ...]]:
+    """SHA-256 of a file's code and the names that it imports; read once as long as it was not ``changed`` (ns)."""
+    text = path.read_text(encoding="utf-8")
+    imported = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from package import x`: x may be a module or a name inside the package.
+            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return hashlib.sha256(_strip(text).encode()).hexdigest(), tuple(imported)
 
 
 def _module_file(name: str, source: Path) -> Path | None:

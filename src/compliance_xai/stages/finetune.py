@@ -31,7 +31,7 @@ def _work(work: Work) -> None:
     import pandas as pd
 
     _, strategy = work.cell
-    settings, rung = work.study.strategies[strategy], find_rung(work)
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     splits = load_examples(work.study)
     train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "summary": [], "timing": []}

@@ -33,7 +33,7 @@ def _work(work: Work) -> None:
     import pandas as pd
 
     _, strategy = work.cell
-    settings, rung = work.study.strategies[strategy], find_rung(work)
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
     generations, scores, totals = [], [], []
