@@ -9,7 +9,7 @@ standard. Neither recurses.
 short form                                XML as we write it
 ========================================  ==========================================================================
 ``and``, ``or``, ``not``                  ``ruleml:And``, ``ruleml:Or``, ``ruleml:Neg``
-``obligation`` and the other deontics     ``lrml:Obligation`` ...
+``obligation`` and the other deontics     ``lrml:Obligation`` ... in prescriptive statements, else as predicates
 ``greaterThan(a,b)`` as a formula         ``ruleml:Atom`` with ``ruleml:Rel iri="lovo:greaterThan"``
 any term inside another                   ``ruleml:Expr`` with ``ruleml:Fun iri="fuvo:count"``
 ``building.riskGroup``                    ``ruleml:Expr`` with ``ruleml:Fun iri="buvo:riskGroup"`` and the owner
@@ -26,15 +26,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
 from compliance_xai.rules import spelling
 from compliance_xai.rules.parse import ILLEGAL, NAME
 from compliance_xai.rules.tree import CONNECTIVES, DEONTICS, Leaf, Node, Term
-
-if TYPE_CHECKING:
-    from lxml import etree
 
 LRML = "http://docs.oasis-open.org/legalruleml/ns/v1.0/"
 RULEML = "http://ruleml.org/spec"
@@ -142,8 +140,6 @@ class Notes:
 
     def add_whole(self, element: etree._Element, reading: str) -> None:
         """Note an element with all its XML; for what no rule keeps."""
-        from lxml import etree
-
         self.add(element, reading, xml=etree.tostring(element, encoding="unicode", with_tail=False))
 
     def check(self, element: etree._Element, known: Iterable[str] = _KNOWN_ATTRIBUTES, *, text: bool = False) -> None:
@@ -180,8 +176,6 @@ def _start_tag(element: etree._Element) -> str:
 
 def has_mark(element: etree._Element, word: str) -> bool:
     """Whether the processing instruction ``<?short-form word?>`` is a child."""
-    from lxml import etree
-
     return any(child.tag is etree.PI and (child.target, child.text) == (MARK, word) for child in element)
 
 
@@ -200,8 +194,6 @@ def read_formulas(parent: etree._Element, notes: Notes) -> tuple[Node, ...]:
     tuple of Node
         One node per formula.
     """
-    from lxml import etree
-
     reader = _Reader(notes)
     frames: list[list[_Part]] = [[]]
     for event, element in etree.iterwalk(parent, events=("start", "end")):
@@ -235,7 +227,7 @@ class _Reader:
             return _Part("node", self.read_data(element, parts))
         if name in ("value", "baseunit"):
             text = _strip_zero(element.text or "") if name == "value" else _unit(element)
-            return _Part(name, (Leaf(text or "''"), *self.arguments(element, parts)), text)
+            return _Part(name, (self.leaf(element, text), *self.arguments(element, parts)), text)
         if name in ("and", "or"):
             return _Part("node", self.read_connective(element, name, parts))
         if name == "neg" or (name == "not" and not any(part.role == "fun" for part in parts)):
@@ -286,7 +278,7 @@ class _Reader:
         if not text:
             self.note(element, "nothing in it; an empty quotation")
         if "'" in text:
-            self.note(element, "quotes inside the text written as \u2019")
+            self.note(element, "quotes inside the text written as \u2019", xml=text)
             text = text.replace("'", "\u2019")
         calculates = not exact and _ARITHMETIC.search(text)
         plain = text and not calculates and not re.search(r"[(),]", text) and not ILLEGAL.search(text)
@@ -405,7 +397,9 @@ class _Place:
     formula: bool
 
 
-def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: Iterable[str], *, room: int) -> None:
+def write_formulas(
+    parent: etree._Element, nodes: tuple[Node, ...], variables: Iterable[str], *, deontic: bool, room: int
+) -> None:
     """Append formulas to an element, in the elements of the compact schema.
 
     Parameters
@@ -416,6 +410,8 @@ def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: I
         Terms and leaves; where they are not exactly one, a marked ``And`` goes around them.
     variables
         The names that the rule defines.
+    deontic
+        Whether the schema allows ``Obligation`` and its like there; where not, they become predicates.
     room
         How many levels may still be nested in ``parent``.
 
@@ -424,7 +420,7 @@ def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: I
     TooDeep
         Where the formulas need more levels.
     """
-    writer = _Writer(frozenset(variables), room)
+    writer = _Writer(frozenset(variables), deontic, room)
     writer.push(nodes, writer.holder(_Place(parent, 0, True), nodes))
     while writer.stack:
         node, place = writer.stack.pop()
@@ -440,8 +436,9 @@ def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: I
 
 
 class _Writer:
-    def __init__(self, variables: frozenset[str], room: int) -> None:
+    def __init__(self, variables: frozenset[str], deontic: bool, room: int) -> None:
         self.variables = variables
+        self.deontic = deontic
         self.room = room
         self.stack: list[tuple[Node, _Place]] = []
 
@@ -449,16 +446,12 @@ class _Writer:
         self.stack.extend((node, place) for node in reversed(nodes))
 
     def add(self, place: _Place, namespace: str, name: str, *, formula: bool = False) -> _Place:
-        from lxml import etree
-
         if place.depth >= self.room:
             raise TooDeep
         return _Place(etree.SubElement(place.parent, f"{{{namespace}}}{name}"), place.depth + 1, formula)
 
     def holder(self, place: _Place, nodes: tuple[Node, ...]) -> _Place:
         """The place itself for one node; for several a conjunction that says it is only a list."""
-        from lxml import etree
-
         if len(nodes) == 1:
             return place
         inner = self.add(place, RULEML, "And", formula=True)
@@ -473,7 +466,7 @@ class _Writer:
             self.push(node.args, self.add(place, RULEML, node.name.capitalize(), formula=True))
         elif node.name == "not":
             self.push(node.args, self.holder(self.add(place, RULEML, "Neg", formula=True), node.args))
-        elif node.name in DEONTICS:
+        elif node.name in DEONTICS and self.deontic:
             self.push(node.args, self.holder(self.add(place, LRML, node.name.capitalize(), formula=True), node.args))
         else:
             inner = self.add(place, RULEML, "Atom")

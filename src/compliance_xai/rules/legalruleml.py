@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import overload
+
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
 from compliance_xai.rules.formulas import (
@@ -33,9 +35,6 @@ from compliance_xai.rules.formulas import (
 from compliance_xai.rules.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.safe_xml import LIMITS, Limits, parse_xml
 from compliance_xai.rules.tree import Leaf, Node, Rule, Term, format_rule
-
-if TYPE_CHECKING:
-    from lxml import etree
 
 KINDS = ("prescriptive", "constitutive", "factual", "override", "penalty", "reparation")
 """What a statement can be; the first two hold rules with conditions and conclusions, a factual one holds formulas."""
@@ -340,8 +339,9 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limi
     """Write statements as LegalRuleML, valid against the compact schema of the standard.
 
     ``read_legalruleml`` gives the same statements back, each with the same key, rule, layout, source, kind and
-    paraphrase (but for spaces around that); ``unknown`` and ``line`` are not written. Keys that XML does not allow as
-    names get their other characters written as ``_x0023_``.
+    paraphrase (but for spaces around that); ``unknown`` and ``line`` are not written. In keys, characters that XML
+    does not allow in a name are written as ``_x0023_``. Valid means every kind of statement in the elements that the
+    schema gives it; that a source's ``iri`` is one is not checked.
 
     Parameters
     ----------
@@ -355,14 +355,25 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limi
     Raises
     ------
     InputError
-        Where a rule is not of the notation, is nested too deep, or holds a character that XML cannot; where statements
-        of one key differ in having a source; where the folder does not exist or the document is above a limit.
-    """
-    from lxml import etree
+        Where a rule is not of the notation, is nested too deep, or holds a character that XML cannot; where the kind
+        cannot hold the rule; where statements of one key differ in having a source; where the folder does not exist or
+        the document is above a limit.
 
+    Examples
+    --------
+    >>> import tempfile
+    >>> text = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.gradient,1:12)))"
+    >>> statement = Statement("d1-3.1", parse_rule(text), Source("NZBC-D1AS1", "3.1"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "rules.lrml")
+    ...     write_legalruleml([statement], path)
+    ...     (again,) = read_legalruleml(path)
+    >>> again == statement, again.deontics
+    (True, (Term(obligation(lessThanEqual(ramp.gradient,1:12))),))
+    """
     path = Path(path)
     statements = list(statements)
-    root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap={**_NAMESPACES})
+    root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap=_NAMESPACES)
     for prefix, iri in VOCABULARIES.items():
         etree.SubElement(root, f"{{{LRML}}}Prefix", pre=prefix, refID=iri)
     _write_sources(root, statements)
@@ -387,8 +398,6 @@ _NAMESPACES = {name: iri for name, iri in PREFIXES.items() if name != "lkm"} | {
 
 def _write_sources(root: etree._Element, statements: list[Statement]) -> None:
     """One reference per source, and one association per run of statements with the same source."""
-    from lxml import etree
-
     keys = {source: f"source-{index}" for index, source in enumerate(_distinct_sources(statements), start=1)}
     if not keys:
         return
@@ -427,43 +436,32 @@ def _distinct_sources(statements: list[Statement]) -> Iterator[Source]:
 
 
 def _write_statement(holder: etree._Element, statement: Statement, limits: Limits) -> None:
-    from lxml import etree
-
     where = f"statement '{statement.key}'"
-    if statement.kind not in KINDS:
-        remedy = "Choose one of these kinds."
-        raise InputError(where, expected=f"a kind of {', '.join(KINDS)}", found=repr(statement.kind), remedy=remedy)
+    rule, paraphrase = statement.rule, statement.paraphrase.strip()
+    _check_kind(statement, where)
+    _check_characters(paraphrase, where)
     element = etree.SubElement(holder, f"{{{LRML}}}{statement.kind.capitalize()}Statement")
     if statement.key:
         element.set("key", _encode(statement.key))
-    rule, paraphrase = statement.rule, statement.paraphrase.strip()
-    if rule is not None:
-        _check_rule(rule, where)
-    if rule is not None and statement.kind == "factual" and not rule.conditions and not paraphrase:
-        _write_sides(etree.SubElement(element, f"{{{LRML}}}hasTemplate"), {"": rule.statements}, rule, where, limits)
-    elif rule is not None or paraphrase:
-        body = etree.SubElement(element, f"{{{RULEML}}}Rule")
-        if paraphrase:
-            _check_characters(paraphrase, where)
-            etree.SubElement(body, f"{{{LRML}}}Paraphrase").text = paraphrase
-        if rule is not None:
-            sides = {"if": rule.conditions, "then": rule.conclusions}
-            _write_sides(body, {name: nodes for name, nodes in sides.items() if nodes}, rule, where, limits)
-
-
-def _write_sides(
-    body: etree._Element, sides: dict[str, tuple[Node, ...]], rule: Rule, where: str, limits: Limits
-) -> None:
-    """The formulas of each side, in an element of its name or in ``body`` itself."""
-    from lxml import etree
-
+    if rule is None and not paraphrase:
+        return
+    is_factual = statement.kind == "factual"
+    body = etree.SubElement(element, f"{{{LRML}}}hasTemplate" if is_factual else f"{{{RULEML}}}Rule")
+    if paraphrase:
+        etree.SubElement(body, f"{{{LRML}}}Paraphrase").text = paraphrase
+    if rule is None:
+        return
+    _check_rule(rule, where)
     if rule.layout == "spaced":
         body.append(etree.PI(MARK, "spaced"))
-    for name, nodes in sides.items():
-        parent = etree.SubElement(body, f"{{{RULEML}}}{name}") if name else body
+    deontic = statement.kind == "prescriptive"
+    for side, nodes in (("if", rule.conditions), ("then", rule.conclusions)):
+        if not nodes:
+            continue
+        parent = body if is_factual else etree.SubElement(body, f"{{{RULEML}}}{side}")
         room = limits.depth - 1 - sum(1 for _ in parent.iterancestors())
         try:
-            write_formulas(parent, nodes, rule.definitions, room=room)
+            write_formulas(parent, nodes, rule.definitions, deontic=deontic, room=room)
         except TooDeep:
             raise InputError(
                 where,
@@ -473,17 +471,36 @@ def _write_sides(
             ) from None
 
 
+def _check_kind(statement: Statement, where: str) -> None:
+    """The schema has a place for rules in the first two kinds, and for bare statements in factual ones."""
+    if statement.kind not in KINDS:
+        remedy = "Choose one of these kinds."
+        raise InputError(where, expected=f"a kind of {', '.join(KINDS)}", found=repr(statement.kind), remedy=remedy)
+    bare = statement.kind == "factual" and statement.rule is not None and not statement.rule.conditions
+    if statement.kind not in KINDS[:2] and (statement.paraphrase or (statement.rule is not None and not bare)):
+        raise InputError(
+            where,
+            expected=f"bare statements without paraphrase (factual), or nothing, in the kind {statement.kind}",
+            found="a rule with conditions or a paraphrase",
+            remedy="Make the statement prescriptive or constitutive.",
+        )
+
+
 def _check_rule(rule: Rule, where: str) -> None:
     """The rule must be of the notation: what no text can say has no fixed XML either."""
     text = format_rule(rule)
     _check_characters(text, where)
     try:
-        same = parse_rule(text) == rule
+        same = _outline(parse_rule(text)) == _outline(rule)
         found = "one that reads back as another"
     except RuleSyntaxError as error:
         same, found = False, f"{error.found} at character {error.position + 1} of {text[:60]!r}"
     if not same:
         raise InputError(where, expected="a rule of the short form", found=found, remedy="Mend the rule.")
+
+
+def _outline(rule: Rule) -> list[tuple[str, int]]:
+    return [(node.name, len(node.args)) if isinstance(node, Term) else (node.text, 0) for node in rule.walk()]
 
 
 def _check_characters(text: str, where: str) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
-
-if TYPE_CHECKING:
-    from lxml import etree
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,6 @@ def parse_xml(path: Path, limits: Limits = LIMITS) -> etree._Element:
     InputError
         Where the file is missing, above a limit, no well-formed XML, or has a DOCTYPE.
     """
-    from lxml import etree
-
     events = etree.iterparse(
         io.BytesIO(_read_bytes(path, limits)),
         events=("start", "end"),
