@@ -56,10 +56,10 @@ _KNOWN_ATTRIBUTES |= {name for each in ("loop", "kind", "prefix", "exponent") fo
 _EDGES = ("formula", "arg", "op", "rulestatement", "appliedstatement")
 """Elements that only say which role their content has."""
 _WITHOUT_TEXT = (*CONNECTIVES, *DEONTICS, *_EDGES, "not", "neg", "atom", "expr", "exp")
-_IRI = re.compile(r"(?P<prefix>[A-Za-z_][\w.-]*):(?!//)(?P<name>.*)|\S*://\S*[#/](?P<local>[^#/]+)", re.DOTALL)
+_PREFIXED = re.compile(r"([A-Za-z_][\w.-]*):(?!//)(.*)", re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'")
 _ARITHMETIC = re.compile(r"\s[-+*/]\s|[*]")
-_BREAK = re.compile(r"\s*[\t\n\r]\s*")
+_BREAK = re.compile(r"[\t\n\r]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]+")
 _NAME_LENGTH = 80
@@ -147,11 +147,11 @@ class Notes:
         for name, value in element.items():
             if name not in known:
                 shown = _prefixed(str(name))
-                self.add(element, "kept here only", name=f"@{shown}", xml=f"{shown}={value!r}")
+                self.add(element, "not in the rule", name=f"@{shown}", xml=f"{shown}={value!r}")
         stray = ["" if text else element.text, *(child.tail for child in element)]
         words = " ".join(each.strip() for each in stray if each and each.strip())
         if words:
-            self.add(element, "text that no element holds, kept here only", name="text", xml=words)
+            self.add(element, "text that no element holds, not in the rule", name="text", xml=words)
 
 
 def local_name(element: etree._Element) -> str:
@@ -257,9 +257,13 @@ class _Reader:
         if iri is None:
             return "", (element.get("value") or element.text or "").strip()
         if element.text and element.text.strip():
-            self.note(element, "the text beside an iri, kept here only", name="text", xml=element.text.strip())
-        match = _IRI.fullmatch(iri.strip())
-        prefix, name = (match["prefix"] or iri, match["name"] or match["local"] or "") if match else ("", iri)
+            self.note(element, "the text beside an iri, not in the rule", name="text", xml=element.text.strip())
+        match = _PREFIXED.fullmatch(iri.strip())
+        if match:
+            prefix, name = match.groups()
+        else:
+            name = re.split("[#/]", iri)[-1] if "://" in iri else iri
+            prefix = iri[: len(iri) - len(name)]
         return prefix, name.strip().replace("%20", " ")
 
     def arguments(self, element: etree._Element, parts: list[_Part]) -> tuple[Node, ...]:
@@ -274,7 +278,7 @@ class _Reader:
         text = text.strip()
         if _QUOTED.fullmatch(text):
             return Leaf(text)
-        text = _BREAK.sub(" ", text)
+        text = " ".join(line.strip() for line in _BREAK.split(text))
         if not text:
             self.note(element, "nothing in it; an empty quotation")
         if "'" in text:
@@ -308,7 +312,7 @@ class _Reader:
             return (self.term(element, "data", self.arguments(element, parts)),)
         text = (element.text or "").strip() or element.get("iri") or ""
         if element.get("iri") not in (None, text):
-            self.note(element, "the iri beside the text, kept here only")
+            self.note(element, "the iri beside the text, not in the rule")
         return (self.leaf(element, text, exact=bool(kind)),)
 
     def read_connective(self, element: etree._Element, name: str, parts: list[_Part]) -> tuple[Node, ...]:

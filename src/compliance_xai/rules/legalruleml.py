@@ -229,7 +229,7 @@ class _DocumentReader:
                 element.get("refersTo", ""), Source(document, clause, element.get("refIDSystemSource", ""))
             )
         else:
-            self.notes.add_whole(element, "kept here only")
+            self.notes.add_whole(element, "not in any statement")
             return
         self.notes.check(element, _METADATA)
 
@@ -243,12 +243,12 @@ class _DocumentReader:
         for child in element.iterchildren("*"):
             name = local_name(child)
             if name not in ("appliessource", "totarget"):
-                self.notes.add_whole(child, "kept here only")
+                self.notes.add_whole(child, "not in any statement")
                 continue
             self.notes.check(child, _METADATA)
             (sources if name == "appliessource" else targets).append(child.get("keyref", ""))
         if len(sources) != 1:
-            self.notes.add_whole(element, "no single source; kept here only")
+            self.notes.add_whole(element, "no single source; not in any statement")
             return
         for target in targets:
             self.targets.setdefault(_decode(target), []).append(sources[0])
@@ -294,7 +294,7 @@ def _read_statement(element: etree._Element, notes: Notes) -> Statement:
         if name in ("rule", "hastemplate") and not holders:
             holders.append(child)
         else:
-            notes.add_whole(child, "kept here only")
+            notes.add_whole(child, "not in the rule")
     rule, paraphrase = _read_rule(holders[0], notes) if holders else (None, "")
     return Statement(key, rule, Source(), kind, paraphrase, element.sourceline or 0, notes.take())
 
@@ -314,7 +314,7 @@ def _read_rule(element: etree._Element, notes: Notes) -> tuple[Rule | None, str]
             elif name == "paraphrase" and not paraphrase and not len(child):
                 paraphrase.append((child.text or "").strip())
             else:
-                notes.add_whole(child, "kept here only")
+                notes.add_whole(child, "not in the rule")
     layout = "spaced" if has_mark(element, "spaced") else "tight"
     conditions, conclusions = sides.get("if", ()), sides.get("then", ())
     if conditions and conclusions:
@@ -324,7 +324,7 @@ def _read_rule(element: etree._Element, notes: Notes) -> tuple[Rule | None, str]
     else:
         rule = None
         if conditions:
-            notes.add_whole(element, "conditions without conclusions; kept here only")
+            notes.add_whole(element, "conditions without conclusions; not in the rule")
     return rule, "".join(paraphrase)
 
 
