@@ -307,11 +307,14 @@ def test_what_is_known_needs_no_note(tmp_path, xml, text):
         ("<Exp><fun iri='iso:f'/>{}</Exp>", "f(exist(a))", ("fun", "the name without its vocabulary 'iso'", None)),
         ("<Exp><fun iri='http://a.b/c#f'/>{}</Exp>", "f(exist(a))",
          ("fun", "the name without its vocabulary 'http://a.b/c#'", None)),
-        ("<ruleml:Ind iri='buvo:a'>A</ruleml:Ind>", "a", ("text", "the text beside an iri, not in the rule", "A")),
+        ("<ruleml:Ind iri='buvo:a'>A</ruleml:Ind>", "a", ("text", "the text beside a name, not in the rule", "A")),
         ("<Exp>{}</Exp>", "expr(exist(a))",
          ("Exp", "an expression without a function, kept as the term 'expr'", "<Exp>")),
         ("<ruleml:Atom><ruleml:Var>x</ruleml:Var><ruleml:Data>1</ruleml:Data></ruleml:Atom>", "atom(x,1)",
          ("ruleml:Atom", "a predicate is missing; kept as the term 'atom'", "<ruleml:Atom>")),
+        ("<ruleml:Atom><ruleml:Rel iri='lovo:is'>{}</ruleml:Rel><ruleml:Ind>b</ruleml:Ind></ruleml:Atom>",
+         "is(b,exist(a))", ("ruleml:Rel", "its content kept as arguments", None)),
+        ("<ruleml:Ind key='k'>b</ruleml:Ind>", "b", ("@key", "not in the rule", "key='k'")),
         ("<ruleml:Not><ruleml:Fun iri='lovo:is'/>{}</ruleml:Not>", "is(exist(a))",
          ("ruleml:Not", "a negation with a function of its own, read as Expr", "<ruleml:Not>")),
     ],
@@ -350,9 +353,11 @@ def test_sources_are_found_by_key_or_by_the_end_of_a_key(tmp_path):
     document = read(tmp_path, head=head.format("3.1", "a"))
     assert document[0].source == Source("D1", "3.1", "https://example.org/d1")
     assert document.sources == (Source("D1", "", "https://example.org/d1"),)
-    assert (document.jurisdictions, document.prefixes, document.unknown) == (("nz",), {"buvo": "urn:b"}, ())
+    assert (document.jurisdictions, document.prefixes, document.unknown) == ({"nz": ""}, {"buvo": "urn:b"}, ())
     assert read(tmp_path, head=head.format("#D1", "#a"))[0].source == Source("D1", "", "https://example.org/d1")
-    assert read(tmp_path, head=head.format("#D1", "#b"))[0].source == Source()
+    missed = read(tmp_path, head=head.format("#D1", "#b"))
+    assert missed[0].source == Source()
+    assert [(each.name, each.reading) for each in missed.unknown] == [("lrml:toTarget", "the target is no statement")]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

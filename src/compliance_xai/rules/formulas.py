@@ -2,7 +2,8 @@
 
 Reading takes what the standard has and what the published New Zealand documents have besides: predicates as ``Expr``
 with ``Fun`` or as ``Atom`` with ``Operator``, elements in the wrong namespace or in lower case, ``lkm`` measurements
-and loops. Anything else stays as a term of its own name and is noted. Writing keeps to the compact schema of the
+and loops. Anything else stays as a term of its own name and is noted. Left out without a note are the prefixes of the
+three known vocabularies and the types of data: the short form has neither. Writing keeps to the compact schema of the
 standard. Neither recurses.
 
 ========================================  ==========================================================================
@@ -51,8 +52,17 @@ VOCABULARIES = {
 MARK = "short-form"
 """The processing instruction in which we keep what the short form has and XML has no place for."""
 
-_KNOWN_ATTRIBUTES = {"key", "iri", "index", "value", f"{{{XSI}}}type"}
-_KNOWN_ATTRIBUTES |= {name for each in ("loop", "kind", "prefix", "exponent") for name in (each, f"{{{LKM}}}{each}")}
+_TYPE = f"{{{XSI}}}type"
+_LOOP = f"{{{LKM}}}loop"
+_UNIT_FIELDS = ("prefix", "kind", "exponent")
+_ATTRIBUTES = {
+    **dict.fromkeys(("fun", "rel", "operator"), ("iri", "value")),
+    **dict.fromkeys(("var", "ind"), ("iri",)),
+    **dict.fromkeys(("expr", "exp"), (_LOOP,)),
+    "data": ("iri", _TYPE),
+    "baseunit": (*_UNIT_FIELDS, *(f"{{{LKM}}}{name}" for name in _UNIT_FIELDS)),
+}
+"""The attributes that are read, by element; any other is noted."""
 _EDGES = ("formula", "arg", "op", "rulestatement", "appliedstatement")
 """Elements that only say which role their content has."""
 _WITHOUT_TEXT = (*CONNECTIVES, *DEONTICS, *_EDGES, "not", "neg", "atom", "expr", "exp")
@@ -142,7 +152,7 @@ class Notes:
         """Note an element with all its XML; for what no rule keeps."""
         self.add(element, reading, xml=etree.tostring(element, encoding="unicode", with_tail=False))
 
-    def check(self, element: etree._Element, known: Iterable[str] = _KNOWN_ATTRIBUTES, *, text: bool = False) -> None:
+    def check(self, element: etree._Element, known: Iterable[str] = (), *, text: bool = False) -> None:
         """Note attributes that are not known, and text where elements should stand unless ``text`` is read."""
         for name, value in element.items():
             if name not in known:
@@ -217,7 +227,7 @@ class _Reader:
 
     def read(self, element: etree._Element, parts: list[_Part]) -> _Part:
         name = local_name(element)
-        self.check(element, text=name not in _WITHOUT_TEXT)
+        self.check(element, _ATTRIBUTES.get(name, ()), text=name not in _WITHOUT_TEXT)
         if name in ("fun", "rel", "operator"):
             return self.read_name(element, name, parts)
         if name in ("var", "ind"):
@@ -244,26 +254,28 @@ class _Reader:
 
     def read_name(self, element: etree._Element, role: str, parts: list[_Part]) -> _Part:
         prefix, name = self.split_iri(element)
-        if prefix and prefix not in VOCABULARIES:
-            self.note(element, f"the name without its vocabulary '{prefix}'")
         inner = self.arguments(element, parts)
         if inner:
-            self.note(element, "its content kept as the first arguments")
+            self.note(element, "its content kept as arguments")
         return _Part(role, (self.leaf(element, name), *inner), name, prefix, inner)
 
     def split_iri(self, element: etree._Element) -> tuple[str, str]:
         """Prefix and name of an ``iri``; a name from the text or from ``value`` has no prefix."""
-        iri = element.get("iri")
+        iri, value, text = element.get("iri"), element.get("value"), (element.text or "").strip()
+        if text and (iri or value):
+            self.note(element, "the text beside a name, not in the rule", name="text", xml=text)
         if iri is None:
-            return "", (element.get("value") or element.text or "").strip()
-        if element.text and element.text.strip():
-            self.note(element, "the text beside an iri, not in the rule", name="text", xml=element.text.strip())
+            return "", (value or text).strip()
+        if value:
+            self.note(element, "the value beside an iri, not in the rule", name="@value", xml=value)
         match = _PREFIXED.fullmatch(iri.strip())
         if match:
             prefix, name = match.groups()
         else:
             name = re.split("[#/]", iri)[-1] if "://" in iri else iri
             prefix = iri[: len(iri) - len(name)]
+        if prefix and prefix not in VOCABULARIES:
+            self.note(element, f"the name without its vocabulary '{prefix}'")
         return prefix, name.strip().replace("%20", " ")
 
     def arguments(self, element: etree._Element, parts: list[_Part]) -> tuple[Node, ...]:
@@ -301,8 +313,9 @@ class _Reader:
         return Term(name, arguments)
 
     def read_data(self, element: etree._Element, parts: list[_Part]) -> tuple[Node, ...]:
-        kind = element.get(f"{{{XSI}}}type", "").rpartition(":")[2]
-        given = {part.role: part.name for part in parts if part.role in ("value", "baseunit")}
+        kind = element.get(_TYPE, "").rpartition(":")[2]
+        measures = [part for part in parts if part.role in ("value", "baseunit") and len(part.nodes) == 1]
+        given = {part.role: part.name for part in measures}
         if "value" in given and len(given) == len(parts):
             text = f"{given['value']} {given.get('baseunit', '')}".strip()
             is_quoted = kind == "expression" and not _QUOTED.fullmatch(text)
@@ -324,8 +337,11 @@ class _Reader:
         relation = next((part for part in parts if part.role == "rel"), None)
         operator = next((part for part in parts if part.role == "operator"), None)
         rest = [part for part in parts if part is not relation and part is not operator]
-        arguments = self.arguments(element, rest)
-        if relation is not None and arguments and self.is_property(element, relation, operator, rest):
+        arguments = (
+            *self.arguments(element, rest),
+            *(node for part in (relation, operator) if part for node in part.inner),
+        )
+        if relation is not None and rest and self.is_property(element, relation, operator, rest):
             arguments = (self.property(element, arguments[0], relation.name), *arguments[1:])
             relation = None
         name = operator or relation
@@ -357,11 +373,13 @@ class _Reader:
         if name == "not":
             self.note(element, "a negation with a function of its own, read as Expr")
         if function is not None:
+            if element.get(_LOOP):
+                self.note(element, "a loop with a function, read as Expr")
             first = arguments[0] if len(arguments) == 1 else None
             if function.prefix == "buvo" and isinstance(first, Leaf) and first.kind == "name":
                 return self.property(element, first, function.name)
             return self.term(element, function.name, (*function.inner, *arguments))
-        if element.get(f"{{{LKM}}}loop") == "true":
+        if element.get(_LOOP) == "true":
             return self.term(element, "loop", arguments)
         self.note(element, "an expression without a function, kept as the term 'expr'")
         return self.term(element, "expr", arguments)
@@ -383,7 +401,7 @@ def _strip_zero(text: str) -> str:
 
 def _unit(element: etree._Element) -> str:
     """``metre`` with the prefix ``milli`` as ``mm``; a unit without a symbol keeps its name."""
-    fields = {name: element.get(f"{{{LKM}}}{name}") or element.get(name) or "" for name in ("prefix", "kind")}
+    fields = {name: element.get(f"{{{LKM}}}{name}") or element.get(name) or "" for name in _UNIT_FIELDS[:2]}
     exponent = _strip_zero(element.get(f"{{{LKM}}}exponent") or element.get("exponent") or "")
     return "".join(_SYMBOLS.get(value, value) for value in fields.values()) + exponent
 

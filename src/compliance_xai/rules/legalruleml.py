@@ -110,7 +110,7 @@ class LegalDocument(Sequence[Statement]):
     sources
         The documents it names, without clauses.
     jurisdictions
-        Their keys.
+        Where it holds: key to IRI.
     prefixes
         The vocabularies of its names: prefix to IRI.
     unknown
@@ -119,7 +119,7 @@ class LegalDocument(Sequence[Statement]):
 
     statements: tuple[Statement, ...]
     sources: tuple[Source, ...] = ()
-    jurisdictions: tuple[str, ...] = ()
+    jurisdictions: dict[str, str] = field(default_factory=dict)
     prefixes: dict[str, str] = field(default_factory=dict)
     unknown: tuple[Unknown, ...] = ()
 
@@ -150,7 +150,8 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
     Returns
     -------
     LegalDocument
-        A sequence of ``Statement``, in the order of the file. Comments are left out.
+        A sequence of ``Statement``, in the order of the file. Comments, processing instructions that are not ours, and
+        the keys of collections are left out.
 
     Raises
     ------
@@ -181,10 +182,10 @@ class _DocumentReader:
         self.notes = notes
         self.statements: list[Statement] = []
         self.named: dict[str, Source] = {}
-        self.documents: list[Source] = []
-        self.jurisdictions: list[str] = []
+        self.documents: dict[Source, None] = {}
+        self.jurisdictions: dict[str, str] = {}
         self.prefixes: dict[str, str] = {}
-        self.targets: dict[str, list[str]] = {}
+        self.targets: dict[str, list[tuple[str, etree._Element]]] = {}
         self.unknown: list[Unknown] = []
 
     def read(self, root: etree._Element) -> LegalDocument:
@@ -200,10 +201,11 @@ class _DocumentReader:
                     self.read_entry(child)
             stack.extend(reversed(inside))
             self.unknown.extend(self.notes.take())
+        statements = tuple(self.find_sources())
         return LegalDocument(
-            tuple(self.find_sources()),
-            tuple(dict.fromkeys(self.documents)),
-            tuple(self.jurisdictions),
+            statements,
+            tuple(self.documents),
+            self.jurisdictions,
             self.prefixes,
             tuple(self.unknown),
         )
@@ -220,7 +222,7 @@ class _DocumentReader:
         elif name == "prefix":
             self.prefixes[element.get("pre", "")] = element.get("refID", "")
         elif name == "jurisdiction":
-            self.jurisdictions.append(key)
+            self.jurisdictions[key] = element.get("sameAs", "")
         elif name == "legalsource":
             self.name_source(key, Source(key, "", element.get("sameAs", "")))
         elif name == "legalreference":
@@ -235,23 +237,26 @@ class _DocumentReader:
 
     def name_source(self, key: str, source: Source) -> None:
         self.named[key] = source
-        self.documents.append(Source(source.document, "", source.iri))
+        self.documents[Source(source.document, "", source.iri)] = None
 
     def read_association(self, element: etree._Element) -> None:
         sources: list[str] = []
-        targets: list[str] = []
+        targets: list[etree._Element] = []
         for child in element.iterchildren("*"):
             name = local_name(child)
             if name not in ("appliessource", "totarget"):
                 self.notes.add_whole(child, "not in any statement")
                 continue
             self.notes.check(child, _METADATA)
-            (sources if name == "appliessource" else targets).append(child.get("keyref", ""))
+            if name == "appliessource":
+                sources.append(child.get("keyref", ""))
+            else:
+                targets.append(child)
         if len(sources) != 1:
             self.notes.add_whole(element, "no single source; not in any statement")
             return
         for target in targets:
-            self.targets.setdefault(_decode(target), []).append(sources[0])
+            self.targets.setdefault(_decode(target.get("keyref", "")), []).append((sources[0], target))
 
     def find_sources(self) -> Iterator[Statement]:
         """Each statement with its source; where a key repeats, the associations of the key in their order."""
@@ -262,17 +267,20 @@ class _DocumentReader:
                 yield statement
                 continue
             references = self.targets[key]
-            source = self.resolve(references[min(used[key], len(references) - 1)])
+            reference, _ = references[min(used[key], len(references) - 1)]
             used[key] += 1
-            yield replace(statement, source=source)
+            yield replace(statement, source=self.resolve(reference))
+        for key, references in self.targets.items():
+            for _, element in references[used[key] :]:
+                self.notes.add(element, "the target is no statement")
+        self.unknown.extend(self.notes.take())
 
     def resolve(self, reference: str) -> Source:
         """A source by its key; a reference to no key is a clause of the document, if that is only one."""
         reference = reference.removeprefix("#")
         if reference in self.named:
             return self.named[reference]
-        documents = list(dict.fromkeys(self.documents))
-        only = documents[0] if len(documents) == 1 else Source()
+        only = next(iter(self.documents)) if len(self.documents) == 1 else Source()
         return Source(only.document, _decode(reference), only.iri)
 
 
@@ -290,28 +298,30 @@ def _read_statement(element: etree._Element, notes: Notes) -> Statement:
         name = local_name(child)
         template = next(iter(child.iterchildren("*")), None) if name == "hastemplate" else None
         if template is not None and local_name(template) == "rule" and len(child) == 1:
+            notes.check(child)
             child, name = template, "rule"
         if name in ("rule", "hastemplate") and not holders:
             holders.append(child)
         else:
             notes.add_whole(child, "not in the rule")
-    rule, paraphrase = _read_rule(holders[0], notes) if holders else (None, "")
+    rule, paraphrase = _read_rule(holders[0], element.get("key"), notes) if holders else (None, "")
     return Statement(key, rule, Source(), kind, paraphrase, element.sourceline or 0, notes.take())
 
 
-def _read_rule(element: etree._Element, notes: Notes) -> tuple[Rule | None, str]:
-    """The rule of ``Rule``, or of a template with formulas; and its paraphrase."""
+def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[Rule | None, str]:
+    """The rule of ``Rule``, or of a template with formulas; and its paraphrase. A key other than ``key`` is noted."""
     paraphrase: list[str] = []
     sides: dict[str, tuple[Node, ...]] = {}
     if local_name(element) == "hastemplate":
         sides["then"] = read_formulas(element, notes)
     else:
-        notes.check(element, {"key"})
+        notes.check(element, {"key"} if element.get("key") == key else ())
         for child in element.iterchildren("*"):
             name = local_name(child)
             if name in ("if", "then") and name not in sides:
                 sides[name] = read_formulas(child, notes)
             elif name == "paraphrase" and not paraphrase and not len(child):
+                notes.check(child, text=True)
                 paraphrase.append((child.text or "").strip())
             else:
                 notes.add_whole(child, "not in the rule")
@@ -321,6 +331,8 @@ def _read_rule(element: etree._Element, notes: Notes) -> tuple[Rule | None, str]
         rule = Rule((Term("if", conditions), Term("then", conclusions)), layout)
     elif conclusions:
         rule = Rule(tuple(_as_term(element, node, notes) for node in conclusions), layout)
+        if "if" in sides:
+            notes.add(element, "no conditions; only the conclusions kept")
     else:
         rule = None
         if conditions:
