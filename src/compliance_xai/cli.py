@@ -1,4 +1,4 @@
-"""The command line ``compliance-xai``: run studies, look at corpora, build the book.
+"""The command line ``compliance-xai``: run studies, look at corpora, convert rules, build the book.
 
 Every command ends with one clear message and a non-zero status where something is wrong: 2 for input that the reader
 can mend, 1 for anything else, 130 where someone interrupted it.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from compliance_xai.rules import Unknown
     from compliance_xai.runs import Outcome, Plan
 
 app = typer.Typer(
@@ -32,9 +33,11 @@ app = typer.Typer(
 )
 study_app = typer.Typer(help="Run a study, or look at what is done and what is not.", no_args_is_help=True)
 corpus_app = typer.Typer(help="Fetch public corpora and describe any corpus.", no_args_is_help=True)
+rules_app = typer.Typer(help="Convert rules between their notations.", no_args_is_help=True)
 book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(rules_app, name="rules")
 app.add_typer(book_app, name="book")
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
@@ -227,6 +230,31 @@ def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
     for row in frame.itertuples(index=False):
         table.add_row(*(str(value) for value in row))
     console.print(table)
+
+
+@rules_app.command("convert")
+def convert_rules(
+    source: Annotated[Path, typer.Argument(help="A file in .csv, .jsonl, .lrml or .xml.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The file to write, in one of these.", show_default=False)],
+) -> None:
+    """Convert rules between LegalRuleML XML and tables of the short form; says what has no place in the other."""
+    from compliance_xai.rules.tables import read_statements, write_statements
+
+    document = read_statements(source)
+    write_statements(document, target)
+    rules = sum(statement.rule is not None for statement in document)
+    print(f"{target}: {len(document)} statements, {rules} of them with a rule")
+    _print_unknown([*document.unknown, *(unknown for statement in document for unknown in statement.unknown)])
+
+
+def _print_unknown(constructs: list[Unknown]) -> None:
+    """One line per kind of construct that the notation has no place for, with the lines where it stands."""
+    lines: dict[tuple[str, str], list[int]] = {}
+    for unknown in constructs:
+        lines.setdefault((unknown.name, unknown.reading), []).append(unknown.line)
+    for (name, reading), found in lines.items():
+        more = ", ..." if len(found) > 10 else ""
+        print(f"Note: {len(found)} x {name}: {reading} (line {', '.join(map(str, found[:10]))}{more})")
 
 
 @book_app.command("build")

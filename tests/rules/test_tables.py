@@ -1,0 +1,114 @@
+"""Tables of statements, and the command that converts them."""
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import RULES, relaxed
+
+from compliance_xai import cli
+from compliance_xai.errors import InputError
+from compliance_xai.rules import Source, Statement, format_rule, parse_rule
+from compliance_xai.rules.tables import read_statements, write_statements
+
+STATEMENTS = [
+    Statement("D1:3.1", parse_rule("if(exist(ramp)),then(lessThanEqual(ramp.gradient,1:12))"), Source("D1", "3.1")),
+    Statement("D1:3.2", parse_rule("is( a, 'two,\nlines \"quoted\"')"), kind="constitutive", paraphrase="If, é."),
+    Statement("D1:3.3", None, Source("D1", "3.3", "https://example.org/d1")),
+]
+
+
+def run(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["compliance-xai", "rules", "convert", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tables")
+
+
+@relaxed
+@given(st.lists(RULES, max_size=3), st.permutations([".csv", ".jsonl", ".lrml", ".xml"]))
+def test_rules_go_round_all_files_exactly(folder, rules, suffixes):
+    statements = [*STATEMENTS, *(Statement(f"k{index}", rule) for index, rule in enumerate(rules))]
+    read = statements
+    for suffix in suffixes:
+        write_statements(read, folder / f"rules{suffix}")
+        read = read_statements(folder / f"rules{suffix}")
+    assert list(read) == statements
+    assert [each.rule and format_rule(each.rule) for each in read] == [
+        each.rule and format_rule(each.rule) for each in statements
+    ]
+
+
+def test_a_table_needs_only_keys_and_rules(tmp_path):
+    (tmp_path / "a.csv").write_bytes("\ufeffrule,key\r\nexist(roof),a\r\n".encode())
+    assert list(read_statements(tmp_path / "a.csv")) == [Statement("a", parse_rule("exist(roof)"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", None, "expected a file that exists, found none"),
+        ("a.txt", "", r"expected a file that ends in .lrml, .xml, .csv, .jsonl, found '.txt'"),
+        ("a.csv", "", "line 1: expected the columns key and rule, and others only of key, .*, found none"),
+        ("a.csv", "key,rule,text\n", "found key, rule, text. Rename or remove columns"),
+        ("a.csv", "key,rule,key\n", "found key, rule, key"),
+        ("a.csv", "key,rule\na,is(a,b)\n", "line 2: expected 2 fields, found others. Quote fields that hold commas"),
+        ("a.csv", "key,rule\na\n", "line 2: expected 2 fields"),
+        ("a.csv", "key,rule\na,exist(\n", "line 2, rule, character 7: expected an argument of 'exist'"),
+        ("a.csv", "key,rule\n\xe4,exist(a)\n", "expected a UTF-8 table"),
+        ("a.jsonl", '{"key": "a"}\n', "line 1: expected the columns key and rule"),
+        ("a.jsonl", '\n{"key": "a", "rule": 1}\n', "line 2: expected a JSON object of strings"),
+        ("a.jsonl", "[" * 100_000, "line 1: expected a JSON object"),
+        ("a.lrml", "<a/>", "expected the root LegalRuleML"),
+    ],
+)
+def test_what_cannot_be_read_is_located(tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=message):
+        read_statements(tmp_path / name)
+
+
+def test_the_command_converts_and_reports(shared_data, tmp_path, capsys, monkeypatch):
+    source = shared_data / "legalruleml" / "NZ_NZBC-CAS2#1.0.lrml"
+    code, out, err = run(capsys, monkeypatch, source, tmp_path / "a.csv")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"{tmp_path / 'a.csv'}: 67 statements, 53 of them with a rule",
+        "Note: 4 x ruleml:Rule: conditions without conclusions; not in the rule (line 1713, 1737, 1751, 1775)",
+        "Note: 1 x ruleml:Expr: an expression without a function, kept as the term 'expr' (line 3196)",
+    ]
+    code, out, _ = run(capsys, monkeypatch, tmp_path / "a.csv", tmp_path / "b.lrml")
+    assert (code, out) == (0, f"{tmp_path / 'b.lrml'}: 67 statements, 53 of them with a rule\n")
+    assert list(read_statements(tmp_path / "b.lrml")) == list(read_statements(source))
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    for suffix in (".csv", ".jsonl", ".lrml"):
+        with pytest.raises(InputError, match="expected a folder that exists"):
+            write_statements(STATEMENTS, tmp_path / "none" / f"a{suffix}")
+        with pytest.raises(InputError, match=r"characters that XML|text that UTF-8 can hold"):
+            write_statements([Statement("\ud800", None)], tmp_path / f"a{suffix}")
+        assert not (tmp_path / f"a{suffix}").exists()
+
+
+def test_the_command_names_what_stands_around_the_statements(tmp_path, capsys, monkeypatch):
+    text = '<a:LegalRuleML xmlns:a="http://docs.oasis-open.org/legalruleml/ns/v1.0/"><a:Agents/></a:LegalRuleML>'
+    (tmp_path / "a.lrml").write_text(text, encoding="utf-8")
+    _, out, _ = run(capsys, monkeypatch, tmp_path / "a.lrml", tmp_path / "a.csv")
+    assert out.splitlines()[1:] == ["Note: 1 x lrml:Agents: not in any statement (line 1)"]
+
+
+def test_the_command_explains_a_bad_table(tmp_path, capsys, monkeypatch):
+    (tmp_path / "a.csv").write_text("key,rule\na,exist(\n", encoding="utf-8")
+    code, out, err = run(capsys, monkeypatch, tmp_path / "a.csv", tmp_path / "a.lrml")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {tmp_path / 'a.csv'}, line 2, rule, character 7: expected an argument of 'exist'")
+    assert not (tmp_path / "a.lrml").exists()
