@@ -100,7 +100,8 @@ def test_combine_joins_every_module():
 def test_corpus_scores_go_through_the_modules():
     scores = metrics.corpus_scores(PREDICTIONS, REFERENCES)
     assert not {"semantic_similarity", "code_bert_f1", "code_bert_f3"} & set(scores)
-    code = metrics.corpus_scores(PREDICTIONS, REFERENCES, code_encoder=Axes())  # type: ignore[arg-type]
+    axes = Axes()
+    code = metrics.corpus_scores(PREDICTIONS, REFERENCES, code_encoder=axes)  # pyright: ignore[reportArgumentType]
     assert code["code_bert_f3"] == 1.0
     assert scores["lrml_f1"] == pytest.approx(EXPECTED["lrml_f1"]["lrml_f1"])
     expanded = metrics.corpus_scores(PREDICTIONS, REFERENCES, spelling="intermediate", encoder=Letters())  # type: ignore[arg-type]
@@ -117,7 +118,8 @@ def test_an_unknown_measure_is_refused():
 def test_importing_the_scores_loads_nothing_heavy():
     heavy = "torch transformers evaluate datasets sacrebleu sentence_transformers pint apted rapidfuzz"
     code = (
-        "import sys, compliance_xai.metrics, compliance_xai.measures, compliance_xai.semantic, compliance_xai.code_similarity\n"
+        "import sys\n"
+        "from compliance_xai import code_similarity, measures, metrics, semantic\n"
         f"print([name for name in '{heavy}'.split() if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}

@@ -110,6 +110,12 @@ def test_tables_hold_every_seed_and_clause(first):
     assert {"train", "validation"} == set(log["split"])
     scores = stages.read_stage(study, "generate", "s", "lora").scores
     assert len(scores) == 2 * (7 + 2)
+    errors = stages.read_stage(study, "generate", "s", "lora").errors
+    assert list(errors.columns) == ["seed", "id", "split", "kind", "where", "expected", "found"]
+    wrong = scores.loc[scores["parses"] == 0, ["seed", "id"]]
+    assert len(wrong.merge(errors[errors["kind"] == "syntax"], on=["seed", "id"])) == len(wrong) > 0
+    shares = stages.read_stage(study, "compare_scales").error_shares
+    assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = stages.read_stage(study, "attribute", "s", "none").focus
     assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
     assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
