@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "any"
+_NO_RULE = "Text without any rule counts as a syntax error alone, so read the other kinds beside that one."
 WILSON = "95 % Wilson score interval over clauses, seeds averaged inside a clause first"
 _X_TITLE = "share of rules"
 
@@ -48,7 +49,7 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
         frame,
         title="What is wrong with the rules",
         caption="Share of rules that have an error of each kind at least once; a rule can have several. Kinds that no "
-        "rule has are left out.",
+        "rule has are left out. " + _NO_RULE,
         alt="Shares by kind of error. " + _say(frame, panel) + ".",
         n=f"{_range(frame['n_clauses'])} clauses a mark",
         interval=WILSON,
@@ -73,7 +74,7 @@ def draw_errors_by_scale(shares: pd.DataFrame, *, folder: Path | str, panels: in
         frame,
         title="What is wrong with the rules, against model size",
         caption="Share of rules that have such an error at least once: any error, then the kinds that are most "
-        "frequent over all runs.",
+        "frequent over all runs. " + _NO_RULE,
         alt="Shares against model size. " + _say(frame, "scale") + ".",
         n=f"{_range(frame['n_clauses'])} clauses a point",
         interval=WILSON,
