@@ -204,7 +204,8 @@ def tree_edit_distance(predictions: Sequence[str], references: Sequence[str]) ->
     ----------
     Pawlik, M., Augsten, N. (2016). Tree edit distance: robust and memory-efficient. Information Systems 56, 157-173;
     computed by the package apted. Yujian, L., Bo, L. (2007). A normalized Levenshtein distance metric. IEEE TPAMI
-    29(6), 1091-1095, equation 10, for the normalisation.
+    29(6), 1091-1095, for the normalisation (the Steinhaus transform with the empty tree as its base point, so it holds
+    for trees as for strings).
 
     Examples
     --------

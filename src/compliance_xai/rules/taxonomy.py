@@ -2,7 +2,8 @@
 
 Both trees are brought to the normal form (``rules.normal``). Conditions are matched with conditions and requirements
 with requirements, whatever their order, so that as much as possible is shared; a partner that shares less than half is
-none. What has no partner is missing or extra. Matched parts are compared term by term and argument by argument.
+none. What has no partner is missing or extra. Matched parts are compared term by term and argument by argument. Kinds
+are named for the compact spelling; in the intermediate one, comparators and units are words like any others.
 """
 
 from __future__ import annotations
