@@ -37,10 +37,12 @@ figures.show_html(figures.table_html(scores, caption="Scores of each training se
 # %% [markdown]
 # ## By regulatory context
 #
-# Shares of rules that match exactly and that parse at all; means over clauses and seeds.
+# Shares of rules that match exactly and that parse at all; means over clauses and seeds. Fidelity is over the clauses
+# whose rules have a quantity, or cite something.
 
 # %% tags=["hide-input"]
-contexts = result.scores.groupby(["split", "context"])[["exact", "parses", "lrml_f1", "semantic"]].mean().reset_index()
+measures = ["exact", "parses", "lrml_f1", "numeric_fidelity", "identifier_fidelity", "semantic"]
+contexts = result.scores.groupby(["split", "context"])[measures].mean().reset_index()
 contexts.insert(2, "clauses", result.scores.groupby(["split", "context"])["id"].nunique().to_numpy())
 figures.show_html(
     figures.table_html(
@@ -50,9 +52,38 @@ figures.show_html(
             "exact": "exact match (share)",
             "parses": "parses (share)",
             "lrml_f1": "LRML F1 (0 to 100)",
+            "numeric_fidelity": "numeric fidelity (F1)",
+            "identifier_fidelity": "identifier fidelity (F1)",
             "semantic": "semantic similarity (cosine)",
         },
-        formats={"exact": ".2f", "parses": ".2f", "lrml_f1": ".1f", "semantic": ".3f"},
+        formats=dict.fromkeys(measures, ".2f") | {"lrml_f1": ".1f", "semantic": ".3f"},
+    )
+)
+
+# %% [markdown]
+# ## Kinds of error
+#
+# What the difference between the rule's tree and the reference's says is wrong. A rule counts once for each kind that
+# it has, so shares add up to more than that of any error.
+
+# %% tags=["hide-input"]
+from compliance_xai import stats
+from compliance_xai.rules.taxonomy import KINDS
+
+rules, errors = (frame.assign(strategy=strategy) for frame in (result.scores, result.errors))
+shares = stats.error_shares(rules, errors, kinds=list(KINDS), by=("strategy", "split"))
+figures.show(figures.draw_error_kinds(shares, folder=result.folder / "figures", panel="split"))
+
+# %% tags=["hide-input"]
+counted = shares.loc[shares["n_rules"] > 0, ["split", "kind", "n_rules", "share", "low", "high"]]
+counted = counted.assign(meaning=counted["kind"].map(KINDS).fillna("has at least one error"))
+counted["kind"] = counted["kind"].str.replace("_", " ")
+figures.show_html(
+    figures.table_html(
+        counted,
+        caption="Rules with each kind of error, all seeds, with 95 % Wilson interval",
+        headings={"n_rules": "rules"},
+        formats=dict.fromkeys(("share", "low", "high"), ".2f"),
     )
 )
 
@@ -65,5 +96,10 @@ figures.show_html(
 examples = stages.read_stage(study, "corpus").examples[["id", "clause", "rule"]].rename(columns={"rule": "reference"})
 first = result.generations[result.generations["seed"] == result.generations["seed"].min()]
 wrong = first.merge(examples, on="id").merge(result.scores[["id", "seed", "exact"]], on=["id", "seed"])
-wrong = wrong[wrong["exact"] == 0][["clause", "reference", "rule"]].rename(columns={"rule": "written"})
+wrong = wrong[wrong["exact"] == 0]
+named = result.errors.drop_duplicates(["seed", "id", "kind"]).groupby(["seed", "id"], sort=False)["kind"]
+named = named.agg(lambda kinds: ", ".join(kinds).replace("_", " ")).rename("errors").reset_index()
+wrong = wrong.merge(named, on=["id", "seed"], how="left")[["clause", "reference", "rule", "errors"]]
+wrong = wrong.rename(columns={"rule": "written"})
+wrong["errors"] = wrong["errors"].fillna("none: another spelling of the same")
 figures.show_html(figures.table_html(wrong, caption="Rules that are not exact", code=("reference", "written"), limit=8))

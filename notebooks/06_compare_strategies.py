@@ -15,7 +15,8 @@
 #
 # Do models that were fine-tuned in different ways read the same clauses differently, and is one of them more focused?
 #
-# *Reads* the attributions of all runs. *Writes* `results/<study>/compare_strategies`. *Takes* seconds to minutes.
+# *Reads* the attributions and rules of all runs. *Writes* `results/<study>/compare_strategies`. *Takes* seconds to
+# minutes.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
@@ -64,6 +65,34 @@ figures.show_html(
 )
 remarks = tests.loc[tests["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
 figures.show_html(figures.table_html(remarks, caption="Remarks on these comparisons"))
+
+# %% [markdown]
+# ## Do they make different mistakes?
+#
+# The rules that each strategy's models wrote, by what is wrong with them. A model that reads other words need not make
+# other mistakes.
+
+# %% tags=["hide-input"]
+evaluated = result.error_shares[result.error_shares["split"] == settings.corpus.evaluate_on]
+figures.show(figures.draw_error_kinds(evaluated, folder=folder))
+
+# %% tags=["hide-input"]
+mistakes = evaluated[evaluated.groupby("kind")["n_rules"].transform("sum") > 0]
+mistakes = mistakes.assign(
+    interval=[
+        f"{share:.2f} [{low:.2f},\u00a0{high:.2f}]"
+        for share, low, high in zip(mistakes["share"], mistakes["low"], mistakes["high"], strict=True)
+    ],
+    kind=mistakes["kind"].str.replace("_", " "),
+)
+mistakes = mistakes.pivot_table(
+    index=["kind", "scale"], columns="strategy", values="interval", aggfunc="first", sort=False
+).reset_index()
+figures.show_html(
+    figures.table_html(
+        mistakes, caption="Share of rules with each kind of error, with 95 % Wilson interval over clauses"
+    )
+)
 
 # %% [markdown]
 # ## Focus

@@ -55,9 +55,26 @@ figures.show_html(
     figures.table_html(
         scores,
         caption="All scores: mean over clauses, with 95 % bootstrap interval; LRML F1, BLEU and chrF from 0 to 100",
-        headings={"n_clauses": "clauses", "n_seeds": "seeds", "lrml_f1": "LRML F1", "bleu": "BLEU", "chrf": "chrF"},
+        headings={
+            "n_clauses": "clauses",
+            "n_seeds": "seeds",
+            "lrml_f1": "LRML F1",
+            "bleu": "BLEU",
+            "chrf": "chrF",
+            "tree_edit_distance": "tree edit distance (0 = same)",
+            "token_edit_distance": "token edit distance (0 = same)",
+        },
     )
 )
+
+# %% [markdown]
+# ## Which mistakes go away
+#
+# Any error, then the most frequent kinds. A kind that falls with size is one that these models outgrow.
+
+# %% tags=["hide-input"]
+shares = result.error_shares[result.error_shares["split"] == settings.corpus.evaluate_on]
+figures.show(figures.draw_errors_by_scale(shares, folder=folder))
 
 # %% [markdown]
 # ## Is there a plateau?

@@ -13,8 +13,18 @@ from compliance_xai import metrics
 from compliance_xai.errors import InputError
 from compliance_xai.measures import MEASURES, combine_measures, load_measure, measure_path
 
-PREDICTIONS = ["if(exist(roof)),then(has(roof,gutter))", "if(exist(wall", "and(exist(b),exist(a))"]
-REFERENCES = ["if(exist(roof)),then(has(roof,gutters))", "if(exist(wall)),then(exist(roof))", "and(exist(a),exist(b))"]
+PREDICTIONS = [
+    "if(exist(roof)),then(has(roof,gutter))",
+    "if(exist(wall",
+    "and(exist(b),exist(a))",
+    "and(equal(a.width,2 m),complyWith(a,nzs_1))",
+]
+REFERENCES = [
+    "if(exist(roof)),then(has(roof,gutters))",
+    "if(exist(wall)),then(exist(roof))",
+    "and(exist(a),exist(b))",
+    "and(equal(a.width,2000 mm),equal(a.height,3 m),complyWith(a,nzs_2),asPer(a,nzs_1))",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +44,15 @@ class Letters:
         return np.eye(26, dtype=np.float32)[[ord(text[0]) - ord("a") for text in texts]]
 
 
+class Axes:
+    """Stands in for a code encoder: one token per text, the same for all."""
+
+    def encode(self, texts):
+        import numpy as np
+
+        return [np.ones((1, 1), dtype=np.float32) for _ in texts]
+
+
 EXPECTED = {
     "exact_match": {"exact_match": metrics.exact_match(PREDICTIONS, REFERENCES)},
     "parse_rate": {"parse_rate": metrics.parse_rate(PREDICTIONS)},
@@ -41,11 +60,17 @@ EXPECTED = {
     "bleu": {"bleu": metrics.bleu(PREDICTIONS, REFERENCES)},
     "chrf": {"chrf": metrics.chrf(PREDICTIONS, REFERENCES)},
     "semantic_similarity": {"semantic_similarity": 1.0},
+    "tree_edit_distance": {"tree_edit_distance": metrics.tree_edit_distance(PREDICTIONS, REFERENCES)},
+    "token_edit_distance": {"token_edit_distance": metrics.token_edit_distance(PREDICTIONS, REFERENCES)},
+    "numeric_fidelity": {"numeric_fidelity": metrics.numeric_fidelity(PREDICTIONS, REFERENCES)},
+    "identifier_fidelity": {"identifier_fidelity": metrics.identifier_fidelity(PREDICTIONS, REFERENCES)},
+    "code_bert_score": {"code_bert_f1": 1.0, "code_bert_f3": 1.0},
 }
 
 
 def settings(name: str) -> dict:
-    return {"encoder": Letters()} if name == "semantic_similarity" else {}
+    encoders = {"semantic_similarity": Letters(), "code_bert_score": Axes()}
+    return {"encoder": encoders[name]} if name in encoders else {}
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -64,7 +89,7 @@ def test_plain_evaluate_load_takes_the_folder(name, tmp_path):
 
 
 def test_combine_joins_every_module():
-    combined = combine_measures(encoder=Letters())  # pyright: ignore[reportArgumentType]
+    combined = combine_measures(encoder=Letters(), code_encoder=Axes())  # pyright: ignore[reportArgumentType]
     scores = combined.compute(predictions=PREDICTIONS, references=REFERENCES)
     assert scores == pytest.approx({key: value for each in EXPECTED.values() for key, value in each.items()})
     paths = [str(measure_path(name)) for name in ("exact_match", "lrml_f1")]
@@ -74,7 +99,10 @@ def test_combine_joins_every_module():
 
 def test_corpus_scores_go_through_the_modules():
     scores = metrics.corpus_scores(PREDICTIONS, REFERENCES)
-    assert "semantic_similarity" not in scores
+    assert not {"semantic_similarity", "code_bert_f1", "code_bert_f3"} & set(scores)
+    axes = Axes()
+    code = metrics.corpus_scores(PREDICTIONS, REFERENCES, code_encoder=axes)  # pyright: ignore[reportArgumentType]
+    assert code["code_bert_f3"] == 1.0
     assert scores["lrml_f1"] == pytest.approx(EXPECTED["lrml_f1"]["lrml_f1"])
     expanded = metrics.corpus_scores(PREDICTIONS, REFERENCES, spelling="intermediate", encoder=Letters())  # type: ignore[arg-type]
     assert expanded["lrml_f1"] == pytest.approx(metrics.lrml_f1(PREDICTIONS, REFERENCES, spelling="intermediate")["f1"])
@@ -88,9 +116,10 @@ def test_an_unknown_measure_is_refused():
 
 
 def test_importing_the_scores_loads_nothing_heavy():
-    heavy = "torch transformers evaluate datasets sacrebleu sentence_transformers"
+    heavy = "torch transformers evaluate datasets sacrebleu sentence_transformers pint apted rapidfuzz"
     code = (
-        "import sys, compliance_xai.metrics, compliance_xai.measures, compliance_xai.semantic\n"
+        "import sys\n"
+        "from compliance_xai import code_similarity, measures, metrics, semantic\n"
         f"print([name for name in '{heavy}'.split() if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}

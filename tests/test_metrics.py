@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trees import RULES
 
 from compliance_xai import metrics
 from compliance_xai.errors import InputError
+from compliance_xai.rules import format_rule
 
 REFERENCE = "if(and(is(a.type,b),exist(c))),then(obligation(greaterThan(a.width,1200 mm)))"
 REORDERED = "if(and(exist(c),is(a.type,b))),then(obligation(greaterThan(a.width,1200 mm)))"
@@ -116,7 +118,10 @@ def test_score_rules_gives_one_row_per_pair():
     assert frame[["exact", "parses", "lrml_f1"]].to_numpy()[0].tolist() == [1.0, 1.0, 100.0]
     assert frame[["exact", "parses", "lrml_f1", "bleu", "chrf"]].to_numpy()[2].tolist() == [0.0] * 5
     assert 0 < frame.lrml_f1.tolist()[1] < 100
-    assert frame.semantic.isna().all()
+    distances = ["tree_edit_distance", "token_edit_distance"]
+    assert frame[distances].to_numpy()[[0, 2]].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert frame.numeric_fidelity.tolist() == [1.0, 0.0, 0.0]
+    assert frame[["semantic", "identifier_fidelity", "code_bert_f1", "code_bert_f3"]].isna().all(axis=None)
     pd.testing.assert_frame_equal(frame, metrics.score_rules([REFERENCE, BROKEN, ""], [REFERENCE] * 3))
 
 
@@ -125,10 +130,68 @@ def test_718_pairs_score_in_seconds():
     started = time.process_time()
     frame = metrics.score_rules(rules[::-1], rules, spelling="intermediate")
     assert time.process_time() - started < 20
-    assert np.isfinite(frame.drop(columns="semantic")).all(axis=None)
+    neural = ["semantic", "code_bert_f1", "code_bert_f3"]
+    assert np.isfinite(frame.drop(columns=[*neural, "identifier_fidelity"])).all(axis=None)
+    assert frame[[*neural, "identifier_fidelity"]].isna().all(axis=None)  # these rules cite nothing
 
 
-@pytest.mark.parametrize("name", ["exact_match", "lrml_f1", "bleu", "chrf", "score_rules"])
+RULES_OR_NOISE = st.one_of(RULES.map(format_rule), st.text(alphabet="ab(), .'1m_A", max_size=40))
+BOUNDED = ("exact", "parses", "tree_edit_distance", "token_edit_distance", "numeric_fidelity", "identifier_fidelity")
+
+
+@settings(deadline=None, max_examples=60)
+@given(RULES_OR_NOISE, RULES_OR_NOISE)
+def test_scores_stay_in_their_range_and_are_best_for_the_same_text(first, second):
+    frame = metrics.score_rules([first, first], [second, first])
+    assert frame[list(BOUNDED)].fillna(0.0).to_numpy().min() >= 0.0
+    assert frame[list(BOUNDED)].fillna(0.0).to_numpy().max() <= 1.0
+    same = frame.iloc[1]
+    assert same["tree_edit_distance"] == same["token_edit_distance"] == 0.0
+    assert same["exact"] == 1.0
+    assert same[["numeric_fidelity", "identifier_fidelity"]].fillna(1.0).tolist() == [1.0, 1.0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(RULES_OR_NOISE, RULES_OR_NOISE)
+def test_distances_and_fidelities_do_not_ask_which_side_is_which(first, second):
+    for name in ("tree_edit_distance", "token_edit_distance", "numeric_fidelity", "identifier_fidelity"):
+        score = getattr(metrics, name)
+        assert score([first], [second]) == pytest.approx(score([second], [first]), nan_ok=True), name
+
+
+def test_fidelities_of_a_corpus_count_every_quantity_and_reference_once():
+    references = ["and(greaterThan(a.width,1 m),lessThan(a.height,2 m))", "complyWith(a,nzs_1)", "exist(a)"]
+    predictions = ["and(greaterThan(a.width,1000 mm),lessThan(a.height,2 mm))", "complyWith(a,NZS_1)", "exist(b)"]
+    assert metrics.numeric_fidelity(predictions, references) == 0.5
+    assert metrics.identifier_fidelity(predictions, references) == 1.0
+    assert np.isnan(metrics.numeric_fidelity(references[2:], references[2:]))
+    invented = ["and(complyWith(a,nzs_1),complyWith(a,nzs_2))"]
+    assert metrics.identifier_fidelity(invented, references[1:2]) == pytest.approx(2 / 3)
+
+
+def test_list_errors_gives_a_row_per_error():
+    frame = metrics.list_errors([REFERENCE, WRONG, BROKEN], [REFERENCE] * 3)
+    assert frame["pair"].tolist() == [1, 2, 2]
+    assert frame["kind"].tolist() == ["wrong_value", "syntax", "missing_requirement"]
+    assert frame[["expected", "found"]].to_numpy()[0].tolist() == ["1200 mm", "900 mm"]
+    assert metrics.list_errors([REFERENCE], [REFERENCE]).dtypes.equals(frame.dtypes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exact_match",
+        "lrml_f1",
+        "bleu",
+        "chrf",
+        "score_rules",
+        "tree_edit_distance",
+        "token_edit_distance",
+        "numeric_fidelity",
+        "identifier_fidelity",
+        "list_errors",
+    ],
+)
 @pytest.mark.parametrize(
     ("predictions", "references", "message"),
     [

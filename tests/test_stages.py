@@ -110,10 +110,33 @@ def test_tables_hold_every_seed_and_clause(first):
     assert {"train", "validation"} == set(log["split"])
     scores = stages.read_stage(study, "generate", "s", "lora").scores
     assert len(scores) == 2 * (7 + 2)
+    errors = stages.read_stage(study, "generate", "s", "lora").errors
+    assert list(errors.columns) == ["seed", "id", "split", "kind", "where", "expected", "found"]
+    wrong = scores.loc[scores["parses"] == 0, ["seed", "id"]]
+    assert len(wrong.merge(errors[errors["kind"] == "syntax"], on=["seed", "id"])) == len(wrong) > 0
+    shares = stages.read_stage(study, "compare_scales").error_shares
+    assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = stages.read_stage(study, "attribute", "s", "none").focus
     assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
     assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
     assert set(stages.read_stage(study, "compare_strategies").focus["strategy"]) == {"none", "full", "lora"}
+
+
+def test_a_code_encoder_fills_its_scores(first, project, tmp_path):
+    from tiny_checkpoints import make_tokenizer
+    from transformers import RobertaConfig, RobertaModel
+
+    tokenizer = make_tokenizer(bos=True)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, pad_token_id=1, **sizes)
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    study = make_study(project, "coded", **{"metrics.code_encoder": str(tmp_path)})
+    result = stages.generate_cell(study, "s", "none")
+    assert result.scores["code_bert_f1"].between(0, 1).all()
+    assert {"code_bert_f1", "code_bert_f3"} <= set(result.corpus_scores["metric"])
+    plain = stages.read_stage(first[0], "generate", "s", "none").scores
+    assert plain["code_bert_f1"].isna().all()
 
 
 def test_a_manifest_tells_what_made_a_stage(first):

@@ -124,9 +124,11 @@ def test_yaml_words_and_numbers_mean_what_they_look_like(tmp_path):
 
 
 def test_overrides_are_typed_and_checked_like_the_file(tmp_path):
-    study = load(tmp_path, BASE, "corpus.path=a b.csv", "seeds=[3]", "strategies.full.steps=7", "metrics.encoder=null")
+    more = ("metrics.encoder=null", "metrics.code_encoder=my/encoder")
+    study = load(tmp_path, BASE, "corpus.path=a b.csv", "seeds=[3]", "strategies.full.steps=7", *more)
     assert (study.corpus.path, study.seeds, study.strategies["full"].steps) == ("a b.csv", (3,), 7)
     assert study.metrics.encoder is None
+    assert study.metrics.code_encoder == "my/encoder"
     for override, message in [
         ("corpus.pth=x", "unknown key 'pth'. Did you mean 'path'?"),
         ("seeds", "--set 'seeds': expected key=value, found no '='"),

@@ -6,16 +6,21 @@ Each takes lists of texts and returns one value, in the range its docstring give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from compliance_xai.errors import InputError
 from compliance_xai.rules import RuleSyntaxError, canonical, expand, format_rule, parse_rule, read_tolerant
+from compliance_xai.rules.edits import token_distance, tree_distance
 from compliance_xai.rules.overlap import pair_overlap
+from compliance_xai.rules.quantities import quantities_of, references_of
 
 if TYPE_CHECKING:
+    from compliance_xai.code_similarity import CodeEncoder
     from compliance_xai.semantic import Encoder
 
 Spelling = Literal["as_written", "intermediate"]
@@ -177,6 +182,145 @@ def lrml_f1(
     return {"precision": 100 * precision, "recall": 100 * recall, "f1": f1_of(precision, recall)}
 
 
+def tree_edit_distance(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Mean normalised edit distance of the rule trees; 0 (the same trees up to order) to 1 (nothing in common).
+
+    Insertions, deletions and renamings of one node cost 1 each. With d edits between trees of m and n nodes the
+    distance is 2 d / (m + n + d), which keeps the triangle inequality. Trees are in canonical order, as for
+    ``exact_match``, and text that is no rule counts as the nearest rule; where just one side holds no term at all the
+    distance is 1.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    Notes
+    -----
+    Levels below the 60th count as one leaf, and nodes after the thousandth as one edit each: limits for runaway
+    generations, far beyond real rules. Sorting by text can part two arguments that differ in their first letters.
+
+    References
+    ----------
+    Pawlik, M., Augsten, N. (2016). Tree edit distance: robust and memory-efficient. Information Systems 56, 157-173;
+    computed by the package apted. Yujian, L., Bo, L. (2007). A normalized Levenshtein distance metric. IEEE TPAMI
+    29(6), 1091-1095, for the normalisation (the Steinhaus transform with the empty tree as its base point, so it holds
+    for trees as for strings).
+
+    Examples
+    --------
+    >>> tree_edit_distance(["is(a,b)"], ["is(a,c)"])  # 1 edit, 3 nodes each
+    0.2857142857142857
+    """
+    check_pairs(predictions, references)
+    return float(np.mean([tree_distance(*pair) for pair in zip(predictions, references, strict=True)]))
+
+
+def token_edit_distance(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Mean normalised Levenshtein distance of the texts' tokens; 0 (the same tokens) to 1 (none in common).
+
+    A token is a number, a word (camelCase names stay whole) or a sign; spaces do not count, order does. Normalised as
+    ``tree_edit_distance``.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    References
+    ----------
+    Yujian, L., Bo, L. (2007), as above; computed by the package rapidfuzz.
+
+    Examples
+    --------
+    >>> token_edit_distance(["is(a,b)"], ["is( a, c)"])  # 1 edit, 6 tokens each
+    0.15384615384615385
+    """
+    check_pairs(predictions, references)
+    return float(np.mean([token_distance(*pair) for pair in zip(predictions, references, strict=True)]))
+
+
+def numeric_fidelity(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """F1 of the quantities of a corpus, each with its comparator and unit; 0 to 1, NaN where there is none at all.
+
+    1 means that every quantity of the references was found and none was invented. Amounts are compared in base units
+    (``1.2 m`` is ``1200 mm``), comparators after negations and mirrored comparisons are resolved. Each quantity counts
+    as often as it stands.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    Examples
+    --------
+    >>> reference = "and(greaterThanEqual(a.width,1200 mm),lessThan(a.height,2 m))"
+    >>> numeric_fidelity(["and(greaterThanEqual(a.width,1.2 m),lessThan(a.height,3 m))"], [reference])
+    0.5
+    """
+    return _corpus_f1(quantity_counts_of_pairs(predictions, references))
+
+
+def identifier_fidelity(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """F1 of the tables, standards and clauses that a corpus cites; 0 to 1, NaN where none is cited at all.
+
+    1 means that every reference was found and none was invented. Capitals do not count; each one counts as often as it
+    is cited.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    Examples
+    --------
+    >>> identifier_fidelity(["complyWith(wall,nzs_3604)"], ["complyWith(wall,nzs_4229)"])
+    0.0
+    """
+    return _corpus_f1(reference_counts_of_pairs(predictions, references))
+
+
+def code_bert_score(
+    predictions: Sequence[str], references: Sequence[str], encoder: CodeEncoder | str
+) -> dict[str, float]:
+    """Token embeddings of any encoder, matched greedily; F1 and F3, each 0 to 1, 1 for the same tokens.
+
+    Precision is the mean over the prediction's tokens of the largest cosine with a token of the reference, recall the
+    reverse; F3 weighs recall nine times as much, so it asks first whether anything is missing. A mean of 0 or less
+    counts as 0.
+
+    Parameters
+    ----------
+    predictions, references
+        Pair by pair.
+    encoder
+        A loaded code encoder, or what ``load_code_encoder`` takes: a hub id or a folder.
+
+    Returns
+    -------
+    dict
+        ``f1`` and ``f3``: means over the pairs.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, something that is no string, or an encoder that cannot be loaded.
+
+    Notes
+    -----
+    In the manner of CodeBERTScore, without its weighting by rarity, its context and its choice of tokens: the last
+    layer, every token but the special ones. Values are comparable for one encoder only.
+
+    References
+    ----------
+    Zhou, S. et al. (2023). CodeBERTScore: evaluating code generation with pretrained models of code. EMNLP,
+    13921-13937.
+    """
+    check_pairs(predictions, references)
+    f1, f3 = code_scores_of_pairs(predictions, references, encoder).mean(axis=0)
+    return {"f1": float(f1), "f3": float(f3)}
+
+
 def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
     """Refuse lists of different or no length, and anything in them that is no string."""
     for name, texts in (("predictions", predictions), ("references", references)):
@@ -264,3 +408,56 @@ def _intermediate(text: str) -> str:
 def f1_of(precision: float, recall: float) -> float:
     """Harmonic mean of two shares, times 100; 0 where one of them is."""
     return 0.0 if precision == 0 or recall == 0 else 100 * 2 * precision * recall / (precision + recall)
+
+
+Counts = tuple[int, int, int]
+"""What both sides of a pair have, what the prediction has, what the reference has."""
+
+
+def quantity_counts_of_pairs(predictions: Sequence[str], references: Sequence[str]) -> list[Counts]:
+    """Quantities with their comparators that agree, that the prediction has, and that the reference has."""
+    check_pairs(predictions, references)
+    return [_agreeing(_quantities(a), _quantities(b)) for a, b in zip(predictions, references, strict=True)]
+
+
+def reference_counts_of_pairs(predictions: Sequence[str], references: Sequence[str]) -> list[Counts]:
+    """Cited references that agree, that the prediction has, and that the reference rule has."""
+    check_pairs(predictions, references)
+    return [_agreeing(_references(a), _references(b)) for a, b in zip(predictions, references, strict=True)]
+
+
+def _quantities(text: str) -> Sequence[Hashable]:
+    rule = read_tolerant(text).rule
+    return quantities_of(rule) if rule else []
+
+
+def _references(text: str) -> Sequence[Hashable]:
+    rule = read_tolerant(text).rule
+    return references_of(rule) if rule else []
+
+
+def _agreeing(given: Sequence[Hashable], wanted: Sequence[Hashable]) -> Counts:
+    return (Counter(given) & Counter(wanted)).total(), len(given), len(wanted)
+
+
+def share_of(counts: Counts) -> float:
+    """F1 of one pair, 0 to 1; NaN where neither side has anything."""
+    both, given, wanted = counts
+    return 2 * both / (given + wanted) if given + wanted else math.nan
+
+
+def _corpus_f1(counts: Sequence[Counts]) -> float:
+    both, given, wanted = (sum(column) for column in zip(*counts, strict=True))
+    return share_of((both, given, wanted))
+
+
+def code_scores_of_pairs(
+    predictions: Sequence[str], references: Sequence[str], encoder: CodeEncoder | str
+) -> np.ndarray:
+    """float64, shape (pairs, 2): F1 and F3 of each pair; see ``code_bert_score``."""
+    from compliance_xai.code_similarity import load_code_encoder, match_tokens
+
+    loaded = load_code_encoder(encoder) if isinstance(encoder, str) else encoder
+    embedded = loaded.encode([*predictions, *references])
+    pairs = zip(embedded[: len(predictions)], embedded[len(predictions) :], strict=True)
+    return np.array([match_tokens(*pair) for pair in pairs], dtype=np.float64)

@@ -194,6 +194,8 @@ class MetricSettings(Settings):
     encoder: Text | None = "minilm"
     """Sentence encoder of the semantic similarity: ``minilm`` (from the package index, works offline), a hub id, a
     local folder, or null to leave that score out."""
+    code_encoder: Text | None = None
+    """Encoder of the code similarity: a hub id or a local folder of any encoder, or null to leave that score out."""
 
 
 class Thresholds(Settings):

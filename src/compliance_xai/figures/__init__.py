@@ -31,6 +31,8 @@ _HOMES = {
     "draw_category_lift": "comparison",
     "draw_lift_by_scale": "comparison",
     "draw_correctness": "comparison",
+    "draw_error_kinds": "errors",
+    "draw_errors_by_scale": "errors",
     "table_html": "tables",
     "claims_html": "tables",
     "collect_assets": "assets",
@@ -58,6 +60,8 @@ __all__ = [
     "draw_category_lift",
     "draw_lift_by_scale",
     "draw_correctness",
+    "draw_error_kinds",
+    "draw_errors_by_scale",
     "table_html",
     "claims_html",
     "collect_assets",
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
         show_html,
     )
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
+    from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
     from compliance_xai.figures.tables import claims_html, table_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 

@@ -15,9 +15,22 @@ from compliance_xai.errors import InputError
 if TYPE_CHECKING:
     from evaluate import CombinedEvaluations, EvaluationModule
 
+    from compliance_xai.code_similarity import CodeEncoder
     from compliance_xai.semantic import Encoder
 
-MEASURES = ("exact_match", "parse_rate", "lrml_f1", "bleu", "chrf", "semantic_similarity")
+MEASURES = (
+    "exact_match",
+    "parse_rate",
+    "lrml_f1",
+    "bleu",
+    "chrf",
+    "semantic_similarity",
+    "tree_edit_distance",
+    "token_edit_distance",
+    "numeric_fidelity",
+    "identifier_fidelity",
+    "code_bert_score",
+)
 """Every module that ships with the package."""
 
 
@@ -46,8 +59,8 @@ def load_measure(name: str, *, keep_in_memory: bool = True, **settings: Any) -> 
     keep_in_memory
         Whether inputs stay in memory until ``compute``, rather than in a file of the ``evaluate`` cache.
     settings
-        For the module: ``encoder`` (``semantic_similarity``), ``spelling`` (``lrml_f1``); and any other argument of
-        ``evaluate.load``.
+        For the module: ``encoder`` (``semantic_similarity``, ``code_bert_score``), ``spelling`` (``lrml_f1``); and any
+        other argument of ``evaluate.load``.
 
     Returns
     -------
@@ -65,16 +78,22 @@ def load_measure(name: str, *, keep_in_memory: bool = True, **settings: Any) -> 
 
 
 def combine_measures(
-    names: Sequence[str] = MEASURES, *, encoder: Encoder | str = "minilm", spelling: str = "as_written"
+    names: Sequence[str] | None = None,
+    *,
+    encoder: Encoder | str = "minilm",
+    code_encoder: CodeEncoder | str | None = None,
+    spelling: str = "as_written",
 ) -> CombinedEvaluations:
     """Shipped modules joined by ``evaluate.combine``, each with the settings it takes.
 
     Parameters
     ----------
     names
-        Some of ``MEASURES``.
+        Some of ``MEASURES``; by default all, ``code_bert_score`` only where ``code_encoder`` is given.
     encoder
         For ``semantic_similarity``.
+    code_encoder
+        For ``code_bert_score``, which has no encoder of its own.
     spelling
         For ``lrml_f1``.
 
@@ -85,5 +104,11 @@ def combine_measures(
     """
     import evaluate
 
-    settings = {"semantic_similarity": {"encoder": encoder}, "lrml_f1": {"spelling": spelling}}
+    if names is None:
+        names = [name for name in MEASURES if name != "code_bert_score" or code_encoder is not None]
+    settings: dict[str, dict[str, Any]] = {
+        "semantic_similarity": {"encoder": encoder},
+        "code_bert_score": {"encoder": code_encoder},
+        "lrml_f1": {"spelling": spelling},
+    }
     return evaluate.combine([load_measure(name, **settings.get(name, {})) for name in names])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from compliance_xai import stats
 from compliance_xai.grid import stage_folder
 from compliance_xai.models import load_ladder
 from compliance_xai.provenance import MANIFEST
+from compliance_xai.rules.taxonomy import KINDS
 from compliance_xai.stages.common import Work, read_stage
 
 if TYPE_CHECKING:
@@ -44,3 +46,13 @@ def join_masses(work: Work) -> pd.DataFrame:
         masses = mass_frame(read_attribution_rows(folder / "attributions.parquet"))
         frames.append(masses.assign(scale=scale, strategy=strategy, parameters=counts[scale]))
     return pd.concat(frames, ignore_index=True)
+
+
+def join_error_shares(work: Work) -> pd.DataFrame:
+    """Share of rules with each kind of error (``stats.error_shares``), by cell and split."""
+    return stats.error_shares(
+        join_cells(work, "generate", "scores"),
+        join_cells(work, "generate", "errors"),
+        kinds=list(KINDS),
+        by=("scale", "parameters", "strategy", "split"),
+    )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from compliance_xai import stats
+from compliance_xai.metrics import COLUMNS
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.joining import join_cells
+from compliance_xai.stages.joining import join_cells, join_error_shares
 from compliance_xai.study import Study
-
-QUALITY = ("exact", "parses", "lrml_f1", "bleu", "chrf", "semantic")
-"""The scores of ``metrics.score_rules``."""
 
 
 def compare_scales(study: Study | Path | str) -> StageResult:
@@ -20,8 +18,9 @@ def compare_scales(study: Study | Path | str) -> StageResult:
     -------
     StageResult
         ``quality`` and ``lift`` (``stats.summarise_measures`` of the scores on the evaluated split and of category
-        log-lift), ``trends`` (``stats.scale_trend`` of log-lift by category) and ``equivalence``
-        (``stats.equivalence_table`` of semantic similarity between neighbouring rungs).
+        log-lift), ``trends`` (``stats.scale_trend`` of log-lift by category), ``equivalence``
+        (``stats.equivalence_table`` of semantic similarity between neighbouring rungs) and ``error_shares``
+        (``stats.error_shares``, by cell and split).
     """
     return run_stage(study, "compare_scales", work=_work)
 
@@ -32,7 +31,7 @@ def _work(work: Work) -> None:
     categories = join_cells(work, "attribute", "categories")
     evaluated = scores[scores["split"] == work.study.corpus.evaluate_on].reset_index(drop=True)
     group = ("scale", "parameters", "strategy")
-    measured = [name for name in QUALITY if evaluated[name].notna().any()]
+    measured = [name for name in COLUMNS if evaluated[name].notna().any()]
     tables = {
         "quality": stats.summarise_measures(scores, measured, by=(*group, "split"), bootstrap=thresholds.bootstrap),
         "lift": stats.summarise_measures(
@@ -48,6 +47,7 @@ def _work(work: Work) -> None:
         "equivalence": stats.equivalence_table(
             stats.with_trained(evaluated), "semantic", margin=thresholds.equivalence_margin
         ),
+        "error_shares": join_error_shares(work),
     }
     for name, table in tables.items():
         work.write_frame(table, name)

@@ -8,7 +8,7 @@ from compliance_xai import stats
 from compliance_xai.alignment import summarise_gold
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.joining import join_cells, join_masses
+from compliance_xai.stages.joining import join_cells, join_error_shares, join_masses
 from compliance_xai.study import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -22,8 +22,8 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
     StageResult
         ``focus`` (all cells), ``summary`` (``stats.summarise_measures`` of it), ``pairs``
         (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``reliability``,
-        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
-        (``alignment.summarise_gold``).
+        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``), ``gold_summary``
+        (``alignment.summarise_gold``) and ``error_shares`` (``stats.error_shares``, by cell and split).
     """
     return run_stage(study, "compare_strategies", work=_work)
 
@@ -45,6 +45,7 @@ def _work(work: Work) -> None:
         "distances": distances,
         "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
         "gold_summary": summarise_gold(gold, bootstrap=bootstrap),
+        "error_shares": join_error_shares(work),
     }
     for name, table in tables.items():
         work.write_frame(table, name)

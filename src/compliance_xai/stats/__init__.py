@@ -15,11 +15,13 @@ from compliance_xai.stats.pairs import (
     strategy_effects,
 )
 from compliance_xai.stats.resampling import bootstrap_mean
+from compliance_xai.stats.shares import ANY, error_shares, wilson_interval
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.stats.trends import scale_trend
 
 __all__ = [
     "ALL_SCALES",
+    "ANY",
     "CONTROL",
     "TRAINED",
     "bootstrap_mean",
@@ -27,11 +29,13 @@ __all__ = [
     "compare_strategies",
     "distance_frame",
     "equivalence_table",
+    "error_shares",
     "friedman_table",
     "jensen_shannon",
     "measure_reliability",
     "scale_trend",
     "strategy_effects",
     "summarise_measures",
+    "wilson_interval",
     "with_trained",
 ]
