@@ -87,6 +87,8 @@ class StrategySettings(Settings):
     """Share of the steps spent warming up."""
     weight_decay: NonNegative = 0.01
     """Decoupled weight decay (AdamW)."""
+    adam_beta2: Share = 0.95
+    """Decay of AdamW's mean of squared gradients; 0.999 remembers more steps than a short fine-tuning has."""
     rank: Count = 32
     """Rank r of the adapters."""
     alpha: Positive | None = None

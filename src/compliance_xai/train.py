@@ -206,6 +206,7 @@ def _train(
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(settings.warmup * settings.steps),
         weight_decay=settings.weight_decay,
+        adam_beta2=settings.adam_beta2,
         max_grad_norm=1.0,
         max_length=None,
         packing=False,
