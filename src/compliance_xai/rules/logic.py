@@ -1,0 +1,565 @@
+"""What a rule says, as a formula: the reading that equivalence is decided on.
+
+A *case* is a building and what is said about it: a number for every property, true or false for every atom. A rule is
+a formula over cases, and two rules are compared by the cases that satisfy them. ``read_formula`` holds the reading.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from compliance_xai.rules.arithmetic import Monomial, NotASum, Sum, add, constant, read_sum, symbol
+from compliance_xai.rules.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, format_node
+from compliance_xai.rules.units import Dimension, Measure, describe_dimension, read_measure, times, write_number
+
+COMPARISONS = ("lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "equal")
+DISTRIBUTIVE = ("is", "has", "exist", "include", "complyWith", "asPer", "applyTo", "requires", *COMPARISONS)
+"""Predicates that hold of ``and(a,b)`` where they hold of each; of others ``and`` may mean both together."""
+
+BREACH, PERMITTED, OPTION = "(breach)", "(permitted)", "(option) "
+"""The atoms that obligations and permissions speak about, and what stands before a name in a permitted option. The
+brackets keep them apart from all names that a rule can have."""
+
+DEEPEST = 60
+LARGEST = 5_000
+
+Relation = Literal["<", "<=", "="]
+
+
+class BeyondReading(Exception):
+    """A rule that is too deep, too large or too unusual to be decided; the message says why."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A statement that is true or false of a case and has no further structure."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sum against zero. The parts are monomial, coefficient and its dimension, all in base units."""
+
+    parts: tuple[tuple[Monomial, Fraction, Dimension], ...]
+    relation: Relation
+
+
+@dataclass(frozen=True)
+class Modal:
+    """A statement about a formula instead of about the case: what is obliged or permitted, or holds of each element.
+
+    ``kind`` is ``obligation``, ``permission`` or ``loop`` and the text of its ``forEach``.
+    """
+
+    kind: str
+    body: Formula
+
+
+@dataclass(frozen=True)
+class Not:
+    """True where ``part`` is false."""
+
+    part: Formula
+
+
+@dataclass(frozen=True)
+class All:
+    """True where every part is; without parts, always."""
+
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True)
+class Any:
+    """True where one part is; without parts, never."""
+
+    parts: tuple[Formula, ...]
+
+
+Formula = Atom | Comparison | Modal | Not | All | Any
+TRUE = All(())
+
+
+@dataclass
+class Wording:
+    """How the rules themselves write what the formulas name, for people to read.
+
+    Attributes
+    ----------
+    atoms
+        The text of an atom by its name.
+    units
+        A quantity in the unit that a property is first compared in, by property and dimension.
+    measures
+        The same by dimension alone.
+    modals
+        The text of a modal.
+    """
+
+    atoms: dict[str, str] = field(default_factory=dict)
+    units: dict[tuple[str, Dimension], Measure] = field(default_factory=dict)
+    measures: dict[Dimension, Measure] = field(default_factory=dict)
+    modals: dict[Modal, str] = field(default_factory=dict)
+
+    def write(self, name: str, dimension: Dimension, value: Fraction) -> str:
+        """A value in base units, in the unit of the rules."""
+        measure = self.units.get((name, dimension)) or self.measures.get(dimension)
+        if measure is None:
+            return write_number(value)
+        number = (value - measure.unit.offset) / measure.unit.factor
+        return f"{write_number(number)} {measure.unit_text}".rstrip()
+
+
+def read_formula(rule: Rule, wording: Wording | None = None) -> Formula:
+    """Read a rule as a formula over cases.
+
+    - *Obligation.* ``if(C),then(obligation(p))`` says: where C holds and p does not, there is a breach.
+      ``prohibition(p)`` is ``obligation(not(p))``. Contraposition, or moving a condition into the obligation, changes
+      which duty a clause speaks of but no breach, so it changes nothing here.
+    - *Permission.* ``if(C),then(permission(q))`` says: where C holds, every option of which q holds is permitted. The
+      option is another case, its names begin with ``(option)``; a permission is never breached, and the more it permits,
+      the more it says. An alternative, ``permission(or(q,r))``, permits each. The condition cannot change places with
+      the permitted act.
+    - *Bare statements* say what is so: ``if(C),then(s)`` is C implies s, without room for a breach.
+    - In a conclusion ``not(permission(p))`` is a prohibition, ``not(prohibition(p))`` permits p and
+      ``not(obligation(p))`` permits not(p). A deontic term elsewhere (in a condition, inside another) is a ``Modal``.
+    - *Comparisons* are linear arithmetic over properties; ``is(p,5 mm)`` is ``equal(p,5 mm)``. ``count(..)`` is a whole
+      number from 0. Products of properties, functions (``max(..)``) and expressions that are no sum are symbols.
+    - *Other terms* are atoms over their arguments; ``is(a,b)`` and ``is(a,c)`` do not exclude one another. An ``or``
+      among the arguments is taken out of the term, the first argument first; so is an ``and`` where the term is
+      ``DISTRIBUTIVE``. Other ``and`` stay, in alphabetical order.
+    - *Definitions* that hold throughout (``define`` under ``and``, one per variable) are written out, and the
+      name of the variable does not count; a definition says nothing by itself. Others are equations.
+    - ``loop(forEach(x),s)`` is a ``Modal``: s is so for each.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+    wording
+        Filled with the texts of the rule where given.
+
+    Returns
+    -------
+    Formula
+        Satisfied by the cases that the rule allows.
+
+    Raises
+    ------
+    BeyondReading
+        Where the rule is more than 60 terms deep, has more than 5,000 nodes after definitions and alternatives are
+        written out, defines variables in a circle, or multiplies a temperature in Celsius.
+
+    Examples
+    --------
+    >>> from compliance_xai.rules import parse_rule
+    >>> read_formula(parse_rule("prohibition(has(door,lock))"))
+    Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))
+    """
+    _check_size(rule)
+    reader = _Reader(rule, wording or Wording())
+    conditions = tuple(reader.read(node) for node in rule.conditions)
+    conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
+    says = All(conclusions)
+    return Any((Not(All(conditions)), says)) if conditions else says
+
+
+def _check_size(rule: Rule) -> None:
+    """Raise where a walk over the rule might exhaust the stack; itself without recursion."""
+    level: list[Node] = list(rule.statements)
+    nodes = depth = 0
+    while level:
+        nodes, depth = nodes + len(level), depth + 1
+        if depth > DEEPEST:
+            raise BeyondReading(f"a rule is more than {DEEPEST} terms deep")
+        if nodes > LARGEST:
+            raise BeyondReading(f"a rule has more than {LARGEST} nodes")
+        level = [argument for node in level if isinstance(node, Term) for argument in node.args]
+
+
+def _find_definitions(rule: Rule) -> dict[str, Node]:
+    """The variables with one definition that holds wherever the rule does."""
+    found: dict[str, dict[str, Node]] = defaultdict(dict)
+    scattered: set[str] = set()
+    stack: list[tuple[Node, bool]] = [(statement, True) for statement in rule.statements]
+    while stack:
+        node, certain = stack.pop()
+        if not isinstance(node, Term):
+            continue
+        certain_inside = node.name in ("if", "then", "and", *DEONTICS)
+        stack.extend((argument, certain_inside) for argument in node.args)
+        variable = _defined(node)
+        if variable:
+            found[variable][format_node(node.args[0])] = node.args[0]
+            if not certain:
+                scattered.add(variable)
+    return {
+        variable: next(iter(bodies.values()))
+        for variable, bodies in found.items()
+        if len(bodies) == 1 and variable not in scattered
+    }
+
+
+def _defined(node: Term) -> str:
+    """The variable that a term defines; empty for every other term."""
+    if node.name != "define" or len(node.args) != 2 or not isinstance(node.args[1], Leaf):
+        return ""
+    return node.args[1].text if len(node.args[1].parts) == 1 and node.args[1].kind == "name" else ""
+
+
+class _Reader:
+    def __init__(self, rule: Rule, wording: Wording) -> None:
+        self.wording = wording
+        self.definitions = _find_definitions(rule)
+        self.nodes = self.depth = 0
+
+    def count_node(self) -> None:
+        self.nodes += 1
+        if self.nodes > LARGEST:
+            raise BeyondReading(f"a rule has more than {LARGEST} nodes once its alternatives are written out")
+
+    def resolve(self, node: Node) -> Node:
+        """The node itself, or what the variable that it is stands for."""
+        seen: set[str] = set()
+        while isinstance(node, Leaf) and node.text in self.definitions:
+            if node.text in seen:
+                raise BeyondReading(f"the definition of {node.text} leads back to it")
+            seen.add(node.text)
+            node = self.definitions[node.text]
+        return node
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise BeyondReading("definitions are circular or too deep")
+
+    # Arguments
+
+    def name(self, node: Node) -> str:
+        """The text that an argument is known by: the same for two that differ in units, order or variables."""
+        self.count_node()
+        node = self.resolve(node)
+        if isinstance(node, Leaf):
+            return self.name_leaf(node)
+        self.deeper()
+        names = [self.name(argument) for argument in node.args]
+        self.depth -= 1
+        if node.name in CONNECTIVES:
+            names = sorted(set(names))
+            if len(names) == 1:
+                return names[0]
+        inner = names[0] if len(names) == 1 else ""
+        if node.name == "not" and inner.startswith("not("):
+            return inner[4:-1]
+        if node.name == "prohibition" and inner:
+            return f"obligation({inner[4:-1] if inner.startswith('not(') else f'not({inner})'})"
+        return f"{node.name}({','.join(names)})"
+
+    def name_leaf(self, leaf: Leaf) -> str:
+        if leaf.kind == "quantity" or leaf.kind == "quoted":
+            try:
+                return _name_sum(self.read_sum(leaf))
+            except NotASum:
+                return " ".join(leaf.text.split())
+        first, *rest = leaf.parts
+        if rest and first in self.definitions:
+            return ".".join([self.name(Leaf(first)), *rest])
+        return " ".join(leaf.text.split())
+
+    def read_sum(self, node: Node) -> Sum:
+        """An argument as a sum; NotASum only where a quoted expression adds different dimensions or is no sum."""
+        node = self.resolve(node)
+        if isinstance(node, Leaf) and node.kind == "quantity":
+            measure = read_measure(node.text)
+            if measure is None:
+                raise BeyondReading(f"{node.text[:40]} is no number that can be compared")
+            self.wording.measures.setdefault(measure.unit.dimension, measure)
+            return constant(measure.difference, measure.unit.dimension)
+        if isinstance(node, Leaf) and node.kind == "quoted":
+            return read_sum(node.text[1:-1], lambda name: self.read_sum(self.resolve(Leaf(name))))
+        return symbol(self.name(node))
+
+    def side(self, node: Node) -> tuple[Sum, bool]:
+        """One side of a comparison, and whether it is a point on a scale with an offset (a Celsius temperature)."""
+        node = self.resolve(node)
+        text = node.text.strip("'").strip() if isinstance(node, Leaf) else ""
+        measure = read_measure(text)
+        if measure and measure.unit.offset:
+            self.wording.measures.setdefault(measure.unit.dimension, measure)
+            return constant(measure.absolute, measure.unit.dimension), True
+        self.deeper()
+        try:
+            return self.read_sum(node), False
+        except NotASum:
+            return symbol(self.name(node)), False
+        finally:
+            self.depth -= 1
+
+    # Statements
+
+    def read(self, node: Node) -> Formula:
+        """A statement about the case."""
+        self.count_node()
+        node = self.resolve(node)
+        if isinstance(node, Leaf):
+            return self.read_atom(node)
+        self.deeper()
+        formula = self.read_term(node)
+        self.depth -= 1
+        return formula
+
+    def read_term(self, term: Term) -> Formula:
+        if term.name in CONNECTIVES:
+            parts = tuple(self.read(argument) for argument in term.args)
+            return All(parts) if term.name == "and" else Any(parts)
+        if len(term.args) == 1 and term.name == "not":
+            return Not(self.read(term.args[0]))
+        if len(term.args) == 1 and term.name in DEONTICS:
+            body = self.read(term.args[0])
+            forbids = term.name == "prohibition"
+            modal = Modal("obligation", Not(body)) if forbids else Modal(term.name, body)
+            self.wording.modals.setdefault(modal, format_node(term))
+            return modal
+        if term.name == "loop" and len(term.args) > 1:
+            return self.read_loop(term)
+        variable = _defined(term)
+        if variable in self.definitions:
+            return TRUE
+        if variable:
+            return self.compare("equal", term.args[0], term.args[1])
+        return self.read_predicate(term)
+
+    def read_loop(self, term: Term) -> Formula:
+        each, *statements = term.args
+        kind = f"loop {self.name(each)}"
+        modal = Modal(kind, All(tuple(self.read(statement) for statement in statements)))
+        self.wording.modals.setdefault(modal, format_node(term))
+        return modal
+
+    def read_predicate(self, term: Term) -> Formula:
+        args = tuple(self.resolve(argument) for argument in term.args)
+        for index, argument in enumerate(args):
+            if not isinstance(argument, Term) or argument.name not in CONNECTIVES:
+                continue
+            if argument.name == "or" or term.name in DISTRIBUTIVE:
+                copies = (Term(term.name, (*args[:index], part, *args[index + 1 :])) for part in argument.args)
+                parts = tuple(self.read(copy) for copy in copies)
+                return All(parts) if argument.name == "and" else Any(parts)
+        if len(args) == 2 and (term.name in COMPARISONS or (term.name == "is" and self.is_number(args[1]))):
+            return self.compare(term.name, args[0], args[1])
+        return self.read_atom(Term(term.name, args))
+
+    def read_atom(self, node: Node) -> Formula:
+        name = self.name(node)
+        self.wording.atoms.setdefault(name, format_node(node))
+        return Atom(name)
+
+    def is_number(self, node: Node) -> bool:
+        return set(self.side(node)[0]) == {()}
+
+    def compare(self, name: str, left: Node, right: Node) -> Formula:
+        if name in ("greaterThan", "greaterThanEqual"):
+            left, right = right, left
+        (smaller, offset), (larger, other_offset) = self.side(left), self.side(right)
+        self.note_unit(smaller, right)
+        self.note_unit(larger, left)
+        relation: Relation = "=" if name in ("equal", "is", "define") else "<" if name.endswith("Than") else "<="
+        try:
+            total = add(smaller, larger, -1)
+        except NotASum:
+            # Numbers of different dimensions side by side: a symbol for each side keeps 'not' and order meaningful.
+            total = add(symbol(_name_sum(smaller)), symbol(_name_sum(larger)), -1)
+        scaled = any(abs(coefficient) != 1 for monomial, (coefficient, _) in total.items() if monomial)
+        if (offset or other_offset) and scaled:
+            raise BeyondReading("a temperature on a scale with its own zero is multiplied")
+        return Comparison(_ordered(total, relation), relation)
+
+    def note_unit(self, total: Sum, other: Node) -> None:
+        """Remember the unit that a lone property is compared in."""
+        other = self.resolve(other)
+        measure = read_measure(other.text) if isinstance(other, Leaf) else None
+        if measure and len(total) == 1 and () not in total:
+            self.wording.units.setdefault(("*".join(*total), measure.unit.dimension), measure)
+
+    def conclude(self, node: Node, negated: bool = False) -> Formula:
+        """A conclusion: obligations speak about a breach, permissions about options, the rest about the case."""
+        node = self.resolve(node)
+        self.deeper()
+        try:
+            if not isinstance(node, Term):
+                return self.negate(self.read(node), negated)
+            if node.name in CONNECTIVES:
+                parts = tuple(self.conclude(argument, negated) for argument in node.args)
+                return All(parts) if (node.name == "and") != negated else Any(parts)
+            if node.name == "not" and len(node.args) == 1:
+                return self.conclude(node.args[0], not negated)
+            if node.name in DEONTICS and len(node.args) == 1:
+                return self.oblige_or_permit(node.name, self.read(node.args[0]), negated)
+            return self.negate(self.read(node), negated)
+        finally:
+            self.depth -= 1
+
+    @staticmethod
+    def negate(formula: Formula, negated: bool) -> Formula:
+        return Not(formula) if negated else formula
+
+    @staticmethod
+    def oblige_or_permit(name: str, body: Formula, negated: bool) -> Formula:
+        if (name == "permission") != negated:
+            # not(obligation(p)) permits not(p); permission(p) and not(prohibition(p)) permit p
+            act = Not(body) if name == "obligation" else body
+            return Any((Not(rename(act, OPTION)), Atom(PERMITTED)))
+        return Any((Atom(BREACH), body if name == "obligation" else Not(body)))
+
+
+
+
+def _ordered(total: Sum, relation: Relation) -> tuple[tuple[Monomial, Fraction, Dimension], ...]:
+    parts = tuple(sorted((names, number, dimension) for names, (number, dimension) in total.items()))
+    if relation == "=" and next((number for names, number, _ in parts if names), 0) < 0:
+        parts = tuple((names, -number, dimension) for names, number, dimension in parts)
+    return parts
+
+
+def _name_sum(total: Sum) -> str:
+    """A sum as text that does not depend on how it was written."""
+    parts = []
+    for names, number, dimension in _ordered(total, "<"):
+        factors = ["*".join(names)] if names else []
+        if number != 1 or dimension or not names:
+            factors.insert(0, f"{number} [{describe_dimension(dimension)}]" if dimension else str(number))
+        parts.append("*".join(factors))
+    return "+".join(parts)
+
+
+def rename(formula: Formula, prefix: str) -> Formula:
+    """The same formula about another case, whose names begin with ``prefix``."""
+    match formula:
+        case Atom(name):
+            return Atom(prefix + name)
+        case Comparison(parts, relation):
+            renamed = (
+                (tuple(prefix + name for name in names), number, dimension) for names, number, dimension in parts
+            )
+            return Comparison(tuple(renamed), relation)
+        case Modal(kind, body):
+            return Modal(prefix + kind, body)
+        case Not(part):
+            return Not(rename(part, prefix))
+        case All(parts):
+            return All(tuple(rename(part, prefix) for part in parts))
+        case Any(parts):
+            return Any(tuple(rename(part, prefix) for part in parts))
+
+
+def walk(formula: Formula, *, bodies: bool = True) -> Iterator[Formula]:
+    """Every part, each after what it consists of; the bodies of ``Modal`` too unless told otherwise."""
+    match formula:
+        case Not(part):
+            yield from walk(part, bodies=bodies)
+        case Modal(_, body) if bodies:
+            yield from walk(body)
+        case All(parts) | Any(parts):
+            for part in parts:
+                yield from walk(part, bodies=bodies)
+    yield formula
+
+
+Property = tuple[str, Dimension | None]
+"""A number of the case: its name (``a*b`` for a product), and the dimension it is read in where there are several."""
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The dimensions that the comparisons ask of each name.
+
+    Compare a property with millimetres in one place and with kilograms in another, and it is two numbers: one read as
+    a length, one as a mass. Where nothing tells the dimension, a name is one plain number.
+    """
+
+    asked: Mapping[str, frozenset[Dimension]]
+
+    @staticmethod
+    def infer(formulas: tuple[Formula, ...]) -> Dimensions:
+        """Read off the constants, then pass on along comparisons of properties with properties."""
+        parts = {part.parts: None for formula in formulas for part in walk(formula) if isinstance(part, Comparison)}
+        asked: dict[str, set[Dimension]] = {"*".join(names): set() for ps in parts for names, _, _ in ps if names}
+        open_parts, settled = list(parts), True
+        while settled and open_parts:
+            rest = []
+            for part in open_parts:
+                base = _base(part, asked)
+                if base is None:
+                    rest.append(part)
+                    continue
+                for names, _, dimension in part:
+                    if names:
+                        asked["*".join(names)].add(times(base, dimension, -1))
+            settled, open_parts = len(rest) < len(open_parts), rest
+        return Dimensions({name: frozenset(dimensions) for name, dimensions in asked.items()})
+
+    def property(self, names: Monomial, base: Dimension | None, coefficient: Dimension) -> Property:
+        """The number that a monomial stands for in a comparison of dimension ``base``."""
+        name = "*".join(names)
+        several = len(self.asked[name]) > 1 and base is not None
+        return name, times(base, coefficient, -1) if several else None  # type: ignore[arg-type]
+
+    def base(self, comparison: Comparison) -> Dimension | None:
+        """The dimension that both sides of a comparison have; None where nothing tells it."""
+        return _base(comparison.parts, self.asked)
+
+    def of(self, prop: Property) -> Dimension:
+        """The dimension that a property is shown in."""
+        name, dimension = prop
+        return dimension if dimension is not None else next(iter(self.asked[name]), ())
+
+    def conflicts(self) -> list[str]:
+        """In words, the properties that are read in several dimensions."""
+        return [
+            f"{name} is compared as {' and as '.join(sorted(map(describe_dimension, dimensions)))}"
+            for name, dimensions in sorted(self.asked.items())
+            if len(dimensions) > 1
+        ]
+
+
+def _base(parts: tuple, asked: Mapping[str, set[Dimension] | frozenset[Dimension]]) -> Dimension | None:
+    for names, _, dimension in parts:
+        if not names:
+            return dimension
+    known = (times(min(asked["*".join(names)]), dim) for names, _, dim in parts if asked["*".join(names)])
+    return min(known, default=None)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case as exact values: what a solver proposes and ``holds`` checks."""
+
+    numbers: Mapping[Property, Fraction]
+    atoms: Mapping[str, bool]
+    modals: Mapping[Modal, bool]
+
+
+def holds(formula: Formula, case: Case, dimensions: Dimensions) -> bool:
+    """Whether a case satisfies a formula; names that the case does not mention are 0 or false."""
+    match formula:
+        case Atom(name):
+            return case.atoms.get(name, False)
+        case Modal():
+            return case.modals.get(formula, False)
+        case Not(part):
+            return not holds(part, case, dimensions)
+        case All(parts):
+            return all(holds(part, case, dimensions) for part in parts)
+        case Any(parts):
+            return any(holds(part, case, dimensions) for part in parts)
+        case Comparison(parts, relation):
+            base, total = dimensions.base(formula), Fraction(0)
+            for names, number, dimension in parts:
+                prop = dimensions.property(names, base, dimension) if names else None
+                total += number * (case.numbers.get(prop, Fraction(0)) if prop else 1)
+            return total < 0 or (relation == "<=" and total == 0) if relation != "=" else total == 0
