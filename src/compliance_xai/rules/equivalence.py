@@ -29,6 +29,7 @@ from compliance_xai.rules.logic import (
     Not,
     Property,
     Wording,
+    find_several,
     holds,
     read_formula,
     walk,
@@ -152,7 +153,8 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
     rules = tuple(rule if isinstance(rule, Rule) else parse_rule(rule) for rule in (a, b))
     wording = Wording()
     try:
-        formulas = read_formula(rules[0], wording), read_formula(rules[1], wording)
+        several = find_several(rules[0]) | find_several(rules[1])
+        formulas = tuple(read_formula(rule, wording, several=several) for rule in rules)
         return _Comparer(formulas, wording, timeout_ms).compare()
     except BeyondReading as beyond:
         if canonical(rules[0]) == canonical(rules[1]):
@@ -163,7 +165,7 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
 class _Comparer:
     """One solver with both rules in it."""
 
-    def __init__(self, formulas: tuple[Formula, Formula], wording: Wording, timeout_ms: int) -> None:
+    def __init__(self, formulas: tuple[Formula, ...], wording: Wording, timeout_ms: int) -> None:
         import z3
 
         self.end = time.monotonic() + timeout_ms / 1000

@@ -6,7 +6,7 @@ a formula over cases, and two rules are compared by the cases that satisfy them.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -115,7 +115,27 @@ class Wording:
         return f"{write_number(number)} {measure.unit_text}".rstrip()
 
 
-def read_formula(rule: Rule, wording: Wording | None = None) -> Formula:
+def find_several(rule: Rule) -> frozenset[str]:
+    """What a rule says to be several quantities: bars of which some are at 400 mm centres and some at 200 mm.
+
+    Examples
+    --------
+    >>> from compliance_xai.rules import parse_rule
+    >>> find_several(parse_rule("and(is(bar.location,400 mmCentres),is(bar.location,200 mmCentres))"))
+    frozenset({'bar.location'})
+    """
+    values: dict[str, set[object]] = defaultdict(set)
+    for node in rule.walk():
+        if isinstance(node, Term) and node.name == "is" and len(node.args) == 2 and isinstance(node.args[0], Leaf):
+            measure = read_measure(node.args[1].text) if isinstance(node.args[1], Leaf) else None
+            if measure:
+                values[node.args[0].text].add((measure.absolute, measure.unit.dimension))
+    return frozenset(subject for subject, found in values.items() if len(found) > 1)
+
+
+def read_formula(
+    rule: Rule, wording: Wording | None = None, *, several: frozenset[str] = frozenset()
+) -> Formula:
     """Read a rule as a formula over cases.
 
     - *Obligation.* ``if(C),then(obligation(p))`` says: where C holds and p does not, there is a breach.
@@ -128,13 +148,14 @@ def read_formula(rule: Rule, wording: Wording | None = None) -> Formula:
     - *Bare statements* say what is so: ``if(C),then(s)`` is C implies s, without room for a breach.
     - In a conclusion ``not(permission(p))`` is a prohibition, ``not(prohibition(p))`` permits p and
       ``not(obligation(p))`` permits not(p). A deontic term elsewhere (in a condition, inside another) is a ``Modal``.
-    - *Comparisons* are linear arithmetic over properties; ``is(p,5 mm)`` is ``equal(p,5 mm)``. ``count(..)`` is a whole
-      number from 0. Products of properties, functions (``max(..)``) and expressions that are no sum are symbols.
+    - *Comparisons* are linear arithmetic over properties; ``is(p,5 mm)`` is ``equal(p,5 mm)`` unless p is in
+      ``several``. ``count(..)`` is a whole number from 0. Products of properties, functions (``max(..)``) and expressions that are no sum are symbols.
     - *Other terms* are atoms over their arguments; ``is(a,b)`` and ``is(a,c)`` do not exclude one another. An ``or``
       among the arguments is taken out of the term, the first argument first; so is an ``and`` where the term is
       ``DISTRIBUTIVE``. Other ``and`` stay, in alphabetical order.
     - *Definitions* that hold throughout (``define`` under ``and``, one per variable) are written out, and the
-      name of the variable does not count; a definition says nothing by itself. Others are equations.
+      name of the variable does not count; a definition says nothing by itself. Where variables share a definition they
+      are different things of that kind, known by their names. Other definitions are equations.
     - ``loop(forEach(x),s)`` is a ``Modal``: s is so for each.
 
     Parameters
@@ -143,6 +164,8 @@ def read_formula(rule: Rule, wording: Wording | None = None) -> Formula:
         The rule.
     wording
         Filled with the texts of the rule where given.
+    several
+        Properties of which ``is`` with a quantity is an atom, from ``find_several`` of all rules to be compared.
 
     Returns
     -------
@@ -162,7 +185,7 @@ def read_formula(rule: Rule, wording: Wording | None = None) -> Formula:
     Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))
     """
     _check_size(rule)
-    reader = _Reader(rule, wording or Wording())
+    reader = _Reader(rule, wording or Wording(), several)
     conditions = tuple(reader.read(node) for node in rule.conditions)
     conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
     says = All(conclusions)
@@ -182,8 +205,8 @@ def _check_size(rule: Rule) -> None:
         level = [argument for node in level if isinstance(node, Term) for argument in node.args]
 
 
-def _find_definitions(rule: Rule) -> dict[str, Node]:
-    """The variables with one definition that holds wherever the rule does."""
+def _find_definitions(rule: Rule) -> tuple[dict[str, Node], set[str]]:
+    """What the variables stand for that have one definition, which holds throughout; and those that share theirs."""
     found: dict[str, dict[str, Node]] = defaultdict(dict)
     scattered: set[str] = set()
     stack: list[tuple[Node, bool]] = [(statement, True) for statement in rule.statements]
@@ -198,11 +221,11 @@ def _find_definitions(rule: Rule) -> dict[str, Node]:
             found[variable][format_node(node.args[0])] = node.args[0]
             if not certain:
                 scattered.add(variable)
-    return {
-        variable: next(iter(bodies.values()))
-        for variable, bodies in found.items()
-        if len(bodies) == 1 and variable not in scattered
-    }
+    single = {v: next(iter(bodies.items())) for v, bodies in found.items() if len(bodies) == 1 and v not in scattered}
+    shared = Counter(text for text, _ in single.values())
+    # define(component,x0),define(component,x1) introduce two components, not two names of one.
+    twins = {variable for variable, (text, _) in single.items() if shared[text] > 1}
+    return {variable: body for variable, (_, body) in single.items() if variable not in twins}, twins
 
 
 def _defined(node: Term) -> str:
@@ -213,9 +236,10 @@ def _defined(node: Term) -> str:
 
 
 class _Reader:
-    def __init__(self, rule: Rule, wording: Wording) -> None:
+    def __init__(self, rule: Rule, wording: Wording, several: frozenset[str]) -> None:
         self.wording = wording
-        self.definitions = _find_definitions(rule)
+        self.definitions, self.twins = _find_definitions(rule)
+        self.several = several
         self.nodes = self.depth = 0
 
     def count_node(self) -> None:
@@ -250,7 +274,7 @@ class _Reader:
         names = [self.name(argument) for argument in node.args]
         self.depth -= 1
         if node.name in CONNECTIVES:
-            names = sorted(set(names))
+            names = sorted(set(names) if node.name == "or" else names)
             if len(names) == 1:
                 return names[0]
         inner = names[0] if len(names) == 1 else ""
@@ -330,9 +354,9 @@ class _Reader:
         variable = _defined(term)
         if variable in self.definitions:
             return TRUE
-        if variable:
+        if variable and variable not in self.twins:
             return self.compare("equal", term.args[0], term.args[1])
-        return self.read_predicate(term)
+        return self.read_atom(term) if variable else self.read_predicate(term)
 
     def read_loop(self, term: Term) -> Formula:
         each, *statements = term.args
@@ -350,7 +374,7 @@ class _Reader:
                 copies = (Term(term.name, (*args[:index], part, *args[index + 1 :])) for part in argument.args)
                 parts = tuple(self.read(copy) for copy in copies)
                 return All(parts) if argument.name == "and" else Any(parts)
-        if len(args) == 2 and (term.name in COMPARISONS or (term.name == "is" and self.is_number(args[1]))):
+        if len(args) == 2 and (term.name in COMPARISONS or (term.name == "is" and self.is_measured(*args))):
             return self.compare(term.name, args[0], args[1])
         return self.read_atom(Term(term.name, args))
 
@@ -359,8 +383,9 @@ class _Reader:
         self.wording.atoms.setdefault(name, format_node(node))
         return Atom(name)
 
-    def is_number(self, node: Node) -> bool:
-        return set(self.side(node)[0]) == {()}
+    def is_measured(self, subject: Node, value: Node) -> bool:
+        """Whether ``is`` gives a property its one number."""
+        return format_node(subject) not in self.several and set(self.side(value)[0]) == {()}
 
     def compare(self, name: str, left: Node, right: Node) -> Formula:
         if name in ("greaterThan", "greaterThanEqual"):

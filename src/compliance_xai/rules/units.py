@@ -68,7 +68,7 @@ def read_unit(text: str) -> Unit:
     """A unit as it stands behind a number.
 
     SI and common units are converted by pint. Angles (``deg``), levels (``dB``), spacings (``mmCentres``, millimetres
-    at centres) and every word that pint does not know (``series``) get a dimension of their own: they convert to
+    at centres) and every word that pint does not know (``series``) or that is no straight scale get a dimension of their own: they convert to
     nothing else. A year is 365.25 days.
 
     Parameters
@@ -111,12 +111,14 @@ def _read_word(word: str) -> Unit:
         return Unit(spacing.factor, times(spacing.dimension, (("centres", Fraction(1)),)))
     name = _SPELLINGS.get(word, word)
     try:
-        zero, one = (_registry().Quantity(Fraction(number), name).to_base_units() for number in (0, 1))
-    except (pint.UndefinedUnitError, pint.errors.DefinitionSyntaxError):
+        zero, one, two = (_registry().Quantity(Fraction(number), name).to_base_units() for number in range(3))
+    except (pint.errors.PintError, ArithmeticError, AttributeError, TypeError, ValueError):
+        return Unit(Fraction(1), ((word, Fraction(1)),))
+    offset, factor = Fraction(zero.magnitude), Fraction(one.magnitude - zero.magnitude)
+    if two.magnitude - one.magnitude != factor or not factor:
         return Unit(Fraction(1), ((word, Fraction(1)),))
     exponents = {dimension.strip("[]"): Fraction(exponent) for dimension, exponent in one.dimensionality.items()}
-    offset = Fraction(zero.magnitude)
-    return Unit(Fraction(one.magnitude) - offset, times((), tuple(exponents.items())), offset)
+    return Unit(factor, times((), tuple(exponents.items())), offset)
 
 
 @cache
