@@ -105,7 +105,7 @@ def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
 class _Reader:
     """Recursive descent; brackets nest no deeper than ``_DEEPEST``."""
 
-    _DEEPEST = 20
+    _DEEPEST = 8
 
     def __init__(self, text: str, resolve: Callable[[str], Sum]) -> None:
         self.resolve = resolve

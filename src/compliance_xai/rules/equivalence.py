@@ -6,10 +6,11 @@ What a rule means is ``compliance_xai.rules.logic``; here two meanings are compa
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from compliance_xai.errors import InputError
@@ -169,7 +170,7 @@ class _Comparer:
         import z3
 
         self.end = time.monotonic() + timeout_ms / 1000
-        self.z3 = z3
+        self.z3: ModuleType = z3
         self.formulas, self.wording = formulas, wording
         self.dimensions = Dimensions.infer(formulas)
         self.context = z3.Context()
@@ -322,11 +323,15 @@ class _Comparer:
             name, dimension = prop[0], self.dimensions.of(prop)
             label = f"{_plain(name)} as {describe_dimension(dimension)}" if name in several else _plain(name)
             properties[label] = self.wording.write(name.removeprefix(OPTION), dimension, value)
-        atoms = {self.label(name): value for name, value in case.atoms.items()}
+        labels = Counter(map(self.label, case.atoms))
+        atoms = {}
+        for name, value in case.atoms.items():
+            label = self.label(name)
+            atoms[label if labels[label] == 1 else _plain(name)] = value
         for modal, value in case.modals.items():
             text = self.wording.modals.get(modal) or f"option {modal.kind.removeprefix(OPTION)} {len(atoms)}"
             atoms[text] = value
-        return Counterexample(MappingProxyType(properties), MappingProxyType(atoms), satisfied)
+        return Counterexample(properties, atoms, satisfied)
 
     def find_plausible(self, *formulas: Formula) -> z3.ModelRef:
         """A case without sizes below zero where there is one; else any."""
@@ -344,10 +349,14 @@ class _Comparer:
 
     def read_model(self, model: z3.ModelRef) -> Case:
         """The values of what the formulas say about the case itself; bodies of modals speak about other cases."""
+        import z3
+
         parts = dict.fromkeys(_surface(*self.formulas))
 
         def value(prop: Property) -> Fraction:
-            found = self.z3.simplify(model.eval(self.numbers[prop], model_completion=True))
+            found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
+            if not isinstance(found, z3.RatNumRef):
+                raise BeyondReading("the solver's counter-example is no fraction")
             return Fraction(found.numerator_as_long(), found.denominator_as_long())
 
         properties = dict.fromkeys(p for part in parts if isinstance(part, Comparison) for p in self.properties(part))

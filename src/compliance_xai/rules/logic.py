@@ -6,6 +6,7 @@ a formula over cases, and two rules are compared by the cases that satisfy them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ brackets keep them apart from all names that a rule can have."""
 
 DEEPEST = 60
 LARGEST = 5_000
+MOST_OPENED = 10
+"""Expressions that may stand inside one another by way of definitions."""
+
+_MEASURE = re.compile(r"\d+(?:\.\d+)?\s+[A-Za-z°%µ][^\s()*+,'-]*")
 
 Relation = Literal["<", "<=", "="]
 
@@ -110,7 +115,7 @@ class Wording:
         """A value in base units, in the unit of the rules."""
         measure = self.units.get((name, dimension)) or self.measures.get(dimension)
         if measure is None:
-            return write_number(value)
+            return write_number(value) + (f" in base units of {describe_dimension(dimension)}" if dimension else "")
         number = (value - measure.unit.offset) / measure.unit.factor
         return f"{write_number(number)} {measure.unit_text}".rstrip()
 
@@ -133,23 +138,22 @@ def find_several(rule: Rule) -> frozenset[str]:
     return frozenset(subject for subject, found in values.items() if len(found) > 1)
 
 
-def read_formula(
-    rule: Rule, wording: Wording | None = None, *, several: frozenset[str] = frozenset()
-) -> Formula:
+def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozenset[str] = frozenset()) -> Formula:
     """Read a rule as a formula over cases.
 
     - *Obligation.* ``if(C),then(obligation(p))`` says: where C holds and p does not, there is a breach.
       ``prohibition(p)`` is ``obligation(not(p))``. Contraposition, or moving a condition into the obligation, changes
       which duty a clause speaks of but no breach, so it changes nothing here.
     - *Permission.* ``if(C),then(permission(q))`` says: where C holds, every option of which q holds is permitted. The
-      option is another case, its names begin with ``(option)``; a permission is never breached, and the more it permits,
-      the more it says. An alternative, ``permission(or(q,r))``, permits each. The condition cannot change places with
-      the permitted act.
+      option is another case, its names begin with ``(option)``; a permission is never breached, and the more it
+      permits, the more it says. An alternative, ``permission(or(q,r))``, permits each. The condition cannot change
+      places with the permitted act.
     - *Bare statements* say what is so: ``if(C),then(s)`` is C implies s, without room for a breach.
     - In a conclusion ``not(permission(p))`` is a prohibition, ``not(prohibition(p))`` permits p and
       ``not(obligation(p))`` permits not(p). A deontic term elsewhere (in a condition, inside another) is a ``Modal``.
     - *Comparisons* are linear arithmetic over properties; ``is(p,5 mm)`` is ``equal(p,5 mm)`` unless p is in
-      ``several``. ``count(..)`` is a whole number from 0. Products of properties, functions (``max(..)``) and expressions that are no sum are symbols.
+      ``several``. ``count(..)`` is a whole number from 0. Products of properties, functions (``max(..)``) and
+      expressions that are no sum are symbols.
     - *Other terms* are atoms over their arguments; ``is(a,b)`` and ``is(a,c)`` do not exclude one another. An ``or``
       among the arguments is taken out of the term, the first argument first; so is an ``and`` where the term is
       ``DISTRIBUTIVE``. Other ``and`` stay, in alphabetical order.
@@ -188,7 +192,7 @@ def read_formula(
     reader = _Reader(rule, wording or Wording(), several)
     conditions = tuple(reader.read(node) for node in rule.conditions)
     conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
-    says = All(conclusions)
+    says = conclusions[0] if len(conclusions) == 1 else All(conclusions)
     return Any((Not(All(conditions)), says)) if conditions else says
 
 
@@ -240,7 +244,7 @@ class _Reader:
         self.wording = wording
         self.definitions, self.twins = _find_definitions(rule)
         self.several = several
-        self.nodes = self.depth = 0
+        self.nodes = self.depth = self.opened = 0
 
     def count_node(self) -> None:
         self.nodes += 1
@@ -267,10 +271,12 @@ class _Reader:
     def name(self, node: Node) -> str:
         """The text that an argument is known by: the same for two that differ in units, order or variables."""
         self.count_node()
+        self.deeper()
         node = self.resolve(node)
         if isinstance(node, Leaf):
-            return self.name_leaf(node)
-        self.deeper()
+            name = self.name_leaf(node)
+            self.depth -= 1
+            return name
         names = [self.name(argument) for argument in node.args]
         self.depth -= 1
         if node.name in CONNECTIVES:
@@ -305,7 +311,14 @@ class _Reader:
             self.wording.measures.setdefault(measure.unit.dimension, measure)
             return constant(measure.difference, measure.unit.dimension)
         if isinstance(node, Leaf) and node.kind == "quoted":
-            return read_sum(node.text[1:-1], lambda name: self.read_sum(self.resolve(Leaf(name))))
+            self.note_measures(node.text)
+            self.opened += 1
+            if self.opened > MOST_OPENED:
+                raise BeyondReading("definitions are circular or too deep")
+            try:
+                return read_sum(node.text[1:-1], lambda name: self.read_sum(Leaf(name)))
+            finally:
+                self.opened -= 1
         return symbol(self.name(node))
 
     def side(self, node: Node) -> tuple[Sum, bool]:
@@ -355,7 +368,7 @@ class _Reader:
         if variable in self.definitions:
             return TRUE
         if variable and variable not in self.twins:
-            return self.compare("equal", term.args[0], term.args[1])
+            return self.compare("equal", *term.args)
         return self.read_atom(term) if variable else self.read_predicate(term)
 
     def read_loop(self, term: Term) -> Formula:
@@ -374,13 +387,17 @@ class _Reader:
                 copies = (Term(term.name, (*args[:index], part, *args[index + 1 :])) for part in argument.args)
                 parts = tuple(self.read(copy) for copy in copies)
                 return All(parts) if argument.name == "and" else Any(parts)
-        if len(args) == 2 and (term.name in COMPARISONS or (term.name == "is" and self.is_measured(*args))):
-            return self.compare(term.name, args[0], args[1])
+        if len(args) == 2:
+            left, right = args
+            if term.name in COMPARISONS or (term.name == "is" and self.is_measured(left, right)):
+                return self.compare(term.name, left, right)
         return self.read_atom(Term(term.name, args))
 
     def read_atom(self, node: Node) -> Formula:
         name = self.name(node)
-        self.wording.atoms.setdefault(name, format_node(node))
+        leaves = Rule((node,)).leaves() if isinstance(node, Term) else (node,)
+        written_out = any(leaf.parts[0] in self.definitions for leaf in leaves)
+        self.wording.atoms.setdefault(name, name if written_out else format_node(node))
         return Atom(name)
 
     def is_measured(self, subject: Node, value: Node) -> bool:
@@ -403,6 +420,13 @@ class _Reader:
         if (offset or other_offset) and scaled:
             raise BeyondReading("a temperature on a scale with its own zero is multiplied")
         return Comparison(_ordered(total, relation), relation)
+
+    def note_measures(self, text: str) -> None:
+        """Remember the units in an expression."""
+        for match in _MEASURE.finditer(text):
+            measure = read_measure(match.group())
+            if measure:
+                self.wording.measures.setdefault(measure.unit.dimension, measure)
 
     def note_unit(self, total: Sum, other: Node) -> None:
         """Remember the unit that a lone property is compared in."""
@@ -440,8 +464,6 @@ class _Reader:
             act = Not(body) if name == "obligation" else body
             return Any((Not(rename(act, OPTION)), Atom(PERMITTED)))
         return Any((Atom(BREACH), body if name == "obligation" else Not(body)))
-
-
 
 
 def _ordered(total: Sum, relation: Relation) -> tuple[tuple[Monomial, Fraction, Dimension], ...]:
@@ -531,8 +553,9 @@ class Dimensions:
     def property(self, names: Monomial, base: Dimension | None, coefficient: Dimension) -> Property:
         """The number that a monomial stands for in a comparison of dimension ``base``."""
         name = "*".join(names)
-        several = len(self.asked[name]) > 1 and base is not None
-        return name, times(base, coefficient, -1) if several else None  # type: ignore[arg-type]
+        if base is None or len(self.asked[name]) < 2:
+            return name, None
+        return name, times(base, coefficient, -1)
 
     def base(self, comparison: Comparison) -> Dimension | None:
         """The dimension that both sides of a comparison have; None where nothing tells it."""

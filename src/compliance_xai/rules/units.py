@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from compliance_xai.rules.tree import Leaf
@@ -21,8 +22,11 @@ LONGEST_NUMBER = 40
 # Angles and decibels have no dimension in SI, yet 3 deg is not 3, and codes write slopes both ways.
 _OWN = {"deg": "angle", "degree": "angle", "degrees": "angle", "°": "angle", "dB": "level"}
 _SPELLINGS = {"%": "percent", "°C": "degC", "°F": "degF"}
+_POWERS = str.maketrans("²³", "23")
 _CENTRES = "Centres"
-_FACTOR = re.compile(r"(?P<divided>/)?[*·]?(?P<word>°[CF]?|%|[^\W\d_]+)(?:\^?(?P<exponent>[1-9]))?")
+_LOCK = Lock()
+"""pint fills its caches as it reads, so one thread reads at a time."""
+_FACTOR = re.compile(r"(?P<divided>/)?[*·]?(?P<word>°[CF]?|%|[A-Za-zµΩ]+)(?:\^?(?P<exponent>[1-9]))?")
 _NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?)(?:\s?[:/]\s?(\d+(?:\.\d+)?))?")
 
 
@@ -68,8 +72,8 @@ def read_unit(text: str) -> Unit:
     """A unit as it stands behind a number.
 
     SI and common units are converted by pint. Angles (``deg``), levels (``dB``), spacings (``mmCentres``, millimetres
-    at centres) and every word that pint does not know (``series``) or that is no straight scale get a dimension of their own: they convert to
-    nothing else. A year is 365.25 days.
+    at centres), and every word that pint does not know (``series``) or that is no straight scale, get a dimension of
+    their own: they convert to nothing else. A year is 365.25 days.
 
     Parameters
     ----------
@@ -86,6 +90,7 @@ def read_unit(text: str) -> Unit:
     >>> read_unit("mm").factor, read_unit("degC").offset, read_unit("series").dimension
     (Fraction(1, 1000), Fraction(5463, 20), (('series', Fraction(1, 1)),))
     """
+    text = text.translate(_POWERS)
     factor, dimension, position = Fraction(1), (), 0
     while position < len(text):
         match = _FACTOR.match(text, position)
@@ -111,14 +116,15 @@ def _read_word(word: str) -> Unit:
         return Unit(spacing.factor, times(spacing.dimension, (("centres", Fraction(1)),)))
     name = _SPELLINGS.get(word, word)
     try:
-        zero, one, two = (_registry().Quantity(Fraction(number), name).to_base_units() for number in range(3))
+        with _LOCK:
+            points = [_registry().Quantity(number, name).to_base_units() for number in map(Fraction, range(3))]
     except (pint.errors.PintError, ArithmeticError, AttributeError, TypeError, ValueError):
         return Unit(Fraction(1), ((word, Fraction(1)),))
-    offset, factor = Fraction(zero.magnitude), Fraction(one.magnitude - zero.magnitude)
-    if two.magnitude - one.magnitude != factor or not factor:
+    zero, one, two = (Fraction(str(point.magnitude)) for point in points)
+    if two - one != one - zero or one == zero:
         return Unit(Fraction(1), ((word, Fraction(1)),))
-    exponents = {dimension.strip("[]"): Fraction(exponent) for dimension, exponent in one.dimensionality.items()}
-    return Unit(factor, times((), tuple(exponents.items())), offset)
+    exponents = {dimension.strip("[]"): Fraction(str(power)) for dimension, power in points[1].dimensionality.items()}
+    return Unit(one - zero, times((), tuple(exponents.items())), zero)
 
 
 @cache
@@ -126,7 +132,7 @@ def _registry() -> pint.UnitRegistry:
     """pint's units with fractions for numbers; read once, never changed."""
     import pint
 
-    return pint.UnitRegistry(non_int_type=Fraction)
+    return pint.UnitRegistry(non_int_type=Fraction)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
