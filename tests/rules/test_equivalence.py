@@ -1,7 +1,10 @@
 """Equivalence: the cases of the notation, agreement with an exhaustive search, and what must never happen."""
 
 import csv
+import pickle
 import random
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -159,6 +162,12 @@ def test_the_counterexample_is_a_building_in_the_units_of_the_rules():
 def test_a_temperature_is_shown_on_its_own_scale():
     case = equivalent("equal(water.temperature,60 degC)", "exist(tap)").counterexample
     assert case.properties == {"water.temperature": "60 degC"}
+    cool = equivalent("lessThan(water.temperature,60 degC)", "lessThan(water.temperature,1 degC)").counterexample
+    value, unit = cool.properties["water.temperature"].split(" ")
+    assert 1 <= Fraction(value) < 60
+    assert unit == "degC"
+    bare = equivalent("lessThan(water.temperature,60 degC)", "lessThan(water.temperature,60)").counterexample
+    assert bare.properties["water.temperature as temperature"] == "0 degC"
 
 
 def test_an_option_is_told_from_the_building():
@@ -240,6 +249,16 @@ def test_bad_text_is_refused_where_it_is_wrong():
         equivalent("p(a)", "p(a")
     with pytest.raises(InputError, match="expected a string, found int"):
         equivalent("p(a)", 3)  # type: ignore[arg-type]
+
+
+def test_importing_rules_loads_no_solver():
+    code = "import sys, compliance_xai.rules; print({'z3', 'pint'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_verdicts_can_be_pickled():
+    verdict = equivalent("exist(a)", "exist(b)")
+    assert pickle.loads(pickle.dumps(verdict)) == verdict
 
 
 def test_threads_may_compare_at_once():

@@ -334,9 +334,11 @@ class _Comparer:
         return Counterexample(properties, atoms, satisfied)
 
     def find_plausible(self, *formulas: Formula) -> z3.ModelRef:
-        """A case without sizes below zero where there is one; else any."""
+        """A case without values below zero, in the units of the rules, where there is one; else any."""
         self.solver.push()
-        self.solver.add(*[number >= 0 for number in self.numbers.values()])
+        for prop, number in self.numbers.items():
+            measure = self.wording.measure(prop[0].removeprefix(OPTION), self.dimensions.of(prop))
+            self.solver.add(number >= str(measure.unit.offset if measure else 0))
         model = self.find(*formulas)
         self.solver.pop()
         model = model if model is not None else self.find(*formulas)

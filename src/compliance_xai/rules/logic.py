@@ -111,9 +111,13 @@ class Wording:
     measures: dict[Dimension, Measure] = field(default_factory=dict)
     modals: dict[Modal, str] = field(default_factory=dict)
 
+    def measure(self, name: str, dimension: Dimension) -> Measure | None:
+        """A quantity in the unit that a property is written in."""
+        return self.units.get((name, dimension)) or self.measures.get(dimension)
+
     def write(self, name: str, dimension: Dimension, value: Fraction) -> str:
         """A value in base units, in the unit of the rules."""
-        measure = self.units.get((name, dimension)) or self.measures.get(dimension)
+        measure = self.measure(name, dimension)
         if measure is None:
             return write_number(value) + (f" in base units of {describe_dimension(dimension)}" if dimension else "")
         number = (value - measure.unit.offset) / measure.unit.factor
