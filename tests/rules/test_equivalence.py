@@ -1,6 +1,7 @@
 """Equivalence: the cases of the notation, agreement with an exhaustive search, and what must never happen."""
 
 import csv
+import itertools
 import pickle
 import random
 import subprocess
@@ -342,6 +343,45 @@ def test_linear_bounds_hold_on_a_grid(bounds, joined):
         first, others = true(bounds[0], widths), (all if joined else any)(true(bound, widths) for bound in bounds[1:])
         assert not (first and not others and relation in ("equivalent", "stronger"))
         assert not (others and not first and relation in ("equivalent", "weaker"))
+
+
+def _joined(parts):
+    return st.builds(
+        lambda name, args: Term(name, args[:1] if name == "not" else args),
+        st.sampled_from(["and", "or", "not"]),
+        st.lists(parts, min_size=1, max_size=2).map(tuple),
+    )
+
+
+EACH = st.recursive(st.sampled_from(["p(x)", "q(x)"]).map(lambda text: parse_rule(text).statements[0]), _joined)
+LOOPS = st.recursive(
+    EACH.map(lambda body: Term("loop", (Term("forEach", (Leaf("x"),)), body))), _joined, max_leaves=4
+).map(lambda statement: Rule((statement,)))
+
+
+def true_of(node, has):
+    if node.name in ("and", "or", "not"):
+        parts = [true_of(part, has) for part in node.args]
+        return not parts[0] if node.name == "not" else all(parts) if node.name == "and" else any(parts)
+    return has(node)
+
+
+@settings(deadline=None, max_examples=60)
+@given(LOOPS, LOOPS)
+def test_loops_agree_with_trying_every_set_of_elements(a, b):
+    kinds = list(itertools.product((False, True), repeat=2))
+    sets = [chosen for size in range(5) for chosen in itertools.combinations(kinds, size)]
+
+    def holds_of(rule, elements):
+        def loop(node):
+            return all(true_of(node.args[1], lambda atom, e=e: e[atom.name == "q"]) for e in elements)
+
+        return true_of(rule.statements[0], loop)
+
+    pairs = {(holds_of(a, elements), holds_of(b, elements)) for elements in sets}
+    only_a, only_b = (True, False) in pairs, (False, True) in pairs
+    expected = {(0, 0): "equivalent", (0, 1): "stronger", (1, 0): "weaker", (1, 1): "different"}[only_a, only_b]
+    assert equivalent(a, b).answer == expected
 
 
 LIMITS = st.builds(
