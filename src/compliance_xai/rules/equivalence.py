@@ -1,6 +1,6 @@
 """Whether two rules mean the same, decided by z3.
 
-What a rule means is ``compliance_xai.rules.logic``; here two meanings are compared.
+What a rule means is said in ``compliance_xai.rules.reading``; here two meanings are compared.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules.logic import (
+from compliance_xai.rules.formulas import (
     BREACH,
     OPTION,
     PERMITTED,
     All,
     Any,
     Atom,
-    BeyondReading,
     Case,
     Comparison,
     Dimensions,
@@ -29,13 +28,11 @@ from compliance_xai.rules.logic import (
     Modal,
     Not,
     Property,
-    Wording,
-    find_several,
     holds,
-    read_formula,
     walk,
 )
 from compliance_xai.rules.parse import parse_rule
+from compliance_xai.rules.reading import BeyondReading, Wording, find_several, read_formula
 from compliance_xai.rules.tree import Rule, canonical
 from compliance_xai.rules.units import describe_dimension
 
@@ -102,9 +99,9 @@ class Verdict:
 def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) -> Verdict:
     """Say whether two rules mean the same, whatever their wording.
 
-    Rules are read as ``compliance_xai.rules.logic.read_formula`` describes: obligations by their breaches, permissions
-    by what they permit, comparisons as linear arithmetic over exact numbers in base units, everything else as atoms.
-    Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated.
+    Rules are read as ``compliance_xai.rules.reading.read_formula`` describes: obligations by their breaches,
+    permissions by what they permit, comparisons as linear arithmetic over exact numbers in base units, everything else
+    as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated.
 
     Parameters
     ----------
@@ -176,6 +173,7 @@ class _Comparer:
         self.context = z3.Context()
         self.solver = z3.SimpleSolver(ctx=self.context)
         self.numbers: dict[Property, z3.ArithRef] = {}
+        self.counts: list[z3.BoolRef] = []
         self.terms: dict[Formula, z3.BoolRef] = {}
         self.atoms: dict[str, z3.BoolRef] = {}
         self.modals: dict[Modal, z3.BoolRef] = {}
@@ -233,7 +231,7 @@ class _Comparer:
             name = f"number {len(self.numbers)} {prop[0]}"
             if _is_count(prop[0]):
                 count = self.z3.Int(name, self.context)
-                self.solver.add(count >= 0)
+                self.counts.append(count >= 0)
                 self.numbers[prop] = self.z3.ToReal(count)
             else:
                 self.numbers[prop] = self.z3.Real(name, self.context)
@@ -258,7 +256,7 @@ class _Comparer:
     def find_once(self, terms: list[z3.BoolRef]) -> z3.ModelRef | None:
         self.solver.push()
         try:
-            self.solver.add(*terms)
+            self.solver.add(*terms, *self.counts)
             answer = self.ask()
             if answer == self.z3.unknown:
                 raise BeyondReading("the solver reached its limit of time or work")
