@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trees import DEEP, RULES, relaxed
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import Leaf, Rule, Term, canonical, equivalent, format_rule, parse_rule
+from compliance_xai.rules import Leaf, Rule, Term, canonical, equivalent, expand, format_rule, parse_rule
 from compliance_xai.rules.tree import fold
 
 FLIPPED = {"equivalent": "equivalent", "stronger": "weaker", "weaker": "stronger", "different": "different"}
@@ -206,6 +206,7 @@ UNKNOWN = {
     "long number": (f"lessThan(a.b,{'9' * 50})", "is no number that can be compared"),
     "deep": ("not(" * DEEP + "p(a)" + ")" * DEEP, "a rule is more than 60 terms deep"),
     "wide": ("and(" + ",".join(f"p(a{i})" for i in range(6_000)) + ")", "a rule has more than 5000 nodes"),
+    "intermediate spelling": (format_rule(expand(parse_rule("is(a.b,c)"))), "which hides its comparisons"),
     "alternatives": (f"p({','.join(['or(a,b)'] * 16)})", "once its alternatives are written out"),
 }
 

@@ -140,7 +140,8 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     ------
     BeyondReading
         Where the rule is more than 60 terms deep, has more than 5,000 nodes after definitions and alternatives are
-        written out, defines variables in a circle, or multiplies a temperature in Celsius.
+        written out, defines variables in a circle, multiplies a temperature in Celsius, or is in the intermediate
+        spelling (``expression(function(..), ..)``).
 
     Examples
     --------
@@ -149,6 +150,8 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))
     """
     _check_size(rule)
+    if any(isinstance(node, Term) and node.name == "expression" for node in rule.walk()):
+        raise BeyondReading("a rule is in the intermediate spelling, which hides its comparisons")
     reader = _Reader(rule, wording or Wording(), several)
     conditions = tuple(reader.read(node) for node in rule.conditions)
     conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
