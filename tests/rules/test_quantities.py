@@ -18,7 +18,7 @@ SAME = [
     ("15 L/s", "0.015 m3/s"),
     ("2 m2K/W", "2 m²K/W"),
     ("180 deg", "180 °"),
-    ("7 mmCentres", "7 mmcentres"),
+    ("7 mmCentres", "0.7 cmCentres"),
     ("4", "4.0"),
 ]
 DIFFERENT = [

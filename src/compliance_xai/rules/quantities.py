@@ -1,8 +1,6 @@
 """Quantities with their comparators, and the references that a rule cites; two spellings of one amount are equal.
 
-Units are pint's, after the attached exponents of the notation (``m2``, ``kg/m2``) are written out. A unit that pint
-does not know (``gauge``, ``mmCentres``) or that is no plain multiple of a base unit (``degC``, ``dB``) stands for
-itself.
+What an amount is in base units, ``compliance_xai.rules.units`` says.
 """
 
 from __future__ import annotations
@@ -10,29 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from compliance_xai.rules.normal import normalise
 from compliance_xai.rules.tree import CONNECTIVES, Leaf, Node, Rule, Term
+from compliance_xai.rules.units import describe_dimension, read_measure, write_number
 
 _INSIDE_QUOTES = re.compile(
     r"(?<![\w.])\d+(?:\.\d+)?(?:\s?[:/]\s?\d+(?:\.\d+)?)?(?:\s+(?!x\d*\b)[A-Za-z°%µ][^\s()+*-]*)?(?![\w.])"
 )
-_EXPONENT = re.compile(r"(?<=[A-Za-z])(\d)")
-_PRODUCT = re.compile(r"(?<=\d)(?=[A-Za-z])")
 
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount in base units: ``value`` to ten significant digits, and the base unit's name.
+    """An amount in base units: its exact value, and its dimension (empty for a plain number).
 
     Examples
     --------
     >>> read_amount("1.2 m") == read_amount("1200 mm"), read_amount("1200 mm") == read_amount("1200 m")
     (True, False)
     >>> read_amount("1:12"), read_amount("60 degC")
-    (Amount(value='0.08333333333', unit=''), Amount(value='60', unit='degC'))
+    (Amount(value='1/12', unit=''), Amount(value='333.15', unit='temperature'))
     """
 
     value: str
@@ -40,50 +35,14 @@ class Amount:
 
 
 def read_amount(text: str) -> Amount | None:
-    """The amount that a leaf's text states, or None where it is no quantity."""
-    quantity = Leaf(text).quantity
-    if quantity is None:
+    """The amount that a leaf's text states, or None where it is no quantity; one without a value stands for itself."""
+    if Leaf(text).quantity is None:
         return None
-    number, written = quantity
-    factor, unit = _unit(written)
-    return Amount(f"{_number(number) * factor:.10g}", unit)
-
-
-def _number(text: str) -> float:
-    """``12``, ``0.5``, and ``1:12`` or ``1/12`` as a ratio; a ratio to nothing is infinite."""
-    parts = [float(part) for part in re.split("[:/]", text)]
-    if len(parts) == 1:
-        return parts[0]
-    return parts[0] / parts[1] if parts[1] else float("inf")
-
-
-@cache
-def _registry() -> Any:
-    import pint
-
-    return pint.UnitRegistry(cache_folder=None)
-
-
-@cache
-def _unit(text: str) -> tuple[float, str]:
-    """How many base units a unit is, and the base unit; 1 and the text itself where pint cannot tell."""
-    if not text:
-        return 1.0, ""
-    if len(text) > 40:
-        return 1.0, text.casefold()
-    import pint
-
-    written = _EXPONENT.sub(r"**\1", _PRODUCT.sub("*", text).replace("²", "2").replace("³", "3"))
-    try:
-        registry = _registry()
-        unit = registry.Unit(written)
-        zero, one = (registry.Quantity(amount, unit).to_base_units() for amount in (0.0, 1.0))
-    except (pint.PintError, ArithmeticError, AttributeError, AssertionError, TypeError, ValueError, SyntaxError):
-        return 1.0, text.casefold()
-    if zero.magnitude != 0:  # degC and dB do not start at nothing, so they are no multiples
-        return 1.0, text
-    name = str(one.units)
-    return float(one.magnitude), "" if name == "dimensionless" else name
+    measure = read_measure(text)
+    if measure is None:
+        return Amount(text.casefold(), "")
+    dimension = measure.unit.dimension
+    return Amount(write_number(measure.absolute), describe_dimension(dimension) if dimension else "")
 
 
 def quantities_of(rule: Rule) -> list[tuple[str, Amount]]:
@@ -96,7 +55,7 @@ def quantities_of(rule: Rule) -> list[tuple[str, Amount]]:
     --------
     >>> from compliance_xai.rules import parse_rule
     >>> quantities_of(parse_rule("not(lessThan(door.width,0.85 m))"))
-    [('greaterThanEqual', Amount(value='0.85', unit='meter'))]
+    [('greaterThanEqual', Amount(value='0.85', unit='length'))]
     """
     found: list[tuple[str, Amount]] = []
     stack: list[tuple[Node, str]] = [(node, "") for node in reversed(normalise(rule).statements)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules.legalruleml import LegalDocument, Source, Statement, read_legalruleml, write_legalruleml
+from compliance_xai.rules.legal.documents import LegalDocument, Source, Statement, read_legalruleml, write_legalruleml
 from compliance_xai.rules.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.tree import Rule, format_rule
 

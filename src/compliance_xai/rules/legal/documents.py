@@ -1,7 +1,7 @@
 """LegalRuleML: documents of the OASIS standard as statements with a key, a source and a rule, and back.
 
-A statement keeps the rule in the short form's tree; ``compliance_xai.rules.formulas`` says which element means what.
-Whatever has no place there is listed in ``unknown``, of the statement or of the document, with its line.
+A statement keeps the rule in the short form's tree; ``legal.formulas`` says which element means what. Whatever has
+no place there is listed in ``unknown``, of the statement or of the document, with its line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import overload
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules.formulas import (
+from compliance_xai.rules.legal.formulas import (
     LKM,
     LRML,
     MARK,
@@ -32,8 +32,8 @@ from compliance_xai.rules.formulas import (
     read_formulas,
     write_formulas,
 )
+from compliance_xai.rules.legal.safe_xml import LIMITS, Limits, parse_xml
 from compliance_xai.rules.parse import RuleSyntaxError, parse_rule
-from compliance_xai.rules.safe_xml import LIMITS, Limits, parse_xml
 from compliance_xai.rules.tree import Leaf, Node, Rule, Term, format_rule
 
 KINDS = ("prescriptive", "constitutive", "factual", "override", "penalty", "reparation")

@@ -1,0 +1,1 @@
+"""LegalRuleML, the OASIS standard for rules in XML."""
