@@ -193,9 +193,12 @@ def test_perturbing(keep, delete, mask):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: segment("a b", "token"), "found 'token'. Tokens differ between tokenizers"),
+        (lambda f: segment("a b", "token"), "found 'token'. Tokens need a fast tokenizer"),
         (lambda f: segment("a b", "letter"), "segment, unit: expected a known feature unit, found 'letter'"),
-        (lambda f: perturb("a b", f, [1, 1], baseline="zero"), "expected one of delete, mask, found 'zero'"),
+        (
+            lambda f: perturb("a b", f, [1, 1], baseline="zero"),
+            "expected one of delete, mask, mask_token, counterfactual, found 'zero'",
+        ),
         (lambda f: perturb("a b", f, [1]), r"expected one truth value for each of 2 features, found .* shape \(1,\)"),
     ],
 )
