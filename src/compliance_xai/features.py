@@ -35,6 +35,7 @@ _NUMBER = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(]|[a-z]{1,3}\))")
 _KEPT_PUNCTUATION = frozenset("%‰§&@#′″")
+_UNIT_OPENERS = frozenset(["per", "square", "cubic", "linear"])
 _PHRASE_OPENERS = frozenset(["and", "or", "which", "that", "of", "with", "to", "in", "for", "from", "by", "at", "on"])
 
 
@@ -82,8 +83,8 @@ def segment(
         raise InputError("segment, unit", expected="a known feature unit", found=repr(unit), remedy=remedy)
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
-    joined = [not _breaks(clause[left:right]) for (_, left), (right, _) in itertools.pairwise(spans)]
-    tags = _tag(texts, joined, vocabulary or {})
+    gaps = [clause[left:right] for (_, left), (right, _) in itertools.pairwise([*spans, (len(clause), 0)])]
+    tags = _tag(texts, gaps, vocabulary or {})
     words = [Feature(start, end, text, tag) for (start, end), text, tag in zip(spans, texts, tags, strict=True)]
     if unit == "token":
         return _cut_tokens(clause, words, tokenizer)
@@ -309,11 +310,13 @@ def _shared_category(group: Sequence[Feature]) -> str:
 # --- categories -------------------------------------------------------------------------------------------------
 
 
-def _tag(texts: list[str], joined: list[bool], vocabulary: Mapping[str, str]) -> list[str]:
-    """One category per word. Earlier rules win: a word in a reference is never a number."""
+def _tag(texts: list[str], gaps: list[str], vocabulary: Mapping[str, str]) -> list[str]:
+    """One category per word, ``gaps`` being what follows each. Earlier rules win: no word in a reference is a number."""
     lower = [text.lower() for text in texts]
+    joined = [not _breaks(gap) for gap in gaps]
     tags: list[str | None] = [None] * len(texts)
     _tag_leading_identifier(texts, lower, tags)
+    _tag_list_numbers(texts, gaps, tags)
     _tag_references(texts, lower, tags)
     _tag_phrases(lower, joined, tags, lexicons.COMPARATORS, "comparator")
     _tag_numbers(texts, lower, tags)
@@ -343,6 +346,15 @@ def _tag_leading_identifier(texts: list[str], lower: list[str], tags: list[str |
     while index < len(texts) and _LIST_MARKER.fullmatch(texts[index]) and (index == 0 or tags[index - 1]):
         tags[index] = "rule_identifier"
         index += 1
+
+
+def _tag_list_numbers(texts: list[str], gaps: list[str], tags: list[str | None]) -> None:
+    """Items counted inside a sentence: ``in: 1. showers; 2. saunas``, also with spaces around the punctuation."""
+    for index in range(1, len(texts)):
+        begins = gaps[index - 1].rstrip().endswith((":", ";"))
+        ends = gaps[index].lstrip().startswith((".", ")")) or _LIST_MARKER.fullmatch(texts[index])
+        if begins and ends and re.fullmatch(r"\d{1,2}\)?", texts[index]):
+            tags[index] = "rule_identifier"
 
 
 def _is_identifier(text: str) -> bool:
@@ -464,16 +476,32 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
     for index, word in enumerate(lower):
         if tags[index] is not None:
             continue
-        if word == "one" and lower[index + 1 : index + 2] in (["of"], ["or"], ["another"]):
-            continue  # a pronoun
-        if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS:
+        if word == "one" and _is_pronoun(lower, index):
+            continue
+        if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS or _is_fire_class(texts, index) or (0 < index < len(lower) - 1 and tags[index - 1] == "number" and _continues_number(texts, index)):
             tags[index] = "number"
-        elif (
-            word == "in" and 0 < index < len(lower) - 1 and tags[index - 1] == "number" and _is_number(texts[index + 1])
-        ):
-            tags[index] = "number"  # a gradient: 1 in 12
         elif _is_unit(texts, lower, tags, index):
             tags[index] = "unit"
+
+
+def _is_pronoun(lower: list[str], index: int) -> bool:
+    """``one`` that counts nothing: ``one which``, ``from one wall to another``, ``one above the other``."""
+    following = lower[index + 1 : index + 7]
+    return following[:1] in (["which"], ["that"], ["who"]) or bool({"another", "other"} & set(following))
+
+
+def _continues_number(texts: list[str], index: int) -> bool:
+    """A word between two parts of a number: ``1 in 12``, ``600 x 600``, ``half a metre``."""
+    word, before, after = texts[index].lower(), texts[index - 1].lower(), texts[index + 1]
+    return (word in ("in", "x", "×", "by") and _is_number(after) and _is_number(before)) or (
+        word in ("a", "an") and before in ("half", "quarter", "third") and after.lower() in lexicons.UNITS
+    )
+
+
+def _is_fire_class(texts: list[str], index: int) -> bool:
+    """``EI 30``: letters of a fire-resistance class before its minutes (EN 13501-2)."""
+    following = texts[index + 1] if index + 1 < len(texts) else ""
+    return texts[index] in lexicons.FIRE_CLASSES and bool(re.fullmatch(r"\d{2,3}", following))
 
 
 def _is_number(text: str) -> bool:
@@ -492,13 +520,31 @@ def _spelt(unit: str) -> str:
 def _is_unit(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> bool:
     word = lower[index]
     before = tags[index - 1] if index else None
+    following = lower[index + 1] if index + 1 < len(lower) else ""
     if word == "per":
-        return before in ("number", "unit")
+        first = "per" not in lower[max(0, index - 3) : index]
+        return before in ("number", "unit") and (_is_divisor(following) or (first and following.isalpha()))
     if index and lower[index - 1] == "per" and before == "unit":
         return word not in lexicons.FUNCTION_WORDS
-    return word in lexicons.UNITS or (
-        _spelt(texts[index]) in lexicons.UNITS_AFTER_NUMBER and before in ("number", "unit")
-    )
+    if word in lexicons.COUNTED:
+        return before == "number" and following == "per"
+    if word == "air" and following not in ("change", "changes"):
+        return False
+    if word in lexicons.UNIT_SYMBOLS or (word in lexicons.UNIT_NAMES and index and lower[index - 1] in _UNIT_OPENERS):
+        return True
+    spelt = _spelt(texts[index])
+    known = word in lexicons.UNIT_NAMES or spelt in lexicons.UNITS_AFTER_NUMBER or _is_compound_unit(texts[index])
+    return known and before in ("number", "unit")
+
+
+def _is_divisor(word: str) -> bool:
+    return word in lexicons.UNITS or word in lexicons.COUNTED or word in lexicons.UNITS_AFTER_NUMBER
+
+
+def _is_compound_unit(text: str) -> bool:
+    """``mg/m3``, ``dm3/s``, ``ties/m2``: a quotient whose divisor is a unit."""
+    _, slash, divisor = text.rpartition("/")
+    return bool(slash) and (divisor.lower() in lexicons.UNITS or _spelt(divisor) in lexicons.UNITS_AFTER_NUMBER)
 
 
 def _tag_vocabulary(
