@@ -311,7 +311,10 @@ def _shared_category(group: Sequence[Feature]) -> str:
 
 
 def _tag(texts: list[str], gaps: list[str], vocabulary: Mapping[str, str]) -> list[str]:
-    """One category per word, ``gaps`` being what follows each. Earlier rules win: no word in a reference is a number."""
+    """One category per word, ``gaps`` being what follows each.
+
+    Earlier rules win: a word in a reference is never a number.
+    """
     lower = [text.lower() for text in texts]
     joined = [not _breaks(gap) for gap in gaps]
     tags: list[str | None] = [None] * len(texts)
@@ -478,7 +481,9 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
             continue
         if word == "one" and _is_pronoun(lower, index):
             continue
-        if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS or _is_fire_class(texts, index) or (0 < index < len(lower) - 1 and tags[index - 1] == "number" and _continues_number(texts, index)):
+        counts = _is_number(texts[index]) or word in lexicons.NUMBER_WORDS or _is_fire_class(texts, index)
+        inside = 0 < index < len(lower) - 1 and tags[index - 1] == "number"
+        if counts or (inside and _continues_number(texts, index)):
             tags[index] = "number"
         elif _is_unit(texts, lower, tags, index):
             tags[index] = "unit"
