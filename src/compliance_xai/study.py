@@ -154,7 +154,7 @@ class AttributionSettings(Settings):
         "delete",
         "mask",
     )
-    """What takes a feature's place; conclusions must agree over them. ``counterfactual`` is another training clause's text."""
+    """What takes a feature's place; conclusions must agree. ``counterfactual`` draws from training clauses."""
     clauses: Count | None = None
     """Attribute the first n clauses of the evaluated split, taken in turn over contexts; all where absent."""
     document_clauses: Whole = 0

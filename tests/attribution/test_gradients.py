@@ -7,6 +7,7 @@ from tiny_models import CLAUSE, PROMPT
 
 from compliance_xai.attribution import attribute, gradients
 from compliance_xai.attribution.gradients import gradient_scores
+from compliance_xai.errors import InputError
 from compliance_xai.features import segment
 from compliance_xai.prompts import render_spans
 
@@ -57,6 +58,21 @@ def test_integrated_gradients_add_up(tiny):
     assert result.provenance["efficiency_gap"] < 0.002
     assert result.provenance["baseline"] == "zero_embedding"
     assert np.abs(result.scores.sum(axis=0)).max() > 0.02
+
+
+def test_points_are_added_until_integrated_gradients_add_up(exact, tokenizer):
+    options = {"integrated": True, "prompt": PROMPT, "steps": 4}
+    coarse, fine = (
+        gradient_scores(exact, tokenizer, SHORT, TARGET, segment(SHORT), max_gap=gap, **options).report
+        for gap in (10.0, 1e-3)
+    )
+    assert (coarse["points"], coarse["efficiency_gap"] > 1e-3) == (4, True)
+    assert fine["points"] > 4
+    assert fine["efficiency_gap"] <= 1e-3
+    with pytest.raises(InputError, match=r"gradients that add up to within 1e-20 nats, found .* with 1024 points"):
+        gradient_scores(
+            exact, tokenizer, "A", "b", segment("A"), integrated=True, prompt="{clause}", steps=1024, max_gap=1e-20
+        )
 
 
 def test_gradients_leave_the_model_as_it_was_and_do_not_depend_on_batches(qwen2):
