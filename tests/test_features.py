@@ -144,7 +144,7 @@ def test_words_lose_outer_punctuation_and_nothing_else(clause, words):
         ("four air changes per hour in each air duct", "unit", ["air", "changes", "per", "hour"]),
         ("the water meter of the second storey", "unit", []),
         ("the hours of use in a year", "unit", []),
-        ("more than two storeys", "object", ["storeys"]),
+        ("more than two storeys of 60 persons", "unit", ["storeys"]),
         ("two persons per square metre", "unit", ["persons", "per", "square", "metre"]),
         ("20 litres per second per machine", "unit", ["litres", "per", "second"]),
         ("no fewer than two doors", "number", ["two"]),

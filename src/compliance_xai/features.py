@@ -506,7 +506,7 @@ def _continues_number(texts: list[str], index: int) -> bool:
 def _is_fire_class(texts: list[str], index: int) -> bool:
     """``EI 30``: letters of a fire-resistance class before its minutes (EN 13501-2)."""
     following = texts[index + 1] if index + 1 < len(texts) else ""
-    return texts[index] in lexicons.FIRE_CLASSES and bool(re.fullmatch(r"\d{2,3}", following))
+    return texts[index] in lexicons.FIRE_CLASSES and following in lexicons.FIRE_MINUTES
 
 
 def _is_number(text: str) -> bool:

@@ -80,7 +80,7 @@ UNIT_NAMES = _words(
 UNITS = UNIT_SYMBOLS | UNIT_NAMES
 UNITS_AFTER_NUMBER = _words(
     """
-    m s h d g l t L W N A K V J pa bar ft cent square cubic linear air change changes times points
+    m s h d g l t L W N A K V J pa bar ft cent square cubic linear air change changes times points storey storeys
     """
 )
 """Units only directly after a number, another unit or ``per`` (``5 m``, but not ``m)`` as a list letter).
@@ -88,10 +88,12 @@ UNITS_AFTER_NUMBER = _words(
 Single letters count in the case written here: ``10 A`` is a current, ``10 a`` is not.
 """
 
-COUNTED = _words("person persons people occupant occupants storey storeys")
+COUNTED = _words("person persons people occupant occupants")
 """Units where something is counted per them, or they per something (``5 l/s per person``); otherwise objects."""
 
 FIRE_CLASSES = _words("R E I EI RE REI EW REW EI1 EI2")
+FIRE_MINUTES = _words("10 15 20 30 45 60 90 120 180 240 360")
+"""Fire-resistance classes and their periods (EN 13501-2)."""
 
 NUMBER_WORDS = _words(
     """
