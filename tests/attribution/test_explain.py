@@ -258,6 +258,17 @@ def test_scores_are_summed_over_spans_of_the_target(qwen2):
         result.sum_spans([(99, 100)])
 
 
+def test_files_from_before_standard_errors_are_read(qwen2, tmp_path):
+    import pyarrow.parquet as pq
+
+    result = explain(qwen2)
+    path = result.to_parquet(tmp_path / "one.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["standard_errors"]), tmp_path / "old.parquet")
+    old = Attribution.from_parquet(tmp_path / "old.parquet")
+    assert old.standard_errors is None
+    np.testing.assert_array_equal(old.scores, result.scores)
+
+
 def test_the_frame_has_a_row_for_every_feature_and_token(qwen2):
     result = explain(qwen2, method="shapley", budget=92)
     frame = result.to_frame()
