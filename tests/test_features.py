@@ -133,6 +133,20 @@ def test_words_lose_outer_punctuation_and_nothing_else(clause, words):
         ("a minimum thickness of 4 mm", "comparator", ["minimum"]),
         ("5 litres per second per person", "unit", ["litres", "per", "second", "per", "person"]),
         ("a gradient of 1 in 20 metres", "number", ["1", "in", "20"]),
+        ("a hatch of 600 x 600 mm, half a metre deep", "number", ["600", "x", "600", "half", "a"]),
+        ("one or more doors", "number", ["one"]),
+        ("from one wall to another", "number", []),
+        ("walls of class EI 30", "number", ["EI", "30"]),
+        ("rooms: 1. showers; 2) saunas of 3 m", "number", ["3"]),
+        ("rooms : 1 . showers ; 2 ) saunas", "rule_identifier", ["1", "2"]),
+        ("as in PAS 3621", "cross_reference", ["PAS", "3621"]),
+        ("18 dm3/s per m2 or 35 mg/m3", "unit", ["dm3/s", "per", "m2", "mg/m3"]),
+        ("four air changes per hour in each air duct", "unit", ["air", "changes", "per", "hour"]),
+        ("the water meter of the second storey", "unit", []),
+        ("the hours of use in a year", "unit", []),
+        ("more than two storeys of 60 persons", "unit", ["storeys"]),
+        ("two persons per square metre", "unit", ["persons", "per", "square", "metre"]),
+        ("20 litres per second per machine", "unit", ["litres", "per", "second"]),
         ("no fewer than two doors", "number", ["two"]),
         ("shall not have a tap without a trap", "negation", ["not", "without"]),
         ("is required to be, may, cannot", "deontic", ["is", "required", "to", "may", "cannot"]),
@@ -193,9 +207,12 @@ def test_perturbing(keep, delete, mask):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: segment("a b", "token"), "found 'token'. Tokens differ between tokenizers"),
+        (lambda f: segment("a b", "token"), "found 'token'. Tokens need a fast tokenizer"),
         (lambda f: segment("a b", "letter"), "segment, unit: expected a known feature unit, found 'letter'"),
-        (lambda f: perturb("a b", f, [1, 1], baseline="zero"), "expected one of delete, mask, found 'zero'"),
+        (
+            lambda f: perturb("a b", f, [1, 1], baseline="zero"),
+            "expected one of delete, mask, mask_token, counterfactual, found 'zero'",
+        ),
         (lambda f: perturb("a b", f, [1]), r"expected one truth value for each of 2 features, found .* shape \(1,\)"),
     ],
 )
@@ -231,21 +248,34 @@ def test_gold_spans_of_the_synthetic_corpus_have_the_category_of_their_kind():
     assert {kind: hits[kind] / total[kind] for kind in expected if hits[kind] < 0.97 * total[kind]} == {}
 
 
-def test_numbers_with_units_agree_with_human_labels_of_real_codes(shared_data):
-    """CODE-ACCORD's ``value``: a number with its unit, outside references."""
+LABELS = {"value": ("number", "unit"), "object": ("object",), "property": ("property",)}
+
+
+def test_tags_agree_with_human_labels_of_real_codes(shared_data):
+    """CODE-ACCORD, train split. ``value``: a number with its unit, outside references; a naive pattern has F1 0.70.
+
+    Humans mark whole noun groups and put figures inside a described quality under ``quality``, so objects and
+    properties, which we tag wherever they stand, agree less.
+    """
     import csv
 
-    tp = fp = fn = 0
     with open(shared_data / "code_accord_entities_train.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            words, labels = row["processed_content"].split(" "), row["label"].split(" ")
-            starts, position = [], 0
-            for word in words:
-                starts.append(position)
-                position += len(word) + 1
-            found = {f.start for f in segment(row["processed_content"]) if f.category in ("number", "unit")}
-            for start, label in zip(starts, labels, strict=True):
-                tp += start in found and label.endswith("value")
-                fp += start in found and not label.endswith("value")
-                fn += start not in found and label.endswith("value")
-    assert 2 * tp / (2 * tp + fp + fn) > 0.7  # a naive pattern reaches 0.70
+        rows = list(csv.DictReader(file))
+    counts = {label: [0, 0, 0] for label in LABELS}
+    for row in rows:
+        words, labels = row["processed_content"].split(" "), row["label"].split(" ")
+        starts = [0, *itertools.accumulate(len(word) + 1 for word in words)][:-1]
+        features = segment(row["processed_content"])
+        for name, categories in LABELS.items():
+            found = [(f.start, f.end) for f in features if f.category in categories]
+            for start, word, label in zip(starts, words, labels, strict=True):
+                tagged = any(first < start + len(word) and start < last for first, last in found)
+                meant = label.endswith(name)
+                counts[name][0 if tagged and meant else 1 if tagged else 2] += tagged or meant
+    agreement = {
+        name: (hits / (hits + extra), hits / (hits + missed), 2 * hits / (2 * hits + extra + missed))
+        for name, (hits, extra, missed) in counts.items()
+    }
+    assert agreement["value"] == pytest.approx((0.81, 0.92, 0.86), abs=0.02)
+    assert agreement["object"] == pytest.approx((0.42, 0.69, 0.52), abs=0.02)
+    assert agreement["property"] == pytest.approx((0.41, 0.50, 0.45), abs=0.02)

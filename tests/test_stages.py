@@ -8,6 +8,7 @@ from compliance_xai import stages
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_data_folder
 from compliance_xai.provenance import read_manifest
+from compliance_xai.records import attribution_from_row, read_attribution_rows
 from compliance_xai.stages.common import take_in_turn
 from compliance_xai.stages.examples import attributed_examples, evaluated_examples, load_examples
 from compliance_xai.study import load_study
@@ -207,6 +208,28 @@ def test_bad_input_leaves_the_last_results_as_they_are(first, project):
     ):
         stages.prepare_corpus(bad)
     assert stages.read_stage(study, "corpus").manifest == before
+
+
+def test_other_methods_units_and_baselines_run_in_a_study(project):
+    changes = {"attribution.baselines": "[counterfactual]", "attribution.method": "owen"}
+    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2"}
+    study = make_study(project, "other", **changes)
+    stages.prepare_corpus(study)
+    result = stages.attribute_cell(study, "s", "none")
+    rows = read_attribution_rows(result.folder / "attributions.parquet")
+    assert len(rows) == 3
+    for row in rows:
+        attribution = attribution_from_row(row)
+        assert (row["baseline"], attribution.provenance["method"]) == ("counterfactual", "owen")
+        assert attribution.provenance["unit"] == "phrase"
+        assert attribution.provenance["efficiency_gap"] < 1e-3
+        assert attribution.standard_errors.shape == attribution.scores.shape
+    assert set(result.checks["name"]) == {
+        "batched_equals_single",
+        "null_feature",
+        "planted_feature",
+        "efficiency",
+    }
 
 
 def test_a_stage_whose_needs_are_missing_says_what_to_run(project):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from compliance_xai.attribution import attribute, score_masks, score_texts
+    from compliance_xai.attribution import aggregate, attribute, score_masks, score_texts
     from compliance_xai.corpus import Corpus, load_corpus
     from compliance_xai.corpus.describe import describe as describe_corpus
     from compliance_xai.corpus.fetch import fetch as fetch_corpus
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from compliance_xai.metrics import score_rules
     from compliance_xai.models import load_ladder
     from compliance_xai.records import Attribution, Example, Feature, Generation, Link
+    from compliance_xai.replacements import collect_pool
     from compliance_xai.rules import format_rule, parse_rule, read_tolerant
     from compliance_xai.stages import (
         attribute_cell,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from compliance_xai.study import Study, load_study
 
 _ROOMS = {
-    "attribution": ("attribute", "score_masks", "score_texts"),
+    "attribution": ("aggregate", "attribute", "score_masks", "score_texts"),
     "corpus": ("Corpus", "load_corpus"),
     "corpus.tables": ("TableOptions",),
     "errors": ("InputError",),
@@ -44,6 +45,7 @@ _ROOMS = {
     "metrics": ("score_rules",),
     "models": ("load_ladder",),
     "records": ("Attribution", "Example", "Feature", "Generation", "Link"),
+    "replacements": ("collect_pool",),
     "rules": ("format_rule", "parse_rule", "read_tolerant"),
     "stages": (
         "attribute_cell",
@@ -73,8 +75,10 @@ __all__ = [
     "Link",
     "Study",
     "TableOptions",
+    "aggregate",
     "attribute",
     "attribute_cell",
+    "collect_pool",
     "compare_scales",
     "compare_strategies",
     "describe_corpus",

@@ -10,6 +10,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from compliance_xai.errors import InputError
 from compliance_xai.records import CATEGORIES, Feature
 
 UNITS = ("word", "phrase", "category", "sentence")
-BASELINES = ("delete", "mask")
+"""Units that are the same for every tokenizer; ``token`` is one more, for a single model."""
+BASELINES = ("delete", "mask", "mask_token", "counterfactual")
 
 NEUTRAL_WORD = "it"
 """What the ``mask`` baseline puts in a feature's place: a short word that names nothing."""
@@ -33,10 +35,13 @@ _NUMBER = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(]|[a-z]{1,3}\))")
 _KEPT_PUNCTUATION = frozenset("%‰§&@#′″")
+_UNIT_OPENERS = frozenset(["per", "square", "cubic", "linear"])
 _PHRASE_OPENERS = frozenset(["and", "or", "which", "that", "of", "with", "to", "in", "for", "from", "by", "at", "on"])
 
 
-def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | None = None) -> list[Feature]:
+def segment(
+    clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | None = None, tokenizer: Any = None
+) -> list[Feature]:
     """Cut a clause into features.
 
     Parameters
@@ -47,7 +52,10 @@ def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | 
         ``word``: maximal runs of non-space characters without outer punctuation (``1.2``, ``D1/AS1``, ``1:12``,
         ``self-closing`` and the list marker ``b)`` stay whole; a run of punctuation alone is no feature).
         ``phrase``: words up to the next punctuation, condition, deontic or comparator. ``category``: neighbouring
-        words of one category. ``sentence``: sentences and items separated by semicolons.
+        words of one category. ``sentence``: sentences and items separated by semicolons. ``token``: tokens of
+        ``tokenizer`` without their white space; those that share a character are one.
+    tokenizer
+        For ``token`` only: a fast Hugging Face tokenizer.
     vocabulary
         Head words or word groups (lower case, singular) mapped to ``object`` or ``property``; taken before the
         built-in lexicon.
@@ -55,29 +63,51 @@ def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | 
     Returns
     -------
     list of Feature
-        In text order, without overlap. A larger unit carries the category that its words share, else ``other``.
+        In text order, without overlap. A larger unit carries the category that its words share, else ``other``; a
+        token carries that of its word, and ``other`` between words.
 
     Raises
     ------
     InputError
-        If ``unit`` is unknown, or is ``token``, which has no meaning without a tokenizer.
+        If ``unit`` is unknown, or is ``token`` and no fast tokenizer is given.
 
     Examples
     --------
     >>> [(f.text, f.category) for f in segment("4.2.1 Doors shall be not less than 1.2 m wide.")][:4]
     [('4.2.1', 'rule_identifier'), ('Doors', 'object'), ('shall', 'deontic'), ('be', 'other')]
     """
-    if unit not in UNITS:
+    if unit not in (*UNITS, "token") or (unit == "token" and not getattr(tokenizer, "is_fast", False)):
         remedy = f"Choose one of {', '.join(UNITS)}."
         if unit == "token":
-            remedy = f"Tokens differ between tokenizers, features must not. {remedy}"
+            remedy = f"Tokens need a fast tokenizer and differ between tokenizers, features should not. {remedy}"
         raise InputError("segment, unit", expected="a known feature unit", found=repr(unit), remedy=remedy)
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
-    joined = [not _breaks(clause[left:right]) for (_, left), (right, _) in itertools.pairwise(spans)]
-    tags = _tag(texts, joined, vocabulary or {})
+    gaps = [clause[left:right] for (_, left), (right, _) in itertools.pairwise([*spans, (len(clause), 0)])]
+    tags = _tag(texts, gaps, vocabulary or {})
     words = [Feature(start, end, text, tag) for (start, end), text, tag in zip(spans, texts, tags, strict=True)]
-    return words if unit == "word" else _group(clause, words, _STARTS_NEW[unit])
+    if unit == "token":
+        return _cut_tokens(clause, words, tokenizer)
+    return words if unit == "word" else group(clause, words, unit)
+
+
+def group(clause: str, words: Sequence[Feature], unit: str) -> list[Feature]:
+    """Larger features made of whole words: ``unit`` is ``phrase``, ``category`` or ``sentence`` (see ``segment``).
+
+    Examples
+    --------
+    >>> clause = "Where a door opens, it shall be 1.2 m wide"
+    >>> [feature.text for feature in group(clause, segment(clause), "phrase")]
+    ['Where', 'a door opens', 'it', 'shall', 'be 1.2 m', 'wide']
+    """
+    if unit not in _STARTS_NEW:
+        raise InputError(
+            "group, unit",
+            expected=f"one of {', '.join(_STARTS_NEW)}",
+            found=repr(unit),
+            remedy="Choose a unit larger than the word.",
+        )
+    return _group(clause, words, _STARTS_NEW[unit])
 
 
 def perturb(
@@ -86,7 +116,7 @@ def perturb(
     keep_mask_F: Sequence[bool] | np.ndarray,
     *,
     baseline: str = "delete",
-    seed: int = 0,
+    replacements: Sequence[str] | None = None,
 ) -> str:
     """Write the clause with some features perturbed.
 
@@ -98,9 +128,10 @@ def perturb(
         One truth value per feature: keep it, or perturb it.
     baseline
         ``delete`` takes the feature out with one adjoining white-space character (the one before it; at the start of
-        the text the one after). ``mask`` puts ``NEUTRAL_WORD`` in its place.
-    seed
-        For baselines that draw at random; ``delete`` and ``mask`` do not.
+        the text the one after). ``mask`` puts ``NEUTRAL_WORD`` in its place. ``mask_token`` and ``counterfactual``
+        put its replacement there.
+    replacements
+        One text per feature, for the last two (see ``replacements.draw_replacements``).
 
     Returns
     -------
@@ -118,8 +149,9 @@ def perturb(
             "perturb, baseline",
             expected=f"one of {', '.join(BASELINES)}",
             found=repr(baseline),
-            remedy="Choose one of these; counterfactual replacement would need a corpus to draw from.",
+            remedy="Choose one of these.",
         )
+    substitutes = _substitutes(features, baseline, replacements)
     keep = np.asarray(keep_mask_F, dtype=bool)
     if keep.shape != (len(features),):
         raise InputError(
@@ -130,19 +162,37 @@ def perturb(
         )
     gone = [False] * len(clause)
     pieces: dict[int, str] = {}
-    for feature, kept in zip(features, keep, strict=True):
-        if kept:
+    for index, feature in enumerate(features):
+        if keep[index]:
             continue
         for position in range(feature.start, feature.end):
             gone[position] = True
-        if baseline == "mask":
-            pieces[feature.start] = NEUTRAL_WORD
-        else:
+        if substitutes is None:
             _take_space(clause, gone, feature)
+        else:
+            pieces[feature.start] = substitutes[index]
     return "".join(
         pieces.get(position, "") + ("" if removed else character)
         for position, (character, removed) in enumerate(zip(clause, gone, strict=True))
     )
+
+
+def _substitutes(
+    features: Sequence[Feature], baseline: str, replacements: Sequence[str] | None
+) -> Sequence[str] | None:
+    """What stands in each feature's place; None where nothing does."""
+    if baseline == "delete":
+        return None
+    if baseline == "mask":
+        return [NEUTRAL_WORD] * len(features)
+    if replacements is None or len(replacements) != len(features):
+        raise InputError(
+            f"perturb, baseline {baseline!r}",
+            expected=f"a replacement for each of {len(features)} features",
+            found="none" if replacements is None else str(len(replacements)),
+            remedy="Draw them with compliance_xai.replacements.draw_replacements.",
+        )
+    return replacements
 
 
 def _take_space(clause: str, gone: list[bool], feature: Feature) -> None:
@@ -194,6 +244,28 @@ def _breaks(gap: str) -> bool:
     return bool(gap.strip())
 
 
+# --- tokens -----------------------------------------------------------------------------------------------------
+
+
+def _cut_tokens(clause: str, words: Sequence[Feature], tokenizer: Any) -> list[Feature]:
+    offsets = tokenizer(clause, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    spans: list[tuple[int, int]] = []
+    for start, end in offsets:
+        text = clause[start:end]
+        start, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+        if start >= end:
+            continue
+        if spans and start < spans[-1][1]:  # bytes of one character
+            start, end = spans[-1][0], max(end, spans.pop()[1])
+        spans.append((start, end))
+    return [Feature(start, end, clause[start:end], _category_at(words, start, end)) for start, end in spans]
+
+
+def _category_at(words: Sequence[Feature], start: int, end: int) -> str:
+    found = [word for word in words if word.start < end and start < word.end]
+    return _shared_category(found) if found else "other"
+
+
 # --- larger units -----------------------------------------------------------------------------------------------
 
 
@@ -238,11 +310,16 @@ def _shared_category(group: Sequence[Feature]) -> str:
 # --- categories -------------------------------------------------------------------------------------------------
 
 
-def _tag(texts: list[str], joined: list[bool], vocabulary: Mapping[str, str]) -> list[str]:
-    """One category per word. Earlier rules win: a word in a reference is never a number."""
+def _tag(texts: list[str], gaps: list[str], vocabulary: Mapping[str, str]) -> list[str]:
+    """One category per word, ``gaps`` being what follows each.
+
+    Earlier rules win: a word in a reference is never a number.
+    """
     lower = [text.lower() for text in texts]
+    joined = [not _breaks(gap) for gap in gaps]
     tags: list[str | None] = [None] * len(texts)
     _tag_leading_identifier(texts, lower, tags)
+    _tag_list_numbers(texts, gaps, tags)
     _tag_references(texts, lower, tags)
     _tag_phrases(lower, joined, tags, lexicons.COMPARATORS, "comparator")
     _tag_numbers(texts, lower, tags)
@@ -272,6 +349,15 @@ def _tag_leading_identifier(texts: list[str], lower: list[str], tags: list[str |
     while index < len(texts) and _LIST_MARKER.fullmatch(texts[index]) and (index == 0 or tags[index - 1]):
         tags[index] = "rule_identifier"
         index += 1
+
+
+def _tag_list_numbers(texts: list[str], gaps: list[str], tags: list[str | None]) -> None:
+    """Items counted inside a sentence: ``in: 1. showers; 2. saunas``, also with spaces around the punctuation."""
+    for index in range(1, len(texts)):
+        begins = gaps[index - 1].rstrip().endswith((":", ";"))
+        ends = gaps[index].lstrip().startswith((".", ")")) or _LIST_MARKER.fullmatch(texts[index])
+        if begins and ends and re.fullmatch(r"\d{1,2}\)?", texts[index]):
+            tags[index] = "rule_identifier"
 
 
 def _is_identifier(text: str) -> bool:
@@ -393,16 +479,34 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
     for index, word in enumerate(lower):
         if tags[index] is not None:
             continue
-        if word == "one" and lower[index + 1 : index + 2] in (["of"], ["or"], ["another"]):
-            continue  # a pronoun
-        if _is_number(texts[index]) or word in lexicons.NUMBER_WORDS:
+        if word == "one" and _is_pronoun(lower, index):
+            continue
+        counts = _is_number(texts[index]) or word in lexicons.NUMBER_WORDS or _is_fire_class(texts, index)
+        inside = 0 < index < len(lower) - 1 and tags[index - 1] == "number"
+        if counts or (inside and _continues_number(texts, index)):
             tags[index] = "number"
-        elif (
-            word == "in" and 0 < index < len(lower) - 1 and tags[index - 1] == "number" and _is_number(texts[index + 1])
-        ):
-            tags[index] = "number"  # a gradient: 1 in 12
         elif _is_unit(texts, lower, tags, index):
             tags[index] = "unit"
+
+
+def _is_pronoun(lower: list[str], index: int) -> bool:
+    """``one`` that counts nothing: ``one which``, ``from one wall to another``, ``one above the other``."""
+    following = lower[index + 1 : index + 7]
+    return following[:1] in (["which"], ["that"], ["who"]) or bool({"another", "other"} & set(following))
+
+
+def _continues_number(texts: list[str], index: int) -> bool:
+    """A word between two parts of a number: ``1 in 12``, ``600 x 600``, ``half a metre``."""
+    word, before, after = texts[index].lower(), texts[index - 1].lower(), texts[index + 1]
+    return (word in ("in", "x", "×", "by") and _is_number(after) and _is_number(before)) or (
+        word in ("a", "an") and before in ("half", "quarter", "third") and after.lower() in lexicons.UNITS
+    )
+
+
+def _is_fire_class(texts: list[str], index: int) -> bool:
+    """``EI 30``: letters of a fire-resistance class before its minutes (EN 13501-2)."""
+    following = texts[index + 1] if index + 1 < len(texts) else ""
+    return texts[index] in lexicons.FIRE_CLASSES and following in lexicons.FIRE_MINUTES
 
 
 def _is_number(text: str) -> bool:
@@ -421,13 +525,31 @@ def _spelt(unit: str) -> str:
 def _is_unit(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> bool:
     word = lower[index]
     before = tags[index - 1] if index else None
+    following = lower[index + 1] if index + 1 < len(lower) else ""
     if word == "per":
-        return before in ("number", "unit")
+        first = "per" not in lower[max(0, index - 3) : index]
+        return before in ("number", "unit") and (_is_divisor(following) or (first and following.isalpha()))
     if index and lower[index - 1] == "per" and before == "unit":
         return word not in lexicons.FUNCTION_WORDS
-    return word in lexicons.UNITS or (
-        _spelt(texts[index]) in lexicons.UNITS_AFTER_NUMBER and before in ("number", "unit")
-    )
+    if word in lexicons.COUNTED:
+        return before == "number" and following == "per"
+    if word == "air" and following not in ("change", "changes"):
+        return False
+    if word in lexicons.UNIT_SYMBOLS or (word in lexicons.UNIT_NAMES and index and lower[index - 1] in _UNIT_OPENERS):
+        return True
+    spelt = _spelt(texts[index])
+    known = word in lexicons.UNIT_NAMES or spelt in lexicons.UNITS_AFTER_NUMBER or _is_compound_unit(texts[index])
+    return known and before in ("number", "unit")
+
+
+def _is_divisor(word: str) -> bool:
+    return word in lexicons.UNITS or word in lexicons.COUNTED or word in lexicons.UNITS_AFTER_NUMBER
+
+
+def _is_compound_unit(text: str) -> bool:
+    """``mg/m3``, ``dm3/s``, ``ties/m2``: a quotient whose divisor is a unit."""
+    _, slash, divisor = text.rpartition("/")
+    return bool(slash) and (divisor.lower() in lexicons.UNITS or _spelt(divisor) in lexicons.UNITS_AFTER_NUMBER)
 
 
 def _tag_vocabulary(

@@ -60,21 +60,27 @@ CONDITIONS = _phrases(
 
 NEGATIONS = _words("not no without neither nor never none nothing")
 
-UNITS = _words(
+UNIT_SYMBOLS = _words(
     """
     mm cm km m² m2 m^2 m³ m3 m^3 mm2 mm² mm3 mm³ l/s l/min l/h kpa mpa hpa kn kw kwh mj kj db dba dbw lx lux °c °f degc
     kg kg/m2 kg/m3 kg/m² kg/m³ g/m2 g/m² kn/m2 kn/m² w/m2 w/m² w/m²k w/m2k m/s m3/h m³/h m3/s m³/s mj/m2 mj/m² % ‰ °
-    percent percentage ms hz khz millimetre millimetres millimeter millimeters centimetre centimetres metre metres
+    percent ms hz khz ppm m2.k/w m²k/w m2k/w dm3 dm³ mg
+    """
+)
+UNIT_NAMES = _words(
+    """
+    millimetre millimetres millimeter millimeters centimetre centimetres metre metres
     meter meters kilometre kilometres litre litres liter liters kilogram kilograms gram grams tonne tonnes newton
     newtons kilonewton kilonewtons pascal pascals kilopascal kilopascals watt watts kilowatt kilowatts joule joules
     volt volts amp amps ampere amperes hertz decibel decibels degree degrees celsius second seconds minute minutes hour
-    hours day days week weeks month months year years lumen lumens ppm m2.k/w m²k/w m2k/w
+    hours day days week weeks month months year years lumen lumens
     """
 )
+"""Units only after a number, another unit or ``per``: a water meter, a second exit and the hours of use have none."""
+UNITS = UNIT_SYMBOLS | UNIT_NAMES
 UNITS_AFTER_NUMBER = _words(
     """
-    m s h d g l t L W N A K V J pa bar ft cent person persons people occupant occupants storey storeys square
-    cubic linear air change changes times
+    m s h d g l t L W N A K V J pa bar ft cent square cubic linear air change changes times points storey storeys
     """
 )
 """Units only directly after a number, another unit or ``per`` (``5 m``, but not ``m)`` as a list letter).
@@ -82,11 +88,18 @@ UNITS_AFTER_NUMBER = _words(
 Single letters count in the case written here: ``10 A`` is a current, ``10 a`` is not.
 """
 
+COUNTED = _words("person persons people occupant occupants")
+"""Units where something is counted per them, or they per something (``5 l/s per person``); otherwise objects."""
+
+FIRE_CLASSES = _words("R E I EI RE REI EW REW EI1 EI2")
+FIRE_MINUTES = _words("10 15 20 30 45 60 90 120 180 240 360")
+"""Fire-resistance classes and their periods (EN 13501-2)."""
+
 NUMBER_WORDS = _words(
     """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand half third quarter
-    twice double
+    twice
     """
 )
 
@@ -99,7 +112,7 @@ REFERENCE_HEADS = _words(
 """Words that open a reference where an identifier follows (``Table 3``, but not ``part of the building``)."""
 
 STANDARD_BODIES = _words(
-    "nzs as as/nzs nzs/as bs en iso iec din astm nfpa ansi nzbc snz bca ncc ts pd aci ashrae cibse sfs nza cas/nzs"
+    "nzs as as/nzs nzs/as bs en iso iec din astm nfpa ansi nzbc snz bca ncc ts pd aci ashrae cibse sfs nza pas cas/nzs"
 )
 
 FUNCTION_WORDS = _words(
@@ -130,7 +143,7 @@ PROPERTIES = _words(
     reflectance loudness noise content efficiency power energy consumption occupancy permeability absorption
     ventilation duration time age class classification group grade category type colour contrast position location
     direction orientation elevation airflow ventilation-rate hardness toughness perimeter circumference extent
-    frr moisture-content openness leakage force drop turnover lifetime exposure amount quantity value gauge
+    frr moisture-content openness leakage force drop turnover lifetime exposure amount quantity value gauge percentage
     """
 )
 

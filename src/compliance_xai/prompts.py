@@ -6,8 +6,9 @@ target's tokens are the same whatever the clause.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from compliance_xai.errors import InputError
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DEFAULT_TEMPLATE = "Clause: {clause}\nRule:\n"
+
+Prompt: TypeAlias = "str | Sequence[Mapping[str, str]] | Template"
+"""A string with ``{clause}``, or chat messages (``role``, ``content``) of which one content holds ``{clause}``."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """Text around ``{clause}``. ``complete``: a chat template wrote every special token, so none is added."""
+
+    text: str
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,61 @@ def check_template(template: str) -> str:
     return template
 
 
-def render(tokenizer: PreTrainedTokenizerBase, clause: str, template: str = DEFAULT_TEMPLATE) -> list[int]:
+def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = None) -> Template:
+    """The text around the clause: ``DEFAULT_TEMPLATE`` where ``prompt`` is None, a chat written out once.
+
+    Raises
+    ------
+    InputError
+        If there is no ``{clause}`` in it, or more than one, or the tokenizer has no chat template for messages.
+    """
+    if isinstance(prompt, Template):
+        return prompt
+    if prompt is None or isinstance(prompt, str):
+        return Template(check_template(DEFAULT_TEMPLATE if prompt is None else prompt))
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError(
+            f"tokenizer {type(tokenizer).__name__}",
+            expected="a chat template, since the prompt is a list of messages",
+            found="none",
+            remedy="Set tokenizer.chat_template, or give the prompt as a string with {clause}.",
+        )
+    messages = [dict(message) for message in prompt]
+    text: Any = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return Template(check_template(text), complete=True)
+
+
+def render(tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE) -> list[int]:
     """Token ids of the prompt; the clause is put in as it is, braces included.
 
-    The beginning-of-text token comes first where the tokenizer adds one by itself, and never twice.
+    The beginning-of-text token comes first where the tokenizer adds one by itself, and never twice. A chat template
+    says itself where it comes.
     """
-    text = check_template(template).replace("{clause}", clause)
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    opening = _opening(tokenizer)
-    return ids if ids[: len(opening)] == opening else [*opening, *ids]
+    return render_spans(tokenizer, clause, template, offsets=False)[0]
+
+
+def render_spans(
+    tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE, *, offsets: bool = True
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids of the prompt, and the characters of the clause that each token covers.
+
+    Returns
+    -------
+    ids, spans
+        Spans are offsets into ``clause``; they reach below 0 or beyond its length for tokens of the text around it.
+        No spans where ``offsets`` is False (slow tokenizers give none).
+    """
+    chosen = make_template(tokenizer, template)
+    start = chosen.text.index("{clause}")
+    text = chosen.text.replace("{clause}", clause)
+    encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=offsets)
+    ids, spans = list(encoded["input_ids"]), []
+    if offsets:
+        spans = [(first - start, last - start) for first, last in encoded["offset_mapping"]]
+    opening = [] if chosen.complete else _opening(tokenizer)
+    if ids[: len(opening)] != opening:
+        ids, spans = [*opening, *ids], [*[(-start - 1, -start - 1)] * (len(opening) if offsets else 0), *spans]
+    return ids, spans
 
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -10,11 +10,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from compliance_xai.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "validation", "test", "document")
 """``document`` is the held-out regulatory context (synthetic) or the held-out documents (published table)."""
@@ -122,6 +127,8 @@ class Attribution:
         float32, shape (T,), nats: log p(token | untouched clause).
     provenance
         Method, unit, baseline, model and engine settings; JSON-serialisable.
+    standard_errors
+        float32, shape (F, T), nats: standard errors of scores that were sampled; None for exact methods.
     """
 
     id: str
@@ -132,6 +139,96 @@ class Attribution:
     scores: np.ndarray
     baseline_log_probs: np.ndarray
     provenance: dict[str, Any] = field(default_factory=dict)
+    standard_errors: np.ndarray | None = None
+
+    def sum_spans(self, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Scores towards parts of the target.
+
+        Log-probabilities of tokens add up to that of their text, so this sum is exact for every method. (Sums over
+        features are not: see ``compliance_xai.attribution.aggregate``.)
+
+        Parameters
+        ----------
+        spans
+            ``S`` half-open character spans of ``target``; a token counts where it shares a character with the span.
+
+        Returns
+        -------
+        float32, shape (F, S)
+            Nats.
+
+        Raises
+        ------
+        InputError
+            If no token lies in a span.
+        """
+        start_T = np.array([token.start for token in self.target_tokens])
+        end_T = np.array([token.end for token in self.target_tokens])
+        columns = []
+        for start, end in spans:
+            inside_T = (start_T < end) & (start < end_T) & (start_T < end_T)
+            if not inside_T.any():
+                raise InputError(
+                    f"clause {self.id}, span ({start}, {end})",
+                    expected=f"characters of the target, 0 to {len(self.target)}",
+                    found="no token there",
+                    remedy="Give half-open spans of the explained text.",
+                )
+            columns.append(self.scores[:, inside_T].sum(axis=1, dtype=np.float64))
+        return np.array(columns, dtype=np.float32).T.reshape(len(self.features), len(spans))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per feature and target token, features in text order.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``id``; ``feature`` (from 0), ``start, end, text, category``; ``token`` (from 0), ``token_start, token_end,
+            token_text``; ``score`` (nats), ``standard_error`` (nats; NaN for exact methods).
+        """
+        import pandas as pd
+
+        n_features, n_tokens = len(self.features), len(self.target_tokens)
+        errors = self.standard_errors if self.standard_errors is not None else np.full(self.scores.shape, np.nan)
+        per_feature = {
+            name: np.repeat(np.array([getattr(feature, name) for feature in self.features]), n_tokens)
+            for name in ("start", "end", "text", "category")
+        }
+        per_token = {
+            f"token_{name}": np.tile(np.array([getattr(token, name) for token in self.target_tokens]), n_features)
+            for name in ("start", "end", "text")
+        }
+        return pd.DataFrame(
+            {"id": self.id, "feature": np.repeat(np.arange(n_features), n_tokens)}
+            | per_feature
+            | {"token": np.tile(np.arange(n_tokens), n_features)}
+            | per_token
+            | {"score": self.scores.ravel(), "standard_error": errors.astype(np.float32).ravel()}
+        )
+
+    def to_parquet(self, path: Path | str) -> Path:
+        """Write one row of ``ATTRIBUTION_SCHEMA``; ``from_parquet`` gives the same record back."""
+        seed, baseline = self.provenance.get("seed", 0), self.provenance.get("baseline", "")
+        return write_attributions([attribution_row(self, seed=seed, baseline=baseline)], path)
+
+    @classmethod
+    def from_parquet(cls, path: Path | str) -> Attribution:
+        """Read what ``to_parquet`` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file holds more or fewer attributions than one.
+        """
+        rows = read_attribution_rows(path)
+        if len(rows) != 1:
+            raise InputError(
+                str(path),
+                expected="one attribution",
+                found=f"{len(rows)} rows",
+                remedy="read_attribution_rows reads them all.",
+            )
+        return attribution_from_row(rows[0])
 
 
 _SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
@@ -182,9 +279,11 @@ ATTRIBUTION_SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float32())),
         ("baseline_log_probs", pa.list_(pa.float32())),
         ("provenance", pa.string()),
+        ("standard_errors", pa.list_(pa.float32())),
     ]
 )
-"""One row per clause, seed and baseline; ``scores`` is the features x target-tokens matrix, row by row."""
+"""One row per clause, seed and baseline; ``scores`` and ``standard_errors`` (null for exact methods) are the features x
+target-tokens matrices, row by row."""
 
 
 def write_table(table: pa.Table, path: Path | str) -> Path:
@@ -257,23 +356,34 @@ def attribution_row(attribution: Attribution, *, seed: int, baseline: str) -> di
         "scores": attribution.scores.astype(np.float32).ravel(),
         "baseline_log_probs": attribution.baseline_log_probs.astype(np.float32),
         "provenance": json.dumps(attribution.provenance, sort_keys=True),
+        "standard_errors": _flat(attribution.standard_errors),
     }
+
+
+def _flat(matrix: np.ndarray | None) -> np.ndarray | None:
+    return None if matrix is None else matrix.astype(np.float32).ravel()
 
 
 def attribution_from_row(row: dict[str, Any]) -> Attribution:
     """The record behind one row of ``ATTRIBUTION_SCHEMA``; lossless."""
     features = tuple(Feature(**feature) for feature in row["features"])
     tokens = tuple(TargetToken(**token) for token in row["target_tokens"])
+    shape = (len(features), len(tokens))
     return Attribution(
         id=row["id"],
         clause=row["clause"],
         target=row["target"],
         features=features,
         target_tokens=tokens,
-        scores=np.asarray(row["scores"], dtype=np.float32).reshape(len(features), len(tokens)),
+        scores=np.asarray(row["scores"], dtype=np.float32).reshape(shape),
         baseline_log_probs=np.asarray(row["baseline_log_probs"], dtype=np.float32),
         provenance=json.loads(row["provenance"]),
+        standard_errors=_matrix(row["standard_errors"], shape),
     )
+
+
+def _matrix(values: Sequence[float] | None, shape: tuple[int, int]) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, dtype=np.float32).reshape(shape)
 
 
 def write_attributions(rows: Sequence[dict[str, Any]], path: Path | str) -> Path:

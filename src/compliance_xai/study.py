@@ -171,12 +171,15 @@ class GenerateSettings(Settings):
 class AttributionSettings(Settings):
     """What is perturbed, and for how many clauses."""
 
-    method: Literal["leave_one_out"] = "leave_one_out"
-    """How features are perturbed."""
+    method: Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge"] = "leave_one_out"
+    """Which features are perturbed together, and what is made of it; the sampling methods cost 5 to 50 times more."""
     unit: Literal["word", "phrase", "sentence", "category"] = "word"
     """What a feature is."""
-    baselines: Annotated[tuple[Literal["delete", "mask"], ...], Field(min_length=1)] = ("delete", "mask")
-    """What takes a feature's place; conclusions must agree over them."""
+    baselines: Annotated[tuple[Literal["delete", "mask", "counterfactual"], ...], Field(min_length=1)] = (
+        "delete",
+        "mask",
+    )
+    """What takes a feature's place; conclusions must agree. ``counterfactual`` draws from training clauses."""
     clauses: Count | None = None
     """Attribute the first n clauses of the evaluated split, taken in turn over contexts; all where absent."""
     document_clauses: Whole = 0

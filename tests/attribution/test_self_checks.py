@@ -11,7 +11,12 @@ EXAMPLE = Example("syn-1", CLAUSE, RULE, "fire", "test")
 
 def test_sound_models_pass(tiny):
     found = self_check(tiny.model, tiny.tokenizer, EXAMPLE, batch_tokens=900)
-    assert [check.name for check in found] == ["batched_equals_single", "null_feature", "planted_feature"]
+    assert [check.name for check in found] == [
+        "batched_equals_single",
+        "null_feature",
+        "planted_feature",
+        "efficiency",
+    ]
     assert all(check.passed and check.id == "syn-1" for check in found)
     assert max(check.deviation for check in found) < 2e-5
 

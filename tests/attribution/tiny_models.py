@@ -5,11 +5,11 @@ CLAUSE = (
 )
 RULE = "if(has(route,door)),then(obligation(greaterThanEqual(door.width,760 mm)))"
 PROMPT = "Clause: {clause}\nRule:\n"
-FAMILIES = ("qwen2", "llama", "gpt2", "gemma2")
+FAMILIES = ("qwen2", "llama", "mistral", "gemma", "gemma2", "gpt2")
 CONTEXT = 256
 
 
-def build_model(family: str, vocabulary: int, std: float = 0.08):
+def build_model(family: str, vocabulary: int, std: float = 0.08, attention: str = "eager"):
     import torch
     import transformers
 
@@ -21,6 +21,10 @@ def build_model(family: str, vocabulary: int, std: float = 0.08):
         config = transformers.Qwen2Config(**shape, tie_word_embeddings=True)
     elif family == "llama":
         config = transformers.LlamaConfig(**shape)
+    elif family == "mistral":
+        config = transformers.MistralConfig(**shape, sliding_window=16)  # shorter than any clause here
+    elif family == "gemma":
+        config = transformers.GemmaConfig(**shape, head_dim=8)
     elif family == "gemma2":
         config = transformers.Gemma2Config(
             **shape, head_dim=8, sliding_window=48, final_logit_softcapping=2.0, attn_logit_softcapping=5.0
@@ -29,4 +33,4 @@ def build_model(family: str, vocabulary: int, std: float = 0.08):
         config = transformers.GPT2Config(
             vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=std
         )
-    return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    return transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention).float().eval()

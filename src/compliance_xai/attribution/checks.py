@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compliance_xai.attribution.engine import BATCH_TOKENS, score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
+from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains
 from compliance_xai.errors import InputError
-from compliance_xai.features import perturb, segment
+from compliance_xai.features import segment
 from compliance_xai.records import Example, Feature
+from compliance_xai.replacements import Pool, write_perturbed
+
+if TYPE_CHECKING:
+    from compliance_xai.prompts import Prompt
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-4, "float16": 0.1, "bfloat16": 0.5}
 """Nats per token. Reduced precision rounds differently for each shape of a batch; log-softmax stays in float32."""
@@ -52,8 +57,9 @@ def self_check(
     tokenizer: Any,
     example: Example,
     *,
-    prompt: str | None = None,
+    prompt: Prompt | None = None,
     baseline: str = "delete",
+    pool: Pool | None = None,
     batch_tokens: int = BATCH_TOKENS,
     tolerance: float | None = None,
 ) -> list[Check]:
@@ -62,7 +68,11 @@ def self_check(
     - ``batched_equals_single``: all rows of leave-one-out in batches, against one row at a time;
     - ``null_feature``: the untouched clause scored again among perturbed rows must not move;
     - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing, that feature's scores, and no
-      other, rise by 3 nats (checks features, masks and method, with the model's own scores underneath).
+      other, rise by 3 nats (checks features, masks and method, with the model's own scores underneath);
+    - ``efficiency``: along an order of the features and its reverse, gains of the features add up to what they do
+      together; the two ends of each order are scored anew, so this also crosses batches.
+
+    With the ``counterfactual`` baseline the first draw alone is checked.
 
     Returns
     -------
@@ -80,17 +90,24 @@ def self_check(
             f"clause {example.id}", expected="at least one word", found=repr(example.clause), remedy="Choose another."
         )
     masks_MF = leave_one_out_masks(len(features))
-    clauses = [perturb(example.clause, features, mask, baseline=baseline) for mask in masks_MF]
+    texts_MD = write_perturbed(
+        example.clause, features, masks_MF, baseline=baseline, tokenizer=tokenizer, pool=pool, draws=1, id=example.id
+    )
+    clauses = [texts_D[0] for texts_D in texts_MD]
 
     def score(texts: list[str], tokens: int) -> np.ndarray:
         return score_texts(
             model, tokenizer, texts, example.rule, prompt=prompt, id=example.id, batch_tokens=tokens, deduplicate=False
         )
 
-    batched_MT = score_masks(
-        model, tokenizer, example.clause, example.rule, masks_MF,
-        features=features, prompt=prompt, baseline=baseline, id=example.id, batch_tokens=batch_tokens,
-    )  # fmt: skip
+    def score_all(masks: np.ndarray) -> np.ndarray:
+        return score_masks(
+            model, tokenizer, example.clause, example.rule, masks,
+            features=features, prompt=prompt, baseline=baseline, pool=pool, draws=1, id=example.id,
+            batch_tokens=batch_tokens,
+        )  # fmt: skip
+
+    batched_MT = score_all(masks_MF)
     single_MT = score(clauses, 1)
     again_MT = score([*clauses[1:], example.clause], batch_tokens)
     allowed = tolerance if tolerance is not None else _tolerance(model)
@@ -98,6 +115,7 @@ def self_check(
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
         "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
         "planted_feature": _planted_deviation(single_MT, example.clause, features, clauses),
+        "efficiency": _efficiency_deviation(score_all, len(features)),
     }
     checks = [
         Check(example.id, name, float(deviation), allowed, bool(deviation <= allowed))
@@ -122,6 +140,13 @@ def _planted_deviation(
     gain_FT = solve(log_probs_MT - _PLANTED * lacks_M[:, None]) - solve(log_probs_MT)
     expected_F = np.array([_PLANTED * (feature.text == word) for feature in features])
     return float(np.abs(gain_FT - expected_F[:, None]).max())
+
+
+def _efficiency_deviation(score: Callable[[np.ndarray], np.ndarray], n_features: int) -> float:
+    masks_MF = chain_masks(draw_orders(n_features, 1))
+    gains_FT, _ = mean_gains(masks_MF, score(masks_MF))
+    whole_T, empty_T = (score(np.full((1, n_features), kept))[0] for kept in (True, False))
+    return efficiency_gap(gains_FT, whole_T, empty_T)
 
 
 def _count(text: str, word: str) -> int:

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.attribution.methods import check_method, leave_one_out, leave_one_out_masks
 from compliance_xai.errors import InputError
-from compliance_xai.features import perturb, segment
-from compliance_xai.records import Attribution, Example, Feature, TargetToken
+from compliance_xai.features import segment
+from compliance_xai.records import Feature, TargetToken
+from compliance_xai.replacements import DRAWS, Pool, write_perturbed
 
 if TYPE_CHECKING:
     import torch
+
+    from compliance_xai.prompts import Prompt
 
 BATCH_TOKENS = 4096
 _MAX_LOGITS = 2**25
@@ -40,119 +42,6 @@ class _Target:
     offsets: tuple[tuple[int, int], ...]
 
 
-def attribute(
-    model: Any,
-    tokenizer: Any,
-    clause: str,
-    target: str,
-    *,
-    prompt: str | None = None,
-    method: str = "leave_one_out",
-    unit: str = "word",
-    baseline: str = "delete",
-    id: str = "",
-    batch_tokens: int = BATCH_TOKENS,
-    seed: int = 0,
-    progress: bool = False,
-    vocabulary: dict[str, str] | None = None,
-) -> Attribution:
-    """Measure what each token of a target rests on in a clause.
-
-    Parameters
-    ----------
-    model, tokenizer
-        A Hugging Face causal language model (PEFT adapters and 4-bit weights as they are, unmerged) and its tokenizer.
-        The model is put into evaluation mode for the call and left as it was found.
-    clause, target
-        The clause and the text to explain, for example its rule.
-    prompt
-        How the clause is shown: a string with ``{clause}``; the study's template where None.
-    method
-        ``leave_one_out``.
-    unit, vocabulary
-        See ``segment``.
-    baseline
-        See ``perturb``.
-    id
-        Stored with the result and named in errors.
-    batch_tokens
-        Most tokens per forward pass (one row always fits). Results do not depend on it (1e-5 in float32).
-    seed
-        For baselines that draw at random.
-    progress
-        Show a bar over rows on standard error.
-
-    Returns
-    -------
-    Attribution
-        Scores of shape (features, target tokens) in nats, signed; positive where the feature makes the token likelier.
-        The last target token is the end-of-text token, with an empty span.
-
-    Raises
-    ------
-    InputError
-        If the clause holds no feature, the target is empty, the text is longer than the model reads, or an option is
-        unknown.
-    """
-    check_method(method)
-    features = segment(clause, unit, vocabulary=vocabulary)
-    if not features:
-        raise InputError(
-            _where(id),
-            expected="a clause with at least one word",
-            found=repr(clause),
-            remedy="Remove or mend the clause.",
-        )
-    masks_MF = leave_one_out_masks(len(features))
-    log_probs_MT = score_masks(
-        model, tokenizer, clause, target, masks_MF,
-        features=features, prompt=prompt, baseline=baseline, id=id,
-        batch_tokens=batch_tokens, seed=seed, progress=progress,
-    )  # fmt: skip
-    encoded = _encode_target(tokenizer, target, id)
-    return Attribution(
-        id=id,
-        clause=clause,
-        target=target,
-        features=tuple(features),
-        target_tokens=tuple(_target_tokens(tokenizer, target, encoded)),
-        scores=leave_one_out(log_probs_MT),
-        baseline_log_probs=log_probs_MT[0],
-        provenance={
-            "method": method,
-            "unit": unit,
-            "baseline": baseline,
-            "seed": seed,
-            "prompt": _template(prompt),
-            "model": type(_unwrap(model)).__name__,
-            "dtype": str(_parameter(model).dtype).removeprefix("torch."),
-            "head_at_targets": _head_is_plain.get(model, False),
-        },
-    )
-
-
-def attribute_many(
-    model: Any,
-    tokenizer: Any,
-    examples: Iterable[Example],
-    *,
-    prompt: str | None = None,
-    method: str = "leave_one_out",
-    unit: str = "word",
-    baseline: str = "delete",
-    batch_tokens: int = BATCH_TOKENS,
-    seed: int = 0,
-    vocabulary: dict[str, str] | None = None,
-) -> Iterator[Attribution]:
-    """Attribute each example's reference rule to its clause, one at a time; a caller can store each and go on later."""
-    for example in examples:
-        yield attribute(
-            model, tokenizer, example.clause, example.rule,
-            prompt=prompt, method=method, unit=unit, baseline=baseline, id=example.id,
-            batch_tokens=batch_tokens, seed=seed, vocabulary=vocabulary,
-        )  # fmt: skip
-
-
 def score_masks(
     model: Any,
     tokenizer: Any,
@@ -161,9 +50,11 @@ def score_masks(
     masks_MF: np.ndarray,
     *,
     features: Sequence[Feature] | None = None,
-    prompt: str | None = None,
+    prompt: Prompt | None = None,
     unit: str = "word",
     baseline: str = "delete",
+    pool: Pool | None = None,
+    draws: int = DRAWS,
     id: str = "",
     batch_tokens: int = BATCH_TOKENS,
     seed: int = 0,
@@ -177,13 +68,15 @@ def score_masks(
         Truth values, shape (masks, features): keep the feature, or perturb it.
     features
         The features that the masks speak of; those of ``segment(clause, unit)`` where None.
+    baseline, pool, draws, seed
+        See ``write_perturbed``. With several draws (``counterfactual``) the log-probabilities are their mean.
 
     Returns
     -------
     float32, shape (masks, target tokens)
         Nats.
     """
-    features = segment(clause, unit) if features is None else features
+    features = segment(clause, unit, tokenizer=tokenizer) if features is None else features
     masks = np.asarray(masks_MF, dtype=bool)
     if masks.ndim != 2 or masks.shape[1] != len(features):
         raise InputError(
@@ -192,10 +85,17 @@ def score_masks(
             found=f"shape {masks.shape}",
             remedy="Build the masks from the features that segment gives for this clause.",
         )
-    clauses = [perturb(clause, features, mask, baseline=baseline, seed=seed) for mask in masks]
-    return score_texts(
-        model, tokenizer, clauses, target, prompt=prompt, id=id, batch_tokens=batch_tokens, progress=progress
+    texts_MD = write_perturbed(
+        clause, features, masks, baseline=baseline, tokenizer=tokenizer, pool=pool, draws=draws, seed=seed, id=id
     )
+    texts = [text for texts_D in texts_MD for text in texts_D]
+    scored = score_texts(
+        model, tokenizer, texts, target, prompt=prompt, id=id, batch_tokens=batch_tokens, progress=progress
+    )
+    if not len(masks):
+        return scored
+    per_draw_MDT = scored.reshape(len(masks), -1, scored.shape[1])
+    return per_draw_MDT.mean(axis=1)
 
 
 def score_texts(
@@ -204,7 +104,7 @@ def score_texts(
     clauses: Sequence[str],
     target: str,
     *,
-    prompt: str | None = None,
+    prompt: Prompt | None = None,
     id: str = "",
     batch_tokens: int = BATCH_TOKENS,
     deduplicate: bool = True,
@@ -224,14 +124,15 @@ def score_texts(
     float32, shape (N, T)
         Nats; log-softmax in float32 whatever the model's dtype. The last of the ``T`` tokens is the end-of-text token.
     """
-    from compliance_xai.prompts import render
+    from compliance_xai.prompts import make_template, render
 
     if batch_tokens < 1:
         raise InputError(
             "batch_tokens", expected="a positive number", found=str(batch_tokens), remedy="4096 suits a laptop."
         )
     encoded = _encode_target(tokenizer, target, id)
-    prompts = [tuple(render(tokenizer, clause, _template(prompt))) for clause in clauses]
+    template = make_template(tokenizer, prompt)
+    prompts = [tuple(render(tokenizer, clause, template)) for clause in clauses]
     unique = list(dict.fromkeys(prompts)) if deduplicate else prompts
     _check_lengths(model, unique, encoded, id)
     scored = _score_rows(model, unique, encoded.ids, batch_tokens, progress)
@@ -246,12 +147,6 @@ def score_texts(
 
 def _where(id: str) -> str:
     return f"clause {id}" if id else "clause"
-
-
-def _template(prompt: str | None) -> str:
-    from compliance_xai.prompts import DEFAULT_TEMPLATE
-
-    return DEFAULT_TEMPLATE if prompt is None else prompt
 
 
 def _encode_target(tokenizer: Any, target: str, id: str) -> _Target:
@@ -310,14 +205,14 @@ def _parameter(model: Any) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode without gradients; every module gets its own mode back."""
+def _evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
+    """Evaluation mode, without gradients unless asked for; every module gets its own mode back."""
     import torch
 
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.enable_grad() if gradients else torch.inference_mode():
             yield
     finally:
         for module in training:

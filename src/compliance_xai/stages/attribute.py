@@ -12,9 +12,10 @@ from compliance_xai.attribution import attribute_many, self_check
 from compliance_xai.focus import category_frame, focus_frame
 from compliance_xai.models import load_trained
 from compliance_xai.records import Example, attribution_row, read_attribution_rows, write_attributions
+from compliance_xai.replacements import Pool, collect_pool
 from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.examples import attributed_examples, read_vocabulary
+from compliance_xai.stages.examples import attributed_examples, load_examples, read_vocabulary, require_split
 from compliance_xai.study import Study, load_study
 
 CHUNK = 16
@@ -62,6 +63,7 @@ def _work(work: Work) -> None:
 def _attribute_seed(
     work: Work, examples: list[Example], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed."""
     settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     folder = seed_folder(work, seed)
     if folder is not None:
@@ -71,13 +73,22 @@ def _attribute_seed(
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     for baseline in chosen.baselines:
+        word_pool, pool = _pool(work.study, baseline, "word"), _pool(work.study, baseline, chosen.unit)
         passed = self_check(
-            model, tokenizer, examples[0], prompt=template, baseline=baseline, batch_tokens=chosen.batch_tokens
+            model,
+            tokenizer,
+            examples[0],
+            prompt=template,
+            baseline=baseline,
+            pool=word_pool,
+            batch_tokens=chosen.batch_tokens,
         )
         checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
         for start in range(0, len(examples), CHUNK):
 
-            def attribute_chunk(folder: Path, start: int = start, baseline: str = baseline) -> None:
+            def attribute_chunk(
+                folder: Path, start: int = start, baseline: str = baseline, pool: Pool | None = pool
+            ) -> None:
                 attributions = attribute_many(
                     model,
                     tokenizer,
@@ -86,8 +97,8 @@ def _attribute_seed(
                     method=chosen.method,
                     unit=chosen.unit,
                     baseline=baseline,
+                    pool=pool,
                     batch_tokens=chosen.batch_tokens,
-                    seed=seed,
                     vocabulary=read_vocabulary(work.study),
                 )
                 chunk = [attribution_row(attribution, seed=seed, baseline=baseline) for attribution in attributions]
@@ -96,3 +107,11 @@ def _attribute_seed(
             piece = work.make_piece(f"{CHECKPOINTS}/seed-{seed}-{baseline}-{start:05d}", attribute_chunk)
             rows += read_attribution_rows(piece.folder / "rows.parquet")
     return rows, checks
+
+
+def _pool(study: Study, baseline: str, unit: str) -> Pool | None:
+    """What counterfactuals are drawn from: the training clauses that the study uses."""
+    if baseline != "counterfactual":
+        return None
+    examples = require_split(study, load_examples(study), "train")
+    return collect_pool((example.clause for example in examples), unit, vocabulary=read_vocabulary(study))

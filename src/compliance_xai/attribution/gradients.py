@@ -1,0 +1,198 @@
+"""Gradient methods, for comparison: they follow the model's slope in embedding space instead of rewriting the clause.
+
+The reference is the zero embedding in every position that holds characters of a feature; other positions keep theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.attribution.engine import (
+    BATCH_TOKENS,
+    _check_lengths,
+    _device,
+    _encode_target,
+    _evaluating,
+    _log_prob,
+    _unwrap,
+)
+from compliance_xai.attribution.methods import Solution
+from compliance_xai.errors import InputError
+from compliance_xai.prompts import make_template, render_spans
+from compliance_xai.records import Feature
+
+if TYPE_CHECKING:
+    import torch
+
+    from compliance_xai.prompts import Prompt
+
+STEPS = 64
+"""Points on the path of integrated gradients to begin with."""
+MOST_STEPS = 1024
+MAX_GAP = 0.1
+"""Largest error of the sum of integrated gradients that is good enough, in nats for any token."""
+
+
+def share_tokens(features: Sequence[Feature], spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Which part of each prompt token belongs to which feature, by characters.
+
+    Returns
+    -------
+    float64, shape (features, prompt tokens)
+        A column sums to 1, or to 0 where the token holds no character of a feature.
+
+    Examples
+    --------
+    >>> share_tokens([Feature(0, 2, "ab", "other"), Feature(3, 4, "c", "other")], [(-3, 0), (0, 4)]).round(2).tolist()
+    [[0.0, 0.67], [0.0, 0.33]]
+    """
+    shared_FL = np.array(
+        [[max(0, min(f.end, end) - max(f.start, start)) for start, end in spans] for f in features], dtype=np.float64
+    )
+    total_L = shared_FL.sum(axis=0)
+    return shared_FL / np.where(total_L > 0, total_L, 1.0)
+
+
+def gradient_scores(
+    model: Any,
+    tokenizer: Any,
+    clause: str,
+    target: str,
+    features: Sequence[Feature],
+    *,
+    integrated: bool,
+    prompt: Prompt | None = None,
+    steps: int = STEPS,
+    max_gap: float = MAX_GAP,
+    id: str = "",
+    batch_tokens: int = BATCH_TOKENS,
+) -> Solution:
+    """Gradient x input, or integrated gradients (Sundararajan et al. 2017, equation 1), of every target token.
+
+    A token of the prompt scores ``sum over dimensions of (embedding - reference) * gradient of log p(t)``; a feature
+    gets its share of its tokens (``share_tokens``). Integrated gradients take the gradient's mean over the straight
+    path from the reference, by quadrature with ``steps`` points; they add up to
+    log p(t | clause) - log p(t | reference). Points are doubled until they do to within ``max_gap`` nats for every
+    token; ``report["efficiency_gap"]`` says how nearly.
+
+    Returns
+    -------
+    Solution
+        Scores in nats.
+
+    Raises
+    ------
+    InputError
+        If 1024 points do not suffice.
+    """
+    template = make_template(tokenizer, prompt)
+    ids, spans = render_spans(tokenizer, clause, template)
+    encoded = _encode_target(tokenizer, target, id)
+    _check_lengths(model, [tuple(ids)], encoded, id)
+    share_FL = share_tokens(features, spans)
+    touched_L = np.append(share_FL.sum(axis=0) > 0, np.zeros(len(encoded.ids) - 1, dtype=bool))
+    row = (*ids, *encoded.ids[:-1])
+    with _evaluating(model, gradients=True):
+        pieces = _Path(model, row, encoded.ids, touched_L)
+        whole_T, empty_T = pieces.log_probs(1.0), pieces.log_probs(0.0)
+        chunk = max(1, batch_tokens // len(row))
+        report: dict[str, Any] = {"reference": "zero embedding", "points": 1}
+        if integrated:
+            tokens_LT, report["points"], gap = _integrate(pieces, steps, chunk, max_gap, whole_T - empty_T)
+            report["efficiency_gap"] = gap
+        else:
+            tokens_LT = pieces.gains(np.ones(1), np.ones(1))
+    scores_FT = share_FL @ tokens_LT[: len(ids)]
+    return Solution(scores_FT.astype(np.float32), whole_T.astype(np.float32), report=report)
+
+
+def _integrate(
+    path: _Path, steps: int, chunk: int, max_gap: float, total_T: np.ndarray
+) -> tuple[np.ndarray, int, float]:
+    """Integrated gradients (L, T), the number of points they took, and by how much they miss ``total_T``."""
+    gap = np.inf
+    while steps <= MOST_STEPS:
+        points, weights = _quadrature(steps)
+        tokens_LT = sum(
+            path.gains(points[start : start + chunk], weights[start : start + chunk])
+            for start in range(0, steps, chunk)
+        )
+        gap = float(np.abs(np.sum(tokens_LT, axis=0) - total_T).max())
+        if gap <= max_gap:
+            return np.asarray(tokens_LT), steps, gap
+        steps *= 2
+    raise InputError(
+        "integrated_gradients",
+        expected=f"gradients that add up to within {max_gap:g} nats",
+        found=f"{gap:.3g} nats with {steps // 2} points",
+        remedy="The model bends too sharply along the path; use a method that rewrites the clause.",
+    )
+
+
+def _quadrature(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights of Gauss-Legendre quadrature of ``g(a) da`` over 0 to 1, after substituting ``a = u ** 4``.
+
+    Normalised layers forget the length of an embedding, so almost all the change happens close to the reference.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    u = (nodes + 1) / 2
+    return u**4, weights / 2 * 4 * u**3
+
+
+class _Path:
+    """The straight path, in embedding space, from the reference (0) to the clause (1) for one row of token ids."""
+
+    def __init__(self, model: Any, row: Sequence[int], target: Sequence[int], touched_L: np.ndarray) -> None:
+        import torch
+
+        self.model = model
+        device = _device(model)
+        with torch.no_grad():
+            self.embeddings_LH = _unwrap(model).get_input_embeddings()(torch.tensor(row, device=device))
+        self.touched_L1 = torch.tensor(touched_L, device=device)[:, None]
+        self.target_T = torch.tensor(target, device=device)
+
+    def at(self, points_K: np.ndarray) -> torch.Tensor:
+        """Embeddings at points of the path, shape (K, L, H)."""
+        import torch
+
+        kept_KL1 = torch.where(self.touched_L1, self._like(points_K)[:, None, None], 1.0)
+        return (self.embeddings_LH * kept_KL1).detach()
+
+    def scores(self, embeddings_KLH: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities, shape (K, T)."""
+        import torch
+
+        logits_KLV = self.model(inputs_embeds=embeddings_KLH, use_cache=False).logits
+        return torch.stack([_log_prob(logits_LV[-len(self.target_T) :], self.target_T) for logits_LV in logits_KLV])
+
+    def log_probs(self, point: float) -> np.ndarray:
+        import torch
+
+        with torch.no_grad():
+            return self.scores(self.at(np.array([point])))[0].double().cpu().numpy()
+
+    def gains(self, points_K: np.ndarray, weights_K: np.ndarray) -> np.ndarray:
+        """Embedding times gradient, summed over dimensions and, weighted, over points; float64, shape (L, T)."""
+        import torch
+
+        embeddings_KLH = self.at(points_K).requires_grad_()
+        totals_T = (self.scores(embeddings_KLH) * self._like(weights_K)[:, None]).sum(dim=0)
+        difference_LH = torch.where(self.touched_L1, self.embeddings_LH, 0.0)
+        columns = []
+        for total, last in _with_last(totals_T):
+            (gradient_KLH,) = torch.autograd.grad(total, embeddings_KLH, retain_graph=not last)
+            columns.append((gradient_KLH.double().sum(dim=0) * difference_LH.double()).sum(dim=-1).cpu().numpy())
+        return np.stack(columns, axis=1)
+
+    def _like(self, values: np.ndarray) -> torch.Tensor:
+        return self.embeddings_LH.new_tensor(values)
+
+
+def _with_last(values: torch.Tensor) -> Iterator[tuple[torch.Tensor, bool]]:
+    """Each value, and whether it is the last."""
+    for index, value in enumerate(values):
+        yield value, index == len(values) - 1
