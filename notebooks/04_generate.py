@@ -41,7 +41,7 @@ figures.show_html(figures.table_html(scores, caption="Scores of each training se
 # whose rules have a quantity, or cite something.
 
 # %% tags=["hide-input"]
-measures = ["exact", "parses", "lrml_f1", "numeric_fidelity", "identifier_fidelity", "semantic"]
+measures = ["exact", "equivalent", "parses", "lrml_f1", "numeric_fidelity", "identifier_fidelity", "semantic"]
 contexts = result.scores.groupby(["split", "context"])[measures].mean().reset_index()
 contexts.insert(2, "clauses", result.scores.groupby(["split", "context"])["id"].nunique().to_numpy())
 figures.show_html(
@@ -50,6 +50,7 @@ figures.show_html(
         caption="Quality by context",
         headings={
             "exact": "exact match (share)",
+            "equivalent": "says the same (share)",
             "parses": "parses (share)",
             "lrml_f1": "LRML F1 (0 to 100)",
             "numeric_fidelity": "numeric fidelity (F1)",
@@ -84,6 +85,37 @@ figures.show_html(
         caption="Rules with each kind of error, all seeds, with 95 % Wilson interval",
         headings={"n_rules": "rules"},
         formats=dict.fromkeys(("share", "low", "high"), ".2f"),
+    )
+)
+
+# %% [markdown]
+# ## Does it say the same?
+#
+# A solver compares what the rule says with what the reference says. A *stronger* rule asks more than the reference, a
+# *weaker* one lets pass what the reference forbids, a *different* one does a bit of both; *unreadable* is no rule.
+# [What is a correct rule?](../../rules.md) explains how.
+
+# %% tags=["hide-input"]
+from compliance_xai.metrics import ANSWERS
+
+shown = result.verdicts
+counts = shown.groupby("split")["answer"].value_counts().unstack(fill_value=0)
+counts = counts.reindex(columns=[answer for answer in ANSWERS if answer in counts]).reset_index()
+figures.show_html(figures.table_html(counts, caption="Rules by what they say, all seeds"))
+
+# %% tags=["hide-input"]
+apart = shown[shown["counterexample"] != ""].drop_duplicates("id")
+apart = apart.merge(result.generations[["seed", "id", "rule"]], on=["seed", "id"])
+apart = apart.merge(
+    stages.read_stage(study, "corpus").examples[["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
+)
+figures.show_html(
+    figures.table_html(
+        apart[["reference", "rule", "answer", "counterexample"]],
+        caption="Buildings that tell the written rule (a) from the reference (b); the first ones, not picked",
+        headings={"rule": "written", "counterexample": "a building on which they differ"},
+        code=("reference", "rule"),
+        limit=5,
     )
 )
 

@@ -64,6 +64,7 @@ EXPECTED = {
     "token_edit_distance": {"token_edit_distance": metrics.token_edit_distance(PREDICTIONS, REFERENCES)},
     "numeric_fidelity": {"numeric_fidelity": metrics.numeric_fidelity(PREDICTIONS, REFERENCES)},
     "identifier_fidelity": {"identifier_fidelity": metrics.identifier_fidelity(PREDICTIONS, REFERENCES)},
+    "equivalence_rate": {"equivalence_rate": metrics.equivalence_rate(PREDICTIONS, REFERENCES)},
     "code_bert_score": {"code_bert_f1": 1.0, "code_bert_f3": 1.0},
 }
 

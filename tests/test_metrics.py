@@ -177,6 +177,24 @@ def test_list_errors_gives_a_row_per_error():
     assert metrics.list_errors([REFERENCE], [REFERENCE]).dtypes.equals(frame.dtypes)
 
 
+def test_verdicts_say_which_rule_asks_more():
+    reference = "if(exist(stair)),then(obligation(greaterThanEqual(stair.width,1200 mm)))"
+    written = {
+        "equivalent": reference.replace("1200 mm", "1.2 m"),
+        "stronger": reference.replace("1200", "1300"),
+        "weaker": reference.replace("1200", "1100"),
+        "different": reference.replace("obligation", "permission"),
+        metrics.UNREADABLE: reference[:-1],
+    }
+    frame = metrics.list_verdicts(list(written.values()), [reference] * len(written))
+    assert frame["answer"].tolist() == list(written)
+    assert frame["counterexample"][2].endswith("satisfies a, not b")
+    assert frame["counterexample"][[0, 4]].tolist() == ["", ""]
+    scored = metrics.score_rules(list(written.values()), [reference] * len(written))
+    assert scored["equivalent"].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert metrics.equivalence_rate(list(written.values()), [reference] * len(written)) == 0.2
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -189,7 +207,9 @@ def test_list_errors_gives_a_row_per_error():
         "token_edit_distance",
         "numeric_fidelity",
         "identifier_fidelity",
+        "equivalence_rate",
         "list_errors",
+        "list_verdicts",
     ],
 )
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_a_file_becomes_typed_settings(tmp_path):
         "batch_size": 16,
         "warmup": 0.05,
         "weight_decay": 0.01,
+        "adam_beta2": 0.95,
         "evaluations": 4,
     }
     assert study.strategies["none"].used() == {"kind": "none"}
@@ -154,3 +155,20 @@ def test_a_scale_that_the_ladder_lacks_is_named(tmp_path):
         InputError, match=r"rungs of the ladder 'embedded': 1\.0m, 7b, found '1m'\. Did you mean '1\.0m'\?"
     ):
         check_scales(study, ["1.0m", "7b"])
+
+
+def test_settings_by_scale_hold_at_that_scale_only(tmp_path):
+    study = load(tmp_path, BASE, "strategies.full.by_scale={4m: {learning_rate: 5e-4, steps: 7}}", "scales=[1m, 4m]")
+    base, changed = study.settings_of("1m", "full"), study.settings_of("4m", "full")
+    assert (changed.learning_rate, changed.steps) == (5e-4, 7)
+    assert (base.learning_rate, base.steps) == (1e-3, 190)
+    assert "by_scale" not in changed.used() | base.used()
+    assert load(tmp_path, dump_study(study)) == study
+    check_scales(study, ["1m", "4m"])
+    with pytest.raises(InputError, match=r"key 'strategies.full.by_scale': expected rungs of the ladder"):
+        check_scales(study.model_copy(update={"scales": ("1m",)}), ["1m"])
+
+
+def test_a_rank_by_scale_needs_adapters(tmp_path):
+    with pytest.raises(InputError, match="rank"):
+        load(tmp_path, BASE, "strategies.full.by_scale={1m: {rank: 4}}")

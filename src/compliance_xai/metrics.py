@@ -20,6 +20,7 @@ from compliance_xai.scores import (
     bleu,
     chrf,
     code_bert_score,
+    equivalence_rate,
     exact_match,
     identifier_fidelity,
     lrml_f1,
@@ -42,10 +43,12 @@ __all__ = [
     "chrf",
     "code_bert_score",
     "corpus_scores",
+    "equivalence_rate",
     "error_kinds",
     "exact_match",
     "identifier_fidelity",
     "list_errors",
+    "list_verdicts",
     "lrml_f1",
     "numeric_fidelity",
     "parse_rate",
@@ -66,10 +69,17 @@ COLUMNS = (
     "token_edit_distance",
     "numeric_fidelity",
     "identifier_fidelity",
+    "equivalent",
     "code_bert_f1",
     "code_bert_f3",
 )
 """The columns of ``score_rules``, in order."""
+
+UNREADABLE = "unreadable"
+"""The answer of ``list_verdicts`` where there is nothing to compare."""
+
+ANSWERS = ("equivalent", "stronger", "weaker", "different", "unknown", UNREADABLE)
+"""Every answer of ``list_verdicts``."""
 
 
 def score_rules(
@@ -101,7 +111,8 @@ def score_rules(
         prediction is a rule), ``lrml_f1`` (0 to 100; F1 of the pair's own precision and recall), ``bleu`` and ``chrf``
         (0 to 100; of the sentence), ``semantic`` (-1 to 1; cosine; NaN without an encoder), ``tree_edit_distance`` and
         ``token_edit_distance`` (0 to 1; 0 is the same), ``numeric_fidelity`` and ``identifier_fidelity`` (0 to 1; NaN
-        where neither side has a quantity, or cites anything), ``code_bert_f1`` and ``code_bert_f3`` (0 to 1; NaN
+        where neither side has a quantity, or cites anything), ``equivalent`` (0 or 1; says the same), ``code_bert_f1``
+        and ``code_bert_f3`` (0 to 1; NaN
         without a code encoder).
 
     Raises
@@ -138,6 +149,7 @@ def score_rules(
         "token_edit_distance": [scores.token_distance(*pair) for pair in pairs],
         "numeric_fidelity": list(map(scores.share_of, scores.quantity_counts_of_pairs(predictions, references))),
         "identifier_fidelity": list(map(scores.share_of, scores.reference_counts_of_pairs(predictions, references))),
+        "equivalent": list(map(scores.says_the_same, scores.verdicts_of_pairs(predictions, references))),
         "code_bert_f1": code_P2[:, 0],
         "code_bert_f3": code_P2[:, 1],
     }
@@ -164,7 +176,8 @@ def corpus_scores(
     dict
         ``exact_match``, ``parse_rate`` (0 to 1), ``lrml_precision``, ``lrml_recall``, ``lrml_f1``, ``bleu``, ``chrf``
         (0 to 100), ``tree_edit_distance``, ``token_edit_distance``, ``numeric_fidelity``, ``identifier_fidelity`` (0 to
-        1; the last two NaN where there is nothing to find), with an encoder ``semantic_similarity`` (-1 to 1), and with
+        1; these two NaN where there is nothing to find), ``equivalence_rate``
+        (0 to 1), with an encoder ``semantic_similarity`` (-1 to 1), and with
         a code encoder ``code_bert_f1`` and ``code_bert_f3`` (0 to 1).
 
     Raises
@@ -203,3 +216,28 @@ def list_errors(predictions: Sequence[str], references: Sequence[str]) -> pd.Dat
     ]
     frame = pd.DataFrame(rows, columns=["pair", "kind", "where", "expected", "found"])
     return frame.astype({"pair": "int64"} | dict.fromkeys(("kind", "where", "expected", "found"), "str"))
+
+
+def list_verdicts(predictions: Sequence[str], references: Sequence[str]) -> pd.DataFrame:
+    """How every prediction relates to its reference in logic (``rules.equivalent``), one row per pair.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``pair`` (int64, position in the lists), ``answer`` (``equivalent``, ``stronger``: the prediction asks more,
+        ``weaker``: it asks less, ``different``, ``unknown``, or ``unreadable`` where either is no rule), ``reason`` and
+        ``counterexample`` (a building that satisfies one of the two, a the prediction and b the reference; or empty).
+
+    Raises
+    ------
+    InputError
+        As ``score_rules``.
+    """
+    rows = [
+        (index, verdict.answer, verdict.reason, str(verdict.counterexample or ""))
+        if verdict
+        else (index, UNREADABLE, "One of the two is no rule.", "")
+        for index, verdict in enumerate(scores.verdicts_of_pairs(predictions, references))
+    ]
+    frame = pd.DataFrame(rows, columns=["pair", "answer", "reason", "counterexample"])
+    return frame.astype({"pair": "int64"} | dict.fromkeys(("answer", "reason", "counterexample"), "str"))

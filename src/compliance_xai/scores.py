@@ -9,12 +9,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import RuleSyntaxError, canonical, expand, format_rule, parse_rule, read_tolerant
+from compliance_xai.rules import (
+    RuleSyntaxError,
+    Verdict,
+    canonical,
+    equivalent,
+    expand,
+    format_rule,
+    parse_rule,
+    read_tolerant,
+)
 from compliance_xai.rules.edits import token_distance, tree_distance
 from compliance_xai.rules.overlap import pair_overlap
 from compliance_xai.rules.quantities import quantities_of, references_of
@@ -45,6 +55,26 @@ def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:
     """
     check_pairs(predictions, references)
     return float(np.mean([is_exact(*pair) for pair in zip(predictions, references, strict=True)]))
+
+
+def equivalence_rate(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """Share of predictions that say the same as their reference, whatever their wording; 0 to 1.
+
+    ``rules.equivalent`` decides. What it cannot decide, and what is no rule, does not count as the same.
+
+    Raises
+    ------
+    InputError
+        Lists of different or no length, or something that is no string.
+
+    Examples
+    --------
+    >>> reference = "if(exist(stair)),then(obligation(greaterThanEqual(stair.width,1200 mm)))"
+    >>> same = "if(exist(stair)),then(prohibition(lessThan(stair.width,1.2 m)))"
+    >>> equivalence_rate([same, "exist(stair"], [reference, reference])
+    0.5
+    """
+    return float(np.mean([says_the_same(verdict) for verdict in verdicts_of_pairs(predictions, references)]))
 
 
 def parse_rate(predictions: Sequence[str]) -> float:
@@ -351,6 +381,23 @@ def is_exact(prediction: str, reference: str) -> bool:
         return canonical(parse_rule(prediction)) == canonical(parse_rule(reference))
     except RuleSyntaxError:
         return False
+
+
+def verdicts_of_pairs(predictions: Sequence[str], references: Sequence[str]) -> list[Verdict | None]:
+    """How each prediction (``a``) relates to its reference (``b``) in logic; None where either is no rule."""
+    check_pairs(predictions, references)
+    return [_decide(*pair) for pair in zip(predictions, references, strict=True)]
+
+
+def says_the_same(verdict: Verdict | None) -> bool:
+    """Whether a verdict is ``equivalent``."""
+    return verdict is not None and verdict.answer == "equivalent"
+
+
+@lru_cache(maxsize=10_000)
+def _decide(prediction: str, reference: str) -> Verdict | None:
+    # Several scores ask for the same pair.
+    return equivalent(prediction, reference) if parses(prediction) and parses(reference) else None
 
 
 def parses(text: str) -> bool:

@@ -48,6 +48,7 @@ MEASURES = {
     "token_edit_distance": "token edit distance (0 = same)",
     "numeric_fidelity": "numeric fidelity (F1)",
     "identifier_fidelity": "identifier fidelity (F1)",
+    "equivalent": "says the same (share of rules)",
     "code_bert_f1": "code similarity (F1)",
     "code_bert_f3": "code similarity (F3)",
     "precision_at_k": "precision at k",

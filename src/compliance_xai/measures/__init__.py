@@ -29,6 +29,7 @@ MEASURES = (
     "token_edit_distance",
     "numeric_fidelity",
     "identifier_fidelity",
+    "equivalence_rate",
     "code_bert_score",
 )
 """Every module that ships with the package."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compliance_xai.code_similarity import load_code_encoder
 from compliance_xai.generate import generate_rules
-from compliance_xai.metrics import corpus_scores, list_errors, score_rules
+from compliance_xai.metrics import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.models import load_trained
 from compliance_xai.records import write_generations
 from compliance_xai.semantic import load_encoder
@@ -26,6 +26,8 @@ def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
         ``split``, ``context``, ``identifier_role``, ``number_role`` and the columns of ``metrics.score_rules``.
         ``corpus_scores``: ``seed``, ``split``, ``metric``, ``value``. ``errors``: one row per error of a rule with
         ``seed``, ``id``, ``split``, ``kind`` (of ``rules.taxonomy.KINDS``), ``where``, ``expected``, ``found``.
+        ``verdicts``: one row per seed and clause with ``seed``, ``id``, ``split`` and the columns of
+        ``metrics.list_verdicts``.
     """
     study = study if isinstance(study, Study) else load_study(study)
     return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
@@ -40,7 +42,7 @@ def _work(work: Work) -> None:
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
     code_name = work.study.metrics.code_encoder
     encoders = {"encoder": encoder, "code_encoder": load_code_encoder(code_name) if code_name else None}
-    generations, scores, totals, errors = [], [], [], []
+    generations, scores, totals, errors, verdicts = [], [], [], [], []
     for seed in work.study.seeds_of(strategy):
         folder = seed_folder(work, seed)
         if folder is not None:
@@ -73,9 +75,10 @@ def _work(work: Work) -> None:
         references = [example.rule for example in examples]
         scored = score_rules(rules, references, **encoders, spelling="intermediate")
         scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
-        listed = list_errors(rules, references)
-        places = about[["seed", "id", "split"]].loc[listed["pair"]].reset_index(drop=True)
-        errors.append(pd.concat([places, listed.drop(columns="pair")], axis=1))
+        for collected, listed in ((errors, list_errors), (verdicts, list_verdicts)):
+            frame = listed(rules, references)
+            places = about[["seed", "id", "split"]].loc[frame["pair"]].reset_index(drop=True)
+            collected.append(pd.concat([places, frame.drop(columns="pair")], axis=1))
         for split in dict.fromkeys(example.split for example in examples):
             members = [index for index, example in enumerate(examples) if example.split == split]
             values = corpus_scores(
@@ -92,3 +95,4 @@ def _work(work: Work) -> None:
     work.write_frame(pd.concat(scores, ignore_index=True), "scores")
     work.write_frame(pd.DataFrame(totals), "corpus_scores")
     work.write_frame(pd.concat(errors, ignore_index=True), "errors")
+    work.write_frame(pd.concat(verdicts, ignore_index=True), "verdicts")
