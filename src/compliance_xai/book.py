@@ -22,7 +22,7 @@ from compliance_xai.study import Cell, Study
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
-BEFORE = ("The question", ("book/background", "book/method"))
+BEFORE = ("The question", ("book/background", "book/method", "book/rules", "book/attribution"))
 AFTER = ("Using it", ("book/limits", "book/reproduce", "book/references"))
 OVERVIEW = "overview"
 CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
@@ -209,6 +209,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
     from compliance_xai.figures import collect_assets
+    from compliance_xai.pages import write_parts
 
     project = find_project_folder()
     present = check_pages(plan, partial=partial)
@@ -216,6 +217,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     toc = project / "book" / "runs" / "_toc.yml"
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
     collect_assets(project, [plan.study.name])
+    write_parts(project)
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"
     pages = [plan.jobs[name].page for name in present]

@@ -150,6 +150,21 @@ def show_status(study: StudyArgument, set_: SetOption = None) -> None:
         raise typer.Exit(1)
 
 
+@study_app.command("export")
+def export_study(
+    study: StudyArgument,
+    folder: Annotated[Path, typer.Argument(help="Where the tables go, for example data/results/mine.")],
+    set_: SetOption = None,
+) -> None:
+    """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
+    from compliance_xai.exports import export_tables
+    from compliance_xai.runs import make_plan
+
+    written = export_tables(make_plan(study, set_ or ()), folder)
+    size = sum(path.stat().st_size for path in written)
+    _console().print(f"{len(written)} files in {folder}, {size / 2**20:.1f} MiB", soft_wrap=True)
+
+
 def _print_states(console: Console, plan: Plan) -> None:
     from rich.table import Table
 

@@ -1,0 +1,111 @@
+"""Copies the result tables of a finished study to a folder, as text that can be kept and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.errors import InputError
+from compliance_xai.provenance import read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from compliance_xai.runs import Plan
+
+TABLES = {
+    "compare_strategies": (
+        *("summary", "pairs", "friedman", "effects", "reliability", "distance_tests", "gold_summary", "error_shares"),
+    ),
+    "compare_scales": ("trends", "lift", "equivalence"),
+}
+"""The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
+
+
+def export_tables(plan: Plan, target: Path) -> list[Path]:
+    """Write the tables of a finished study as CSV, with its verdicts and where they come from.
+
+    Parameters
+    ----------
+    plan
+        The study; every notebook must be done.
+    target
+        A folder, made where it is missing. Files of an earlier export are replaced.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written: the tables, ``quality.csv`` (``scale, strategy, seed, split, metric, value``),
+        ``training.csv`` (``scale, strategy, seed, trained, parameters, validation_loss, tokens, seconds,
+        peak_memory_bytes``), ``findings.json`` and ``manifest.json`` (settings, data, versions, machine, times).
+        Numbers have six significant digits.
+
+    Raises
+    ------
+    InputError
+        If a notebook of the study is not done.
+    """
+    pending = [job.label for job in plan.pending]
+    if pending:
+        raise InputError(
+            f"study {plan.study.name!r}",
+            expected="a study whose notebooks are all done",
+            found=f"{len(pending)} that are not, the first being '{pending[0]}'",
+            remedy=f"Run 'compliance-xai study run {plan.study.name}' first.",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    frames = {name: _read(plan, stage, name) for stage, names in TABLES.items() for name in names}
+    frames["quality"] = _join(plan, "generate", ("corpus_scores",))
+    frames["training"] = _join(plan, "finetune", ("summary", "timing"))
+    written = []
+    for name, frame in frames.items():
+        path = target / f"{name}.csv"
+        frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+        written.append(path)
+    shutil.copyfile(plan.jobs["findings"].folder / "findings.json", target / "findings.json")
+    manifest = target / "manifest.json"
+    manifest.write_text(json.dumps(_describe(plan), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [*written, target / "findings.json", manifest]
+
+
+def _read(plan: Plan, stage: str, name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_parquet(plan.jobs[stage].folder / f"{name}.parquet")
+
+
+def _join(plan: Plan, stage: str, names: tuple[str, ...]) -> pd.DataFrame:
+    """The frames of every cell, one below the other; frames of one cell side by side, by seed."""
+    import pandas as pd
+
+    parts = []
+    for job in plan.jobs.values():
+        if job.stage == stage:
+            first, *others = (pd.read_parquet(job.folder / f"{name}.parquet") for name in names)
+            for other in others:
+                first = first.merge(other, on="seed")
+            parts.append(first.assign(scale=job.scale, strategy=job.strategy))
+    joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"scale": [], "strategy": []})
+    return joined[["scale", "strategy", *(name for name in joined if name not in ("scale", "strategy"))]]
+
+
+def _describe(plan: Plan) -> dict[str, Any]:
+    manifests = {name: manifest for name, job in plan.jobs.items() if (manifest := read_manifest(job.folder))}
+    last = manifests["findings"]
+    seconds: dict[str, float] = {}
+    for manifest in manifests.values():
+        seconds[manifest["stage"]] = round(seconds.get(manifest["stage"], 0.0) + manifest["wall_seconds"], 1)
+    study = plan.study.model_dump(mode="json", exclude={"corpus": {"path"}})
+    study["strategies"] = {name: settings.used() for name, settings in plan.study.strategies.items()}
+    return {
+        "study": study,
+        "data": manifests["corpus"]["parameters"]["data"],
+        "version": last["versions"]["compliance-xai"],
+        "versions": last["versions"],
+        "machine": last["machine"],
+        "finished": last["started"][:10],
+        "seconds": seconds,
+        "peak_memory_bytes": max(manifest["peak_memory_bytes"] for manifest in manifests.values()),
+    }

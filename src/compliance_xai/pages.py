@@ -1,0 +1,189 @@
+"""Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
+
+``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", and the tables of
+studies that were run elsewhere and are stored under ``data/results``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.provenance import code_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = (
+    "if(and(is(stair.location,exit),not(has(building,sprinkler)))),"
+    "then(obligation(and(greaterThanEqual(stair.width,1200 mm),asPer(stair,d1_t2))))"
+)
+VARIANTS = {
+    "other order": (
+        "if(and(not(has(building,sprinkler)),is(stair.location,exit))),"
+        "then(obligation(and(asPer(stair,d1_t2),greaterThanEqual(stair.width,1200 mm))))"
+    ),
+    "1.2 m": REFERENCE.replace("1200 mm", "1.2 m"),
+    "1100 mm": REFERENCE.replace("1200 mm", "1100 mm"),
+    "1200 m": REFERENCE.replace("1200 mm", "1200 m"),
+    "lessThan": REFERENCE.replace("greaterThanEqual", "lessThan"),
+    "not lessThan": REFERENCE.replace("greaterThanEqual(stair.width,1200 mm)", "not(lessThan(stair.width,1200 mm))"),
+    "permission": REFERENCE.replace("obligation", "permission"),
+    "no exception": REFERENCE.replace(
+        "and(is(stair.location,exit),not(has(building,sprinkler)))", "is(stair.location,exit)"
+    ),
+    "another table": REFERENCE.replace("d1_t2", "d1_t3"),
+    "bracket lost": REFERENCE[:-1],
+}
+"""What a model might write instead of the reference."""
+
+STAIR = "if(exist(stair)),then(obligation(lessThanEqual(riser.height,180 mm)))"
+DOOR = "if(is(building.use,hospital)),then(obligation(greaterThanEqual(door.width,900 mm)))"
+WINDOW = "if(exist(window)),then(permission(has(window,or(latch,stay))))"
+TAP = "if(exist(tap)),then(obligation(lessThanEqual(water.temperature,60 degC)))"
+COMPARED = (
+    ("Units, De Morgan and contraposition change nothing.", STAIR,
+     "if(greaterThan(riser.height,0.18 m)),then(obligation(not(exist(stair))))"),
+    ("A larger limit asks more.", DOOR, DOOR.replace("greaterThanEqual(door.width,900", "greaterThan(door.width,850")),
+    ("May is not must.", WINDOW, WINDOW.replace("permission", "obligation")),
+    ("Whole numbers, alternatives and prohibition.",
+     "if(is(building.use,or(school,shop))),then(obligation(greaterThanEqual(count(exit),2)))",
+     "if(or(is(building.use,shop),is(building.use,school))),then(prohibition(lessThanEqual(count(exit),1)))"),
+    ("A lost unit is a different rule.", TAP, TAP.replace("60 degC", "60")),
+)  # fmt: skip
+"""Pairs of rules, each with what it shows."""
+
+SHOWN = {
+    "exact": "exact",
+    "equivalent": "says the same",
+    "lrml_f1": "LRML F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "semantic": "semantic",
+    "tree_edit_distance": "tree edits",
+    "token_edit_distance": "token edits",
+    "numeric_fidelity": "numeric",
+    "identifier_fidelity": "identifier",
+}
+
+STORED = Path("data") / "results"
+
+
+def write_parts(project: Path) -> list[Path]:
+    """Write the computed parts into ``book/runs``; an unchanged one is left alone.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The parts, in the order of their names.
+    """
+    runs = project / "book" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    key, parts = code_digest(["compliance_xai.pages"], leave_out=()), []
+    for name, make in (("worked_scores", format_scores), ("worked_verdicts", format_verdicts)):
+        part = runs / f"{name}.md"
+        if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
+            # Scoring loads the sentence encoder, so an unchanged table is not computed again.
+            part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
+        parts.append(part)
+    for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
+        part, text = runs / f"stored_{folder.name}.md", format_stored(folder)
+        if not part.is_file() or part.read_text(encoding="utf-8") != text:
+            part.write_text(text, encoding="utf-8")
+        parts.append(part)
+    return sorted(parts)
+
+
+def format_scores() -> str:
+    """The reference and what might be written instead, with every score and the kinds of error."""
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.metrics import error_kinds, score_rules
+
+    written = list(VARIANTS.values())
+    scores = score_rules(written, [REFERENCE] * len(written), encoder="minilm")[list(SHOWN)]
+    scores.insert(0, "written instead", list(VARIANTS))
+    scores["kinds of error"] = [
+        ", ".join(dict.fromkeys(error.kind for error in error_kinds(rule, REFERENCE))).replace("_", " ") or "none"
+        for rule in written
+    ]
+    formats = dict.fromkeys(SHOWN, ".2f") | dict.fromkeys(("exact", "equivalent"), ".0f")
+    formats |= dict.fromkeys(("lrml_f1", "bleu", "chrf"), ".1f") | {"semantic": ".3f"}
+    table = table_html(scores, caption="One reference, ten other rules", headings=SHOWN, formats=formats)
+    return f"The reference:\n\n```text\n{REFERENCE}\n```\n\n{_raw(table)}"
+
+
+def format_verdicts() -> str:
+    """Pairs of rules, how they relate, and a building on which they differ."""
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.rules import equivalent
+
+    rows = []
+    for shows, a, b in COMPARED:
+        verdict = equivalent(a, b)
+        building = str(verdict.counterexample or "none")
+        rows.append({"what it shows": shows, "a": a, "b": b, "a is": verdict.answer, "building": building})
+    headings = {"building": "a building on which they differ"}
+    return _raw(table_html(pd.DataFrame(rows), caption="Five pairs", headings=headings, code=("a", "b")))
+
+
+def format_stored(folder: Path) -> str:
+    """The tables of a stored study (see ``exports.export_tables``), as Markdown."""
+    import pandas as pd
+
+    from compliance_xai.figures.tables import claims_html, table_html
+
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    quality = pd.read_csv(folder / "quality.csv")
+    findings = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+    lines = [_describe(manifest), "", "## How good are the rules?", ""]
+    lines += [_raw(table_html(_spread(quality), caption="Means over training seeds, by split", formats=_FORMATS)), ""]
+    lines += ["## What do the models read?", ""]
+    summary = pd.read_csv(folder / "summary.csv")
+    lines += [_raw(table_html(_focus(summary), caption="Focus, means over clauses and seeds", formats=_FORMATS)), ""]
+    findings = findings["findings"] if isinstance(findings, dict) else findings
+    lines += ["## The four claims on this corpus", "", _raw(claims_html(findings)), ""]
+    return "\n".join(lines)
+
+
+_METRICS = {
+    "exact_match": "exact (share)",
+    "equivalence_rate": "says the same (share)",
+    "parse_rate": "parses (share)",
+    "lrml_f1": "LRML F1",
+    "chrf": "chrF",
+    "numeric_fidelity": "numeric fidelity",
+    "identifier_fidelity": "identifier fidelity",
+    "semantic_similarity": "semantic similarity",
+}
+_FORMATS = dict.fromkeys(_METRICS.values(), ".2f") | {"LRML F1": ".1f", "chrF": ".1f"}
+_FOCUS = ("normalised_entropy", "gini", "top_3_mass", "effective_number")
+
+
+def _spread(quality: pd.DataFrame) -> pd.DataFrame:
+    """One row per scale, strategy and split, one column per score."""
+    order = ["scale", "strategy", "split"]
+    means = quality.groupby([*order, "metric"], sort=False)["value"].mean().unstack()
+    return means[[name for name in _METRICS if name in means]].rename(columns=_METRICS).reset_index()
+
+
+def _focus(summary: pd.DataFrame) -> pd.DataFrame:
+    chosen = summary[(summary["sign"] == "absolute") & summary["measure"].isin(_FOCUS)]
+    means = chosen.groupby(["scale", "strategy", "baseline", "measure"], sort=False)["mean"].mean().unstack()
+    return means[[name for name in _FOCUS if name in means]].reset_index()
+
+
+def _describe(manifest: dict[str, Any]) -> str:
+    machine = manifest["machine"]
+    hours = sum(manifest["seconds"].values()) / 3600
+    return (
+        f"Run on {manifest['finished']} with compliance_xai {manifest['version']} on {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory']}; {hours:.1f} hours of notebooks. "
+        f"The study's settings and these tables lie in `{STORED.as_posix()}/{manifest['study']['name']}`."
+    )
+
+
+def _raw(text: str) -> str:
+    return f"```{{raw}} html\n{text}\n```"
