@@ -2,13 +2,18 @@
 
 import shutil
 
+import pandas as pd
 import pytest
 
 from compliance_xai import stages
+from compliance_xai.corpus import load_corpus
 from compliance_xai.errors import InputError
+from compliance_xai.exports import export_tables
 from compliance_xai.folders import find_data_folder
+from compliance_xai.grid import make_jobs
 from compliance_xai.provenance import read_manifest
 from compliance_xai.records import attribution_from_row, read_attribution_rows
+from compliance_xai.runs import Plan
 from compliance_xai.stages.common import take_in_turn
 from compliance_xai.stages.examples import attributed_examples, evaluated_examples, load_examples
 from compliance_xai.study import load_study
@@ -102,6 +107,27 @@ def test_every_claim_gets_a_verdict_with_a_reason(first):
     by_claim = result.findings.set_index("claim")
     assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
     assert (study.folder / "findings" / "findings.json").is_file()
+
+
+def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):
+    study, _ = first
+    jobs = make_jobs(study)
+    plan = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done") | {"findings": "stale"})
+    with pytest.raises(InputError, match="expected a study whose notebooks are all done, found 1 that are not"):
+        export_tables(plan, tmp_path)
+    assert not any(tmp_path.iterdir())
+    done = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done"))
+    written = export_tables(done, tmp_path / "kept")
+    names = {path.name for path in written}
+    assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "manifest.json"} <= names
+    everything = "".join(path.read_text(encoding="utf-8") for path in written)
+    for example in load_corpus("synthetic", split="test"):
+        assert example.clause not in everything
+        assert example.rule not in everything
+    training = pd.read_csv(tmp_path / "kept" / "training.csv")
+    assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
+    again = export_tables(done, tmp_path / "kept")
+    assert "".join(path.read_text(encoding="utf-8") for path in again) == everything
 
 
 def test_tables_hold_every_seed_and_clause(first):

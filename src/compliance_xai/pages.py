@@ -6,10 +6,13 @@ studies that were run elsewhere and are stored under ``data/results``.
 
 from __future__ import annotations
 
+import html
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance_xai.models import without_progress_bars
 from compliance_xai.provenance import code_digest
 
 if TYPE_CHECKING:
@@ -58,11 +61,9 @@ SHOWN = {
     "exact": "exact",
     "equivalent": "says the same",
     "lrml_f1": "LRML F1",
-    "bleu": "BLEU",
     "chrf": "chrF",
     "semantic": "semantic",
     "tree_edit_distance": "tree edits",
-    "token_edit_distance": "token edits",
     "numeric_fidelity": "numeric",
     "identifier_fidelity": "identifier",
 }
@@ -101,32 +102,39 @@ def format_scores() -> str:
     from compliance_xai.metrics import error_kinds, score_rules
 
     written = list(VARIANTS.values())
-    scores = score_rules(written, [REFERENCE] * len(written), encoder="minilm")[list(SHOWN)]
+    # bitsandbytes, which the encoder's library imports, announces optional CPU kernels.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        scores = score_rules(written, [REFERENCE] * len(written), encoder="minilm")[list(SHOWN)]
     scores.insert(0, "written instead", list(VARIANTS))
-    scores["kinds of error"] = [
-        ", ".join(dict.fromkeys(error.kind for error in error_kinds(rule, REFERENCE))).replace("_", " ") or "none"
-        for rule in written
-    ]
+    kinds = [", ".join(dict.fromkeys(error.kind for error in error_kinds(rule, REFERENCE))) for rule in written]
+    scores.insert(1, "kinds of error", [text.replace("_", " ") or "none" for text in kinds])
     formats = dict.fromkeys(SHOWN, ".2f") | dict.fromkeys(("exact", "equivalent"), ".0f")
-    formats |= dict.fromkeys(("lrml_f1", "bleu", "chrf"), ".1f") | {"semantic": ".3f"}
+    formats |= dict.fromkeys(("lrml_f1", "chrf"), ".1f") | {"semantic": ".3f"}
     table = table_html(scores, caption="One reference, ten other rules", headings=SHOWN, formats=formats)
-    return f"The reference:\n\n```text\n{REFERENCE}\n```\n\n{_raw(table)}"
+    return _raw(f'<div class="cx-clause">{_labelled("Reference", REFERENCE)}</div>\n{table}')
 
 
 def format_verdicts() -> str:
     """Pairs of rules, how they relate, and a building on which they differ."""
-    import pandas as pd
-
-    from compliance_xai.figures.tables import table_html
     from compliance_xai.rules import equivalent
 
-    rows = []
+    relation = {"equivalent": "says the same as", "stronger": "asks more than", "weaker": "asks less than"}
+    blocks = []
     for shows, a, b in COMPARED:
         verdict = equivalent(a, b)
-        building = str(verdict.counterexample or "none")
-        rows.append({"what it shows": shows, "a": a, "b": b, "a is": verdict.answer, "building": building})
-    headings = {"building": "a building on which they differ"}
-    return _raw(table_html(pd.DataFrame(rows), caption="Five pairs", headings=headings, code=("a", "b")))
+        says = f"a {relation.get(verdict.answer, 'differs from')} b ({verdict.answer})"
+        if verdict.counterexample:
+            says += f". A building on which they differ: {verdict.counterexample}"
+        blocks.append(
+            f'<div class="cx-clause"><p><strong>{html.escape(shows)}</strong></p>'
+            f"{_labelled('a', a)}{_labelled('b', b)}<p>{html.escape(says)}.</p></div>"
+        )
+    return _raw("\n".join(blocks))
+
+
+def _labelled(label: str, rule: str) -> str:
+    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{html.escape(rule)}</p>'
 
 
 def format_stored(folder: Path) -> str:

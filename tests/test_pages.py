@@ -1,0 +1,77 @@
+"""The computed parts of chapters: made from scores and verdicts, never typed."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from compliance_xai import pages
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def test_verdicts_are_the_solvers():
+    text = pages.format_verdicts()
+    assert text.startswith("```{raw} html\n")
+    assert text.endswith("\n```")
+    counts = {answer: text.count(f"b ({answer})") for answer in ("equivalent", "stronger", "different", "unknown")}
+    assert counts == {"equivalent": 2, "stronger": 1, "different": 2, "unknown": 0}
+    assert "door.width = 875 mm" in text
+
+
+def test_scores_show_that_similar_is_not_right():
+    from compliance_xai.metrics import score_rules
+
+    written = [pages.VARIANTS[name] for name in ("1.2 m", "1200 m")]
+    scores = score_rules(written, [pages.REFERENCE] * 2, encoder="minilm")
+    assert scores["equivalent"].tolist() == [1.0, 0.0]
+    assert scores["semantic"][1] > scores["semantic"][0] > 0.98  # the chapter says so
+    assert f"{scores['semantic'][1]:.3f}" in pages.format_scores()
+
+
+def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "format_scores", lambda: "scores")
+    monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
+    parts = pages.write_parts(tmp_path)
+    assert [part.name for part in parts] == ["worked_scores.md", "worked_verdicts.md"]
+    monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
+    before = [part.stat().st_mtime_ns for part in parts]
+    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path)] == before
+    parts[1].write_text("% another key\n\nold\n", encoding="utf-8")
+    pages.write_parts(tmp_path)
+    assert "verdicts" in parts[1].read_text(encoding="utf-8")
+
+
+def test_chapters_include_parts_that_are_made():
+    made = {"worked_scores.md", "worked_verdicts.md", "glance.md"}
+    made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
+    for page in (REPOSITORY / "book").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        included = {
+            line.split("runs/")[1].strip() for line in text.splitlines() if line.startswith("```{include} runs/")
+        }
+        assert included <= made, page.name
+
+
+def test_a_stored_study_is_shown_with_its_machine_and_verdicts(tmp_path):
+    manifest = {
+        "study": {"name": "mine"},
+        "machine": {"processor": "A <fast> one", "cores": "2", "memory": "24 GiB"},
+        "version": "0.1.0",
+        "finished": "2026-11-21",
+        "seconds": {"finetune": 1800.0, "generate": 1800.0},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    finding = {"claim": "C1", "verdict": "inconclusive", "statement": "a <b>", "corpus": "c", "ladder": "l"}
+    (tmp_path / "findings.json").write_text(json.dumps([finding]), encoding="utf-8")
+    quality = {"scale": "1m", "strategy": "full", "seed": [0, 1], "split": "test", "metric": "lrml_f1"}
+    pd.DataFrame(quality | {"value": [40.0, 41.0]}).to_csv(tmp_path / "quality.csv", index=False)
+    summary = {"scale": "1m", "strategy": "full", "baseline": "delete", "sign": ["absolute"], "measure": "gini"}
+    pd.DataFrame(summary | {"mean": [0.5]}).to_csv(tmp_path / "summary.csv", index=False)
+    text = pages.format_stored(tmp_path)
+    assert "1.0 hours of notebooks" in text
+    assert ">40.5<" in text
+    assert ">0.5<" in text
+    assert "inconclusive" in text
+    assert "a <b>" not in text
