@@ -60,7 +60,7 @@ def test_a_stored_study_is_shown_with_its_machine_and_verdicts(tmp_path):
         "machine": {"processor": "A <fast> one", "cores": "2", "memory": "24 GiB"},
         "version": "0.1.0",
         "finished": "2026-11-21",
-        "seconds": {"finetune": 1800.0, "generate": 1800.0},
+        "note": "The machine was busy.",
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     finding = {"claim": "C1", "verdict": "inconclusive", "statement": "a <b>", "corpus": "c", "ladder": "l"}
@@ -70,8 +70,8 @@ def test_a_stored_study_is_shown_with_its_machine_and_verdicts(tmp_path):
     summary = {"scale": "1m", "strategy": "full", "baseline": "delete", "sign": ["absolute"], "measure": "gini"}
     pd.DataFrame(summary | {"mean": [0.5]}).to_csv(tmp_path / "summary.csv", index=False)
     text = pages.format_stored(tmp_path)
-    assert "1.0 hours of notebooks" in text
+    assert "2 cores, 24 GiB. The machine was busy. The study" in text
     assert ">40.5<" in text
-    assert ">0.5<" in text
+    assert ">0.500<" in text
     assert "inconclusive" in text
     assert "a <b>" not in text

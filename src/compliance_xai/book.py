@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
 BEFORE = ("The question", ("book/background", "book/method", "book/rules", "book/attribution"))
+ELSEWHERE = ("Other corpora", ("book/new_zealand",))
 AFTER = ("Using it", ("book/limits", "book/reproduce", "book/references"))
 OVERVIEW = "overview"
 CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
@@ -68,6 +69,7 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
         "parts": [
             {"caption": BEFORE[0], "chapters": [{"file": file} for file in BEFORE[1]]},
             {"caption": f"Study: {study.title}", "chapters": chapters},
+            {"caption": ELSEWHERE[0], "chapters": [{"file": file} for file in ELSEWHERE[1]]},
             {"caption": AFTER[0], "chapters": [{"file": file} for file in AFTER[1]]},
         ],
     }

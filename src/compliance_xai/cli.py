@@ -155,12 +155,13 @@ def export_study(
     study: StudyArgument,
     folder: Annotated[Path, typer.Argument(help="Where the tables go, for example data/results/mine.")],
     set_: SetOption = None,
+    note: Annotated[str, typer.Option(help="What a reader must know about the run; kept in the manifest.")] = "",
 ) -> None:
     """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
     from compliance_xai.exports import export_tables
     from compliance_xai.runs import make_plan
 
-    written = export_tables(make_plan(study, set_ or ()), folder)
+    written = export_tables(make_plan(study, set_ or ()), folder, note=note)
     size = sum(path.stat().st_size for path in written)
     _console().print(f"{len(written)} files in {folder}, {size / 2**20:.1f} MiB", soft_wrap=True)
 

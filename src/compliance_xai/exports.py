@@ -24,7 +24,7 @@ TABLES = {
 """The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
 
 
-def export_tables(plan: Plan, target: Path) -> list[Path]:
+def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
     """Write the tables of a finished study as CSV, with its verdicts and where they come from.
 
     Parameters
@@ -33,6 +33,8 @@ def export_tables(plan: Plan, target: Path) -> list[Path]:
         The study; every notebook must be done.
     target
         A folder, made where it is missing. Files of an earlier export are replaced.
+    note
+        What a reader must know about the run, such as what else the machine was doing; goes into the manifest.
 
     Returns
     -------
@@ -66,7 +68,9 @@ def export_tables(plan: Plan, target: Path) -> list[Path]:
         written.append(path)
     shutil.copyfile(plan.jobs["findings"].folder / "findings.json", target / "findings.json")
     manifest = target / "manifest.json"
-    manifest.write_text(json.dumps(_describe(plan), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    manifest.write_text(
+        json.dumps(_describe(plan) | {"note": note}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return [*written, target / "findings.json", manifest]
 
 

@@ -150,7 +150,10 @@ def format_stored(folder: Path) -> str:
     lines += [_raw(table_html(_spread(quality), caption="Means over training seeds, by split", formats=_FORMATS)), ""]
     lines += ["## What do the models read?", ""]
     summary = pd.read_csv(folder / "summary.csv")
-    lines += [_raw(table_html(_focus(summary), caption="Focus, means over clauses and seeds", formats=_FORMATS)), ""]
+    lines += [
+        _raw(table_html(_focus(summary), caption="Focus, means over clauses and seeds", formats=_FOCUS_FORMATS)),
+        "",
+    ]
     findings = findings["findings"] if isinstance(findings, dict) else findings
     lines += ["## The four claims on this corpus", "", _raw(claims_html(findings)), ""]
     return "\n".join(lines)
@@ -168,6 +171,7 @@ _METRICS = {
 }
 _FORMATS = dict.fromkeys(_METRICS.values(), ".2f") | {"LRML F1": ".1f", "chrF": ".1f"}
 _FOCUS = ("normalised_entropy", "gini", "top_3_mass", "effective_number")
+_FOCUS_FORMATS = dict.fromkeys(_FOCUS, ".3f") | {"effective_number": ".1f"}
 
 
 def _spread(quality: pd.DataFrame) -> pd.DataFrame:
@@ -185,10 +189,10 @@ def _focus(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _describe(manifest: dict[str, Any]) -> str:
     machine = manifest["machine"]
-    hours = sum(manifest["seconds"].values()) / 3600
+    note = f" {manifest['note']}" if manifest["note"] else ""
     return (
         f"Run on {manifest['finished']} with compliance_xai {manifest['version']} on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory']}; {hours:.1f} hours of notebooks. "
+        f"{machine['cores']} cores, {machine['memory']}.{note} "
         f"The study's settings and these tables lie in `{STORED.as_posix()}/{manifest['study']['name']}`."
     )
 
