@@ -106,6 +106,8 @@ def test_a_run_that_was_ended_goes_on(toy, number, to_all):
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # A shell's background job ignores interrupts, and so would everything that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 400
     while (reached := states(toy)["s-full-generate"]) != "done" and time.monotonic() < deadline:

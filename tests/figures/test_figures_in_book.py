@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compliance_xai import figures
+from compliance_xai.pages import write_parts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -20,11 +21,11 @@ format: jb-book
 root: book/index
 parts:
   - caption: The question
-    chapters: [{file: book/background}, {file: book/method}]
+    chapters: [{file: book/background}, {file: book/method}, {file: book/rules}, {file: book/attribution}]
   - caption: Study
     chapters: [{file: book/runs/toy/page}]
   - caption: Using it
-    chapters: [{file: book/limits}, {file: book/reproduce}, {file: book/references}]
+    chapters: [{file: book/new_zealand}, {file: book/limits}, {file: book/reproduce}, {file: book/references}]
 """
 
 
@@ -57,7 +58,9 @@ def test_pages_and_figures_build_without_a_warning_or_a_foreign_address(tmp_path
     page.parent.mkdir(parents=True)
     nbformat.write(_page(pieces), page)
     (tmp_path / "_toc.yml").write_text(TOC)
+    shutil.copytree(REPOSITORY / "data" / "results", tmp_path / "data" / "results")
     figures.collect_assets(tmp_path, ["toy"])
+    write_parts(tmp_path)
 
     call = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", call, "build", str(tmp_path), "-W", "-n", "--keep-going"]
