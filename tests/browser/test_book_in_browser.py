@@ -187,3 +187,13 @@ def test_no_page_is_heavy(book):
         if path.stat().st_size + drawing > 8_000_000
     }
     assert heavy == {}
+
+
+def test_the_folder_leads_to_the_first_page(chromium, book):
+    page = chromium.new_page()
+    try:
+        page.goto((book / "index.html").as_uri())
+        page.wait_for_url("**/book/index.html", timeout=PATIENCE)
+        assert page.locator("h1").first.inner_text().startswith("Which words")
+    finally:
+        page.close()
