@@ -56,7 +56,7 @@ def make_pairs(rules: Sequence[str]) -> dict[str, Pairs]:
 
 def measure(work: Callable[[], object]) -> dict[str, float]:
     """Seconds of wall clock and of processor time; nothing is remembered from a measurement before."""
-    scores._decide.cache_clear()
+    scores.decide_pair.cache_clear()
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return {"wall_s": round(time.perf_counter() - wall, 3), "cpu_s": round(time.process_time() - cpu, 3)}

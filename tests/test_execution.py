@@ -9,6 +9,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.execution import (
     SENTINEL,
     NotebookFailed,
+    _socket_root,
     execute_job,
     make_parameters,
     prepare_notebook,
@@ -195,3 +196,9 @@ def test_the_module_runs_one_job(toy, capsys):
     assert capsys.readouterr().out.splitlines()[0] == "start  Corpus"
     assert execution.main([str(toy.study), "korpus"]) == 2
     assert "study 'toy', job 'korpus': expected one of corpus, ladder" in capsys.readouterr().err
+
+
+def test_sockets_lie_where_their_paths_are_short(monkeypatch):
+    assert _socket_root() is None
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/long" * 20)
+    assert _socket_root() == "/tmp"

@@ -167,8 +167,3 @@ def test_settings_by_scale_hold_at_that_scale_only(tmp_path):
     check_scales(study, ["1m", "4m"])
     with pytest.raises(InputError, match=r"key 'strategies.full.by_scale': expected rungs of the ladder"):
         check_scales(study.model_copy(update={"scales": ("1m",)}), ["1m"])
-
-
-def test_a_rank_by_scale_needs_adapters(tmp_path):
-    with pytest.raises(InputError, match="rank"):
-        load(tmp_path, BASE, "strategies.full.by_scale={1m: {rank: 4}}")

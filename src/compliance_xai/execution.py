@@ -232,7 +232,7 @@ def _execute(job: Job, prepared: Path, part: Path, parameters: Mapping[str, Any]
     from traitlets.config import Config
 
     for attempt in range(1, START_ATTEMPTS + 1):
-        with tempfile.TemporaryDirectory(prefix="compliance-xai-") as sockets:
+        with tempfile.TemporaryDirectory(prefix="compliance-xai-", dir=_socket_root()) as sockets:
             try:
                 execute_notebook(
                     prepared,
@@ -252,6 +252,11 @@ def _execute(job: Job, prepared: Path, part: Path, parameters: Mapping[str, Any]
                 if attempt == START_ATTEMPTS:
                     raise _keep_failure(job, part, reason, bad_input=False) from None
                 print(f"{job.label}: {reason}; once more", flush=True)
+
+
+def _socket_root() -> str | None:
+    """A folder for sockets, whose paths may have 107 characters only; None is the usual one for temporary files."""
+    return "/tmp" if len(tempfile.gettempdir()) > 60 and os.path.isdir("/tmp") else None
 
 
 def _explain_full_disk(message: str) -> str:

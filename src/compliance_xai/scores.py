@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -53,8 +53,7 @@ def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:
     >>> exact_match(["and(exist(b),exist(a))", "exist(a"], ["and(exist(a),exist(b))", "exist(a)"])
     0.5
     """
-    check_pairs(predictions, references)
-    return float(np.mean([is_exact(*pair) for pair in zip(predictions, references, strict=True)]))
+    return _mean(is_exact, predictions, references)
 
 
 def equivalence_rate(predictions: Sequence[str], references: Sequence[str]) -> float:
@@ -242,8 +241,7 @@ def tree_edit_distance(predictions: Sequence[str], references: Sequence[str]) ->
     >>> tree_edit_distance(["is(a,b)"], ["is(a,c)"])  # 1 edit, 3 nodes each
     0.2857142857142857
     """
-    check_pairs(predictions, references)
-    return float(np.mean([tree_distance(*pair) for pair in zip(predictions, references, strict=True)]))
+    return _mean(tree_distance, predictions, references)
 
 
 def token_edit_distance(predictions: Sequence[str], references: Sequence[str]) -> float:
@@ -266,8 +264,7 @@ def token_edit_distance(predictions: Sequence[str], references: Sequence[str]) -
     >>> token_edit_distance(["is(a,b)"], ["is( a, c)"])  # 1 edit, 6 tokens each
     0.15384615384615385
     """
-    check_pairs(predictions, references)
-    return float(np.mean([token_distance(*pair) for pair in zip(predictions, references, strict=True)]))
+    return _mean(token_distance, predictions, references)
 
 
 def numeric_fidelity(predictions: Sequence[str], references: Sequence[str]) -> float:
@@ -373,6 +370,12 @@ def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
         )
 
 
+def _mean(score: Callable[[str, str], float], predictions: Sequence[str], references: Sequence[str]) -> float:
+    """A pair score's mean over checked pairs."""
+    check_pairs(predictions, references)
+    return float(np.mean([score(*pair) for pair in zip(predictions, references, strict=True)]))
+
+
 def is_exact(prediction: str, reference: str) -> bool:
     """Whether one prediction is the reference up to order; see ``exact_match``."""
     if prediction.strip() == reference.strip():
@@ -386,7 +389,7 @@ def is_exact(prediction: str, reference: str) -> bool:
 def verdicts_of_pairs(predictions: Sequence[str], references: Sequence[str]) -> list[Verdict | None]:
     """How each prediction (``a``) relates to its reference (``b``) in logic; None where either is no rule."""
     check_pairs(predictions, references)
-    return [_decide(*pair) for pair in zip(predictions, references, strict=True)]
+    return [decide_pair(*pair) for pair in zip(predictions, references, strict=True)]
 
 
 def says_the_same(verdict: Verdict | None) -> bool:
@@ -395,8 +398,8 @@ def says_the_same(verdict: Verdict | None) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _decide(prediction: str, reference: str) -> Verdict | None:
-    # Several scores ask for the same pair.
+def decide_pair(prediction: str, reference: str) -> Verdict | None:
+    """How a prediction relates to its reference in logic; None where either is no rule. Several scores ask for it."""
     return equivalent(prediction, reference) if parses(prediction) and parses(reference) else None
 
 

@@ -68,8 +68,6 @@ class ScaleSettings(Settings):
     """Peak learning rate at this scale."""
     steps: Count | None = None
     """Optimiser steps at this scale."""
-    rank: Count | None = None
-    """Rank of the adapters at this scale."""
 
 
 class StrategySettings(Settings):
@@ -107,9 +105,7 @@ class StrategySettings(Settings):
     def _refuse_keys_without_effect(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        scales = values.get("by_scale")
-        changed = [change for change in scales.values() if isinstance(change, dict)] if isinstance(scales, dict) else []
-        idle = sorted(set(values).union(*changed) & cls._idle_keys(values.get("kind")))
+        idle = sorted(set(values) & cls._idle_keys(values.get("kind")))
         if idle:
             raise ValueError(f"idle:{values['kind']}:{idle[0]}")
         return values
@@ -134,10 +130,8 @@ class StrategySettings(Settings):
 
     def at(self, scale: str) -> StrategySettings:
         """The settings that hold at one scale."""
-        if scale not in self.by_scale:
-            return self.model_copy(update={"by_scale": {}})
-        values = self.model_dump(exclude_unset=True, exclude={"by_scale"})
-        return StrategySettings.model_validate(values | self.by_scale[scale].model_dump(exclude_none=True))
+        changed = self.by_scale.get(scale, ScaleSettings()).model_dump(exclude_none=True)
+        return self.model_copy(update=changed | {"by_scale": {}})
 
     @property
     def trains(self) -> bool:

@@ -143,6 +143,8 @@ def test_figures_follow_the_theme(chromium, book):
         light = visit.page.evaluate(colour)
         visit.page.emulate_media(color_scheme="dark")
         visit.page.wait_for_function(f"{colour} !== '{light}'")
+        assert light
+        assert visit.page.evaluate(colour) != light
 
 
 def test_a_legend_entry_hides_its_marks_by_keyboard(chromium, book):

@@ -78,14 +78,14 @@ def test_line_separators_inside_a_clause_do_not_end_the_line(tmp_path):
         ('"value", 3, 4', '"value", true, 4', "key 'alignment'"),
         ('[["value", 3, 4, [[0, 1], [2, 6]]]]', "{}", "key 'alignment': expected a list"),
         ("}\n", "\n", "expected one JSON object, found Expecting ',' delimiter"),
-        (LINE, "[]\n", "expected an object with the keys id, clause"),
+        (LINE, "[]\n", "expected one JSON object, found a JSON list"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, old, new, message):
     path = tmp_path / "train.jsonl"
     assert old in LINE
     path.write_text(LINE + LINE.replace(old, new), encoding="utf-8")
-    with pytest.raises(InputError, match=rf"train\.jsonl, line 2.*{re.escape(message)}"):
+    with pytest.raises(InputError, match=rf"train\.jsonl, row 2 \(line 2\).*{re.escape(message)}"):
         read_jsonl(path)
 
 

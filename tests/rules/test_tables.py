@@ -54,18 +54,26 @@ def test_a_table_needs_only_keys_and_rules(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", None, "expected a file that exists, found none"),
+        ("a.csv", None, "expected a table, found no such file"),
         ("a.txt", "", r"expected a file that ends in .lrml, .xml, .csv, .jsonl, found '.txt'"),
-        ("a.csv", "", "line 1: expected the columns key and rule, and others only of key, .*, found none"),
-        ("a.csv", "key,rule,text\n", "found key, rule, text. Rename or remove columns"),
-        ("a.csv", "key,rule,key\n", "found key, rule, key"),
-        ("a.csv", "key,rule\na,is(a,b)\n", "line 2: expected 2 fields, found others. Quote fields that hold commas"),
-        ("a.csv", "key,rule\na\n", "line 2: expected 2 fields"),
-        ("a.csv", "key,rule\na,exist(\n", "line 2, rule, character 7: expected an argument of 'exist'"),
-        ("a.csv", "key,rule\n\xe4,exist(a)\n", "expected a UTF-8 table"),
-        ("a.jsonl", '{"key": "a"}\n', "line 1: expected the columns key and rule"),
-        ("a.jsonl", '\n{"key": "a", "rule": 1}\n', "line 2: expected a JSON object of strings"),
-        ("a.jsonl", "[" * 100_000, "line 1: expected a JSON object"),
+        ("a.csv", "", "expected at least one row, found none"),
+        (
+            "a.csv",
+            "key,rule,text\na,b,c\n",
+            "expected the columns key and rule, and others only of key, .*, found key, rule, text. Rename",
+        ),
+        ("a.csv", "key,rule,key\na,b,c\n", "found key, rule, key"),
+        (
+            "a.csv",
+            "key,rule\na,is(a,b)\n",
+            r"row 1 \(line 2\): expected 2 cells, as in the header, found 3. Quote cells",
+        ),
+        ("a.csv", "key,rule\na\n", r"row 1 \(line 2\): expected 2 cells, as in the header, found 1"),
+        ("a.csv", "key,rule\na,exist(\n", r"row 1 \(line 2\), rule, character 7: expected an argument of 'exist'"),
+        ("a.csv", "key,rule\n\xe4,exist(a)\n", r"byte offset 9 \(line 2\): expected UTF-8 text, found the byte 0xe4"),
+        ("a.jsonl", '{"key": "a"}\n', "expected the columns key and rule"),
+        ("a.jsonl", '{"key": "a", "rule": 1}\n', r"row 1 \(line 1\), column 'rule': expected text, found 1"),
+        ("a.jsonl", "[" * 100_000, r"row 1 \(line 1\): expected one JSON object, found brackets nested too deep"),
         ("a.lrml", "<a/>", "expected the root LegalRuleML"),
     ],
 )
@@ -110,5 +118,7 @@ def test_the_command_explains_a_bad_table(tmp_path, capsys, monkeypatch):
     (tmp_path / "a.csv").write_text("key,rule\na,exist(\n", encoding="utf-8")
     code, out, err = run(capsys, monkeypatch, tmp_path / "a.csv", tmp_path / "a.lrml")
     assert (code, out) == (2, "")
-    assert err.startswith(f"Error: {tmp_path / 'a.csv'}, line 2, rule, character 7: expected an argument of 'exist'")
+    assert err.startswith(
+        f"Error: {tmp_path / 'a.csv'}, row 1 (line 2), rule, character 7: expected an argument of 'exist'"
+    )
     assert not (tmp_path / "a.lrml").exists()

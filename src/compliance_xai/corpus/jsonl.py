@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from compliance_xai.corpus.checks import decode
 from compliance_xai.errors import InputError
+from compliance_xai.files import decode, read_json_lines
 from compliance_xai.records import SPLITS, Example, Link
 
 KEYS = ("id", "clause", "rule", "context", "split", "alignment", "identifier_role", "number_role")
@@ -56,11 +56,8 @@ def read_jsonl(path: Path | str) -> list[Example]:
         raise InputError(
             str(path), expected="a JSON-lines file", found="no such file", remedy="Check the path, or make the file."
         )
-    # Not str.splitlines: it would also split at U+2028, which may stand in a clause.
-    lines = decode(path.read_bytes(), str(path)).split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [_example(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+    _, rows = read_json_lines(decode(path.read_bytes(), str(path)), str(path))
+    return [_example(row.cells, f"{path}, {row.place}") for row in rows]
 
 
 def _row(example: Example) -> dict[str, Any]:
@@ -71,21 +68,12 @@ def _row(example: Example) -> dict[str, Any]:
     return row
 
 
-def _example(line: str, where: str) -> Example:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            where,
-            expected="one JSON object",
-            found=f"{error.msg} at character {error.pos}",
-            remedy="Mend the line, or write the file again.",
-        ) from None
-    if not isinstance(row, dict) or set(row) != set(KEYS):
+def _example(row: dict[str, Any], where: str) -> Example:
+    if set(row) != set(KEYS):
         raise InputError(
             where,
             expected=f"an object with the keys {', '.join(KEYS)}",
-            found=f"the keys {', '.join(row)}" if isinstance(row, dict) else repr(row)[:60],
+            found=f"the keys {', '.join(row)}",
             remedy="Write the file with write_jsonl; for a table of your own use load_corpus('table', path=...).",
         )
     for key in KEYS:
@@ -93,8 +81,8 @@ def _example(line: str, where: str) -> Example:
             raise _wrong(where, key, "a string", row[key])
     if row["split"] not in SPLITS:
         raise _wrong(where, "split", f"one of {', '.join(SPLITS)}", row["split"])
-    row["alignment"] = _alignment(row["alignment"], len(row["clause"]), len(row["rule"]), where)
-    return Example(**row)
+    alignment = _alignment(row["alignment"], len(row["clause"]), len(row["rule"]), where)
+    return Example(**row | {"alignment": alignment})
 
 
 def _alignment(links: Any, clause_length: int, rule_length: int, where: str) -> tuple[Link, ...]:

@@ -16,11 +16,11 @@ from compliance_xai.corpus.checks import (
     require_columns,
 )
 from compliance_xai.corpus.fetch import PUBLIC_FILES
-from compliance_xai.corpus.files import Row, read_rows
 from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.corpus.splits import count_leaks, find_leaks
 from compliance_xai.corpus.tables import read_splits
 from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
 from compliance_xai.folders import find_data_folder
 from compliance_xai.records import Example
 

@@ -16,10 +16,10 @@ from compliance_xai.corpus.checks import (
     find_duplicates,
     require_columns,
 )
-from compliance_xai.corpus.files import Row, read_rows
 from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.corpus.splits import count_leaks, find_leaks, make_splits
 from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
 from compliance_xai.records import SPLITS, Example
 
 

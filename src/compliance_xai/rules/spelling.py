@@ -18,11 +18,11 @@ from compliance_xai.rules.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, T
 LIMIT = 100_000
 """Nodes that an expanded rule may have. Copies multiply where connectives nest inside predicates."""
 
-_KINDS = {"degC": "celsius", "deg": "angleDegree", "ha": "hectare", "Pa": "pascal", "N": "newton", "l": "litre"}
-_KINDS |= {"g": "gram", "m": "metre"}
-_PREFIXES = {"k": "kilo", "m": "milli", "M": "mega"}
+UNIT_KINDS = {"degC": "celsius", "deg": "angleDegree", "ha": "hectare", "Pa": "pascal", "N": "newton", "l": "litre"}
+UNIT_KINDS |= {"g": "gram", "m": "metre"}
+UNIT_PREFIXES = {"k": "kilo", "m": "milli", "M": "mega"}
 _OPERATORS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division"}
-_UNIT = re.compile(rf"(?P<prefix>[kmM]?)(?P<kind>{'|'.join(_KINDS)})(?P<exponent>\d?)")
+_UNIT = re.compile(rf"(?P<prefix>[kmM]?)(?P<kind>{'|'.join(UNIT_KINDS)})(?P<exponent>\d?)")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ([^ ]+)")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PROPERTY = re.compile(r"\.(?=[a-z])")
@@ -203,7 +203,7 @@ def _base_unit(text: str) -> Term | None:
         return None
     fields = (
         ("exponent", f"{match['exponent']}.0" if match["exponent"] else ""),
-        ("prefix", _PREFIXES.get(match["prefix"], "")),
-        ("kind", _KINDS[match["kind"]]),
+        ("prefix", UNIT_PREFIXES.get(match["prefix"], "")),
+        ("kind", UNIT_KINDS[match["kind"]]),
     )
     return Term("baseunit", tuple(Term(name, (Leaf(value),)) for name, value in fields if value))

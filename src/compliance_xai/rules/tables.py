@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
 from compliance_xai.rules.legal.documents import LegalDocument, Source, Statement, read_legalruleml, write_legalruleml
 from compliance_xai.rules.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.tree import Rule, format_rule
@@ -41,16 +42,9 @@ def read_statements(path: str | Path) -> LegalDocument:
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
         return read_legalruleml(path)
-    if not path.is_file():
-        raise InputError(str(path), expected="a file that exists", found="none", remedy="Check the path.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _csv_rows(file, path) if _suffix(path) == ".csv" else _json_rows(file, path)
-            return LegalDocument(tuple(_from_row(row, where) for where, row in rows))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            str(path), expected="a UTF-8 table", found=str(error), remedy="Save the table again as UTF-8."
-        ) from None
+    columns, rows = read_rows(path)
+    _check_columns(columns, str(path))
+    return LegalDocument(tuple(_from_row(_check_cells(row, columns, path), f"{path}, {row.place}") for row in rows))
 
 
 def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
@@ -102,36 +96,17 @@ def _suffix(path: Path) -> str:
     return path.suffix.lower()
 
 
-def _csv_rows(file: Iterable[str], path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    table = csv.DictReader(file, restkey="", restval=None)
-    _check_columns(table.fieldnames or (), f"{path}, line 1")
-    for row in table:
-        where = f"{path}, line {table.line_num}"
-        if "" in row or None in row.values():
-            remedy = "Quote fields that hold commas."
-            raise InputError(where, expected=f"{len(table.fieldnames or ())} fields", found="others", remedy=remedy)
-        yield where, row
+def _check_cells(row: Row, columns: Sequence[str], path: Path) -> dict[str, str]:
+    for column in columns:
+        value = row.cells.get(column, None if column in REQUIRED else "")
+        if not isinstance(value, str):
+            place = f"{path}, {row.place}, column '{column}'"
+            remedy = "Give every row a text there; the one for no rule is empty."
+            raise InputError(place, expected="text", found=repr(value), remedy=remedy)
+    return row.cells
 
 
-def _json_rows(file: Iterable[str], path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for number, line in enumerate(file, start=1):
-        where = f"{path}, line {number}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            remedy = "Write one object per line."
-            raise InputError(where, expected="a JSON object", found=str(error), remedy=remedy) from None
-        if not isinstance(row, dict) or not all(isinstance(value, str) for value in row.values()):
-            remedy = "Write one object per line, with text for every column."
-            raise InputError(where, expected="a JSON object of strings", found=line[:60].strip(), remedy=remedy)
-        _check_columns(row, where)
-        yield where, row
-
-
-def _check_columns(columns: Iterable[str], where: str) -> None:
-    columns = list(columns)
+def _check_columns(columns: Sequence[str], where: str) -> None:
     if not set(REQUIRED) <= set(columns) or not set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
         raise InputError(
             where,

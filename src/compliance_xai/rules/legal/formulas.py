@@ -73,7 +73,7 @@ _BREAK = re.compile(r"[\t\n\r]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]+")
 _NAME_LENGTH = 80
-_SYMBOLS = {name: symbol for symbol, name in (*spelling._KINDS.items(), *spelling._PREFIXES.items())}
+_SYMBOLS = {name: symbol for symbol, name in (*spelling.UNIT_KINDS.items(), *spelling.UNIT_PREFIXES.items())}
 
 
 @dataclass(frozen=True)

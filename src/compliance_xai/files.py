@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance_xai.corpus.checks import decode
 from compliance_xai.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -60,10 +59,32 @@ def read_rows(
         if ending in (".csv", ".tsv"):
             columns, rows = _read_csv(text, str(path), delimiter or ("\t" if ending == ".tsv" else ","))
         else:
-            columns, rows = _read_json_lines(text, str(path))
+            columns, rows = read_json_lines(text, str(path))
     if not rows:
         raise InputError(str(path), expected="at least one row", found="none", remedy="Give a table with clauses.")
     return columns, rows
+
+
+def decode(content: bytes, where: str) -> str:
+    """The text of a UTF-8 file; a byte-order mark at its head is left out.
+
+    Raises
+    ------
+    InputError
+        Naming the offset and the line of the first byte that is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The decoder counts from behind a byte-order mark, the reader's editor from the head of the file.
+        offset = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
+        line = content.count(b"\n", 0, offset) + 1
+        raise InputError(
+            f"{where}, byte offset {offset} (line {line})",
+            expected="UTF-8 text",
+            found=f"the byte 0x{content[offset]:02x}",
+            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
+        ) from None
 
 
 def _read_csv(text: str, where: str, delimiter: str) -> tuple[list[str], list[Row]]:
@@ -98,7 +119,8 @@ def _read_csv(text: str, where: str, delimiter: str) -> tuple[list[str], list[Ro
     return columns, rows
 
 
-def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
+def read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
+    """Columns and rows of JSON lines, one object each; see ``read_rows``. ``where`` names the file in errors."""
     # Not str.splitlines: it would also split at U+2028, which may stand in a clause.
     lines = text.split("\n")
     if not lines[-1].strip():
@@ -112,6 +134,8 @@ def _read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
             problem = "" if isinstance(cells, dict) else f"a JSON {type(cells).__name__}"
         except json.JSONDecodeError as error:
             problem = f"{error.msg} at character {error.pos}"
+        except RecursionError:
+            problem = "brackets nested too deep to read"
         if problem:
             remedy = "Write one JSON object a line."
             raise InputError(f"{where}, {place}", expected="one JSON object", found=problem, remedy=remedy)
