@@ -82,7 +82,7 @@ def _example(row: dict[str, Any], where: str) -> Example:
     if row["split"] not in SPLITS:
         raise _wrong(where, "split", f"one of {', '.join(SPLITS)}", row["split"])
     alignment = _alignment(row["alignment"], len(row["clause"]), len(row["rule"]), where)
-    return Example(**row | {"alignment": alignment})
+    return Example(**{**row, "alignment": alignment})
 
 
 def _alignment(links: Any, clause_length: int, rule_length: int, where: str) -> tuple[Link, ...]:
