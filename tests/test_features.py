@@ -246,36 +246,3 @@ def test_gold_spans_of_the_synthetic_corpus_have_the_category_of_their_kind():
                         hits[link.kind] += feature.category == expected[link.kind]
     assert min(total.values()) > 3
     assert {kind: hits[kind] / total[kind] for kind in expected if hits[kind] < 0.97 * total[kind]} == {}
-
-
-LABELS = {"value": ("number", "unit"), "object": ("object",), "property": ("property",)}
-
-
-def test_tags_agree_with_human_labels_of_real_codes(shared_data):
-    """CODE-ACCORD, train split. ``value``: a number with its unit, outside references; a naive pattern has F1 0.70.
-
-    Humans mark whole noun groups and put figures inside a described quality under ``quality``, so objects and
-    properties, which we tag wherever they stand, agree less.
-    """
-    import csv
-
-    with open(shared_data / "code_accord_entities_train.csv", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    counts = {label: [0, 0, 0] for label in LABELS}
-    for row in rows:
-        words, labels = row["processed_content"].split(" "), row["label"].split(" ")
-        starts = [0, *itertools.accumulate(len(word) + 1 for word in words)][:-1]
-        features = segment(row["processed_content"])
-        for name, categories in LABELS.items():
-            found = [(f.start, f.end) for f in features if f.category in categories]
-            for start, word, label in zip(starts, words, labels, strict=True):
-                tagged = any(first < start + len(word) and start < last for first, last in found)
-                meant = label.endswith(name)
-                counts[name][0 if tagged and meant else 1 if tagged else 2] += tagged or meant
-    agreement = {
-        name: (hits / (hits + extra), hits / (hits + missed), 2 * hits / (2 * hits + extra + missed))
-        for name, (hits, extra, missed) in counts.items()
-    }
-    assert agreement["value"] == pytest.approx((0.81, 0.92, 0.86), abs=0.02)
-    assert agreement["object"] == pytest.approx((0.42, 0.69, 0.52), abs=0.02)
-    assert agreement["property"] == pytest.approx((0.41, 0.50, 0.45), abs=0.02)

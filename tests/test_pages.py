@@ -34,17 +34,29 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
     parts = pages.write_parts(tmp_path)
-    assert [part.name for part in parts] == ["worked_scores.md", "worked_verdicts.md"]
+    assert [part.name for part in parts] == ["worked_features.md", "worked_scores.md", "worked_verdicts.md"]
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
     before = [part.stat().st_mtime_ns for part in parts]
     assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path)] == before
-    parts[1].write_text("% another key\n\nold\n", encoding="utf-8")
+    parts[2].write_text("% another key\n\nold\n", encoding="utf-8")
     pages.write_parts(tmp_path)
-    assert "verdicts" in parts[1].read_text(encoding="utf-8")
+    assert "verdicts" in parts[2].read_text(encoding="utf-8")
+
+
+def test_the_chapter_on_features_says_what_was_measured():
+    path = REPOSITORY / pages.AGREEMENT
+    train, test = json.loads(path.read_text(encoding="utf-8"))["splits"]
+    assert (train["role"], test["role"]) == ("tuned on", "held out")
+    seen, unseen = train["labels"][0], test["labels"][0]
+    assert unseen["label"] == "value"
+    assert unseen["f1"] + 0.1 < seen["f1"]  # "clearly less well"
+    assert unseen["high"] - unseen["low"] > 2 * (seen["high"] - seen["low"])  # "the interval is wide"
+    assert f"{unseen['f1']:.2f} ({unseen['low']:.2f}" in pages.format_agreement(path)
+    assert "<td>number</td><td>850</td>" in pages.format_features()
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"worked_scores.md", "worked_verdicts.md", "glance.md"}
+    made = {"worked_features.md", "worked_scores.md", "worked_verdicts.md", "glance.md", "agreement.md"}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

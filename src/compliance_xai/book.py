@@ -22,7 +22,7 @@ from compliance_xai.study import Cell, Study
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
-BEFORE = ("The question", ("book/background", "book/method", "book/rules", "book/attribution"))
+BEFORE = ("The question", ("book/background", "book/method", "book/features", "book/rules", "book/attribution"))
 ELSEWHERE = ("Other corpora", ("book/new_zealand",))
 AFTER = ("Using it", ("book/limits", "book/reproduce", "book/references"))
 OVERVIEW = "overview"

@@ -57,6 +57,12 @@ COMPARED = (
 )  # fmt: skip
 """Pairs of rules, each with what it shows."""
 
+CLAUSES = (
+    "4.2.1 The clear width of an exit door shall be not less than 850 mm.",
+    "Where the building is not sprinklered, pipes shall comply with Table 3 of NZS 3604.",
+)
+"""What the chapter on features cuts into words."""
+
 SHOWN = {
     "exact": "exact",
     "equivalent": "says the same",
@@ -69,6 +75,7 @@ SHOWN = {
 }
 
 STORED = Path("data") / "results"
+AGREEMENT = Path("benchmarks") / "results" / "features.json"
 
 
 def write_parts(project: Path) -> list[Path]:
@@ -82,18 +89,72 @@ def write_parts(project: Path) -> list[Path]:
     runs = project / "book" / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     key, parts = code_digest(["compliance_xai.pages"], leave_out=()), []
-    for name, make in (("worked_scores", format_scores), ("worked_verdicts", format_verdicts)):
+    worked = {"worked_scores": format_scores, "worked_verdicts": format_verdicts, "worked_features": format_features}
+    for name, make in worked.items():
         part = runs / f"{name}.md"
         if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
             # Scoring loads the sentence encoder, so an unchanged table is not computed again.
             part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
         parts.append(part)
+    agreement = project / AGREEMENT
+    if agreement.is_file():
+        parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
-        part, text = runs / f"stored_{folder.name}.md", format_stored(folder)
-        if not part.is_file() or part.read_text(encoding="utf-8") != text:
-            part.write_text(text, encoding="utf-8")
-        parts.append(part)
+        parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
     return sorted(parts)
+
+
+def _write(part: Path, text: str) -> Path:
+    if not part.is_file() or part.read_text(encoding="utf-8") != text:
+        part.write_text(text, encoding="utf-8")
+    return part
+
+
+def format_features() -> str:
+    """Two clauses, word by word, by category."""
+    import pandas as pd
+
+    from compliance_xai.features import segment
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.figures.theme import humanise
+    from compliance_xai.records import CATEGORIES
+
+    columns = [[segment(clause), clause] for clause in CLAUSES]
+    rows = [
+        {"category": humanise(category)}
+        | {clause: " · ".join(f.text for f in features if f.category == category) for features, clause in columns}
+        for category in CATEGORIES
+    ]
+    return _raw(table_html(pd.DataFrame(rows), caption="Two clauses, their words by category"))
+
+
+def format_agreement(path: Path) -> str:
+    """How the categories agree with people's labels: a stored result of ``benchmarks/features.py``."""
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+
+    splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
+    rows = [
+        {"sentences": f"{split['split']}, {split['sentences']}, {split['role']}", "their label": row["label"]}
+        | {name: row[name] for name in ("words", "precision", "recall")}
+        | {"F1": f"{row['f1']:.2f} ({row['low']:.2f} to {row['high']:.2f})"}
+        for split in splits
+        for row in split["labels"]
+    ]
+    formats = {"precision": ".2f", "recall": ".2f"}
+    caption = "Our categories against people's labels; F1 with its 95 % bootstrap interval over sentences"
+    lines = [_raw(table_html(pd.DataFrame(rows), caption=caption, formats=formats)), ""]
+    for split in splits:
+        value, parted = split["labels"][0], split["disagreements"]
+        missed = parted["missed without a digit"] + parted["missed with a digit"]
+        extra = parted["extra, theirs a quality"] + parted["extra, theirs something else"]
+        lines.append(
+            f"- *{split['split']}*: of {value['words']} words that they call a value, we miss {missed}, "
+            f"{parted['missed without a digit']} of them without a digit; of {extra} words that only we do, they call "
+            f"{parted['extra, theirs a quality']} part of a quality."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def format_scores() -> str:

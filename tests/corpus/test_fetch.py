@@ -178,7 +178,8 @@ def test_a_corpus_is_fetched_by_name_to_where_the_reader_looks(address, tmp_path
     with pytest.raises(InputError, match=r"nzbc_lrml_v8\.csv, byte offset 128"):  # it was found, but it is no table
         load_corpus("nzbc-lrml")
     with pytest.raises(
-        InputError, match=r"corpus to fetch: expected one of nzbc-lrml, found 'nzbc'\. Check the spelling"
+        InputError,
+        match=r"corpus to fetch: expected one of nzbc-lrml, code-accord-train, .*, found 'nzbc'\. Check the spelling",
     ):
         fetch("nzbc", tmp_path)
 

@@ -50,6 +50,25 @@ PUBLIC_FILES = {
             "Machine-Interpretable Rules, PhD thesis, supplementary material, "
             "https://github.com/stefan-1992/phd-thesis-supplementary-material."
         ),
+    ),
+} | {
+    f"code-accord-{split}": PublicFile(
+        address=(
+            "https://raw.githubusercontent.com/Accord-Project/CODE-ACCORD/"
+            f"45f08307dd24d5ee4dc31ff40ac4eab055e8d08b/annotated_data/entities/{split}.csv"
+        ),
+        filename=f"code_accord_entities_{split}.csv",
+        sha256=sha256,
+        size=size,
+        terms="Sentences of English and Finnish regulations with labels, open access: cite the article.",
+        citation=(
+            "H. Hettiarachchi et al., CODE-ACCORD: A corpus of building regulatory data for rule generation towards "
+            "automatic compliance checking, Scientific Data 12, 170 (2025)."
+        ),
+    )
+    for split, sha256, size in (
+        ("train", "c13ad02ab72f0f3a3ddca588c02bcd5d7db1622ae81351d967431623963e4fcd", 389_041),
+        ("test", "e84246648e27fb24fbf3409130d8a9cb79793f0c14ec4390129605436ceeeac3", 90_767),
     )
 }
 
