@@ -51,7 +51,7 @@ for place, row in enumerate(shown, start=1):
 
 # %% tags=["hide-input"]
 measures = ["normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "total_mass"]
-focus = result.focus.groupby(["baseline", "sign", "seed"])[measures].mean().reset_index()
+focus = result.focus.groupby(["split", "method", "baseline", "sign", "seed"])[measures].mean().reset_index()
 figures.show_html(
     figures.table_html(
         focus,
@@ -70,7 +70,7 @@ figures.show_html(
 # %% tags=["hide-input"]
 gold = result.gold[(result.gold["sign"] == "positive") & (result.gold["reason"] == "")]
 columns = ["precision_at_k", "chance_precision", "average_precision", "chance_average_precision", "auroc"]
-agreement = gold.groupby(["baseline", "kind"])[columns].mean().reset_index()
+agreement = gold.groupby(["split", "method", "baseline", "kind"])[columns].mean().reset_index()
 figures.show_html(
     figures.table_html(
         agreement,

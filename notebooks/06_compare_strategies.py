@@ -15,7 +15,7 @@
 #
 # Do models that were fine-tuned in different ways read the same clauses differently, and is one of them more focused?
 #
-# *Reads* the attributions and rules of all runs. *Writes* `results/<study>/compare_strategies`. *Takes* seconds to
+# *Reads* the attributions of all runs. *Writes* `results/<study>/compare_strategies`. *Takes* seconds to
 # minutes.
 
 # %% tags=["parameters"]
@@ -67,42 +67,13 @@ remarks = tests.loc[tests["reason"] != "", ["strategy_a", "strategy_b", "reason"
 figures.show_html(figures.table_html(remarks, caption="Remarks on these comparisons"))
 
 # %% [markdown]
-# ## Do they make different mistakes?
-#
-# The rules that each strategy's models wrote, by what is wrong with them. A model that reads other words need not make
-# other mistakes.
-
-# %% tags=["hide-input"]
-evaluated = result.error_shares[result.error_shares["split"] == settings.corpus.evaluate_on]
-figures.show(figures.draw_error_kinds(evaluated, folder=folder))
-
-# %% tags=["hide-input"]
-mistakes = evaluated[evaluated.groupby("kind")["n_rules"].transform("sum") > 0]
-mistakes = mistakes.assign(
-    interval=[
-        f"{share:.2f} [{low:.2f},\u00a0{high:.2f}]"
-        for share, low, high in zip(mistakes["share"], mistakes["low"], mistakes["high"], strict=True)
-    ],
-    kind=mistakes["kind"].str.replace("_", " "),
-)
-mistakes = mistakes.pivot_table(
-    index=["kind", "scale"], columns="strategy", values="interval", aggfunc="first", sort=False
-).reset_index()
-figures.show_html(
-    figures.table_html(
-        mistakes, caption="Share of rules with each kind of error, with 95 % Wilson interval over clauses"
-    )
-)
-
-# %% [markdown]
 # ## Focus
 #
 # Entropy near 1 means that every word counts the same; near 0, that one word carries everything (claim C2).
 
 # %% tags=["hide-input"]
-figures.show(
-    figures.draw_focus_paired(result.focus, result.summary, "normalised_entropy", folder=folder, baseline=baseline)
-)
+focus = result.focus[result.focus["split"] == settings.corpus.evaluate_on]
+figures.show(figures.draw_focus_paired(focus, result.summary, "normalised_entropy", folder=folder, baseline=baseline))
 figures.show_drawn(
     figures.draw_differences,
     result.pairs,

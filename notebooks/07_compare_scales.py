@@ -77,6 +77,33 @@ shares = result.error_shares[result.error_shares["split"] == settings.corpus.eva
 figures.show(figures.draw_errors_by_scale(shares, folder=folder))
 
 # %% [markdown]
+# ## Do strategies make different mistakes?
+#
+# The rules that each strategy's models wrote, by what is wrong with them. A model that reads other words need not make
+# other mistakes.
+
+# %% tags=["hide-input"]
+figures.show(figures.draw_error_kinds(shares, folder=folder))
+
+# %% tags=["hide-input"]
+mistakes = shares[shares.groupby("kind")["n_rules"].transform("sum") > 0]
+mistakes = mistakes.assign(
+    interval=[
+        f"{share:.2f} [{low:.2f},\u00a0{high:.2f}]"
+        for share, low, high in zip(mistakes["share"], mistakes["low"], mistakes["high"], strict=True)
+    ],
+    kind=mistakes["kind"].str.replace("_", " "),
+)
+mistakes = mistakes.pivot_table(
+    index=["kind", "scale"], columns="strategy", values="interval", aggfunc="first", sort=False
+).reset_index()
+figures.show_html(
+    figures.table_html(
+        mistakes, caption="Share of rules with each kind of error, with 95 % Wilson interval over clauses"
+    )
+)
+
+# %% [markdown]
 # ## Is there a plateau?
 #
 # Neighbouring models are called equivalent in semantic similarity only if the interval of their difference lies inside

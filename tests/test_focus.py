@@ -13,13 +13,13 @@ from compliance_xai.records import CATEGORIES, Attribution, Example, Feature, Ta
 MASSES = arrays(np.float64, st.integers(2, 30), elements=st.floats(0, 1e3)).filter(lambda m: m.sum() > 1e-6)
 
 
-def make_row(scores, categories, *, id="a", seed=0, baseline="delete"):
+def make_row(scores, categories, *, id="a", seed=0, baseline="delete", split="test"):
     scores = np.array(scores, dtype=np.float32)
     features = tuple(Feature(2 * i, 2 * i + 1, "x", category) for i, category in enumerate(categories))
     tokens = tuple(TargetToken(i, i + 1, "y") for i in range(scores.shape[1]))
     log_probs = np.full(scores.shape[1], -0.5, dtype=np.float32)
     attribution = Attribution(id, "x " * len(features), "y" * len(tokens), features, tokens, scores, log_probs)
-    return attribution_row(attribution, seed=seed, baseline=baseline)
+    return attribution_row(attribution, seed=seed, baseline=baseline, split=split)
 
 
 @settings(deadline=None)
@@ -148,6 +148,6 @@ def test_constant_attributions_are_undefined_not_dropped():
 
 
 def test_nothing_gives_empty_frames_with_columns():
-    assert list(focus.focus_frame([]).columns[:4]) == ["id", "seed", "baseline", "sign"]
+    assert tuple(focus.focus_frame([]).columns[:6]) == (*focus.KEYS, "sign")
     assert "log_lift" in focus.category_frame([]).columns
     assert "share" in focus.mass_frame([]).columns

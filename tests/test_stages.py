@@ -145,8 +145,12 @@ def test_tables_hold_every_seed_and_clause(first):
     assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = stages.read_stage(study, "attribute", "s", "none").focus
     assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
+    assert focus.groupby("split")["id"].nunique().to_dict() == {"document": 1, "test": 3}
+    assert set(focus["method"]) == {"leave_one_out"}
     assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
-    assert set(stages.read_stage(study, "compare_strategies").focus["strategy"]) == {"none", "full", "lora"}
+    compared = stages.read_stage(study, "compare_strategies")
+    assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
+    assert set(compared.pairs["n"]) == {3}  # clauses of held-out documents are kept apart
 
 
 def test_a_code_encoder_fills_its_scores(first, project, tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.errors import InputError
-from compliance_xai.focus import SIGNS, mass
+from compliance_xai.focus import KEYS, SIGNS, mass, read_keys
 from compliance_xai.records import Attribution, Example, Link, attribution_from_row
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign, link): ``id, seed, baseline, sign, link`` (from 0), ``kind, n_features,
+        One row per (id, seed, method, baseline, sign, link): ``id, split, seed, method, baseline, sign, link`` (from 0), ``kind, n_features,
         n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the element),
         ``precision_at_k, average_precision, auroc, chance_precision`` (n_gold / n_features),
         ``chance_average_precision, identifier_role, number_role, reason`` (why the measures are NaN, else empty).
@@ -126,8 +126,8 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
         for sign in SIGNS:
             for index, link in enumerate(example.alignment):
                 records.append(
-                    {"id": row["id"], "seed": row["seed"], "baseline": row["baseline"], "sign": sign}
-                    | {"link": index, "kind": link.kind}
+                    read_keys(row, attribution)
+                    | {"sign": sign, "link": index, "kind": link.kind}
                     | _judge_link(attribution, link, sign)
                     | {"identifier_role": example.identifier_role, "number_role": example.number_role}
                 )
@@ -135,7 +135,7 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
 
 
 _COLUMNS = (
-    *("id", "seed", "baseline", "sign", "link", "kind", "n_features", "n_gold", "n_target_tokens"),
+    *(*KEYS, "sign", "link", "kind", "n_features", "n_gold", "n_target_tokens"),
     *GOLD_MEASURES,
     *("chance_precision", "chance_average_precision", "identifier_role", "number_role", "reason"),
 )

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 TABLES = {
     "compare_strategies": (
-        *("summary", "pairs", "friedman", "effects", "reliability", "distance_tests", "gold_summary", "error_shares"),
+        *("summary", "pairs", "friedman", "effects", "reliability", "distance_tests", "gold_summary"),
     ),
-    "compare_scales": ("trends", "lift", "equivalence"),
+    "compare_scales": ("trends", "lift", "equivalence", "error_shares"),
 }
 """The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
 

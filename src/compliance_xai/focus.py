@@ -26,6 +26,8 @@ from compliance_xai.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
+KEYS = ("id", "split", "seed", "method", "baseline")
+"""What tells stored attributions apart: the clause and its split, the training seed, and how words were scored."""
 SIGNS = ("absolute", "positive")
 MEASURES = ("normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "effective_fraction")
 GROUPS = {"numerical_constraint": NUMERICAL_CONSTRAINT, "rule_identifier_all": RULE_IDENTIFIER}
@@ -175,7 +177,7 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign): ``id, seed, baseline, sign, n_features, n_target_tokens, n_below_floor,
+        One row per (id, seed, method, baseline, sign): ``id, split, seed, method, baseline, sign, n_features, n_target_tokens, n_below_floor,
         total_mass, net_mass, baseline_log_prob`` (nats; net: the signed sum of all scores; log-prob: of the whole
         target), ``normalised_entropy, gini, top_1_mass, top_3_mass, effective_number, effective_fraction`` (over n).
     """
@@ -205,7 +207,7 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "effective_fraction": effective / scores.shape[0],
                 }
             )
-    return pd.DataFrame.from_records(records, columns=[*_KEYS, *_FOCUS_COLUMNS])
+    return pd.DataFrame.from_records(records, columns=[*KEYS, *_FOCUS_COLUMNS])
 
 
 def category_frame(
@@ -223,8 +225,8 @@ def category_frame(
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, seed, baseline,
-        sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's
+        One row per (id, seed, method, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, split,
+        seed, method, baseline, sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's
         mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where the clause has none),
         ``identifier_role, number_role``.
     """
@@ -260,7 +262,7 @@ def category_frame(
                     }
                     | roles
                 )
-    return pd.DataFrame.from_records(records, columns=[*_KEYS, *_CATEGORY_COLUMNS])
+    return pd.DataFrame.from_records(records, columns=[*KEYS, *_CATEGORY_COLUMNS])
 
 
 def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
@@ -269,7 +271,7 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, baseline, sign, feature): ``id, seed, baseline, sign, feature`` (from 0), ``start, end,
+        One row per (id, seed, method, baseline, sign, feature): ``id, split, seed, method, baseline, sign, feature`` (from 0), ``start, end,
         text, category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share`` (of the clause's mass; NaN
         without mass).
     """
@@ -291,11 +293,10 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
                 "share": _share(mass_F),
             }
             frames.append(pd.DataFrame(keys | columns))
-    names = [*_KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
+    names = [*KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=pd.Index(names))
 
 
-_KEYS = ("id", "seed", "baseline")
 _FOCUS_COLUMNS = (
     "sign",
     "n_features",
@@ -322,7 +323,13 @@ _CATEGORY_COLUMNS = (
 
 def _read(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], Attribution]]:
     for row in rows:
-        yield {key: row[key] for key in _KEYS}, attribution_from_row(row)
+        attribution = attribution_from_row(row)
+        yield read_keys(row, attribution), attribution
+
+
+def read_keys(row: dict[str, Any], attribution: Attribution) -> dict[str, Any]:
+    """``KEYS`` of a stored attribution; the method stands in its provenance."""
+    return {name: attribution.provenance.get(name, "") if name == "method" else row[name] for name in KEYS}
 
 
 def _checked(mass_F: np.ndarray) -> np.ndarray:

@@ -260,6 +260,7 @@ GENERATION_SCHEMA = pa.schema(
 ATTRIBUTION_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
+        ("split", pa.string()),
         ("seed", pa.int64()),
         ("baseline", pa.string()),
         ("clause", pa.string()),
@@ -282,7 +283,7 @@ ATTRIBUTION_SCHEMA = pa.schema(
         ("standard_errors", pa.list_(pa.float32())),
     ]
 )
-"""One row per clause, seed and baseline; ``scores`` and ``standard_errors`` (null for exact methods) are the features x
+"""One row per clause, seed, baseline and method (in ``provenance``); ``scores`` and ``standard_errors`` (null for exact methods) are the features x
 target-tokens matrices, row by row."""
 
 
@@ -343,10 +344,11 @@ def read_generations(path: Path | str) -> list[Generation]:
     return [Generation(**row) for row in pq.read_table(path, schema=GENERATION_SCHEMA).to_pylist()]
 
 
-def attribution_row(attribution: Attribution, *, seed: int, baseline: str) -> dict[str, Any]:
-    """One row of ``ATTRIBUTION_SCHEMA``."""
+def attribution_row(attribution: Attribution, *, seed: int, baseline: str, split: str = "") -> dict[str, Any]:
+    """One row of ``ATTRIBUTION_SCHEMA``; ``split`` is the clause's, empty where nobody knows."""
     return {
         "id": attribution.id,
+        "split": split,
         "seed": seed,
         "baseline": baseline,
         "clause": attribution.clause,

@@ -101,7 +101,10 @@ def _attribute_seed(
                     batch_tokens=chosen.batch_tokens,
                     vocabulary=read_vocabulary(work.study),
                 )
-                chunk = [attribution_row(attribution, seed=seed, baseline=baseline) for attribution in attributions]
+                chunk = [
+                    attribution_row(attribution, seed=seed, baseline=baseline, split=example.split)
+                    for example, attribution in zip(examples[start : start + CHUNK], attributions, strict=True)
+                ]
                 write_attributions(chunk, folder / "rows.parquet")
 
             piece = work.make_piece(f"{CHECKPOINTS}/seed-{seed}-{baseline}-{start:05d}", attribute_chunk)

@@ -48,6 +48,11 @@ def join_masses(work: Work) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def keep_evaluated(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the evaluated split: claims are judged on it, and held-out documents are another question."""
+    return frame[frame["split"] == work.study.corpus.evaluate_on].reset_index(drop=True)
+
+
 def join_error_shares(work: Work) -> pd.DataFrame:
     """Share of rules with each kind of error (``stats.error_shares``), by cell and split."""
     return stats.error_shares(

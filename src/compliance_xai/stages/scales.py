@@ -7,7 +7,7 @@ from pathlib import Path
 from compliance_xai import stats
 from compliance_xai.metrics import COLUMNS
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.joining import join_cells, join_error_shares
+from compliance_xai.stages.joining import join_cells, join_error_shares, keep_evaluated
 from compliance_xai.study import Study
 
 
@@ -28,8 +28,8 @@ def compare_scales(study: Study | Path | str) -> StageResult:
 def _work(work: Work) -> None:
     thresholds = work.study.thresholds
     scores = join_cells(work, "generate", "scores")
-    categories = join_cells(work, "attribute", "categories")
-    evaluated = scores[scores["split"] == work.study.corpus.evaluate_on].reset_index(drop=True)
+    categories = keep_evaluated(work, join_cells(work, "attribute", "categories"))
+    evaluated = keep_evaluated(work, scores)
     group = ("scale", "parameters", "strategy")
     measured = [name for name in COLUMNS if evaluated[name].notna().any()]
     tables = {

@@ -8,7 +8,7 @@ from compliance_xai import stats
 from compliance_xai.alignment import summarise_gold
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.joining import join_cells, join_error_shares, join_masses
+from compliance_xai.stages.joining import join_cells, join_masses, keep_evaluated
 from compliance_xai.study import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -22,19 +22,21 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
     StageResult
         ``focus`` (all cells), ``summary`` (``stats.summarise_measures`` of it), ``pairs``
         (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``reliability``,
-        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``), ``gold_summary``
-        (``alignment.summarise_gold``) and ``error_shares`` (``stats.error_shares``, by cell and split).
+        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
+        (``alignment.summarise_gold``). ``focus`` holds every split; the others the evaluated one.
     """
     return run_stage(study, "compare_strategies", work=_work)
 
 
 def _work(work: Work) -> None:
     bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
-    focus = join_cells(work, "attribute", "focus")
-    gold = join_cells(work, "attribute", "gold")
-    distances = stats.distance_frame(join_masses(work))
+    everything = join_cells(work, "attribute", "focus")
+    focus, gold, masses = (
+        keep_evaluated(work, frame) for frame in (everything, join_cells(work, "attribute", "gold"), join_masses(work))
+    )
+    distances = stats.distance_frame(masses)
     tables = {
-        "focus": focus,
+        "focus": everything,
         "summary": stats.summarise_measures(
             focus, FOCUS, by=("scale", "parameters", "strategy", "baseline", "sign"), bootstrap=bootstrap
         ),
@@ -45,7 +47,6 @@ def _work(work: Work) -> None:
         "distances": distances,
         "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
         "gold_summary": summarise_gold(gold, bootstrap=bootstrap),
-        "error_shares": join_error_shares(work),
     }
     for name, table in tables.items():
         work.write_frame(table, name)
