@@ -172,7 +172,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
     for scale, strategy in study.cells():
         model = {
             "rung": rungs[scale],
-            "strategy": study.settings_of(scale, strategy).used(),
+            "strategy": study.settings_of(scale, strategy).deciding(),
             "prompt": study.prompt.template,
         }
         base = {**model, "seeds": study.seeds_of(strategy), "data": data}

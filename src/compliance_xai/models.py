@@ -144,7 +144,9 @@ def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) -> PreTrainedModel:
+def load_base(
+    rung: Rung, *, quantised: bool = False, dtype: str | None = None, device_map: Any = "auto"
+) -> PreTrainedModel:
     """The rung's untouched model.
 
     Parameters
@@ -153,6 +155,9 @@ def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) 
         Load the linear layers as NF4 with double quantisation (bitsandbytes), computing in float32.
     dtype
         Name of a torch dtype; float32 on a CPU, the checkpoint's own on a GPU where None.
+    device_map
+        Which module lies where: ``auto`` spreads over GPUs, then CPU memory; a mapping of module names to devices; None
+        leaves it to whoever shards the model. The rung's own one comes first.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -161,7 +166,7 @@ def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) 
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype) if dtype else ("auto" if on_gpu else torch.float32),
         "use_safetensors": True,
-        "device_map": "auto" if on_gpu else "cpu",
+        "device_map": device_map if on_gpu or device_map != "auto" else "cpu",
     }
     if quantised:
         options["quantization_config"] = BitsAndBytesConfig(

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
 
 KINDS = ("none", "full", "lora", "qlora")
 """The kinds of fine-tuning; ``none`` is the untouched base model, the control."""
+
+WITHOUT_EFFECT = frozenset({"micro_batch", "gradient_checkpointing", "checkpoint_every"})
+"""Settings of a strategy that change memory and time and not the result, so that a change re-runs nothing."""
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
@@ -99,6 +102,15 @@ class StrategySettings(Settings):
     """Names of the modules that get adapters, or ``all-linear``."""
     evaluations: Count = 4
     """How often the validation loss is taken, the last time at the end."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What training computes in; ``auto`` is bfloat16 where a CUDA device has it, float32 elsewhere. Weights that are
+    trained stay float32."""
+    micro_batch: Count | None = None
+    """Pairs of one forward pass, where a whole batch does not fit; gradients add up to the same step."""
+    gradient_checkpointing: StrictBool = False
+    """Keep one activation per layer and compute the others again: less memory, a third more time, the same step."""
+    checkpoint_every: Count | None = None
+    """Steps between two states that a killed training can go on from; at each evaluation where absent."""
     by_scale: dict[Slug, ScaleSettings] = {}
     """Settings that differ at some scales: ``{4m: {learning_rate: 1e-3}}``."""
 
@@ -131,6 +143,10 @@ class StrategySettings(Settings):
         """The settings that this kind of strategy reads, JSON-serialisable."""
         idle = self._idle_keys(self.kind) | (set() if self.by_scale else {"by_scale"})
         return self.model_dump(mode="json", exclude=idle, exclude_none=True)
+
+    def deciding(self) -> dict[str, Any]:
+        """Those of ``used`` that decide the result."""
+        return {name: value for name, value in self.used().items() if name not in WITHOUT_EFFECT}
 
     def at(self, scale: str) -> StrategySettings:
         """The settings that hold at one scale."""

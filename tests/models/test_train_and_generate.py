@@ -131,4 +131,4 @@ def test_a_prompt_that_leaves_no_room_is_an_error(rungs):
 def test_the_folder_says_what_was_trained(rungs, examples, tmp_path):
     _, result = tune(rungs["qwen2"], examples, tmp_path / "out", "lora", rank=2)
     counts = json.loads((tmp_path / "out" / "training_complete.json").read_text(encoding="utf-8"))
-    assert counts == {"trained": result.trained, "parameters": result.parameters}
+    assert counts == {"trained": result.trained, "parameters": result.parameters, "micro_batch": 4, "notes": []}

@@ -8,7 +8,9 @@ from compliance_xai.stages.cells import choose_template, find_rung
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import load_examples, require_split
 from compliance_xai.study import Study, load_study
-from compliance_xai.train import finetune, read_result
+from compliance_xai.train import Checkpoints, finetune, read_result
+
+CHECKPOINTS = "checkpoints"
 
 
 def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
@@ -20,8 +22,8 @@ def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
         ``log``: ``seed``, ``step``, ``split`` (train or validation), ``loss`` (nats per rule token), ``tokens`` (seen
         so far). ``token_losses``: ``seed``, ``token``, ``count``, ``loss`` on the validation split. ``summary``:
         ``seed``, ``trained`` and ``parameters`` (counts), ``validation_loss`` (at the end), ``tokens``. ``timing``:
-        ``seed``, ``seconds``, ``peak_memory_bytes`` (largest of the process so far); the only table that differs from
-        run to run.
+        ``seed``, ``seconds``, ``peak_memory_bytes`` (largest of the process so far), ``micro_batch`` (pairs at once),
+        ``notes``; the only table that differs from run to run.
     """
     study = study if isinstance(study, Study) else load_study(study)
     return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
@@ -47,6 +49,7 @@ def _work(work: Work) -> None:
                 seed=seed,
                 out=folder,
                 template=choose_template(work, rung),
+                checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
             )
 
         piece = work.make_piece(f"seed-{seed}", train_seed)
@@ -58,7 +61,12 @@ def _work(work: Work) -> None:
             "validation_loss": float(validation_log["loss"].iloc[-1]),
             "tokens": int(result.log["tokens"].max()),
         }
-        timing = {"seconds": piece.seconds, "peak_memory_bytes": piece.peak_memory_bytes}
+        timing = {
+            "seconds": piece.seconds,
+            "peak_memory_bytes": piece.peak_memory_bytes,
+            "micro_batch": result.micro_batch,
+            "notes": "; ".join(result.notes),
+        }
         tables["log"].append(result.log.assign(seed=seed))
         tables["token_losses"].append(result.token_losses.assign(seed=seed))
         tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))
