@@ -1,4 +1,4 @@
-"""Ladders of models, and the strategies that fine-tune them: load, adapt, save, load again.
+"""Ladders of models, and loading one: a rung -> its tokenizer and its untouched model.
 
 A ladder is a YAML file beside its rungs' folders (``data/ladders/<name>/ladder.yaml``). A rung is a local folder or a
 hub id of any Hugging Face causal language model. Weights are read from safetensors only.
@@ -18,8 +18,6 @@ from compliance_xai.folders import find_data_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from compliance_xai.study import StrategySettings
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -222,81 +220,3 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: int) -> Any:
-    """The model made ready for training: every weight for ``full``, adapters over frozen weights for LoRA.
-
-    The seed decides the adapters' initial weights. ``qlora`` expects a model loaded with ``quantised=True``.
-    """
-    import torch
-
-    if settings.kind == "full":
-        return model.requires_grad_(True)
-    if settings.kind not in ("lora", "qlora"):
-        raise InputError(
-            "strategy", expected="kind full, lora or qlora", found=repr(settings.kind), remedy="'none' trains nothing."
-        )
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    torch.manual_seed(seed)
-    targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
-            lora_dropout=settings.dropout,
-            target_modules=targets,
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
-def load_trained(
-    rung: Rung, settings: StrategySettings, folder: Path | str | None
-) -> tuple[Any, PreTrainedTokenizerBase]:
-    """What a strategy made of a rung, in evaluation mode, adapters unmerged; the untouched base for ``none``.
-
-    Parameters
-    ----------
-    folder
-        Where ``finetune`` saved it; None for ``none``.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no such weights.
-    """
-    tokenizer = load_tokenizer(rung)
-    if settings.kind == "none":
-        return load_base(rung).eval(), tokenizer
-    folder = Path(folder or "")
-    needed = folder / ("model.safetensors" if settings.kind == "full" else "adapter_model.safetensors")
-    if not needed.is_file() and not (folder / f"{needed.name}.index.json").is_file():
-        raise InputError(
-            str(needed),
-            expected="the weights that the fine-tune stage saves",
-            found="no such file",
-            remedy="Run that stage first.",
-        )
-    if settings.kind == "full":
-        trained = Rung(rung.name, str(folder), rung.parameters)
-        return load_base(trained).eval(), tokenizer
-    from peft import PeftModel
-
-    base = load_base(rung, quantised=settings.kind == "qlora")
-    return PeftModel.from_pretrained(base, str(folder), local_files_only=True).eval(), tokenizer
-
-
-def count_parameters(model: Any) -> tuple[int, int]:
-    """(trained, all) parameters; a 4-bit matrix counts its true number of weights."""
-    trained = total = 0
-    for parameter in model.parameters():
-        shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
-        size = parameter.numel() if shape is None else shape.numel()
-        total += size
-        trained += size if parameter.requires_grad else 0
-    return trained, total

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,8 +19,26 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
 
-KINDS = ("none", "full", "lora", "qlora")
-"""The kinds of fine-tuning; ``none`` is the untouched base model, the control."""
+Kind = Literal["none", "full", "lora", "qlora", "lora+", "dora", "lora-then-full", "full-top"]
+
+KINDS: Mapping[Kind, str] = {
+    "none": "nothing: the base model as it is, the control",
+    "full": "every weight",
+    "lora": "low-rank adapters beside the linear layers; every weight is frozen",
+    "qlora": "low-rank adapters beside linear layers that are stored in 4 bits",
+    "lora+": "low-rank adapters beside the linear layers, and every weight of embeddings, norms and head",
+    "dora": "low-rank adapters for the direction of the linear layers' rows, and the rows' lengths",
+    "lora-then-full": "low-rank adapters first; then, with these merged, every weight",
+    "full-top": "every weight in the upper half of the layers; low-rank adapters in the lower half",
+}
+"""The kinds of fine-tuning, and what each trains."""
+
+HYBRIDS = ("lora+", "lora-then-full", "full-top")
+"""Kinds that train adapters and some whole weights."""
+
+SECOND_PHASE = {"full_share"}
+WHOLE_WEIGHTS = {"full_learning_rate"}
+ADAPTERS = {"rank", "alpha", "dropout", "target_modules"}
 
 WITHOUT_EFFECT = frozenset({"micro_batch", "gradient_checkpointing", "checkpoint_every"})
 """Settings of a strategy that change memory and time and not the result, so that a change re-runs nothing."""
@@ -32,6 +50,8 @@ NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Slug = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")]
+"""A scale's name. It has no hyphen, so that ``<scale>-<strategy>-<stage>`` names one job only."""
+StrategyName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 StudyName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -73,13 +93,15 @@ class ScaleSettings(Settings):
     """Optimiser steps at this scale."""
     rank: Count | None = None
     """Rank of the adapters at this scale."""
+    full_learning_rate: Positive | None = None
+    """Peak learning rate at this scale of the weights that a hybrid trains whole."""
 
 
 class StrategySettings(Settings):
-    """How one strategy fine-tunes. Adapter keys belong to ``lora`` and ``qlora`` only; ``none`` has no keys."""
+    """How one strategy fine-tunes. A key that its kind would not read is refused; ``none`` has no keys."""
 
-    kind: Literal["none", "full", "lora", "qlora"]
-    """What is trained: nothing, every weight, LoRA adapters, or LoRA adapters over NF4-quantised weights."""
+    kind: Kind
+    """What is trained; ``KINDS`` says it in words."""
     learning_rate: Positive = 1e-3
     """Peak learning rate; warm-up, then cosine to zero."""
     steps: Count = 190
@@ -100,6 +122,10 @@ class StrategySettings(Settings):
     """Dropout before the adapters."""
     target_modules: Text | tuple[Text, ...] = "all-linear"
     """Names of the modules that get adapters, or ``all-linear``."""
+    full_learning_rate: Positive | None = None
+    """Peak learning rate of the weights that a hybrid trains whole; ``learning_rate`` where absent."""
+    full_share: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.25
+    """Share of the steps that ``lora-then-full`` spends on every weight, after merging; it has a warm-up of its own."""
     evaluations: Count = 4
     """How often the validation loss is taken, the last time at the end."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -128,8 +154,10 @@ class StrategySettings(Settings):
 
     @model_validator(mode="after")
     def _fill_alpha(self) -> StrategySettings:
-        if self.alpha is None and self.kind in ("lora", "qlora"):
+        if self.alpha is None and self.has_adapters:
             object.__setattr__(self, "alpha", 2.0 * self.rank)
+        if self.kind == "lora-then-full" and self.steps < 2:
+            raise ValueError("at least 2 steps for the two phases of lora-then-full")
         return self
 
     @classmethod
@@ -137,7 +165,9 @@ class StrategySettings(Settings):
         """The keys that a kind of strategy does not read."""
         if kind == "none":
             return set(cls.model_fields) - {"kind"}
-        return {"rank", "alpha", "dropout", "target_modules"} if kind == "full" else set()
+        idle = ADAPTERS if kind == "full" else {"target_modules"} if kind == "full-top" else set()
+        idle = idle | (set() if kind in HYBRIDS else WHOLE_WEIGHTS)
+        return idle | (set() if kind == "lora-then-full" else SECOND_PHASE)
 
     def used(self) -> dict[str, Any]:
         """The settings that this kind of strategy reads, JSON-serialisable."""
@@ -159,6 +189,34 @@ class StrategySettings(Settings):
     def trains(self) -> bool:
         """Whether there is anything to fine-tune."""
         return self.kind != "none"
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether low-rank adapters are trained, for a while at least."""
+        return self.kind not in ("none", "full")
+
+    @property
+    def phases(self) -> tuple[StrategySettings, ...]:
+        """The settings of each phase of the training, whose steps add up to ``steps``; one but for lora-then-full."""
+        if self.kind != "lora-then-full":
+            return (self,)
+        last = min(max(1, round(self.full_share * self.steps)), self.steps - 1)
+        measured = min(max(1, round(self.full_share * self.evaluations)), max(1, self.evaluations - 1))
+        shared = {"batch_size", "warmup", "weight_decay", "adam_beta2", "precision", *WITHOUT_EFFECT}
+        common = self.model_dump(include=shared, exclude_none=True)
+        first = self.model_dump(include=ADAPTERS) | {
+            "kind": "lora",
+            "learning_rate": self.learning_rate,
+            "steps": self.steps - last,
+            "evaluations": max(1, self.evaluations - measured),
+        }
+        second = {
+            "kind": "full",
+            "learning_rate": self.full_learning_rate or self.learning_rate,
+            "steps": last,
+            "evaluations": measured,
+        }
+        return StrategySettings.model_validate(common | first), StrategySettings.model_validate(common | second)
 
 
 class PromptSettings(Settings):
@@ -265,7 +323,7 @@ class Study(Settings):
     """A folder name under ``data/ladders``, or a path to a ladder of your own."""
     scales: Annotated[tuple[Slug, ...], Field(min_length=1)]
     """Rungs of the ladder, smallest first."""
-    strategies: Annotated[dict[Slug, StrategySettings], Field(min_length=1)]
+    strategies: Annotated[dict[StrategyName, StrategySettings], Field(min_length=1)]
     """Strategies by name; ``kind`` may be left out where the name is one of the kinds."""
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
     """Replicates inside every cell."""
@@ -533,6 +591,11 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         ) from None
 
 
+_IDLE = dict.fromkeys(ADAPTERS, "adapter settings") | {
+    "full_learning_rate": "second learning rate",
+    "full_share": "second phase",
+}
+
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -579,7 +642,9 @@ def _explain(error: ValidationError, values: dict, path: Path, lines: dict[tuple
         if message.startswith("idle:"):
             _, strategy_kind, key = message.split(":")
             location, found = (*location, key), f"{key!r} under a strategy of kind {strategy_kind!r}"
-            expected = "no settings, the base stays untouched" if strategy_kind == "none" else "no adapter settings"
+            expected = (
+                "no settings, the base stays untouched" if strategy_kind == "none" else f"no {_IDLE.get(key, key)}"
+            )
             remedy = "Remove the key: it would have no effect."
         else:
             expected = message

@@ -10,12 +10,12 @@ from typing import Any
 from compliance_xai.alignment import gold_frame
 from compliance_xai.attribution import attribute_many, self_check
 from compliance_xai.focus import category_frame, focus_frame
-from compliance_xai.models import load_trained
 from compliance_xai.records import Example, attribution_row, read_attribution_rows, write_attributions
 from compliance_xai.replacements import Pool, collect_pool
 from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import Study, load_study
 
 CHUNK = 16

@@ -7,6 +7,14 @@
 from compliance_xai.train.batches import encode_examples
 from compliance_xai.train.checkpoints import Checkpoints
 from compliance_xai.train.loop import validation_losses
-from compliance_xai.train.tuning import TrainResult, finetune, read_result
+from compliance_xai.train.tuning import TrainResult, evaluated_weights, finetune, read_result
 
-__all__ = ["Checkpoints", "TrainResult", "encode_examples", "finetune", "read_result", "validation_losses"]
+__all__ = [
+    "Checkpoints",
+    "TrainResult",
+    "encode_examples",
+    "evaluated_weights",
+    "finetune",
+    "read_result",
+    "validation_losses",
+]

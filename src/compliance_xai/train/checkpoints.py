@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ class Progress:
     ----------
     micro_batch
         Pairs of one forward pass.
-    step, tokens
-        Steps done, prompt and rule tokens seen.
+    step, before
+        Steps done in this phase, and in the phases before it.
+    tokens
+        Prompt and rule tokens seen.
     pending
         Losses of the steps since the last logged point.
     rows
@@ -36,10 +38,15 @@ class Progress:
 
     micro_batch: int
     step: int = 0
+    before: int = 0
     tokens: int = 0
     pending: list[float] = field(default_factory=list)
     rows: list[tuple[int, str, float, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def next_phase(self) -> Progress:
+        """Where a phase starts that follows this one; itself where nothing was done."""
+        return replace(self, step=0, before=self.before + self.step, pending=[])
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class Checkpoints:
 
     folder: Path
     key: str
+
+    def of_phase(self, number: int) -> Checkpoints:
+        """Those of one phase of the training, the first being 0."""
+        return replace(self, folder=self.folder / f"phase-{number}") if number else self
 
     def last(self) -> Path | None:
         """The newest complete checkpoint of this key."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
 from compliance_xai.prompts import Encoded
+from compliance_xai.strategies import part_trained
 from compliance_xai.train.batches import cut_batch, make_tensors, plan_batches, rule_losses
 from compliance_xai.train.checkpoints import Checkpoints, Progress
 
@@ -60,13 +61,18 @@ def rate_share(step: int, settings: StrategySettings) -> float:
 
 
 def make_optimizer(model: Any, settings: StrategySettings) -> torch.optim.Optimizer:
-    """AdamW over what is trained; vectors (biases, norms) do not decay."""
+    """AdamW over what is trained; vectors (biases, norms) do not decay, a hybrid's whole weights have their own rate."""
     import torch
 
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    whole = settings.learning_rate if settings.full_learning_rate is None else settings.full_learning_rate
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if (p.ndim >= 2) == decays],
+            "weight_decay": settings.weight_decay if decays else 0.0,
+            "lr": rate,
+        }
+        for parameters, rate in zip(part_trained(model), (settings.learning_rate, whole), strict=True)
+        for decays in (True, False)
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2), fused=True)
@@ -88,6 +94,8 @@ class Loop:
         Where it stands; from a checkpoint, or fresh.
     checkpoints
         Where it may go on from after a kill, or None.
+    keep
+        Called with model and step at every evaluation after the start, or None.
     """
 
     model: Any
@@ -101,6 +109,7 @@ class Loop:
     progress: Progress
     checkpoints: Checkpoints | None = None
     bar: bool = False
+    keep: Callable[[Any, int], None] | None = None
     _lengths: list[int] = field(default_factory=list)
 
     def run(self) -> Progress:
@@ -212,18 +221,20 @@ class Loop:
         progress = self.progress
         with self._computing():
             loss, _ = validation_losses(self.model, None, self.held_out, batch_size=4 * progress.micro_batch)
-        progress.rows.append((progress.step, "validation", loss, progress.tokens))
+        progress.rows.append((progress.before + progress.step, "validation", loss, progress.tokens))
 
     def _note_points(self) -> None:
         """Log, validate and save where the schedule says so."""
         settings, progress = self.settings, self.progress
         if progress.step % max(1, settings.steps // LOGGED) == 0:
             loss = math.fsum(progress.pending) / len(progress.pending)
-            progress.rows.append((progress.step, "train", loss, progress.tokens))
+            progress.rows.append((progress.before + progress.step, "train", loss, progress.tokens))
             progress.pending.clear()
         points = {round(settings.steps * (index + 1) / settings.evaluations) for index in range(settings.evaluations)}
         if progress.step in points:
             self._validate()
+            if self.keep:
+                self.keep(self.model, progress.before + progress.step)
         due = progress.step % settings.checkpoint_every == 0 if settings.checkpoint_every else progress.step in points
         if self.checkpoints and due and progress.step < settings.steps:
             self.checkpoints.save(self.model, self.optimizer, progress, main=self.accelerator.is_main_process)
