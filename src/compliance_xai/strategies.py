@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import Rung, load_base, load_tokenizer, without_progress_bars
+from compliance_xai.models import load_base, load_tokenizer, without_progress_bars
+from compliance_xai.rungs import Rung
 
 if TYPE_CHECKING:
     import pandas as pd

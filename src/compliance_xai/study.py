@@ -8,7 +8,6 @@ read a study through ``load_study``.
 from __future__ import annotations
 
 import difflib
-import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -16,8 +15,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
+from compliance_xai import yaml_files
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
+from compliance_xai.rungs import LadderSettings
 
 Kind = Literal["none", "full", "lora", "qlora", "lora+", "dora", "lora-then-full", "full-top"]
 
@@ -223,7 +224,11 @@ class PromptSettings(Settings):
     """How a clause is shown to the model."""
 
     template: Text = "Clause: {clause}\nRule:\n"
-    """Text around ``{clause}``; the rule follows it directly."""
+    """Text around ``{clause}``; the rule follows it directly, or in the model's turn of a chat."""
+    chat: StrictBool | Literal["auto"] = "auto"
+    """Whether the text is a user's turn of a chat; ``auto`` asks the ladder, which says it of each rung."""
+    system: Text | None = None
+    """The system's turn before it, in a chat; some models take none."""
 
     @field_validator("template")
     @classmethod
@@ -231,6 +236,12 @@ class PromptSettings(Settings):
         if template.count("{clause}") != 1:
             raise ValueError("text with {clause} in it exactly once")
         return template
+
+    @model_validator(mode="after")
+    def _refuse_idle_system(self) -> PromptSettings:
+        if self.system and self.chat is False:
+            raise ValueError("no system turn where chat is false")
+        return self
 
 
 class GenerateSettings(Settings):
@@ -319,8 +330,8 @@ class Study(Settings):
     """What the book calls it."""
     corpus: CorpusSettings = CorpusSettings()
     """Clauses and rules."""
-    ladder: Text = "embedded"
-    """A folder name under ``data/ladders``, or a path to a ladder of your own."""
+    ladder: LadderSettings = LadderSettings(source="embedded")
+    """A folder name under ``data/ladders``, a path to a ladder of your own, or ``rungs`` listed here."""
     scales: Annotated[tuple[Slug, ...], Field(min_length=1)]
     """Rungs of the ladder, smallest first."""
     strategies: Annotated[dict[StrategyName, StrategySettings], Field(min_length=1)]
@@ -352,6 +363,11 @@ class Study(Settings):
                 settings = {"kind": name, **settings}
             filled[name] = settings
         return filled
+
+    @field_validator("ladder", mode="before")
+    @classmethod
+    def _take_name(cls, ladder: Any) -> Any:
+        return {"source": ladder} if isinstance(ladder, str) else ladder
 
     @field_validator("scales", "seeds")
     @classmethod
@@ -423,19 +439,19 @@ def load_study(study: Path | str, overrides: Iterable[str] = ()) -> Study:
         If the file or an override is not usable; names file, line, key, what was expected and what stands there.
     """
     path = resolve_study_path(study)
-    text = _read_text(path)
-    values, lines = _parse_yaml(text, path)
+    values, lines = yaml_files.read(path, example="studies/quick.yaml")
     for override in overrides:
         _apply_override(values, override)
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, values, path, lines) from None
+        raise yaml_files.explain(error, Study, path, lines, example="studies/quick.yaml", say=_say_study) from None
 
 
 def dump_study(study: Study) -> str:
     """The study as YAML with every setting spelled out; ``load_study`` reads it back as the same study."""
     values = study.model_dump(mode="json")
+    values["ladder"] = study.ladder.source or study.model_dump(mode="json", exclude_defaults=True)["ladder"]
     values["strategies"] = {name: settings.used() for name, settings in study.strategies.items()}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
@@ -457,107 +473,10 @@ def check_scales(study: Study, known: Iterable[str], where: Path | str = "") -> 
             close = difflib.get_close_matches(scale, known, n=1)
             raise InputError(
                 f"study {str(where or study.name)!r}, key {key!r}",
-                expected=f"rungs of the ladder {study.ladder!r}: {', '.join(known)}",
+                expected=f"rungs of the ladder {str(study.ladder)!r}: {', '.join(known)}",
                 found=repr(scale),
                 remedy=f"Did you mean {close[0]!r}?" if close else "Choose one of these, or another ladder.",
             )
-
-
-def _read_text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            _place(path, data[: error.start].count(b"\n") + 1),
-            expected="UTF-8 text",
-            found=f"the byte 0x{data[error.start]:02x}",
-            remedy="Save the file as UTF-8.",
-        ) from None
-
-
-def _place(path: Path, line: int | None = None, key: str = "") -> str:
-    return f"{path}" + (f", line {line}" if line else "") + (f", key '{key}'" if key else "")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML with 1.2's numbers (``1e-3`` is one) and 1.2's booleans (``no`` is a word)."""
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-@functools.cache
-def _loader() -> type[_StrictLoader]:
-    import re
-
-    number = re.compile(
-        r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
-    )
-    _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    _StrictLoader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
-    return _StrictLoader
-
-
-def _parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple, int]]:
-    """The mapping in a file, and the line of every key path."""
-    lines: dict[tuple, int] = {}
-    try:
-        loader = _loader()(text)
-        node = loader.get_single_node()
-        _check_node(node, (), lines, path)
-        values = loader.construct_document(node) if node is not None else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            _place(path, mark.line + 1 if mark else None),
-            expected="YAML",
-            found=str(getattr(error, "problem", None) or error).splitlines()[0],
-            remedy="Check the indentation, quotes and brackets there.",
-        ) from None
-    if not isinstance(values, dict):
-        raise InputError(
-            str(path),
-            expected="a mapping of keys to values",
-            found="an empty file" if values is None else f"a {_type_name(values)}",
-            remedy="Start from studies/quick.yaml.",
-        )
-    return values, lines
-
-
-def _check_node(node: yaml.Node | None, path_of_keys: tuple, lines: dict[tuple, int], path: Path) -> None:
-    """Note lines, and refuse keys that are written twice or are no text."""
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-                raise InputError(
-                    _place(path, line),
-                    expected="a key that is text",
-                    found=str(key),
-                    remedy="Put the key in quotes.",
-                )
-            if (*path_of_keys, key) in lines:
-                raise InputError(
-                    _place(path, line, ".".join((*path_of_keys, key))),
-                    expected="every key once",
-                    found=f"it already stands in line {lines[(*path_of_keys, key)]}",
-                    remedy="Remove one of the two.",
-                )
-            lines[(*path_of_keys, key)] = line
-            _check_node(value_node, (*path_of_keys, key), lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            lines[(*path_of_keys, index)] = item.start_mark.line + 1
-            _check_node(item, (*path_of_keys, index), lines, path)
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -576,12 +495,12 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
             raise InputError(
                 f"--set {override!r}",
                 expected=f"a key with keys below it before '.{parts[-1]}'",
-                found=f"{part!r} is a {_type_name(inner)}",
+                found=f"{part!r} is a {yaml_files.type_name(inner)}",
                 remedy="Check the dotted key against the study file.",
             )
         target = inner
     try:
-        target[parts[-1]] = yaml.load(text, Loader=_loader())  # a SafeLoader: makes plain values only
+        target[parts[-1]] = yaml.load(text, Loader=yaml_files.loader())  # a SafeLoader: makes plain values only
     except yaml.YAMLError as error:
         raise InputError(
             f"--set {override!r}",
@@ -596,101 +515,25 @@ _IDLE = dict.fromkeys(ADAPTERS, "adapter settings") | {
     "full_share": "second phase",
 }
 
-_EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
-    "missing": "this key",
-    "finite_number": "a finite number",
-    "string_too_short": "text that is not empty",
-    "too_short": "at least one entry",
-}
 
-
-def _explain(error: ValidationError, values: dict, path: Path, lines: dict[tuple, int]) -> InputError:
-    """The first thing wrong, in the words of the file, and how many more there are."""
-    # A union reports every member's refusal; the shortest place is the one the reader wrote.
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    location = tuple(part for part in problem["loc"] if _is_written(part, problem["loc"]))
-    kind, context = problem["type"], problem.get("ctx", {})
-    found = "nothing" if kind == "missing" else _show(problem["input"])
-    expected, remedy = _EXPECTED.get(kind, ""), "Mend this value."
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        expected, found = f"one of the keys {', '.join(known)}", f"the unknown key {location[-1]!r}"
-        remedy = f"Did you mean {close[0]!r}?" if close else "Remove it or correct its spelling."
-    elif kind == "missing":
-        remedy = "Add it; studies/quick.yaml shows all of them."
-        if location[-1] == "kind":
-            expected = f"a strategy kind ({', '.join(KINDS)}), because the name {location[-2]!r} is not one"
-            close = difflib.get_close_matches(str(location[-2]), KINDS, n=1)
-            remedy = f"Write kind: {close[0] if close else 'lora'} below it" + (
-                f", or rename it {close[0]!r}." if close else "."
-            )
-    elif kind == "literal_error":
-        expected = f"one of {context['expected']}"
-        options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
-        close = difflib.get_close_matches(str(problem["input"]), options, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else "Choose one of these."
-    elif kind == "value_error":
-        message = str(context["error"])
-        if message.startswith("idle:"):
-            _, strategy_kind, key = message.split(":")
-            location, found = (*location, key), f"{key!r} under a strategy of kind {strategy_kind!r}"
-            expected = (
-                "no settings, the base stays untouched" if strategy_kind == "none" else f"no {_IDLE.get(key, key)}"
-            )
-            remedy = "Remove the key: it would have no effect."
-        else:
-            expected = message
-    elif kind.startswith(("greater_than", "less_than")):
-        word = {
-            "greater_than": "above",
-            "greater_than_equal": "at least",
-            "less_than": "below",
-            "less_than_equal": "at most",
-        }[kind]
-        expected = f"a number {word} {next(iter(context.values()))}"
-    elif kind == "string_pattern_mismatch":
-        expected = "a name of letters, digits, dots and underscores"
-    more = len(problems) - 1
-    if more:
-        remedy += f" ({more} more {'problem' if more == 1 else 'problems'} in this file.)"
-    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
-    return InputError(
-        _place(path, line, ".".join(str(part) for part in location)),
-        expected=expected or str(problem["msg"]),
-        found=found,
-        remedy=remedy,
-    )
-
-
-def _is_written(part: Any, location: tuple) -> bool:
-    """Whether a part of pydantic's location stands in the file; union members and ``[key]`` marks do not."""
-    text = str(part)
-    return not (text.startswith(("constrained-", "tuple[", "function-", "nullable")) or text == "[key]")
-
-
-def _known_keys(location: tuple) -> list[str]:
-    """The keys allowed at a place of the file."""
-    model: type[BaseModel] = Study
-    for part in location:
-        if part == "strategies":
-            return list(StrategySettings.model_fields)
-        model = type(Study.model_fields[part].default)
-    return list(model.model_fields)
-
-
-def _type_name(value: Any) -> str:
-    names = {"dict": "mapping", "list": "list", "str": "text", "bool": "true or false", "NoneType": "empty value"}
-    return names.get(type(value).__name__, "number")
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _say_study(problem: Mapping[str, Any], location: tuple) -> yaml_files.Words | None:
+    """Words of the study's own for what is wrong: an idle key, a strategy without a kind."""
+    message = str(problem.get("ctx", {}).get("error", ""))
+    if problem["type"] == "value_error" and message.startswith("idle:"):
+        _, kind, key = message.split(":")
+        return yaml_files.Words(
+            location=(*location, key),
+            expected="no settings, the base stays untouched" if kind == "none" else f"no {_IDLE.get(key, key)}",
+            found=f"{key!r} under a strategy of kind {kind!r}",
+            remedy="Remove the key: it would have no effect.",
+        )
+    if problem["type"] == "missing" and location[-1] == "kind":
+        close = difflib.get_close_matches(str(location[-2]), KINDS, n=1)
+        return yaml_files.Words(
+            location=location,
+            expected=f"a strategy kind ({', '.join(KINDS)}), because the name {location[-2]!r} is not one",
+            found="nothing",
+            remedy=f"Write kind: {close[0] if close else 'lora'} below it"
+            + (f", or rename it {close[0]!r}." if close else "."),
+        )
+    return None

@@ -8,9 +8,10 @@ from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
 from compliance_xai.generate import generate_rules
-from compliance_xai.models import Rung, load_base, load_tokenizer
+from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import encode
 from compliance_xai.records import Example
+from compliance_xai.rungs import Rung
 from compliance_xai.strategies import load_trained
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import finetune, read_result, validation_losses

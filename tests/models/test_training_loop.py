@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from compliance_xai.corpus import load_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base, load_ladder, load_tokenizer
+from compliance_xai.models import load_base, load_tokenizer
+from compliance_xai.rungs import load_ladder
 from compliance_xai.study import StrategySettings, Study, dump_study
 from compliance_xai.train import Checkpoints, encode_examples, finetune
 from compliance_xai.train import loop as loops
@@ -118,7 +119,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from compliance_xai.corpus import load_corpus
-from compliance_xai.models import load_ladder
+from compliance_xai.rungs import load_ladder
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import Checkpoints, finetune, loop
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compliance_xai.models import load_base
 from compliance_xai.records import write_table
-from compliance_xai.stages.cells import choose_template, find_rung
+from compliance_xai.stages.cells import choose_prompt, find_rung, fit_settings
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import load_examples, require_split
 from compliance_xai.strategies import load_trained, movement_frame
@@ -38,7 +38,8 @@ def _work(work: Work) -> None:
     import pyarrow as pa
 
     _, strategy = work.cell
-    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    rung = find_rung(work)
+    settings = fit_settings(work.study.settings_of(*work.cell), rung)
     splits = load_examples(work.study)
     train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
@@ -53,7 +54,7 @@ def _work(work: Work) -> None:
                 validation,
                 seed=seed,
                 out=folder,
-                template=choose_template(work, rung),
+                template=choose_prompt(work, rung),
                 checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
             )
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from compliance_xai import stats
 from compliance_xai.grid import stage_folder
-from compliance_xai.models import load_ladder
 from compliance_xai.provenance import MANIFEST
 from compliance_xai.rules import taxonomy
+from compliance_xai.rungs import load_ladder
 from compliance_xai.stages.common import Work, read_stage
 from compliance_xai.study import KINDS
 

@@ -61,7 +61,7 @@ def rate_share(step: int, settings: StrategySettings) -> float:
 
 
 def make_optimizer(model: Any, settings: StrategySettings) -> torch.optim.Optimizer:
-    """AdamW over what is trained; vectors (biases, norms) do not decay, a hybrid's whole weights have their own rate."""
+    """AdamW over what is trained; vectors (biases, norms) do not decay; weights trained whole have their own rate."""
     import torch
 
     whole = settings.learning_rate if settings.full_learning_rate is None else settings.full_learning_rate

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import Rung, load_base, load_tokenizer
-from compliance_xai.prompts import DEFAULT_TEMPLATE
+from compliance_xai.models import load_base, load_tokenizer
+from compliance_xai.prompts import DEFAULT_TEMPLATE, Prompt, make_template
 from compliance_xai.provenance import digest
 from compliance_xai.records import Example
+from compliance_xai.rungs import Rung
 from compliance_xai.strategies import apply_strategy, count_parameters, merge_adapters, save_trained
 from compliance_xai.study import HYBRIDS
 from compliance_xai.train.batches import encode_examples
@@ -76,7 +77,7 @@ def finetune(
     *,
     seed: int,
     out: Path | str,
-    template: Any = DEFAULT_TEMPLATE,
+    template: Prompt = DEFAULT_TEMPLATE,
     checkpoints: Checkpoints | None = None,
     keep_evaluated: bool = False,
     progress: bool = False,
@@ -121,7 +122,8 @@ def finetune(
     tokenizer, precision = load_tokenizer(rung), choose_precision(settings)
     model = prepare_model(rung, settings, accelerator, precision)
     limit = getattr(model.config, "max_position_embeddings", None)
-    rows, held_out = (encode_examples(tokenizer, examples, template, limit) for examples in (train, validation))
+    chosen = make_template(tokenizer, template)
+    rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
     reached, counts = Progress(settings.micro_batch or settings.batch_size), (0, 0)
     for number, phase in enumerate(settings.phases):
         states = checkpoints.of_phase(number) if checkpoints else None
