@@ -6,6 +6,7 @@ PYTHON ?= python3
 STUDY ?= embedded
 CORES ?=
 PIP_ARGS ?=
+RUNGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
@@ -38,8 +39,8 @@ lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
 	@$(BIN)/python -m pytest tests/browser -q -p no:cacheprovider --no-header -rs
 
-ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours; the shipped one needs no training)
-	@$(BIN)/python -m compliance_xai.ladder
+ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
+	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6

@@ -32,11 +32,11 @@ rule all:
         [str(job.page) for job in jobs.values()],
 
 
-for job in jobs.values():
+for number, job in enumerate(jobs.values()):
 
     rule:
         name:
-            re.sub(r"\W", "_", f"run_{job.name}")
+            re.sub(r"\W", "_", f"run_{job.name}_{number}")  # "lora+" and "lora-" would be one name
         input:
             [str(jobs[name].page) for name in (*job.waits, *job.needs) if states[name] != "done"],
         output:

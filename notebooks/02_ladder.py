@@ -25,9 +25,21 @@ study: str = "studies/quick.yaml"
 from compliance_xai import figures, stages
 
 result = stages.describe_ladder(study)
+columns = ["scale", "parameters", "layers", "hidden_size", "heads", "vocabulary", "template", "dtype", "licence"]
+rungs = result.rungs.reindex(columns=[*columns, "path", "revision", "description", "pinned"])
 figures.show_html(
     figures.table_html(
-        result.rungs[["scale", "parameters", "description", "licence", "revision"]], caption="Models, smallest first"
+        rungs[[*columns, "description"]],
+        caption="Models, smallest first",
+        headings={"hidden_size": "width", "template": "prompt", "dtype": "precision on a GPU"},
+    )
+)
+
+# %% tags=["hide-input"]
+figures.show_html(
+    figures.table_html(
+        rungs.loc[~rungs["pinned"], ["scale", "path", "revision"]],
+        caption="Models that are not pinned to a commit: another day may bring other weights",
     )
 )
 

@@ -53,6 +53,13 @@ figures.show_html(
 )
 
 # %% [markdown]
+# ## Where the weights moved
+
+# %% tags=["hide-input"]
+moved = result.movement.assign(strategy=strategy)
+figures.show(figures.draw_movement(moved, folder=result.folder / "figures", where=scale))
+
+# %% [markdown]
 # ## Which tokens stay hard
 #
 # The validation loss of single tokens, the hardest first among those that occur at least ten times. A token that every

@@ -30,6 +30,39 @@ result = stages.compare_strategies(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 
 # %% [markdown]
+# ## What was trained, and at what cost
+#
+# Time and memory are those of this machine and of the whole process; runs that go on at the same time slow each other.
+
+# %% tags=["hide-input"]
+costs = result.costs.assign(memory=result.costs["peak_memory_bytes"] / 2**20)
+numbers = ["trained", "share", "validation_loss", "seconds", "memory"]
+figures.show_html(
+    figures.table_html(
+        costs.groupby(["scale", "strategy", "what"], sort=False)[numbers].mean().reset_index(),
+        caption="Means over training seeds",
+        headings={
+            "what": "what is trained",
+            "trained": "trained parameters",
+            "share": "share of all",
+            "validation_loss": "validation loss (nats per rule token)",
+            "memory": "peak memory (MiB)",
+        },
+        formats={"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"},
+    )
+)
+
+# %% tags=["hide-input"]
+moved = result.movement[result.movement["scale"] == settings.scales[-1]]
+figures.show_drawn(
+    figures.draw_movement,
+    moved,
+    folder=folder,
+    where=settings.scales[-1],
+    otherwise="Nothing was trained.",
+)
+
+# %% [markdown]
 # ## Different patterns, or different seeds?
 #
 # Two training seeds of one strategy already read differently. Only a distance between strategies beyond that floor says

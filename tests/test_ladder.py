@@ -8,13 +8,25 @@ from itertools import islice
 import pytest
 import torch
 
+from compliance_xai import ladder
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, build_corpus
 from compliance_xai.corpus.synthetic.pretraining import build_tokenizer, text_documents, token_documents
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_data_folder
-from compliance_xai.ladder import RECIPES, Recipe, build_model, pretrain, token_batches, train_ladder, write_card
-from compliance_xai.models import load_ladder, load_tokenizer
+from compliance_xai.ladder import (
+    LARGE,
+    RECIPES,
+    Recipe,
+    build_model,
+    pretrain,
+    token_batches,
+    train_ladder,
+    write_card,
+    write_ladder,
+)
+from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import encode
+from compliance_xai.rungs import Rung, load_ladder
 
 MINIMUM_PER_MILLION = 30
 """Least often that a token of the vocabulary may occur in a million tokens of pre-training text."""
@@ -107,11 +119,11 @@ def test_the_recipes_grow_and_their_seed_decides_the_weights(tokenizer):
 
 
 def test_an_unknown_rung_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"ladder rung: expected one of 0.3m, 1m, 4m, found '2m'"):
+    with pytest.raises(InputError, match=r"ladder rung: expected one of 0.3m, 1m, 4m, 12m, 30m, found '2m'"):
         train_ladder(tmp_path, ["2m"])
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", [rung.name for rung in load_ladder("embedded").rungs])
 def test_each_shipped_rung_says_how_well_it_writes_the_base_notation(name):
     folder = find_data_folder() / "ladders" / "embedded" / name
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
@@ -120,3 +132,26 @@ def test_each_shipped_rung_says_how_well_it_writes_the_base_notation(name):
     for notation in BASE_NOTATIONS:
         assert f"{record['exact_held_out'][notation]:.1%} of {record['exact_held_out_n']}" in card
         assert name == "0.3m" or record["exact_held_out"][notation] >= 0.8
+
+
+def test_the_file_of_the_ladder_is_the_one_that_the_recipes_give(tmp_path):
+    written = write_ladder(tmp_path).read_text(encoding="utf-8")
+    assert written == (find_data_folder() / "ladders" / "embedded" / "ladder.yaml").read_text(encoding="utf-8")
+    alone = load_ladder(tmp_path)
+    assert [rung.name for rung in alone.absent] == list(RECIPES)
+    assert list(RECIPES)[-2:] == list(LARGE)
+    with pytest.raises(InputError, match=r"rung '12m': expected its weights .* make ladder RUNGS=\"12m\""):
+        alone.rung("12m")
+
+
+def test_a_rung_stored_in_bfloat16_is_scored_and_loaded_as_it_was_stored(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder, "base_exact", lambda model, *_, **__: float(model.lm_head.weight.detach().flatten()[0]))
+    recipe = replace(TINY, stored="bfloat16", tokens=4000)
+    pretrain(recipe, tokenizer, tmp_path / "tiny")
+    assert json.loads((tmp_path / "tiny" / "config.json").read_text("utf-8"))["dtype"] == "bfloat16"
+    model = load_base(Rung("tiny", str(tmp_path / "tiny"), 1))
+    record = json.loads((tmp_path / "tiny" / "training.json").read_text("utf-8"))
+    assert set(record["exact_held_out"].values()) == {float(model.lm_head.weight.detach().flatten()[0])}
+    for parameter in model.parameters():
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, parameter.to(torch.bfloat16).float())

@@ -26,7 +26,7 @@ def load(tmp_path, text, *overrides):
     return load_study(path, overrides)
 
 
-@pytest.mark.parametrize("name", ["quick", "embedded", "nzbc"])
+@pytest.mark.parametrize("name", ["quick", "embedded", "nzbc", "hybrids", "qwen-coder"])
 def test_shipped_studies_read_back_from_their_full_spelling(name, tmp_path):
     study = load_study(name)
     path = tmp_path / "again.yaml"
@@ -38,7 +38,7 @@ def test_a_file_becomes_typed_settings(tmp_path):
     study = load(tmp_path, BASE)
     assert study.cells() == (Cell("1m", "none"), Cell("1m", "full"), Cell("1m", "lora"))
     assert study.strategies["full"].learning_rate == 0.001
-    assert study.strategies["lora"].alpha == 16.0
+    assert study.strategies["lora"].lora_alpha == 16.0
     assert study.strategies["full"].used() == {
         "kind": "full",
         "learning_rate": 0.001,
@@ -58,6 +58,30 @@ def test_a_file_becomes_typed_settings(tmp_path):
 def test_a_strategy_of_any_name_has_a_kind(tmp_path):
     text = BASE.replace("  lora:\n", "  lora_wide:\n    kind: lora\n")
     assert load(tmp_path, text).strategies["lora_wide"].kind == "lora"
+
+
+def test_hybrids_are_named_by_their_kind_and_read_what_they_need(tmp_path):
+    hybrids = "  lora+: {full_learning_rate: 1e-4}\n  lora-then-full: {full_share: 0.1, steps: 20}\n  full-top: {}\n"
+    study = load(tmp_path, BASE.replace("  lora:\n", hybrids + "  dora:\n"))
+    assert [settings.kind for settings in study.strategies.values()][2:] == [
+        "lora+",
+        "lora-then-full",
+        "full-top",
+        "dora",
+    ]
+    assert [phase.steps for phase in study.strategies["lora-then-full"].phases] == [18, 2]
+    assert study.strategies["dora"].lora_alpha == 16.0
+
+
+def test_a_study_may_list_its_own_ladder(tmp_path):
+    rungs = "ladder: {name: mine, rungs: [{name: 1m, path: Some/model, parameters: 7, template: chat}]}"
+    study = load(tmp_path, BASE + rungs + "\n")
+    assert str(study.ladder) == "mine"
+    assert study.ladder.rungs[0].template == "chat"
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_study(study), encoding="utf-8")
+    assert load_study(again) == study
+    assert str(load(tmp_path, BASE).ladder) == "embedded"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +106,19 @@ def test_a_strategy_of_any_name_has_a_kind(tmp_path):
         ("steps: 190", "rank: 4", r"expected no adapter settings, found 'rank' under a strategy of kind 'full'"),
         ("none: {}", "none: {steps: 3}", r"expected no settings, the base stays untouched"),
         ("1e-3", ".nan", r"key 'strategies\.full\.learning_rate': expected a"),
+        ("rank: 8", "full_share: 0.5", r"expected no second phase, found 'full_share' under a strategy of kind 'lora'"),
+        ("rank: 8", "full_learning_rate: 1e-4", r"expected no second learning rate, found 'full_learning_rate'"),
+        ("  lora:", "  lora/r:\n    kind: lora", r"expected a name of letters, digits, dots and underscores, \+ and -"),
+        (
+            "scales: [1m]",
+            "scales: [1-m]",
+            r"key 'scales\.0': expected a name of letters, digits, dots and underscores,",
+        ),
+        (
+            "scales: [1m]",
+            "scales: [1m]\nladder: {rungs: [{name: 1m, path: a/b}]}",
+            r"key 'ladder\.rungs\.0\.parameters'",
+        ),
         ("seeds: [0, 1]", "seeds: [0, 0]", r"expected every entry once; 0 stands there twice"),
         ("seeds: [0, 1]", "seeds: 0", r"key 'seeds': expected a list, found 0"),
         ("seeds: [0, 1]", "seeds: []", r"key 'seeds': expected at least one entry"),
@@ -144,7 +181,7 @@ def test_overrides_are_typed_and_checked_like_the_file(tmp_path):
 def test_a_study_that_is_not_there_gets_a_suggestion():
     with pytest.raises(InputError, match="Did you mean 'quick'"):
         load_study("quik")
-    with pytest.raises(InputError, match="The studies here are: embedded, nzbc, quick"):
+    with pytest.raises(InputError, match="The studies here are: embedded, hybrids, nzbc, quick, qwen-coder"):
         load_study("zzz")
 
 
@@ -167,3 +204,11 @@ def test_settings_by_scale_hold_at_that_scale_only(tmp_path):
     check_scales(study, ["1m", "4m"])
     with pytest.raises(InputError, match=r"key 'strategies.full.by_scale': expected rungs of the ladder"):
         check_scales(study.model_copy(update={"scales": ("1m",)}), ["1m"])
+
+
+def test_a_rank_by_scale_brings_its_alpha(tmp_path):
+    study = load(tmp_path, BASE, "strategies.lora.by_scale={1m: {rank: 4}}")
+    assert study.settings_of("1m", "lora").lora_alpha == 8.0
+    assert load(tmp_path, dump_study(study)).settings_of("1m", "lora").lora_alpha == 8.0
+    with pytest.raises(InputError, match="rank"):
+        load(tmp_path, BASE, "strategies.full.by_scale={1m: {rank: 4}}")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from compliance_xai.errors import InputError
     from compliance_xai.features import perturb, segment
     from compliance_xai.metrics import score_rules
-    from compliance_xai.models import load_ladder
     from compliance_xai.records import Attribution, Example, Feature, Generation, Link
     from compliance_xai.replacements import collect_pool
     from compliance_xai.rules import format_rule, parse_rule, read_tolerant
+    from compliance_xai.rungs import load_ladder
     from compliance_xai.stages import (
         attribute_cell,
         compare_scales,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.prompts import DEFAULT_TEMPLATE, render
+from compliance_xai.prompts import DEFAULT_TEMPLATE, Prompt, make_template, render
 from compliance_xai.records import Example, Generation
 
 
@@ -16,7 +16,7 @@ def generate_rules(
     examples: Sequence[Example],
     *,
     seed: int,
-    template: str = DEFAULT_TEMPLATE,
+    template: Prompt = DEFAULT_TEMPLATE,
     max_new_tokens: int = 192,
     batch_size: int = 32,
     progress: bool = False,
@@ -39,7 +39,8 @@ def generate_rules(
     from tqdm.auto import tqdm
 
     limit = getattr(model.config, "max_position_embeddings", None)
-    prompts = [render(tokenizer, example.clause, template) for example in examples]
+    written_out = make_template(tokenizer, template)
+    prompts = [render(tokenizer, example.clause, written_out) for example in examples]
     for example, ids in zip(examples, prompts, strict=True):
         if limit and len(ids) + max_new_tokens > limit:
             raise InputError(

@@ -164,7 +164,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
 
     corpus = study.corpus.model_dump(mode="json", exclude={"path"})  # the file's hash stands for its place
     add("corpus", {"corpus": corpus, "data": data})
-    add("ladder", {"ladder": study.ladder, "rungs": rungs})
+    add("ladder", {"ladder": str(study.ladder), "rungs": rungs})
     # Only what a cell reads decides its key: another number of test clauses trains nothing again, and another rung or
     # strategy leaves this one alone. The corpus and ladder pages are therefore no part of it.
     trained_on = {name: corpus[name] for name in ("source", "scheme", "train", "validation", "seed")}
@@ -172,8 +172,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
     for scale, strategy in study.cells():
         model = {
             "rung": rungs[scale],
-            "strategy": study.settings_of(scale, strategy).used(),
-            "prompt": study.prompt.template,
+            "strategy": study.settings_of(scale, strategy).deciding(),
+            "prompt": study.prompt.model_dump(),
         }
         base = {**model, "seeds": study.seeds_of(strategy), "data": data}
         trained: tuple[str, ...] = ()
@@ -230,21 +230,20 @@ def _identify_corpus(study: Study) -> str:
 
 def _identify_rungs(study: Study) -> dict[str, Any]:
     """Scale -> what its base model is: SHA-256 of each file of a local folder, or hub id and revision."""
-    from compliance_xai.models import load_ladder
+    from compliance_xai.rungs import load_ladder
 
     ladder = load_ladder(study.ladder)
-    rungs = {rung.name: rung for rung in ladder.rungs}
-    check_scales(study, rungs)
+    check_scales(study, [rung.name for rung in (*ladder.rungs, *ladder.absent)])
     identities = {}
     for scale in study.scales:
-        rung = rungs[scale]
+        rung = ladder.rung(scale)
         path = Path(rung.path)
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".md")
             identities[scale] = {file.name: _hash(file) for file in files}
         else:
             identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
-        identities[scale]["template"] = rung.template
+        identities[scale] |= {"template": rung.template, "prompt": rung.prompt}
     return identities
 
 

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one rung is built and pre-trained. ``tokens`` counts every token seen, padding aside."""
+    """How one rung is built and pre-trained.
+
+    ``tokens`` counts every token seen, padding aside; ``bfloat16`` is about training, ``stored`` about the file, which
+    is loaded as float32 again.
+    """
 
     name: str
     width: int
@@ -41,6 +45,7 @@ class Recipe:
     weight_decay: float = 0.05
     bfloat16: bool = False
     seed: int = 0
+    stored: str = "float32"
 
 
 RECIPES = {
@@ -51,8 +56,33 @@ RECIPES = {
         Recipe(
             "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=2e-3, tokens=9_000_000, bfloat16=True
         ),
+        Recipe(
+            "12m",
+            width=384,
+            layers=6,
+            heads=6,
+            feed_forward=1152,
+            learning_rate=1.4e-3,
+            tokens=9_000_000,
+            bfloat16=True,
+            stored="bfloat16",
+        ),
+        Recipe(
+            "30m",
+            width=512,
+            layers=8,
+            heads=8,
+            feed_forward=1664,
+            learning_rate=1e-3,
+            tokens=9_000_000,
+            bfloat16=True,
+            stored="bfloat16",
+        ),
     )
 }
+
+LARGE = ("12m", "30m")
+"""Rungs that ``make ladder`` trains only where it is asked to; they need not be shipped."""
 
 
 def build_model(recipe: Recipe, tokenizer: Any) -> Qwen2ForCausalLM:
@@ -171,6 +201,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
             running = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, checkpoint)
+    model.to(getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
     record = {
         "recipe": asdict(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -182,7 +213,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
         "torch": torch.__version__,
         "curve": state["curve"],
     }
-    model.save_pretrained(folder)
+    model.to(getattr(torch, recipe.stored)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     checkpoint.unlink(missing_ok=True)
@@ -283,23 +314,32 @@ def write_card(folder: Path) -> None:
 
 
 def write_ladder(root: Path) -> Path:
-    """Write ``ladder.yaml`` over the trained rungs in ``root``, smallest first."""
+    """Write ``ladder.yaml`` over the recipes, smallest first, with the command that makes a rung that is not there."""
     import yaml
 
+    tokenizer = build_tokenizer()
     rungs = []
     for recipe in RECIPES.values():
-        record_file = root / recipe.name / "training.json"
-        if record_file.is_file():
-            parameters = json.loads(record_file.read_text(encoding="utf-8"))["parameters"]
-            rungs.append(
-                {
-                    "name": recipe.name,
-                    "path": recipe.name,
-                    "parameters": parameters,
-                    "licence": "MIT",
-                    "description": f"Qwen2 shape, {recipe.layers} layers of width {recipe.width}, our own pre-training",
-                }
-            )
+        shape = {
+            "hidden_size": recipe.width,
+            "layers": recipe.layers,
+            "heads": recipe.heads,
+            "key_value_heads": recipe.heads,
+            "intermediate_size": recipe.feed_forward,
+            "vocabulary": len(tokenizer),
+            "tied": True,
+        }
+        rungs.append(
+            {
+                "name": recipe.name,
+                "path": recipe.name,
+                "parameters": build_model(recipe, tokenizer).num_parameters(),
+                "licence": "MIT",
+                "obtain": f'make ladder RUNGS="{recipe.name}"',
+                "shape": shape,
+                "description": f"Qwen2 shape, {recipe.layers} layers of width {recipe.width}, our own pre-training",
+            }
+        )
     ladder = {"name": "embedded", "rungs": rungs}
     path = root / "ladder.yaml"
     path.write_text(yaml.safe_dump(ladder, sort_keys=False), encoding="utf-8")
@@ -322,7 +362,7 @@ def train_ladder(root: Path, names: list[str] | None = None) -> None:
 
     torch.set_num_threads(1)
     tokenizer = build_tokenizer()
-    for name in names or list(RECIPES):
+    for name in names or [name for name in RECIPES if name not in LARGE]:
         if name not in RECIPES:
             raise InputError(
                 "ladder rung", expected="one of " + ", ".join(RECIPES), found=repr(name), remedy="Choose one of these."
@@ -336,12 +376,12 @@ def train_ladder(root: Path, names: list[str] | None = None) -> None:
 
 
 def main() -> None:
-    """``python -m compliance_xai.ladder [folder] [rung ...]``: the shipped folder and every rung by default."""
+    """``python -m compliance_xai.ladder [--folder FOLDER] [rung ...]``: the small rungs by default."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")
-    parser.add_argument("folder", nargs="?", type=Path, help="where the rungs go (default: data/ladders/embedded)")
-    parser.add_argument("rungs", nargs="*", help="rungs to train (default: all)")
+    parser.add_argument("--folder", type=Path, help="where the rungs go (default: data/ladders/embedded)")
+    parser.add_argument("rungs", nargs="*", help="rungs to train (default: all but the large ones)")
     options = parser.parse_args()
     train_ladder(options.folder or find_data_folder() / "ladders" / "embedded", options.rungs)
 

@@ -1,150 +1,42 @@
-"""Ladders of models, and the strategies that fine-tune them: load, adapt, save, load again.
+"""Loads a rung: its tokenizer and its untouched model.
 
-A ladder is a YAML file beside its rungs' folders (``data/ladders/<name>/ladder.yaml``). A rung is a local folder or a
-hub id of any Hugging Face causal language model. Weights are read from safetensors only.
+Weights are read from safetensors only, and every tensor must find its place: a checkpoint that lacks one, or has one
+too many, is refused. A model's own Python code is run only where its rung says so.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.folders import find_data_folder
+from compliance_xai.prompts import end_turns_with_their_own_token
+from compliance_xai.rungs import Rung
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from compliance_xai.study import StrategySettings
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One model of a ladder.
-
-    ``path`` is a folder or a hub id; ``revision`` pins a hub id. ``template`` overrides the study's prompt where the
-    model wants another.
-    """
-
-    name: str
-    path: str
-    parameters: int
-    revision: str | None = None
-    licence: str = ""
-    template: str | None = None
-    description: str = ""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the rung is a folder on this machine."""
-        return Path(self.path).is_dir()
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """Rungs by increasing number of parameters."""
-
-    name: str
-    rungs: tuple[Rung, ...]
-
-    def rung(self, name: str) -> Rung:
-        """The rung of that name.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
-        for rung in self.rungs:
-            if rung.name == name:
-                return rung
-        raise InputError(
-            f"ladder {self.name!r}",
-            expected="one of its rungs: " + ", ".join(rung.name for rung in self.rungs),
-            found=repr(name),
-            remedy="Choose one of these scales.",
-        )
-
-
-def load_ladder(ladder: str | Path) -> Ladder:
-    """Read a ladder: a name under ``data/ladders``, a folder with ``ladder.yaml``, or such a file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, or a rung lacks a key, has an unknown one, or is neither a folder nor a hub id.
-    """
-    import yaml
-
-    path = _find_ladder(ladder)
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("rungs"), list) or not loaded["rungs"]:
-        raise InputError(
-            str(path),
-            expected="keys 'name' and 'rungs' (a list)",
-            found=type(loaded).__name__,
-            remedy="See data/ladders/embedded.",
-        )
-    rungs = [_read_rung(path, entry) for entry in loaded["rungs"]]
-    return Ladder(str(loaded.get("name", path.parent.name)), tuple(sorted(rungs, key=lambda rung: rung.parameters)))
-
-
-def _find_ladder(ladder: str | Path) -> Path:
-    candidates = [Path(ladder), find_data_folder() / "ladders" / ladder]
-    for candidate in candidates:
-        file = candidate / "ladder.yaml" if candidate.is_dir() else candidate
-        if file.is_file():
-            return file
-    known = sorted(file.parent.name for file in (find_data_folder() / "ladders").glob("*/ladder.yaml"))
-    raise InputError(
-        f"ladder {str(ladder)!r}",
-        expected=f"a ladder.yaml, or one of the shipped ladders: {', '.join(known)}",
-        found="no such file or name",
-        remedy="Name a shipped ladder, or the folder that holds your ladder.yaml.",
-    )
-
-
-def _read_rung(file: Path, entry: Any) -> Rung:
-    known = set(Rung.__dataclass_fields__)
-    if not isinstance(entry, dict) or not {"name", "path", "parameters"} <= set(entry) <= known:
-        found = sorted(entry) if isinstance(entry, dict) else repr(entry)
-        raise InputError(
-            str(file),
-            expected=f"rungs with name, path and parameters, and no key but {', '.join(sorted(known))}",
-            found=str(found),
-            remedy="Correct the rung's keys.",
-        )
-    folder = (file.parent / entry["path"]).resolve()
-    values: dict[str, Any] = dict(entry)
-    if folder.is_dir():
-        return Rung(**{**values, "path": str(folder)})
-    if _HUB_ID.fullmatch(entry["path"]):
-        return Rung(**values)
-    raise InputError(
-        f"{file}, rung {entry['name']!r}",
-        expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
-        found=repr(entry["path"]),
-        remedy="Correct the rung's path.",
-    )
-
 
 def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
-    """The rung's tokenizer; pads with its own token, or with end-of-text where it has none."""
+    """The rung's tokenizer; pads with its own token, or with end-of-text where it has none.
+
+    A chat rung's texts end with the token that ends the model's turns.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = _loaded(rung, AutoTokenizer, {})
+    if rung.template == "chat":
+        end_turns_with_their_own_token(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) -> PreTrainedModel:
+def load_base(
+    rung: Rung, *, quantised: bool = False, dtype: str | None = None, device_map: Any = "auto"
+) -> PreTrainedModel:
     """The rung's untouched model.
 
     Parameters
@@ -152,16 +44,21 @@ def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) 
     quantised
         Load the linear layers as NF4 with double quantisation (bitsandbytes), computing in float32.
     dtype
-        Name of a torch dtype; float32 on a CPU, the checkpoint's own on a GPU where None.
+        Name of a torch dtype; float32 on a CPU, the rung's own on a GPU where None.
+    device_map
+        Which module lies where: ``auto`` spreads over GPUs, then CPU memory; a mapping of module names to devices; None
+        leaves it to whoever shards the model. The rung's own one comes first.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     on_gpu = torch.cuda.is_available()
     options: dict[str, Any] = {
-        "dtype": getattr(torch, dtype) if dtype else ("auto" if on_gpu else torch.float32),
+        "dtype": getattr(torch, dtype or (rung.dtype if on_gpu else "float32")),
         "use_safetensors": True,
-        "device_map": "auto" if on_gpu else "cpu",
+        "device_map": (rung.device_map or device_map) if on_gpu or device_map != "auto" else "cpu",
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that the report names them; they are refused below
     }
     if quantised:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -170,7 +67,8 @@ def load_base(rung: Rung, *, quantised: bool = False, dtype: str | None = None) 
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16 if on_gpu else torch.float32,
         )
-    model = _loaded(rung, AutoModelForCausalLM, options)
+    model, report = _loaded(rung, AutoModelForCausalLM, options)
+    _require_every_tensor(rung, report)
     if quantised:
         _keep_one_kernel(model)
     return model
@@ -189,20 +87,63 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def _require_every_tensor(rung: Rung, report: Mapping[str, Any]) -> None:
+    """Stop where a checkpoint's tensors are not those of its model; transformers would draw missing ones at random."""
+    problems = {
+        "no tensor": sorted(report["missing_keys"]),
+        "the extra tensor": sorted(report["unexpected_keys"]),
+        "another shape of": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
+    }
+    for found, names in problems.items():
+        if names:
+            raise InputError(
+                f"rung {rung.name!r} ({rung.path})",
+                expected="weights with a tensor for every part of the model, and no other",
+                found=f"{found} {names[0]!r} ({len(names)} in all)",
+                remedy="The checkpoint is damaged or belongs to another config.json; fetch or train it again.",
+            )
+
+
 def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
     """``from_pretrained`` that stays offline for a local folder and explains a failure in one message."""
+    if rung.trust_remote_code:
+        print(f"rung {rung.name!r}: running the Python code that comes with {rung.path}", file=sys.stderr)
     try:
         with without_progress_bars():
             return auto_class.from_pretrained(
-                rung.path, revision=rung.revision or "main", local_files_only=rung.is_local, **options
+                rung.path,
+                revision=rung.revision or "main",
+                local_files_only=rung.is_local,
+                trust_remote_code=rung.trust_remote_code,
+                **options,
             )
     except (OSError, ValueError) as error:
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
             expected="a Hugging Face causal language model with a tokenizer and safetensors weights",
             found=str(error).splitlines()[0],
-            remedy="Check the folder's files, or the hub id, the network and your access to a gated model.",
+            remedy=_advise(rung, error),
         ) from error
+
+
+def _advise(rung: Rung, error: Exception) -> str:
+    """What to do about a model that does not load; causes are looked for through the whole chain."""
+    texts, cause = [], error
+    while cause is not None:
+        texts.append(f"{type(cause).__name__} {cause}".lower())
+        cause = cause.__cause__ or cause.__context__
+    said = " ".join(texts)
+    if rung.is_local:
+        return "Check the folder's files."
+    if "trust_remote_code" in said:
+        return "The model brings its own Python code; read it, then write trust_remote_code: true for this rung."
+    if "gated" in said or "401" in said or "403" in said:
+        return "Ask for access on the model's page, then log in with 'hf auth login'."
+    if "revisionnotfound" in said or "valid git identifier" in said:
+        return f"The revision {rung.revision!r} does not exist there; correct it in the ladder."
+    if "repositorynotfound" in said or "404" in said:
+        return "No such model on the hub, or a private one; correct the path in the ladder."
+    return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
 
 
 @contextlib.contextmanager
@@ -217,81 +158,3 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: int) -> Any:
-    """The model made ready for training: every weight for ``full``, adapters over frozen weights for LoRA.
-
-    The seed decides the adapters' initial weights. ``qlora`` expects a model loaded with ``quantised=True``.
-    """
-    import torch
-
-    if settings.kind == "full":
-        return model.requires_grad_(True)
-    if settings.kind not in ("lora", "qlora"):
-        raise InputError(
-            "strategy", expected="kind full, lora or qlora", found=repr(settings.kind), remedy="'none' trains nothing."
-        )
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
-    torch.manual_seed(seed)
-    targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
-            lora_dropout=settings.dropout,
-            target_modules=targets,
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
-def load_trained(
-    rung: Rung, settings: StrategySettings, folder: Path | str | None
-) -> tuple[Any, PreTrainedTokenizerBase]:
-    """What a strategy made of a rung, in evaluation mode, adapters unmerged; the untouched base for ``none``.
-
-    Parameters
-    ----------
-    folder
-        Where ``finetune`` saved it; None for ``none``.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no such weights.
-    """
-    tokenizer = load_tokenizer(rung)
-    if settings.kind == "none":
-        return load_base(rung).eval(), tokenizer
-    folder = Path(folder or "")
-    needed = folder / ("model.safetensors" if settings.kind == "full" else "adapter_model.safetensors")
-    if not needed.is_file() and not (folder / f"{needed.name}.index.json").is_file():
-        raise InputError(
-            str(needed),
-            expected="the weights that the fine-tune stage saves",
-            found="no such file",
-            remedy="Run that stage first.",
-        )
-    if settings.kind == "full":
-        trained = Rung(rung.name, str(folder), rung.parameters)
-        return load_base(trained).eval(), tokenizer
-    from peft import PeftModel
-
-    base = load_base(rung, quantised=settings.kind == "qlora")
-    return PeftModel.from_pretrained(base, str(folder), local_files_only=True).eval(), tokenizer
-
-
-def count_parameters(model: Any) -> tuple[int, int]:
-    """(trained, all) parameters; a 4-bit matrix counts its true number of weights."""
-    trained = total = 0
-    for parameter in model.parameters():
-        shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
-        size = parameter.numel() if shape is None else shape.numel()
-        total += size
-        trained += size if parameter.requires_grad else 0
-    return trained, total

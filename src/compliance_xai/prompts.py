@@ -1,7 +1,8 @@
 """Example -> token ids: one rendering for training, generation and attribution.
 
 Prompt and target are tokenised apart and their ids joined, so no token ever spans the boundary between them, and the
-target's tokens are the same whatever the clause.
+target's tokens are the same whatever the clause. A chat is written out once, with a place for the clause in it; its
+target ends as the model's own turns end (``end_turns_with_their_own_token``).
 """
 
 from __future__ import annotations
@@ -74,9 +75,59 @@ def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = No
             found="none",
             remedy="Set tokenizer.chat_template, or give the prompt as a string with {clause}.",
         )
-    messages = [dict(message) for message in prompt]
-    text: Any = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return Template(check_template(text), complete=True)
+    return Template(check_template(_write_chat(tokenizer, prompt, answer=None)), complete=True)
+
+
+_ONE_DAY = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
+"""Some chat templates write today's date, and a study would differ from day to day; this stands in for the clock."""
+
+
+def _write_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], answer: str | None) -> str:
+    """A conversation as text, up to the model's turn, or with its answer."""
+    from jinja2 import TemplateError
+
+    turns = [dict(message) for message in messages]
+    turns += [] if answer is None else [{"role": "assistant", "content": answer}]
+    try:
+        text: Any = tokenizer.apply_chat_template(
+            turns,
+            chat_template=_ONE_DAY + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=answer is None,
+        )
+    except TemplateError as error:
+        raise InputError(
+            f"tokenizer {type(tokenizer).__name__}",
+            expected="a chat template that takes the turns " + ", ".join(turn["role"] for turn in turns),
+            found=str(error),
+            remedy="Leave prompt.system out and write what it says into prompt.template.",
+        ) from error
+    return text
+
+
+def end_turns_with_their_own_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make the token that ends a model's turn in a chat the tokenizer's end of text.
+
+    Some chat models (Gemma) end a turn with another token than a text. Trained rules must end, and generated ones be
+    cut, where the model's turn does.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer has no chat template, or a turn does not end with a special token.
+    """
+    question, answer = [{"role": "user", "content": "{clause}"}], "{rule}"
+    make_template(tokenizer, question)
+    tail = _write_chat(tokenizer, question, answer).rpartition(answer)[2]
+    ids: Any = tokenizer(tail.lstrip(), add_special_tokens=False)["input_ids"]
+    if not ids or ids[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
+        raise InputError(
+            f"tokenizer {type(tokenizer).__name__}",
+            expected="a chat template whose turns end with a special token",
+            found=repr(tail),
+            remedy="Write template: plain for this rung, or chat: false in the study's prompt.",
+        )
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
 
 
 def render(tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE) -> list[int]:
@@ -143,7 +194,7 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
     return ids, [*((start, end) for start, end in encoded["offset_mapping"]), (len(rule), len(rule))]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template: str = DEFAULT_TEMPLATE) -> Encoded:
+def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template: Prompt = DEFAULT_TEMPLATE) -> Encoded:
     """Prompt and target as one row, for training."""
     prompt = render(tokenizer, clause, template)
     target, _ = encode_target(tokenizer, rule)

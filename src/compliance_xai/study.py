@@ -8,19 +8,41 @@ read a study through ``load_study``.
 from __future__ import annotations
 
 import difflib
-import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
+from compliance_xai import yaml_files
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
+from compliance_xai.rungs import LadderSettings
 
-KINDS = ("none", "full", "lora", "qlora")
-"""The kinds of fine-tuning; ``none`` is the untouched base model, the control."""
+Kind = Literal["none", "full", "lora", "qlora", "lora+", "dora", "lora-then-full", "full-top"]
+
+KINDS: Mapping[Kind, str] = {
+    "none": "nothing: the base model as it is, the control",
+    "full": "every weight",
+    "lora": "low-rank adapters beside the linear layers; every weight is frozen",
+    "qlora": "low-rank adapters beside linear layers that are stored in 4 bits",
+    "lora+": "low-rank adapters beside the linear layers, and every weight of embeddings, norms and head",
+    "dora": "low-rank adapters for the direction of the linear layers' rows, and the rows' lengths",
+    "lora-then-full": "low-rank adapters first; then, with these merged, every weight",
+    "full-top": "every weight in the upper half of the layers; low-rank adapters in the lower half",
+}
+"""The kinds of fine-tuning, and what each trains."""
+
+HYBRIDS = ("lora+", "lora-then-full", "full-top")
+"""Kinds that train adapters and some whole weights."""
+
+SECOND_PHASE = {"full_share"}
+WHOLE_WEIGHTS = {"full_learning_rate"}
+ADAPTERS = {"rank", "alpha", "dropout", "target_modules"}
+
+WITHOUT_EFFECT = frozenset({"micro_batch", "gradient_checkpointing", "checkpoint_every"})
+"""Settings of a strategy that change memory and time and not the result, so that a change re-runs nothing."""
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
@@ -29,6 +51,8 @@ NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Slug = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")]
+"""A scale's name. It has no hyphen, so that ``<scale>-<strategy>-<stage>`` names one job only."""
+StrategyName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 StudyName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -68,13 +92,17 @@ class ScaleSettings(Settings):
     """Peak learning rate at this scale."""
     steps: Count | None = None
     """Optimiser steps at this scale."""
+    rank: Count | None = None
+    """Rank of the adapters at this scale."""
+    full_learning_rate: Positive | None = None
+    """Peak learning rate at this scale of the weights that a hybrid trains whole."""
 
 
 class StrategySettings(Settings):
-    """How one strategy fine-tunes. Adapter keys belong to ``lora`` and ``qlora`` only; ``none`` has no keys."""
+    """How one strategy fine-tunes. A key that its kind would not read is refused; ``none`` has no keys."""
 
-    kind: Literal["none", "full", "lora", "qlora"]
-    """What is trained: nothing, every weight, LoRA adapters, or LoRA adapters over NF4-quantised weights."""
+    kind: Kind
+    """What is trained; ``KINDS`` says it in words."""
     learning_rate: Positive = 1e-3
     """Peak learning rate; warm-up, then cosine to zero."""
     steps: Count = 190
@@ -95,8 +123,21 @@ class StrategySettings(Settings):
     """Dropout before the adapters."""
     target_modules: Text | tuple[Text, ...] = "all-linear"
     """Names of the modules that get adapters, or ``all-linear``."""
+    full_learning_rate: Positive | None = None
+    """Peak learning rate of the weights that a hybrid trains whole; ``learning_rate`` where absent."""
+    full_share: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.25
+    """Share of the steps that ``lora-then-full`` spends on every weight, after merging; it has a warm-up of its own."""
     evaluations: Count = 4
     """How often the validation loss is taken, the last time at the end."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What training computes in; ``auto`` is bfloat16 where a CUDA device has it, float32 elsewhere. Weights that are
+    trained stay float32."""
+    micro_batch: Count | None = None
+    """Pairs of one forward pass, where a whole batch does not fit; gradients add up to the same step."""
+    gradient_checkpointing: StrictBool = False
+    """Keep one activation per layer and compute the others again: less memory, a third more time, the same step."""
+    checkpoint_every: Count | None = None
+    """Steps between two states that a killed training can go on from; at each evaluation where absent."""
     by_scale: dict[Slug, ScaleSettings] = {}
     """Settings that differ at some scales: ``{4m: {learning_rate: 1e-3}}``."""
 
@@ -105,15 +146,17 @@ class StrategySettings(Settings):
     def _refuse_keys_without_effect(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        idle = sorted(set(values) & cls._idle_keys(values.get("kind")))
+        scales = values.get("by_scale")
+        changed = [change for change in scales.values() if isinstance(change, dict)] if isinstance(scales, dict) else []
+        idle = sorted(set(values).union(*changed) & cls._idle_keys(values.get("kind")))
         if idle:
             raise ValueError(f"idle:{values['kind']}:{idle[0]}")
         return values
 
     @model_validator(mode="after")
-    def _fill_alpha(self) -> StrategySettings:
-        if self.alpha is None and self.kind in ("lora", "qlora"):
-            object.__setattr__(self, "alpha", 2.0 * self.rank)
+    def _refuse_one_phase(self) -> StrategySettings:
+        if self.kind == "lora-then-full" and self.steps < 2:
+            raise ValueError("at least 2 steps for the two phases of lora-then-full")
         return self
 
     @classmethod
@@ -121,12 +164,18 @@ class StrategySettings(Settings):
         """The keys that a kind of strategy does not read."""
         if kind == "none":
             return set(cls.model_fields) - {"kind"}
-        return {"rank", "alpha", "dropout", "target_modules"} if kind == "full" else set()
+        idle = ADAPTERS if kind == "full" else {"target_modules"} if kind == "full-top" else set()
+        idle = idle | (set() if kind in HYBRIDS else WHOLE_WEIGHTS)
+        return idle | (set() if kind == "lora-then-full" else SECOND_PHASE)
 
     def used(self) -> dict[str, Any]:
         """The settings that this kind of strategy reads, JSON-serialisable."""
         idle = self._idle_keys(self.kind) | (set() if self.by_scale else {"by_scale"})
         return self.model_dump(mode="json", exclude=idle, exclude_none=True)
+
+    def deciding(self) -> dict[str, Any]:
+        """Those of ``used`` that decide the result."""
+        return {name: value for name, value in self.used().items() if name not in WITHOUT_EFFECT}
 
     def at(self, scale: str) -> StrategySettings:
         """The settings that hold at one scale."""
@@ -138,12 +187,49 @@ class StrategySettings(Settings):
         """Whether there is anything to fine-tune."""
         return self.kind != "none"
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether low-rank adapters are trained, for a while at least."""
+        return self.kind not in ("none", "full")
+
+    @property
+    def lora_alpha(self) -> float:
+        """``alpha``, or twice the rank that holds where it is absent."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+    @property
+    def phases(self) -> tuple[StrategySettings, ...]:
+        """The settings of each phase of the training, whose steps add up to ``steps``; one but for lora-then-full."""
+        if self.kind != "lora-then-full":
+            return (self,)
+        last = min(max(1, round(self.full_share * self.steps)), self.steps - 1)
+        measured = min(max(1, round(self.full_share * self.evaluations)), max(1, self.evaluations - 1))
+        shared = {"batch_size", "warmup", "weight_decay", "adam_beta2", "precision", *WITHOUT_EFFECT}
+        common = self.model_dump(include=shared, exclude_none=True)
+        first = self.model_dump(include=ADAPTERS) | {
+            "kind": "lora",
+            "learning_rate": self.learning_rate,
+            "steps": self.steps - last,
+            "evaluations": max(1, self.evaluations - measured),
+        }
+        second = {
+            "kind": "full",
+            "learning_rate": self.full_learning_rate or self.learning_rate,
+            "steps": last,
+            "evaluations": measured,
+        }
+        return StrategySettings.model_validate(common | first), StrategySettings.model_validate(common | second)
+
 
 class PromptSettings(Settings):
     """How a clause is shown to the model."""
 
     template: Text = "Clause: {clause}\nRule:\n"
-    """Text around ``{clause}``; the rule follows it directly."""
+    """Text around ``{clause}``; the rule follows it directly, or in the model's turn of a chat."""
+    chat: StrictBool | Literal["auto"] = "auto"
+    """Whether the text is a user's turn of a chat; ``auto`` asks the ladder, which says it of each rung."""
+    system: Text | None = None
+    """The system's turn before it, in a chat; some models take none."""
 
     @field_validator("template")
     @classmethod
@@ -151,6 +237,12 @@ class PromptSettings(Settings):
         if template.count("{clause}") != 1:
             raise ValueError("text with {clause} in it exactly once")
         return template
+
+    @model_validator(mode="after")
+    def _refuse_idle_system(self) -> PromptSettings:
+        if self.system and self.chat is False:
+            raise ValueError("no system turn where chat is false")
+        return self
 
 
 class GenerateSettings(Settings):
@@ -239,11 +331,11 @@ class Study(Settings):
     """What the book calls it."""
     corpus: CorpusSettings = CorpusSettings()
     """Clauses and rules."""
-    ladder: Text = "embedded"
-    """A folder name under ``data/ladders``, or a path to a ladder of your own."""
+    ladder: LadderSettings = LadderSettings(source="embedded")
+    """A folder name under ``data/ladders``, a path to a ladder of your own, or ``rungs`` listed here."""
     scales: Annotated[tuple[Slug, ...], Field(min_length=1)]
     """Rungs of the ladder, smallest first."""
-    strategies: Annotated[dict[Slug, StrategySettings], Field(min_length=1)]
+    strategies: Annotated[dict[StrategyName, StrategySettings], Field(min_length=1)]
     """Strategies by name; ``kind`` may be left out where the name is one of the kinds."""
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
     """Replicates inside every cell."""
@@ -272,6 +364,11 @@ class Study(Settings):
                 settings = {"kind": name, **settings}
             filled[name] = settings
         return filled
+
+    @field_validator("ladder", mode="before")
+    @classmethod
+    def _take_name(cls, ladder: Any) -> Any:
+        return {"source": ladder} if isinstance(ladder, str) else ladder
 
     @field_validator("scales", "seeds")
     @classmethod
@@ -343,19 +440,19 @@ def load_study(study: Path | str, overrides: Iterable[str] = ()) -> Study:
         If the file or an override is not usable; names file, line, key, what was expected and what stands there.
     """
     path = resolve_study_path(study)
-    text = _read_text(path)
-    values, lines = _parse_yaml(text, path)
+    values, lines = yaml_files.read(path, example="studies/quick.yaml")
     for override in overrides:
         _apply_override(values, override)
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, values, path, lines) from None
+        raise yaml_files.explain(error, Study, path, lines, example="studies/quick.yaml", say=_say_study) from None
 
 
 def dump_study(study: Study) -> str:
     """The study as YAML with every setting spelled out; ``load_study`` reads it back as the same study."""
     values = study.model_dump(mode="json")
+    values["ladder"] = study.ladder.source or study.model_dump(mode="json", exclude_defaults=True)["ladder"]
     values["strategies"] = {name: settings.used() for name, settings in study.strategies.items()}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
@@ -377,107 +474,10 @@ def check_scales(study: Study, known: Iterable[str], where: Path | str = "") -> 
             close = difflib.get_close_matches(scale, known, n=1)
             raise InputError(
                 f"study {str(where or study.name)!r}, key {key!r}",
-                expected=f"rungs of the ladder {study.ladder!r}: {', '.join(known)}",
+                expected=f"rungs of the ladder {str(study.ladder)!r}: {', '.join(known)}",
                 found=repr(scale),
                 remedy=f"Did you mean {close[0]!r}?" if close else "Choose one of these, or another ladder.",
             )
-
-
-def _read_text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            _place(path, data[: error.start].count(b"\n") + 1),
-            expected="UTF-8 text",
-            found=f"the byte 0x{data[error.start]:02x}",
-            remedy="Save the file as UTF-8.",
-        ) from None
-
-
-def _place(path: Path, line: int | None = None, key: str = "") -> str:
-    return f"{path}" + (f", line {line}" if line else "") + (f", key '{key}'" if key else "")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML with 1.2's numbers (``1e-3`` is one) and 1.2's booleans (``no`` is a word)."""
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-@functools.cache
-def _loader() -> type[_StrictLoader]:
-    import re
-
-    number = re.compile(
-        r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
-    )
-    _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    _StrictLoader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
-    return _StrictLoader
-
-
-def _parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple, int]]:
-    """The mapping in a file, and the line of every key path."""
-    lines: dict[tuple, int] = {}
-    try:
-        loader = _loader()(text)
-        node = loader.get_single_node()
-        _check_node(node, (), lines, path)
-        values = loader.construct_document(node) if node is not None else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            _place(path, mark.line + 1 if mark else None),
-            expected="YAML",
-            found=str(getattr(error, "problem", None) or error).splitlines()[0],
-            remedy="Check the indentation, quotes and brackets there.",
-        ) from None
-    if not isinstance(values, dict):
-        raise InputError(
-            str(path),
-            expected="a mapping of keys to values",
-            found="an empty file" if values is None else f"a {_type_name(values)}",
-            remedy="Start from studies/quick.yaml.",
-        )
-    return values, lines
-
-
-def _check_node(node: yaml.Node | None, path_of_keys: tuple, lines: dict[tuple, int], path: Path) -> None:
-    """Note lines, and refuse keys that are written twice or are no text."""
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
-                raise InputError(
-                    _place(path, line),
-                    expected="a key that is text",
-                    found=str(key),
-                    remedy="Put the key in quotes.",
-                )
-            if (*path_of_keys, key) in lines:
-                raise InputError(
-                    _place(path, line, ".".join((*path_of_keys, key))),
-                    expected="every key once",
-                    found=f"it already stands in line {lines[(*path_of_keys, key)]}",
-                    remedy="Remove one of the two.",
-                )
-            lines[(*path_of_keys, key)] = line
-            _check_node(value_node, (*path_of_keys, key), lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            lines[(*path_of_keys, index)] = item.start_mark.line + 1
-            _check_node(item, (*path_of_keys, index), lines, path)
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -496,12 +496,12 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
             raise InputError(
                 f"--set {override!r}",
                 expected=f"a key with keys below it before '.{parts[-1]}'",
-                found=f"{part!r} is a {_type_name(inner)}",
+                found=f"{part!r} is a {yaml_files.type_name(inner)}",
                 remedy="Check the dotted key against the study file.",
             )
         target = inner
     try:
-        target[parts[-1]] = yaml.load(text, Loader=_loader())  # a SafeLoader: makes plain values only
+        target[parts[-1]] = yaml.load(text, Loader=yaml_files.loader())  # a SafeLoader: makes plain values only
     except yaml.YAMLError as error:
         raise InputError(
             f"--set {override!r}",
@@ -511,99 +511,30 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         ) from None
 
 
-_EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
-    "missing": "this key",
-    "finite_number": "a finite number",
-    "string_too_short": "text that is not empty",
-    "too_short": "at least one entry",
+_IDLE = dict.fromkeys(ADAPTERS, "adapter settings") | {
+    "full_learning_rate": "second learning rate",
+    "full_share": "second phase",
 }
 
 
-def _explain(error: ValidationError, values: dict, path: Path, lines: dict[tuple, int]) -> InputError:
-    """The first thing wrong, in the words of the file, and how many more there are."""
-    # A union reports every member's refusal; the shortest place is the one the reader wrote.
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    location = tuple(part for part in problem["loc"] if _is_written(part, problem["loc"]))
-    kind, context = problem["type"], problem.get("ctx", {})
-    found = "nothing" if kind == "missing" else _show(problem["input"])
-    expected, remedy = _EXPECTED.get(kind, ""), "Mend this value."
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        expected, found = f"one of the keys {', '.join(known)}", f"the unknown key {location[-1]!r}"
-        remedy = f"Did you mean {close[0]!r}?" if close else "Remove it or correct its spelling."
-    elif kind == "missing":
-        remedy = "Add it; studies/quick.yaml shows all of them."
-        if location[-1] == "kind":
-            expected = f"a strategy kind ({', '.join(KINDS)}), because the name {location[-2]!r} is not one"
-            close = difflib.get_close_matches(str(location[-2]), KINDS, n=1)
-            remedy = f"Write kind: {close[0] if close else 'lora'} below it" + (
-                f", or rename it {close[0]!r}." if close else "."
-            )
-    elif kind == "literal_error":
-        expected = f"one of {context['expected']}"
-        options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
-        close = difflib.get_close_matches(str(problem["input"]), options, n=1)
-        remedy = f"Did you mean {close[0]!r}?" if close else "Choose one of these."
-    elif kind == "value_error":
-        message = str(context["error"])
-        if message.startswith("idle:"):
-            _, strategy_kind, key = message.split(":")
-            location, found = (*location, key), f"{key!r} under a strategy of kind {strategy_kind!r}"
-            expected = "no settings, the base stays untouched" if strategy_kind == "none" else "no adapter settings"
-            remedy = "Remove the key: it would have no effect."
-        else:
-            expected = message
-    elif kind.startswith(("greater_than", "less_than")):
-        word = {
-            "greater_than": "above",
-            "greater_than_equal": "at least",
-            "less_than": "below",
-            "less_than_equal": "at most",
-        }[kind]
-        expected = f"a number {word} {next(iter(context.values()))}"
-    elif kind == "string_pattern_mismatch":
-        expected = "a name of letters, digits, dots and underscores"
-    more = len(problems) - 1
-    if more:
-        remedy += f" ({more} more {'problem' if more == 1 else 'problems'} in this file.)"
-    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
-    return InputError(
-        _place(path, line, ".".join(str(part) for part in location)),
-        expected=expected or str(problem["msg"]),
-        found=found,
-        remedy=remedy,
-    )
-
-
-def _is_written(part: Any, location: tuple) -> bool:
-    """Whether a part of pydantic's location stands in the file; union members and ``[key]`` marks do not."""
-    text = str(part)
-    return not (text.startswith(("constrained-", "tuple[", "function-", "nullable")) or text == "[key]")
-
-
-def _known_keys(location: tuple) -> list[str]:
-    """The keys allowed at a place of the file."""
-    model: type[BaseModel] = Study
-    for part in location:
-        if part == "strategies":
-            return list(StrategySettings.model_fields)
-        model = type(Study.model_fields[part].default)
-    return list(model.model_fields)
-
-
-def _type_name(value: Any) -> str:
-    names = {"dict": "mapping", "list": "list", "str": "text", "bool": "true or false", "NoneType": "empty value"}
-    return names.get(type(value).__name__, "number")
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _say_study(problem: Mapping[str, Any], location: tuple) -> yaml_files.Words | None:
+    """Words of the study's own for what is wrong: an idle key, a strategy without a kind."""
+    message = str(problem.get("ctx", {}).get("error", ""))
+    if problem["type"] == "value_error" and message.startswith("idle:"):
+        _, kind, key = message.split(":")
+        return yaml_files.Words(
+            location=(*location, key),
+            expected="no settings, the base stays untouched" if kind == "none" else f"no {_IDLE.get(key, key)}",
+            found=f"{key!r} under a strategy of kind {kind!r}",
+            remedy="Remove the key: it would have no effect.",
+        )
+    if problem["type"] == "missing" and location[-1] == "kind":
+        close = difflib.get_close_matches(str(location[-2]), KINDS, n=1)
+        return yaml_files.Words(
+            location=location,
+            expected=f"a strategy kind ({', '.join(KINDS)}), because the name {location[-2]!r} is not one",
+            found="nothing",
+            remedy=f"Write kind: {close[0] if close else 'lora'} below it"
+            + (f", or rename it {close[0]!r}." if close else "."),
+        )
+    return None

@@ -175,3 +175,40 @@ def test_every_figure_says_n_and_interval_and_has_a_text(
         assert re.search(r"\d", figure.alt)
         assert figure.spec["layout"]["height"] > 0
         assert {path.suffix for path in tmp_path.glob(f"{figure.name}.*")} == {".png", ".svg", ".csv", ".json"}
+
+
+@pytest.fixture
+def moved() -> pd.DataFrame:
+    rows = [("q_proj", layer, 0.2) for layer in (1, 2)] + [("input_layernorm", 1, 0.0), ("embed_tokens", 0, 0.05)]
+    return pd.DataFrame(
+        {"strategy": strategy, "seed": seed, "layer": layer, "matrix": matrix, "relative_change": change * (1 + seed)}
+        for strategy in ("full", "lora-then-full")
+        for seed in (0, 1)
+        for matrix, layer, change in rows
+    )
+
+
+def test_movement_shades_what_moved_and_leaves_the_rest_grey(moved, tmp_path):
+    figure = figures.draw_movement(moved, folder=tmp_path, where="1m")
+    titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert titles == ["<b>full</b>", "<b>LoRA, then full</b>"]
+    shades = figure.spec["data"][0]["z"]
+    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["embed_tokens", "q_proj", "input_layernorm"]
+    assert shades[1] == [None, 1.0, 1.0]
+    assert shades[2] == [None, -0.1, None]
+    assert 0 < shades[0][0] < 1
+    assert "lora-then-full 0.3 at q_proj, layer 1" in figure.alt
+    assert figure.n == "2 training seeds, averaged"
+    stored = pd.read_csv(tmp_path / "movement.csv")
+    assert stored.query("strategy == 'full' and matrix == 'embed_tokens'")["relative_change"].item() == pytest.approx(
+        0.075
+    )
+
+
+def test_every_kind_of_strategy_has_a_style_of_its_own():
+    from compliance_xai.figures.theme import style_strategies
+    from compliance_xai.study import KINDS
+
+    styles = style_strategies([*KINDS, "mine"])
+    assert len({style.colour for name, style in styles.items() if name != "mine"}) == len(KINDS)
+    assert len({style.marker for name, style in styles.items() if name != "none"}) == len(KINDS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tiny_checkpoints import ARCHITECTURES, make_model, make_tokenizer
 
-from compliance_xai.models import Rung
 from compliance_xai.records import Example
+from compliance_xai.rungs import Rung
 
 
 @pytest.fixture(scope="session")

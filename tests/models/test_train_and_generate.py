@@ -8,9 +8,11 @@ from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
 from compliance_xai.generate import generate_rules
-from compliance_xai.models import Rung, load_base, load_tokenizer, load_trained
+from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import encode
 from compliance_xai.records import Example
+from compliance_xai.rungs import Rung
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import finetune, read_result, validation_losses
 
@@ -131,4 +133,4 @@ def test_a_prompt_that_leaves_no_room_is_an_error(rungs):
 def test_the_folder_says_what_was_trained(rungs, examples, tmp_path):
     _, result = tune(rungs["qwen2"], examples, tmp_path / "out", "lora", rank=2)
     counts = json.loads((tmp_path / "out" / "training_complete.json").read_text(encoding="utf-8"))
-    assert counts == {"trained": result.trained, "parameters": result.parameters}
+    assert counts == {"trained": result.trained, "parameters": result.parameters, "micro_batch": 4, "notes": []}

@@ -1,8 +1,8 @@
-"""Tiny random models of three architectures and their tokenizers, built in-process."""
+"""Tiny random models of four architectures and their tokenizers, built in-process."""
 
 from __future__ import annotations
 
-ARCHITECTURES = ("qwen2", "llama", "gpt2")
+ARCHITECTURES = ("qwen2", "llama", "mistral", "gpt2")
 
 
 def make_tokenizer(*, bos: bool):
@@ -23,7 +23,16 @@ def make_tokenizer(*, bos: bool):
 
 def make_model(architecture: str, vocabulary: int):
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+        MistralConfig,
+        MistralForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
 
     torch.manual_seed(0)
     common = {"vocab_size": vocabulary, "initializer_range": 0.06, "eos_token_id": 0, "pad_token_id": 1}
@@ -39,4 +48,6 @@ def make_model(architecture: str, vocabulary: int):
     }
     if architecture == "llama":
         return LlamaForCausalLM(LlamaConfig(**shape, **common))
+    if architecture == "mistral":
+        return MistralForCausalLM(MistralConfig(head_dim=24, **shape, **common))
     return Qwen2ForCausalLM(Qwen2Config(tie_word_embeddings=True, **shape, **common))

@@ -22,6 +22,7 @@ _HOMES = {
     "draw_corpus_lengths": "corpus",
     "draw_corpus_categories": "corpus",
     "draw_learning_curves": "training",
+    "draw_movement": "movement",
     "draw_quality_by_scale": "training",
     "attribution_html": "clause",
     "draw_score_matrix": "clause",
@@ -51,6 +52,7 @@ __all__ = [
     "draw_corpus_lengths",
     "draw_corpus_categories",
     "draw_learning_curves",
+    "draw_movement",
     "draw_quality_by_scale",
     "attribution_html",
     "draw_score_matrix",
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     )
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
     from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
+    from compliance_xai.figures.movement import draw_movement
     from compliance_xai.figures.tables import claims_html, table_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 

@@ -34,22 +34,26 @@ _KNOWN = {
     "full": Style("full", "#0072B2", "circle", "o"),
     "lora": Style("LoRA", "#E69F00", "square", "s"),
     "qlora": Style("QLoRA", "#009E73", "diamond", "D"),
+    "lora+": Style("LoRA+", "#D55E00", "triangle-up", "^"),
+    "dora": Style("DoRA", "#CC79A7", "triangle-down", "v"),
+    "lora-then-full": Style("LoRA, then full", "#56B4E9", "star", "*"),
+    "full-top": Style("full above, LoRA below", "#882255", "triangle-left", "<"),  # Okabe-Ito's yellow fades on white
 }
 _SPARE = (
-    ("#D55E00", "triangle-up", "^"),
-    ("#CC79A7", "triangle-down", "v"),
-    ("#56B4E9", "star", "*"),
+    ("#D55E00", "pentagon", "p"),
+    ("#CC79A7", "hexagon", "h"),
+    ("#56B4E9", "cross", "P"),
     ("#882255", "x", "X"),
 )
 
 
 def style_strategies(names: Iterable[str]) -> dict[str, Style]:
-    """A style for each strategy, in drawing order: the four known ones first, then the study's own by name.
+    """A style for each strategy, in drawing order: those with a fixed style first, then the study's own by name.
 
     Examples
     --------
     >>> [style.marker for style in style_strategies(["qlora", "full", "my_hybrid"]).values()]
-    ['o', 'D', '^']
+    ['o', 'D', 'p']
     """
     unique = set(names)
     styles = {name: style for name, style in _KNOWN.items() if name in unique}

@@ -10,12 +10,13 @@ from typing import Any
 from compliance_xai.alignment import gold_frame
 from compliance_xai.attribution import attribute_many, self_check
 from compliance_xai.focus import category_frame, focus_frame
-from compliance_xai.models import load_trained
+from compliance_xai.prompts import make_template
 from compliance_xai.records import Example, attribution_row, read_attribution_rows, write_attributions
 from compliance_xai.replacements import Pool, collect_pool
-from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
+from compliance_xai.stages.cells import choose_prompt, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import Study, load_study
 
 CHUNK = 16
@@ -69,7 +70,8 @@ def _attribute_seed(
     if folder is not None:
         work.read(*sorted(folder.glob("*.safetensors")))
     model, tokenizer = load_trained(rung, settings, folder)
-    chosen, template = work.study.attribution, choose_template(work, rung)
+    chosen, template = work.study.attribution, make_template(tokenizer, choose_prompt(work, rung))
+    tokens = min(chosen.batch_tokens, rung.batch.attribution_tokens or chosen.batch_tokens)
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     for baseline in chosen.baselines:
@@ -81,7 +83,7 @@ def _attribute_seed(
             prompt=template,
             baseline=baseline,
             pool=word_pool,
-            batch_tokens=chosen.batch_tokens,
+            batch_tokens=tokens,
         )
         checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
         for start in range(0, len(examples), CHUNK):
@@ -98,7 +100,7 @@ def _attribute_seed(
                     unit=chosen.unit,
                     baseline=baseline,
                     pool=pool,
-                    batch_tokens=chosen.batch_tokens,
+                    batch_tokens=tokens,
                     vocabulary=read_vocabulary(work.study),
                 )
                 chunk = [

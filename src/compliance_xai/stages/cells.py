@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from compliance_xai.grid import stage_folder
-from compliance_xai.models import Rung, load_ladder
+from compliance_xai.prompts import Prompt
+from compliance_xai.rungs import Rung, load_ladder
 from compliance_xai.stages.common import Work
+from compliance_xai.study import StrategySettings, Study
 
 
 def find_rung(work: Work) -> Rung:
-    """The base model of a cell; its files are noted as inputs where they are local."""
+    """The base model of a cell, a chat model or not as the study sees it; local files are noted as inputs."""
     rung = load_ladder(work.study.ladder).rung(work.cell[0])
+    rung = dataclasses.replace(rung, template="chat" if is_chat(work.study, rung) else "plain")
     folder = Path(rung.path)
     if folder.is_dir():
         work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
     return rung
 
 
-def choose_template(work: Work, rung: Rung) -> str:
-    """The rung's own prompt where it has one, otherwise the study's."""
-    return rung.template or work.study.prompt.template
+def choose_prompt(work: Work, rung: Rung) -> Prompt:
+    """What surrounds a clause: the rung's own text or the study's, as a chat where rung or study say so.
+
+    Training, generation and attribution take it from here, and ``prompts.make_template`` writes it out once for all.
+    """
+    settings = work.study.prompt
+    text = rung.prompt or settings.template
+    if not is_chat(work.study, rung):
+        return text
+    opening = [{"role": "system", "content": settings.system}] if settings.system else []
+    return [*opening, {"role": "user", "content": text}]
+
+
+def is_chat(study: Study, rung: Rung) -> bool:
+    """Whether clauses are shown to a rung as a conversation."""
+    return rung.template == "chat" if study.prompt.chat == "auto" else study.prompt.chat
+
+
+def fit_settings(settings: StrategySettings, rung: Rung) -> StrategySettings:
+    """A strategy's settings, with the rung's plan where the study says nothing; no result depends on it."""
+    plan = {"micro_batch": rung.batch.micro_batch, "gradient_checkpointing": rung.batch.gradient_checkpointing}
+    silent = {name: value for name, value in plan.items() if value and not getattr(settings, name)}
+    return settings.model_copy(update=silent)
 
 
 def seed_folder(work: Work, seed: int) -> Path | None:

@@ -28,7 +28,7 @@ def _work(work: Work) -> None:
     findings = judge(
         study.thresholds,
         corpus=study.corpus.source,
-        ladder=study.ladder,
+        ladder=str(study.ladder),
         kinds={name: settings.kind for name, settings in study.strategies.items()},
         distances=strategies.distance_tests,
         effects=strategies.effects,

@@ -7,12 +7,12 @@ from pathlib import Path
 from compliance_xai.code_similarity import load_code_encoder
 from compliance_xai.generate import generate_rules
 from compliance_xai.metrics import corpus_scores, list_errors, list_verdicts, score_rules
-from compliance_xai.models import load_trained
 from compliance_xai.records import write_generations
 from compliance_xai.semantic import load_encoder
-from compliance_xai.stages.cells import choose_template, find_rung, seed_folder
+from compliance_xai.stages.cells import choose_prompt, find_rung, seed_folder
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import evaluated_examples
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import Study, load_study
 
 
@@ -53,9 +53,9 @@ def _work(work: Work) -> None:
             tokenizer,
             examples,
             seed=seed,
-            template=choose_template(work, rung),
+            template=choose_prompt(work, rung),
             max_new_tokens=work.study.generate.max_new_tokens,
-            batch_size=work.study.generate.batch_size,
+            batch_size=min(work.study.generate.batch_size, rung.batch.generate or work.study.generate.batch_size),
         )
         generations += written
         rules = [generation.rule for generation in written]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from compliance_xai import stats
 from compliance_xai.grid import stage_folder
-from compliance_xai.models import load_ladder
 from compliance_xai.provenance import MANIFEST
-from compliance_xai.rules.taxonomy import KINDS
+from compliance_xai.rules import taxonomy
+from compliance_xai.rungs import load_ladder
 from compliance_xai.stages.common import Work, read_stage
+from compliance_xai.study import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,40 @@ def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
         frames.append(frame)
         work.read(stage_folder(work.study.name, stage, scale, strategy) / MANIFEST)
     return pd.concat(frames, ignore_index=True)
+
+
+def join_trained(work: Work, table: str) -> pd.DataFrame:
+    """One table of every fine-tuned cell, with ``scale`` and ``strategy`` in front; no rows where none was trained."""
+    import pandas as pd
+
+    frames = []
+    for scale, strategy in work.study.cells():
+        if work.study.strategies[strategy].trains:
+            folder = read_stage(work.study, "finetune", scale, strategy).folder
+            frame = pd.read_parquet(folder / f"{table}.parquet")
+            frame.insert(0, "scale", scale)
+            frame.insert(1, "strategy", strategy)
+            frames.append(frame)
+            work.read(folder / MANIFEST)
+    keys = ["scale", "strategy", "seed"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=keys, dtype=object)
+
+
+def join_costs(work: Work) -> pd.DataFrame:
+    """What each fine-tuned cell trained and what that took, by seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scale``, ``strategy``, ``seed``, ``what`` (in words), ``trained`` (parameters), ``share`` (of all),
+        ``validation_loss``, ``seconds``, ``peak_memory_bytes`` (of the process); times differ from run to run.
+    """
+    costs = join_trained(work, "summary").merge(join_trained(work, "timing"), on=["scale", "strategy", "seed"])
+    costs["what"] = [KINDS[work.study.strategies[name].kind] for name in costs["strategy"]]
+    columns = ["trained", "parameters", "validation_loss", "seconds", "peak_memory_bytes"]
+    costs = costs.reindex(columns=["scale", "strategy", "seed", "what", *columns])
+    costs.insert(5, "share", costs["trained"] / costs.pop("parameters"))
+    return costs
 
 
 def join_masses(work: Work) -> pd.DataFrame:
@@ -58,6 +93,6 @@ def join_error_shares(work: Work) -> pd.DataFrame:
     return stats.error_shares(
         join_cells(work, "generate", "scores"),
         join_cells(work, "generate", "errors"),
-        kinds=list(KINDS),
+        kinds=list(taxonomy.KINDS),
         by=("scale", "parameters", "strategy", "split"),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from compliance_xai.models import load_ladder
+from compliance_xai.rungs import load_ladder
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.study import Study
 
@@ -16,7 +17,8 @@ def describe_ladder(study: Study | Path | str) -> StageResult:
     -------
     StageResult
         ``rungs``: one row per scale with ``scale``, ``parameters`` (int), ``path``, ``revision``, ``licence``,
-        ``template`` and ``description`` (str).
+        ``template`` (plain or chat), ``dtype``, ``description`` (str), ``pinned`` (bool: whether another day gives the
+        same weights) and, where the shape is known, the fields of ``rungs.Shape``.
     """
     return run_stage(study, "ladder", work=_work)
 
@@ -24,10 +26,10 @@ def describe_ladder(study: Study | Path | str) -> StageResult:
 def _work(work: Work) -> None:
     import pandas as pd
 
-    rungs = {rung.name: rung for rung in load_ladder(work.study.ladder).rungs}
+    ladder = load_ladder(work.study.ladder)
     rows = []
     for scale in work.study.scales:
-        rung = rungs[scale]
+        rung = ladder.rung(scale)
         folder = Path(rung.path)
         if folder.is_dir():
             work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
@@ -38,8 +40,11 @@ def _work(work: Work) -> None:
                 "path": folder.name if folder.is_dir() else str(rung.path),
                 "revision": rung.revision or "",
                 "licence": rung.licence or "",
-                "template": rung.template or "",
-                "description": rung.description or "",
+                "template": rung.template,
+                "dtype": rung.dtype,
+                "pinned": rung.is_pinned,
+                "description": rung.description,
+                **(dataclasses.asdict(rung.shape) if rung.shape else {}),
             }
         )
     work.write_frame(pd.DataFrame(rows), "rungs")

@@ -8,7 +8,7 @@ from compliance_xai import stats
 from compliance_xai.alignment import summarise_gold
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, run_stage
-from compliance_xai.stages.joining import join_cells, join_masses, keep_evaluated
+from compliance_xai.stages.joining import join_cells, join_costs, join_masses, join_trained, keep_evaluated
 from compliance_xai.study import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -23,7 +23,8 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
         ``focus`` (all cells), ``summary`` (``stats.summarise_measures`` of it), ``pairs``
         (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``reliability``,
         ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
-        (``alignment.summarise_gold``). ``focus`` holds every split; the others the evaluated one.
+        (``alignment.summarise_gold``). ``focus`` holds every split; the others the evaluated one. Of the fine-tuned
+        cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
     """
     return run_stage(study, "compare_strategies", work=_work)
 
@@ -47,6 +48,8 @@ def _work(work: Work) -> None:
         "distances": distances,
         "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
         "gold_summary": summarise_gold(gold, bootstrap=bootstrap),
+        "movement": join_trained(work, "movement"),
+        "costs": join_costs(work),
     }
     for name, table in tables.items():
         work.write_frame(table, name)

@@ -1,0 +1,140 @@
+"""Where a training can go on after a kill: weights that are trained, optimiser state, and where it stood.
+
+Tensors are safetensors, the rest JSON; nothing is pickled. Random state need not be kept: the order of the pairs hangs
+on the seed, and dropout on seed and step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+STATE = "progress.json"
+
+
+@dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    micro_batch
+        Pairs of one forward pass.
+    step, before
+        Steps done in this phase, and in the phases before it.
+    tokens
+        Prompt and rule tokens seen.
+    pending
+        Losses of the steps since the last logged point.
+    rows
+        The log: step, split, loss, tokens.
+    notes
+        What a reader of the result should know, such as memory that did not suffice.
+    """
+
+    micro_batch: int
+    step: int = 0
+    before: int = 0
+    tokens: int = 0
+    pending: list[float] = field(default_factory=list)
+    rows: list[tuple[int, str, float, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def next_phase(self) -> Progress:
+        """Where a phase starts that follows this one; itself where nothing was done."""
+        return replace(self, step=0, before=self.before + self.step, pending=[])
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The newest checkpoint of one training, in a folder of its own.
+
+    ``key`` says what is trained, on what and how; a checkpoint of another key is never gone on from.
+    """
+
+    folder: Path
+    key: str
+
+    def of_phase(self, number: int) -> Checkpoints:
+        """Those of one phase of the training, the first being 0."""
+        return replace(self, folder=self.folder / f"phase-{number}") if number else self
+
+    def last(self) -> Path | None:
+        """The newest complete checkpoint of this key."""
+        for path in sorted(self.folder.glob("step-*"), reverse=True):
+            if json.loads((path / STATE).read_text(encoding="utf-8"))["key"] == self.key:
+                return path
+        return None
+
+    def save(self, model: Any, optimizer: Any, progress: Progress, *, main: bool = True) -> None:
+        """Write a checkpoint, then remove those before it; one process writes, all must call it."""
+        from safetensors.torch import save_file
+
+        tensors = {name: _whole(tensor) for name, tensor in _state(model, optimizer)}
+        if not main:
+            return
+        path = self.folder / f"step-{progress.step:08d}"
+        part = path.with_name(f".{path.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_file(tensors, part / "state.safetensors")
+        text = json.dumps({"key": self.key, "progress": asdict(progress)}, indent=1)
+        (part / STATE).write_text(text + "\n", encoding="utf-8")
+        shutil.rmtree(path, ignore_errors=True)
+        part.rename(path)
+        for other in self.folder.glob("step-*"):
+            if other != path:
+                shutil.rmtree(other)
+
+    def restore(self, model: Any, optimizer: Any) -> Progress | None:
+        """Put the newest checkpoint into model and optimiser; None where there is none to go on from."""
+        import torch
+        from safetensors.torch import load_file
+
+        path = self.last()
+        if path is None:
+            return None
+        saved = load_file(path / "state.safetensors")
+        with torch.no_grad():
+            for name, parameter in _trained(model):
+                parameter.copy_(_placed(saved[f"model.{name}"], parameter))
+                kinds = {kind: f"{kind}.{name}" for kind in ("step", "exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {
+                    kind: saved[key].to(parameter.device) if kind == "step" else _placed(saved[key], parameter)
+                    for kind, key in kinds.items()
+                }
+        values = json.loads((path / STATE).read_text(encoding="utf-8"))["progress"]
+        return Progress(**values | {"rows": [tuple(row) for row in values["rows"]]})
+
+
+def _trained(model: Any) -> Iterator[tuple[str, Any]]:
+    """Trained parameters by name, which is the same in one process and in several."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            yield name.removeprefix("module."), parameter
+
+
+def _state(model: Any, optimizer: Any) -> Iterator[tuple[str, Any]]:
+    for name, parameter in _trained(model):
+        yield f"model.{name}", parameter
+        for kind, tensor in optimizer.state[parameter].items():
+            yield f"{kind}.{name}", tensor
+
+
+def _whole(tensor: Any) -> Any:
+    """A tensor's values on this process; a sharded one is put together, which every process takes part in."""
+    whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole.detach().cpu().contiguous().clone()
+
+
+def _placed(value: Any, like: Any) -> Any:
+    """A saved tensor where its parameter lies, sharded as the parameter is."""
+    if not hasattr(like, "full_tensor"):
+        return value.to(like.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
