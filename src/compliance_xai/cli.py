@@ -38,7 +38,9 @@ book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(rules_app, name="rules")
+workshop_app = typer.Typer(help="The workshop's lessons: execute them, or hand them out.", no_args_is_help=True)
 app.add_typer(book_app, name="book")
+app.add_typer(workshop_app, name="workshop")
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
 SetOption = Annotated[
@@ -271,6 +273,61 @@ def _print_unknown(constructs: list[Unknown]) -> None:
     for (name, reading), found in lines.items():
         more = ", ..." if len(found) > 10 else ""
         print(f"Note: {len(found)} x {name}: {reading} (line {', '.join(map(str, found[:10]))}{more})")
+
+
+@app.command("explain")
+def explain_clause(
+    study: StudyArgument,
+    clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")],
+    scale: Annotated[str, typer.Option(help="Which scale of the study.", show_default="the largest")] = "",
+    strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
+    seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
+    from compliance_xai.models import without_progress_bars
+    from compliance_xai.review import NOTHING, load_writer, review_clause
+    from compliance_xai.study import load_study
+
+    loaded = load_study(study, set_ or ())
+    trained = [name for name, settings in loaded.strategies.items() if settings.trains]
+    _quieten()
+    with without_progress_bars():
+        writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
+        review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
+    console = _console()
+    console.print(f"{writer.name}\n{review.rule}", markup=False, soft_wrap=True)
+    shown = review.parts.drop(columns=["kind", "start", "end"])
+    shown = shown.assign(probability=shown["probability"].round(2), clause_nats=shown["clause_nats"].round(1))
+    _print_frame(console, "What each part rests on", shown)
+    unsupported = int((review.parts["rests_on"] == NOTHING).sum())
+    console.print(f"{unsupported} of {len(review.parts)} parts rest on nothing in the clause: check these first.")
+
+
+def _quieten() -> None:
+    """bitsandbytes announces optional CPU kernels that nothing here depends on."""
+    import logging
+
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+@workshop_app.command("run")
+def run_workshop() -> None:
+    """Execute the lessons that changed, solutions included; the book shows them."""
+    from compliance_xai.workshop import find_lessons, run_lessons
+
+    run_lessons(find_lessons(), report=lambda line: print(line, flush=True))
+
+
+@workshop_app.command("handouts")
+def write_handouts(
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks go.")] = Path("workshop/handouts"),
+) -> None:
+    """Write the lessons without their solutions; a handout that is there already is left alone."""
+    from compliance_xai.workshop import write_handouts
+
+    for path in write_handouts(folder):
+        print(path)
 
 
 @book_app.command("build")
