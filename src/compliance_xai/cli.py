@@ -275,6 +275,61 @@ def _print_unknown(constructs: list[Unknown]) -> None:
         print(f"Note: {len(found)} x {name}: {reading} (line {', '.join(map(str, found[:10]))}{more})")
 
 
+@app.command("new-study")
+def new_study(
+    name: Annotated[str, typer.Option(help="Its name, also that of its results.")] = "",
+    corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
+    corpus_path: Annotated[str, typer.Option(help="The corpus's file: for table, or a fetched nzbc-lrml.")] = "",
+    ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
+    scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
+    strategies: Annotated[str, typer.Option(help="Some of none, full, lora, qlora; with commas.")] = "",
+    seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
+    clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
+    title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="studies/NAME.yaml")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
+) -> None:
+    """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
+    from compliance_xai.models import load_ladder
+    from compliance_xai.new_study import Answers, write_study
+
+    def ask(given: str, question: str, default: str) -> str:
+        return given or (default if yes else str(typer.prompt(question, default=default)))
+
+    name = ask(name, "Name of the study", "mine")
+    corpus = ask(corpus, "Corpus (synthetic, nzbc-lrml, table)", "synthetic")
+    if corpus != "synthetic":
+        corpus_path = ask(
+            corpus_path, "File of the corpus", "data/external/lrml_ds_v8.csv" if corpus != "table" else ""
+        )
+    ladder = ask(ladder, "Ladder (a shipped one, or a folder)", "embedded")
+    rungs = ",".join(rung.name for rung in load_ladder(ladder).rungs)
+    answers = Answers(
+        name,
+        corpus,
+        corpus_path,
+        ladder,
+        _split(ask(scales, "Scales, with commas", rungs)),
+        _split(ask(strategies, "Strategies, with commas", "none,full,lora")),
+        [_whole(seed) for seed in _split(ask(seeds, "Seeds, with commas", "0,1"))],
+        clauses or _whole(ask("", "Clauses to attribute", "48")),
+        title,
+    )
+    path, study = write_study(answers, out)
+    shown = study.name if out is None else path
+    print(f"{path}: {len(study.cells())} runs. Look at it, then: compliance-xai study plan {shown}")
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise InputError("new study", expected="a whole number", found=repr(text), remedy="Write it in digits: 0,1.")
+    return int(text)
+
+
 @app.command("explain")
 def explain_clause(
     study: StudyArgument,

@@ -22,9 +22,17 @@ def format_provenance(plan: Plan) -> str:
     """The page as Markdown; jobs without results are listed as such."""
     manifests = {name: read_manifest(job.folder) for name, job in plan.jobs.items()}
     made = [manifest for manifest in manifests.values() if manifest]
-    lines = ["# Provenance", "", "What made the numbers in this book, read from the manifests that every stage writes last."]
+    lines = [
+        "# Provenance",
+        "",
+        "What made the numbers in this book, read from the manifests that every stage writes last.",
+    ]
     lines += ["", "## Machine and versions", "", *_describe_machines(made)]
-    lines += ["## Shipped data and models", "", _raw(_table(_shipped(), "Files and their SHA-256", ("file", "SHA-256")))]
+    lines += [
+        "## Shipped data and models",
+        "",
+        _raw(_table(_shipped(), "Files and their SHA-256", ("file", "SHA-256"))),
+    ]
     lines += ["", "## Every notebook", ""]
     lines += [f"All of them together took {sum(manifest['wall_seconds'] for manifest in made) / 60:.1f} minutes.", ""]
     lines += [_raw(_jobs(plan, manifests)), "", "## Lessons", "", *_lessons()]
@@ -42,7 +50,9 @@ def _describe_machines(manifests: Iterable[Manifest]) -> list[str]:
         found["now"] = ({**describe_machine(), **package_versions()}, 0)
     lines = []
     for values, count in found.values():
-        caption = f"{count} notebooks ran on this machine with these versions" if count else "This machine; nothing was run"
+        caption = (
+            f"{count} notebooks ran on this machine with these versions" if count else "This machine; nothing was run"
+        )
         lines += [_raw(_table(values, caption, ("what", "which"))), ""]
     return lines
 

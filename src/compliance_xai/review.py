@@ -219,8 +219,8 @@ def review_html(review: Review) -> str:
     pieces.append(html.escape(review.rule[cursor:]))
     marked = (
         '<div class="cx-clause"><p class="cx-label">The rule, its parts marked</p>'
-        f'<p class="cx-rule">{"".join(pieces)}</p><p class="cx-scale"><span class="cx-vague">rests on the clause, on no '
-        'single word</span><span class="cx-nowhere">rests on nothing</span></p></div>'
+        f'<p class="cx-rule">{"".join(pieces)}</p><p class="cx-scale"><span class="cx-vague">rests on the clause, '
+        'on no single word</span><span class="cx-nowhere">rests on nothing</span></p></div>'
     )
     table = table_html(
         review.parts[["part", "probability", "clause_nats", "rests_on", "words"]],
