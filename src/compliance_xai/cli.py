@@ -404,6 +404,38 @@ def build_book(
     print(f"Book {'built' if built.rebuilt else 'is current'} ({watch.seconds:.0f} s): {built.index}")
 
 
+@book_app.command("bundle")
+def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+    """Write the built book as one HTML file that needs nothing else: still figures, no script."""
+    from compliance_xai.publish import write_bundle
+
+    _print_size(write_bundle(folder))
+
+
+@book_app.command("pdf")
+def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+    """Print the built book to a PDF with bookmarks and page numbers; needs Chromium."""
+    from compliance_xai.publish import write_pdf
+
+    _print_size(write_pdf(folder))
+
+
+@book_app.command("release")
+def release_book(
+    study: StudyArgument, folder: Annotated[Path, typer.Argument(help="Where it goes; emptied first.")] = Path("dist")
+) -> None:
+    """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
+    from compliance_xai.publish import write_release
+    from compliance_xai.runs import make_plan
+
+    for path in write_release(make_plan(study), folder):
+        _print_size(path)
+
+
+def _print_size(path: Path) -> None:
+    print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
+
+
 @book_app.command("toc")
 def write_toc(
     study: StudyArgument,

@@ -14,7 +14,7 @@ from compliance_xai.workshop import find_lessons
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
-SHORT = 16
+SHORT = 12
 """Characters of a hash that tables show; run pages and manifests hold the whole."""
 
 
@@ -90,7 +90,7 @@ def _jobs(plan: Plan, manifests: Mapping[str, Manifest | None]) -> str:
         rows.append(row)
     formats = {"seconds": ".1f", "memory (MiB)": ".0f"}
     counts = f"{len(plan.jobs)} notebooks in {len(STAGES)} stages"
-    return table_html(pd.DataFrame(rows).fillna(""), caption=counts, formats=formats, code=("key", "code"))
+    return table_html(pd.DataFrame(rows).fillna(""), caption=counts, formats=formats)
 
 
 def _lessons() -> list[str]:
