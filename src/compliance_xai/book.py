@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from compliance_xai.colophon import format_provenance
 from compliance_xai.errors import InputError
 from compliance_xai.execution import validate_notebook
 from compliance_xai.folders import find_project_folder
 from compliance_xai.grid import STAGES, STATES, pages_folder
 from compliance_xai.provenance import code_digest, digest, read_manifest, sha256_file, write_json
 from compliance_xai.study import Cell, Study
+from compliance_xai.workshop import PAGES, SOURCES, find_lessons, write_pages
 
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
 BEFORE = ("The question", ("book/background", "book/method", "book/features", "book/rules", "book/attribution"))
 ELSEWHERE = ("Other corpora", ("book/new_zealand",))
-AFTER = ("Using it", ("book/limits", "book/reproduce", "book/references"))
+WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
+AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/api", "book/references"))
+PROVENANCE = "provenance"
 OVERVIEW = "overview"
 CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
 FIRST_STAGES = ("corpus", "ladder")
@@ -63,6 +67,8 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
     chapters: list[dict[str, Any]] = [{"file": f"{base}/{name}"} for name in FIRST_STAGES if name in present]
     chapters.append({"file": f"{base}/{OVERVIEW}", "sections": runs})
     chapters += [{"file": f"{base}/{name}"} for name in LAST_STAGES if name in present]
+    chapters.append({"file": f"{base}/{PROVENANCE}"})
+    lessons = [f"{PAGES.as_posix()}/{lesson.name}" for lesson in find_lessons()]
     return {
         "format": "jb-book",
         "root": "book/index",
@@ -70,6 +76,7 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
             {"caption": BEFORE[0], "chapters": [{"file": file} for file in BEFORE[1]]},
             {"caption": f"Study: {study.title}", "chapters": chapters},
             {"caption": ELSEWHERE[0], "chapters": [{"file": file} for file in ELSEWHERE[1]]},
+            {"caption": WORKSHOP[0], "chapters": [{"file": file} for file in (WORKSHOP[1], *lessons, WORKSHOP[2])]},
             {"caption": AFTER[0], "chapters": [{"file": file} for file in AFTER[1]]},
         ],
     }
@@ -125,7 +132,7 @@ def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
 def write_overview(plan: Plan) -> list[Path]:
     """Write the coverage page and a page for every run; returns their paths."""
     folder = pages_folder(plan.study.name)
-    pages = {OVERVIEW: format_overview(plan)}
+    pages = {OVERVIEW: format_overview(plan), PROVENANCE: format_provenance(plan)}
     pages |= {f"{cell.scale}-{cell.strategy}": format_cell(plan, cell) for cell in plan.study.cells()}
     written = []
     for name, text in pages.items():
@@ -218,12 +225,13 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     written = write_overview(plan)
     toc = project / "book" / "runs" / "_toc.yml"
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
-    collect_assets(project, [plan.study.name])
-    write_parts(project)
+    collect_assets(project, [plan.study.name, SOURCES])
+    write_parts(project, plan)
+    lessons = write_pages()
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"
     pages = [plan.jobs[name].page for name in present]
-    key = _describe_sources(project, [toc, *written, *pages])
+    key = _describe_sources(project, [toc, *written, *pages, *lessons])
     before = _read_stamp(stamp)
     if index.is_file() and before.get("key") == key:
         return Built(index, rebuilt=False)

@@ -38,7 +38,9 @@ book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(rules_app, name="rules")
+workshop_app = typer.Typer(help="The workshop's lessons: execute them, or hand them out.", no_args_is_help=True)
 app.add_typer(book_app, name="book")
+app.add_typer(workshop_app, name="workshop")
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
 SetOption = Annotated[
@@ -273,6 +275,116 @@ def _print_unknown(constructs: list[Unknown]) -> None:
         print(f"Note: {len(found)} x {name}: {reading} (line {', '.join(map(str, found[:10]))}{more})")
 
 
+@app.command("new-study")
+def new_study(
+    name: Annotated[str, typer.Option(help="Its name, also that of its results.")] = "",
+    corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
+    corpus_path: Annotated[str, typer.Option(help="The corpus's file: for table, or a fetched nzbc-lrml.")] = "",
+    ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
+    scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
+    strategies: Annotated[str, typer.Option(help="Some of none, full, lora, qlora; with commas.")] = "",
+    seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
+    clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
+    title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="studies/NAME.yaml")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
+) -> None:
+    """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
+    from compliance_xai.models import load_ladder
+    from compliance_xai.new_study import Answers, write_study
+
+    def ask(given: str, question: str, default: str) -> str:
+        return given or (default if yes else str(typer.prompt(question, default=default)))
+
+    name = ask(name, "Name of the study", "mine")
+    corpus = ask(corpus, "Corpus (synthetic, nzbc-lrml, table)", "synthetic")
+    if corpus != "synthetic":
+        corpus_path = ask(
+            corpus_path, "File of the corpus", "data/external/lrml_ds_v8.csv" if corpus != "table" else ""
+        )
+    ladder = ask(ladder, "Ladder (a shipped one, or a folder)", "embedded")
+    rungs = ",".join(rung.name for rung in load_ladder(ladder).rungs)
+    answers = Answers(
+        name,
+        corpus,
+        corpus_path,
+        ladder,
+        _split(ask(scales, "Scales, with commas", rungs)),
+        _split(ask(strategies, "Strategies, with commas", "none,full,lora")),
+        [_whole(seed) for seed in _split(ask(seeds, "Seeds, with commas", "0,1"))],
+        clauses or _whole(ask("", "Clauses to attribute", "48")),
+        title,
+    )
+    path, study = write_study(answers, out)
+    shown = study.name if out is None else path
+    print(f"{path}: {len(study.cells())} runs. Look at it, then: compliance-xai study plan {shown}")
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise InputError("new study", expected="a whole number", found=repr(text), remedy="Write it in digits: 0,1.")
+    return int(text)
+
+
+@app.command("explain")
+def explain_clause(
+    study: StudyArgument,
+    clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")],
+    scale: Annotated[str, typer.Option(help="Which scale of the study.", show_default="the largest")] = "",
+    strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
+    seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
+    from compliance_xai.models import without_progress_bars
+    from compliance_xai.review import NOTHING, load_writer, review_clause
+    from compliance_xai.study import load_study
+
+    loaded = load_study(study, set_ or ())
+    trained = [name for name, settings in loaded.strategies.items() if settings.trains]
+    _quieten()
+    with without_progress_bars():
+        writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
+        review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
+    console = _console()
+    console.print(f"{writer.name}\n{review.rule}", markup=False, soft_wrap=True)
+    shown = review.parts.drop(columns=["kind", "start", "end"])
+    shown = shown.assign(probability=shown["probability"].round(2), clause_nats=shown["clause_nats"].round(1))
+    _print_frame(console, "What each part rests on", shown)
+    unsupported = int((review.parts["rests_on"] == NOTHING).sum())
+    console.print(f"{unsupported} of {len(review.parts)} parts rest on nothing in the clause: check these first.")
+
+
+def _quieten() -> None:
+    """bitsandbytes announces optional CPU kernels that nothing here depends on."""
+    import logging
+
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+@workshop_app.command("run")
+def run_workshop() -> None:
+    """Execute the lessons that changed, solutions included; the book shows them."""
+    from compliance_xai.workshop import find_lessons, run_lessons
+
+    run_lessons(find_lessons(), report=lambda line: print(line, flush=True))
+
+
+@workshop_app.command("handouts")
+def write_handouts(
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks go.")] = Path("workshop/handouts"),
+) -> None:
+    """Write the lessons without their solutions; a handout that is there already is left alone."""
+    from compliance_xai.workshop import write_handouts
+
+    for path in write_handouts(folder):
+        print(path)
+
+
 @book_app.command("build")
 def build_book(
     study: StudyArgument,
@@ -290,6 +402,38 @@ def build_book(
     with measure_time() as watch:
         built = build(plan, partial=partial)
     print(f"Book {'built' if built.rebuilt else 'is current'} ({watch.seconds:.0f} s): {built.index}")
+
+
+@book_app.command("bundle")
+def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+    """Write the built book as one HTML file that needs nothing else: still figures, no script."""
+    from compliance_xai.publish import write_bundle
+
+    _print_size(write_bundle(folder))
+
+
+@book_app.command("pdf")
+def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+    """Print the built book to a PDF with bookmarks and page numbers; needs Chromium."""
+    from compliance_xai.publish import write_pdf
+
+    _print_size(write_pdf(folder))
+
+
+@book_app.command("release")
+def release_book(
+    study: StudyArgument, folder: Annotated[Path, typer.Argument(help="Where it goes; emptied first.")] = Path("dist")
+) -> None:
+    """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
+    from compliance_xai.publish import write_release
+    from compliance_xai.runs import make_plan
+
+    for path in write_release(make_plan(study), folder):
+        _print_size(path)
+
+
+def _print_size(path: Path) -> None:
+    print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
 
 
 @book_app.command("toc")

@@ -12,21 +12,24 @@ import ast
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
 from compliance_xai.grid import Job, make_jobs, source_hash
-from compliance_xai.provenance import measure_time, read_manifest
+from compliance_xai.provenance import Manifest, measure_time, read_manifest
 from compliance_xai.study import load_study
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+TAKES = re.compile(r"\*Takes\*[^.]*\.")
+"""What a notebook's source says about its time; its executed page says what it took instead."""
 SENTINEL = "This notebook ran to its end."
 INTERRUPTED = "Interrupted. Finished work is kept; the same command continues."
 START_TIMEOUT = 180  # seconds; kernels start slowly where many start at once on few cores
@@ -111,15 +114,21 @@ def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1) ->
     part = job.page.parent / ".part" / job.page.name
     with _hold_lock(part.with_suffix(".lock")):
         notebook = prepare_notebook(job, parameters)
-        _run(job, notebook, part, parameters, threads)
+        run_notebook(job, notebook, part, parameters, threads=threads)
         problems = validate_notebook(part)
         manifest = read_manifest(job.folder)
         if not problems and (manifest is None or manifest["key"] != job.key):
             problems = [f"its stage left no results of these settings in {job.folder}"]
         if problems:
             raise _keep_failure(job, part, problems[0], bad_input=False)
-        _finish(job, part)
+        finish_page(job, part, took=_say_times(manifest))
     return job.page
+
+
+def _say_times(manifest: Manifest | None) -> str:
+    if manifest is None:
+        return ""
+    return f"*Took* {manifest['wall_seconds']:.0f} s and {manifest['peak_memory_bytes'] / 2**20:.0f} MiB of memory."
 
 
 def prepare_notebook(job: Job, parameters: Mapping[str, Any]) -> NotebookNode:
@@ -143,7 +152,7 @@ def prepare_notebook(job: Job, parameters: Mapping[str, Any]) -> NotebookNode:
     notebook.cells.insert(first + 1, new_code_cell(QUIET, metadata={"tags": ["remove-cell"]}))
     notebook.cells.append(new_code_cell(footer, metadata={"tags": ["remove-input"]}))
     notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
-    _number_cells(notebook, job.name)
+    number_cells(notebook, job.name)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata["compliance_xai"] = {"key": job.key, "source": source_hash(job), "complete": False}
     notebook.metadata.pop("jupytext", None)
@@ -189,14 +198,34 @@ def _extend_title(notebook: NotebookNode, suffix: str) -> None:
                     return
 
 
-def _number_cells(notebook: NotebookNode, name: str) -> None:
+def number_cells(notebook: NotebookNode, name: str) -> None:
     """Fixed cell ids, so that the same notebook gives the same file; nbformat allows 64 letters, digits, - and _."""
     stem = "".join(letter if letter.isalnum() else "-" for letter in name)[:56]
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"{stem}-{index:03d}"
 
 
-def _run(job: Job, notebook: NotebookNode, part: Path, parameters: Mapping[str, Any], threads: int) -> None:
+class Page(Protocol):
+    """What gets executed: its name, what people call it, and where the page and a failed attempt at it go."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def page(self) -> Path: ...  # noqa: D102
+    @property
+    def failed_page(self) -> Path: ...  # noqa: D102
+
+
+def run_notebook(job: Page, notebook: NotebookNode, part: Path, parameters: Mapping[str, Any], *, threads: int) -> None:
+    """Execute a prepared notebook and leave what came of it in ``part``.
+
+    Raises
+    ------
+    NotebookFailed
+        If a cell ends in an error or the kernel dies; the attempt is kept.
+    """
     # nbclient and papermill are slow to import; status and plan need neither.
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -221,7 +250,7 @@ def _run(job: Job, notebook: NotebookNode, part: Path, parameters: Mapping[str, 
         prepared.unlink(missing_ok=True)
 
 
-def _execute(job: Job, prepared: Path, part: Path, parameters: Mapping[str, Any]) -> None:
+def _execute(job: Page, prepared: Path, part: Path, parameters: Mapping[str, Any]) -> None:
     """Run the prepared notebook with papermill, in a kernel that is spoken to through files, not ports.
 
     A kernel's ports are chosen before it starts, so that another program may take one of them meanwhile; sockets in a
@@ -328,7 +357,7 @@ def validate_notebook(path: Path) -> list[str]:
     return problems
 
 
-def _keep_failure(job: Job, part: Path, reason: str, *, bad_input: bool) -> NotebookFailed:
+def _keep_failure(job: Page, part: Path, reason: str, *, bad_input: bool) -> NotebookFailed:
     """Move an attempt aside, with a mark that says what it was an attempt at."""
     if not part.is_file():
         return NotebookFailed(job.name, reason, kept=None, bad_input=bad_input)
@@ -337,7 +366,8 @@ def _keep_failure(job: Job, part: Path, reason: str, *, bad_input: bool) -> Note
     return NotebookFailed(job.name, reason, kept=job.failed_page, bad_input=bad_input)
 
 
-def _finish(job: Job, part: Path) -> None:
+def finish_page(page: Page, part: Path, *, took: str = "") -> None:
+    """Put an executed notebook in its place, marked as complete; ``took`` replaces what its first cell expected."""
     import nbformat
 
     notebook = nbformat.read(part, as_version=4)
@@ -346,10 +376,13 @@ def _finish(job: Job, part: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    _number_cells(notebook, job.name)
+    if took:
+        notebook.cells[0].source = TAKES.sub(took, notebook.cells[0].source, count=1)
+    number_cells(notebook, page.name)
     nbformat.write(notebook, part)
-    part.replace(job.page)
-    job.failed_page.unlink(missing_ok=True)
+    page.page.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(page.page)
+    page.failed_page.unlink(missing_ok=True)
 
 
 def make_parameters(job: Job, study: Path | str) -> dict[str, Any]:

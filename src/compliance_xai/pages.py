@@ -1,7 +1,7 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
-``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", and the tables of
-studies that were run elsewhere and are stored under ``data/results``.
+``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review, and
+the tables of studies that were run elsewhere and are stored under ``data/results``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 import html
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.models import without_progress_bars
-from compliance_xai.provenance import code_digest
+from compliance_xai.provenance import code_digest, digest
+from compliance_xai.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from compliance_xai.runs import Plan
 
 REFERENCE = (
     "if(and(is(stair.location,exit),not(has(building,sprinkler)))),"
@@ -77,9 +81,21 @@ SHOWN = {
 STORED = Path("data") / "results"
 AGREEMENT = Path("benchmarks") / "results" / "features.json"
 
+REVIEWED = (
+    "The clear width of an exit door shall be not less than 850 mm.",
+    "The clear width of an exit door shall be not less than 850 kg.",
+    "Parties after ten shall be quiet.",
+)
+"""Clauses for the page on practice: an ordinary one, one with a wrong unit, and one that asks for no rule."""
 
-def write_parts(project: Path) -> list[Path]:
+
+def write_parts(project: Path, plan: Plan) -> list[Path]:
     """Write the computed parts into ``book/runs``; an unchanged one is left alone.
+
+    Parameters
+    ----------
+    plan
+        The book's study; the rule under review comes from one of its trained models.
 
     Returns
     -------
@@ -88,9 +104,15 @@ def write_parts(project: Path) -> list[Path]:
     """
     runs = project / "book" / "runs"
     runs.mkdir(parents=True, exist_ok=True)
-    key, parts = code_digest(["compliance_xai.pages"], leave_out=()), []
-    worked = {"worked_scores": format_scores, "worked_verdicts": format_verdicts, "worked_features": format_features}
-    for name, make in worked.items():
+    code, parts = code_digest(["compliance_xai.pages"], leave_out=()), []
+    cell = choose_reviewer(plan)
+    makers: dict[str, tuple[str, Callable[[], str]]] = {
+        "worked_scores": (code, format_scores),
+        "worked_verdicts": (code, format_verdicts),
+        "worked_features": (code, format_features),
+        "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
+    }
+    for name, (key, make) in makers.items():
         part = runs / f"{name}.md"
         if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
             # Scoring loads the sentence encoder, so an unchanged table is not computed again.
@@ -155,6 +177,30 @@ def format_agreement(path: Path) -> str:
             f"{parted['extra, theirs a quality']} part of a quality."
         )
     return "\n".join(lines) + "\n"
+
+
+def choose_reviewer(plan: Plan) -> tuple[str, str, str] | None:
+    """The trained cell that writes the rules under review, and its key: the largest scale's first that is done."""
+    for scale in reversed(plan.study.scales):
+        for strategy in plan.study.strategies:
+            name = f"{scale}-{strategy}-finetune"
+            if plan.states.get(name) == "done":
+                return scale, strategy, plan.jobs[name].key
+    return None
+
+
+def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:
+    """What a reviewer sees for a few clauses, with a trained model of the study."""
+    from compliance_xai.review import load_writer, review_clause, review_html
+
+    if cell is None:
+        return "No model of this study has been trained yet."
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        writer = load_writer(study, *cell[:2])
+        reviews = [review_html(review_clause(writer, clause)) for clause in REVIEWED]
+    name = html.escape(f"{study.name}, {writer.name}")
+    return "\n\n".join([_raw(f"<p>The model: {name}.</p>"), *map(_raw, reviews)])
 
 
 def format_scores() -> str:

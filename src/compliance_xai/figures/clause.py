@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def attribution_html(attribution: Attribution, *, generated: str | None = None, heading: str = "") -> str:
+def attribution_html(
+    attribution: Attribution,
+    *,
+    generated: str | None = None,
+    heading: str = "",
+    target_label: str = "Reference rule",
+) -> str:
     """A clause with its words shaded by their summed score, above the rule that is explained; all text escaped.
 
     The strongest word of the clause has the full shade. Blue with a dotted underline: the word makes the rule *less*
@@ -26,6 +32,8 @@ def attribution_html(attribution: Attribution, *, generated: str | None = None, 
     ----------
     generated
         The rule the model wrote itself, shown below the reference rule.
+    target_label
+        What the explained rule is.
     """
     sums_F = attribution.scores.sum(axis=1)
     strongest = float(np.abs(sums_F).max()) or 1.0
@@ -46,7 +54,8 @@ def attribution_html(attribution: Attribution, *, generated: str | None = None, 
         written = f'<p class="cx-label">Rule the model wrote{same}</p><p class="cx-rule">{html.escape(generated)}</p>'
     return (
         f'<div class="cx-clause"><p class="cx-label">{html.escape(label)}</p><p class="cx-text">{"".join(pieces)}</p>'
-        f'<p class="cx-label">Reference rule</p><p class="cx-rule">{html.escape(attribution.target)}</p>{written}'
+        f'<p class="cx-label">{html.escape(target_label)}</p>'
+        f'<p class="cx-rule">{html.escape(attribution.target)}</p>{written}'
         f'<p class="cx-scale"><span>With the word the rule is less likely (−{strongest:.2g} nats)</span>'
         f'<span class="cx-ramp"></span><span>more likely (+{strongest:.2g} nats)</span></p></div>'
     )
