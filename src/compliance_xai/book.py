@@ -26,6 +26,7 @@ BEFORE = ("The question", ("book/background", "book/method", "book/rules", "book
 ELSEWHERE = ("Other corpora", ("book/new_zealand",))
 AFTER = ("Using it", ("book/limits", "book/reproduce", "book/references"))
 OVERVIEW = "overview"
+EXPLORER = "book/explorer"
 CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
 FIRST_STAGES = ("corpus", "ladder")
 LAST_STAGES = ("compare_strategies", "compare_scales", "findings")
@@ -63,6 +64,7 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
     chapters: list[dict[str, Any]] = [{"file": f"{base}/{name}"} for name in FIRST_STAGES if name in present]
     chapters.append({"file": f"{base}/{OVERVIEW}", "sections": runs})
     chapters += [{"file": f"{base}/{name}"} for name in LAST_STAGES if name in present]
+    chapters.append({"file": EXPLORER})
     return {
         "format": "jb-book",
         "root": "book/index",
@@ -210,6 +212,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     InputError
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
+    from compliance_xai.explorer import write_explorer
     from compliance_xai.figures import collect_assets
     from compliance_xai.pages import write_parts
 
@@ -220,6 +223,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
     collect_assets(project, [plan.study.name])
     write_parts(project)
+    write_explorer(plan.study, project)
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"
     pages = [plan.jobs[name].page for name in present]

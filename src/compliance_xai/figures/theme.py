@@ -11,9 +11,10 @@ from typing import Any
 from compliance_xai.records import SPLITS
 
 GREY = "#7f8790"
-POSITIVE = "#9e2a73"
-NEGATIVE = "#146ca8"
-"""Signed scores: reddish purple raises, blue lowers a token's probability; neither is a strategy's colour."""
+POSITIVE = "#b3500a"
+NEGATIVE = "#0064be"
+"""Signed scores: orange raises, blue lowers a token's probability. No kind of colour blindness confuses the two (purple and
+blue, tried before, it does), and neither is a strategy's colour."""
 
 SPLIT_COLOURS: dict[str, str] = dict(zip(SPLITS, ("#56B4E9", "#CC79A7", "#882255", "#D55E00"), strict=True))
 
