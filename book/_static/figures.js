@@ -24,6 +24,8 @@
       text: read("--pst-color-text-base", "#222"),
       line: read("--pst-color-border", "#ccc"),
       surface: read("--pst-color-surface", "#fff"),
+      negative: `rgb(${read("--cx-negative", "0 100 190").replaceAll(" ", ",")})`,
+      positive: `rgb(${read("--cx-positive", "179 80 10").replaceAll(" ", ",")})`,
     };
   };
 
@@ -54,6 +56,16 @@
                        tickcolor: colours.line, ...layout[name] };
     }
     return layout;
+  };
+
+  /* Signed scores take the page's two hues, which differ in the dark. */
+  const themedData = (spec) => {
+    const { negative, positive } = themeColours();
+    return structuredClone(spec.data).map((trace) => {
+      if (trace.type !== "heatmap" || trace.colorscale?.length !== 3) return trace;
+      const [, middle] = trace.colorscale;
+      return { ...trace, colorscale: [[0, negative], middle, [1, positive]] };
+    });
   };
 
   /* The legend is HTML: it wraps, it can be reached by keyboard, and a press hides or shows its marks. */
@@ -122,8 +134,13 @@
       layout.width = Math.max(width, (narrow ? spec.narrow?.min_width : spec.min_width) ?? 0);
       layout.showlegend = false;
       plot.style.minHeight = `${layout.height}px`;
-      await Plotly.react(plot, structuredClone(spec.data), layout, { ...config, displayModeBar: narrow ? false : "hover" });
+      await Plotly.react(plot, themedData(spec), layout, { ...config, displayModeBar: narrow ? false : "hover" });
       figure.classList.add("cx-drawn");
+      // The drawing has buttons and may scroll, so it is a group with a name; its marks stay one picture to a screen reader.
+      plot.setAttribute("role", "group");
+      plot.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
+      if (plot.scrollWidth > plot.clientWidth) plot.tabIndex = 0;
+      else plot.removeAttribute("tabindex");
     };
     await render();
     let waiting = 0;

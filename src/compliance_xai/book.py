@@ -30,6 +30,7 @@ WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/api", "book/references"))
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
+EXPLORER = "book/explorer"
 CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
 FIRST_STAGES = ("corpus", "ladder")
 LAST_STAGES = ("compare_strategies", "compare_scales", "findings")
@@ -67,7 +68,7 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
     chapters: list[dict[str, Any]] = [{"file": f"{base}/{name}"} for name in FIRST_STAGES if name in present]
     chapters.append({"file": f"{base}/{OVERVIEW}", "sections": runs})
     chapters += [{"file": f"{base}/{name}"} for name in LAST_STAGES if name in present]
-    chapters.append({"file": f"{base}/{PROVENANCE}"})
+    chapters += [{"file": EXPLORER}, {"file": f"{base}/{PROVENANCE}"}]
     lessons = [f"{PAGES.as_posix()}/{lesson.name}" for lesson in find_lessons()]
     return {
         "format": "jb-book",
@@ -217,6 +218,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     InputError
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
+    from compliance_xai.explorer import write_explorer
     from compliance_xai.figures import collect_assets
     from compliance_xai.pages import write_parts
 
@@ -227,6 +229,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
     collect_assets(project, [plan.study.name, SOURCES])
     write_parts(project, plan)
+    write_explorer(plan.study, project)
     lessons = write_pages()
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"

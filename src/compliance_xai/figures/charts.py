@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SHARES = (-0.04, 1.04)
+"""Range of an axis of shares: marks at 0 and 1 are drawn whole."""
+
+
 def draw_rows(
     frame: pd.DataFrame,
     *,
@@ -54,7 +58,7 @@ def draw_rows(
     """
     labels = labels or {row: humanise(row) for row in rows}
     styles = styles or style_strategies(frame["strategy"])
-    offsets = dict(zip(styles, _spread(len(styles)), strict=True))
+    offsets = dict(zip(styles, spread(len(styles)), strict=True))
     span = list(x_range) if x_range else None
     layout = lay_out_panels(
         panels if len(panels) > 1 else [""],
@@ -63,7 +67,7 @@ def draw_rows(
             "tickvals": list(range(len(rows))), "ticktext": [plain(labels[row]) for row in rows],
             "range": [len(rows) - 0.5, -0.5], "zeroline": False, "gridcolor": "rgba(127,135,144,0.16)",
         },
-        height=max(150, 30 + (20 + 11 * len(styles)) * len(rows)),
+        height=max(150, 30 + (18 + 9 * len(styles)) * len(rows)),
         columns=2 if len(panels) == 4 else None,
         x_title=x_title,
     )  # fmt: skip
@@ -106,7 +110,7 @@ def _plotly_rows(frame, rows, panels, styles, offsets, layout, reference, refere
                     x=some["value"].to_numpy(),
                     y=[rows.index(row) + offsets[name] for row in some["row"]],
                     xaxis=x_axis, yaxis=y_axis, mode="markers", name=style.label, legendgroup=name,
-                    showlegend=index == 0, marker=_plotly_marker(style),
+                    showlegend=index == 0, marker=_plotly_marker(style), cliponaxis=False,
                     error_x=_plotly_error(some, style),
                     customdata=[
                         [plain(labels[row.row]), row.n, row.low, row.high] for row in some.itertuples(index=False)
@@ -177,8 +181,8 @@ def draw_lines(
     styles = style_strategies(frame["strategy"])
     sizes = sorted(set(frame["parameters"]))
     # Dodged on the log axis so that intervals at one size stand beside each other.
-    dodge = dict(zip(styles, 10 ** (0.022 * _spread(len(styles), 2.0)), strict=True))
     margin = 1.45
+    dodge = dict(zip(styles, 10 ** (_dodge(sizes, margin) * spread(len(styles), 2.0)), strict=True))
     layout = lay_out_panels(
         [titles[panel] for panel in panels],
         x={
@@ -282,7 +286,15 @@ def _print_lines(
     return figure
 
 
-def _spread(count: int, width: float = 0.62) -> np.ndarray:
+def _dodge(sizes: list[float], margin: float) -> float:
+    """Half the room that the marks of one size take, in decades: a share of the axis, and apart from other sizes."""
+    decades = np.log10(sizes)
+    room = 0.035 * float(decades[-1] - decades[0] + 2 * np.log10(margin))
+    return min([room, *(0.35 * np.diff(decades))])
+
+
+def spread(count: int, width: float = 0.7) -> np.ndarray:
+    """Offsets of ``count`` marks that stand side by side, around 0 and ``width`` apart from first to last."""
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
 
 

@@ -103,7 +103,7 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
         _print_matrix(scores_FT, words, tokens, limit),
         _table(attribution),
         title=f"Clause {attribution.id}: what each token of the rule rests on",
-        caption="Rows are the clause's words, columns the tokens of the reference rule. Purple: "
+        caption="Rows are the clause's words, columns the tokens of the reference rule. Orange: "
         "without the word the token "
         "becomes less likely. Blue: more likely. ⏎ ends the rule; ␣ is a space.",
         alt=_say(scores_FT, words, tokens),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from compliance_xai.figures.charts import spread
 from compliance_xai.figures.contract import Figure, save_figure
 from compliance_xai.figures.theme import (
     SPLIT_COLOURS,
@@ -79,10 +82,11 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
     import plotly.graph_objects as go
 
     texts = ["clause", "rule"]
+    units = ["words", "names, values and operators"]
     order = sorted(set(lengths["context"]))
     shown = [humanise(name) for name in order]
     layout = lay_out_panels(
-        ["clauses (words)", "rules (names, values and operators)"],
+        ["clauses", "rules"],
         x={"zeroline": False, "rangemode": "tozero", "nticks": 6},
         y={
             "categoryorder": "array",
@@ -90,6 +94,7 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
             "range": [-0.5, len(order) - 0.5],
         },
         height=60 + 32 * len(order),
+        x_title=units,
         legend=False,
     )
     colours = dict(zip(texts, ("#7a6fb0", "#5f8f86"), strict=True))
@@ -107,12 +112,12 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
             )  # fmt: skip
     with print_style():
         still, axes = new_print_figure(1, 2, width=7.6, height=1.0 + 0.32 * len(order), sharey=True)
-        for axis, text in zip(axes[0], texts, strict=True):
+        for axis, text, unit in zip(axes[0], texts, units, strict=True):
             some = lengths[lengths["text"] == text]
             groups = [some.loc[some["context"] == context, "words"].to_numpy() for context in order]
             draw_print_boxes(axis, groups, shown, [colours[text]] * len(order), fliers=False)
-            axis.set_title("clauses (words)" if text == "clause" else "rules (names, values, operators)")
-            axis.set_xlabel("")
+            axis.set_title(f"{text}s")
+            axis.set_xlabel(unit)
             axis.set_xlim(left=0)
     medians = lengths.groupby("text")["words"].median()
     return save_figure(
@@ -145,7 +150,7 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
         [""],
         x={"zeroline": False, "tickformat": ".0%", "rangemode": "tozero", "nticks": 7},
         y={"tickvals": list(range(len(rows))), "ticktext": rows, "range": [len(rows) - 0.5, -0.5], "zeroline": False},
-        height=60 + 32 * len(rows),
+        height=60 + 48 * len(rows),
         x_title="share of the words",
     )
     symbols: dict[str, tuple[str, str]] = dict(
@@ -153,20 +158,19 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
     )
     interactive = go.Figure(layout=layout.layout)
     with print_style():
-        still, axes = new_print_figure(1, 1, width=6.4, height=1.2 + 0.3 * len(rows))
-        for split in [str(name) for name in share]:
+        still, axes = new_print_figure(1, 1, width=6.4, height=1.2 + 0.4 * len(rows))
+        for split, offset in zip([str(name) for name in share], spread(share.shape[1]), strict=True):
             symbol, marker = symbols[split]
+            places = offset + np.arange(len(rows))
             interactive.add_trace(
                 go.Scatter(
-                    x=share[split].to_numpy(), y=list(range(len(rows))), mode="markers", name=split,
-                    marker={"symbol": symbol, "size": 10, "color": SPLIT_COLOURS[split], "opacity": 0.85},
+                    x=share[split].to_numpy(), y=places, mode="markers", name=split,
+                    marker={"symbol": symbol, "size": 9, "color": SPLIT_COLOURS[split]},
                     customdata=[[row, int(count)] for row, count in zip(rows, table[split], strict=True)],
                     hovertemplate=f"{split}, %{{customdata[0]}}: %{{x:.1%}} (%{{customdata[1]}} words)<extra></extra>",
                 )
             )  # fmt: skip
-            axes[0, 0].plot(
-                100 * share[split], range(len(rows)), marker, color=SPLIT_COLOURS[split], alpha=0.85, label=split
-            )
+            axes[0, 0].plot(100 * share[split], places, marker, color=SPLIT_COLOURS[split], markersize=4.5, label=split)
         axes[0, 0].set_yticks(range(len(rows)), [humanise(name) for name in share.index])
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
         axes[0, 0].set_xlim(left=0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.figures.charts import draw_lines, draw_rows
+from compliance_xai.figures.charts import SHARES, draw_lines, draw_rows
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import format_parameters, humanise, order_scales
 
@@ -19,7 +19,7 @@ WILSON = "95 % Wilson score interval over clauses, seeds averaged inside a claus
 _X_TITLE = "share of rules"
 
 
-def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "scale") -> Figure:
+def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "scale", kinds: int = 10) -> Figure:
     """Share of rules with each kind of error, a mark per strategy and a panel per scale or split.
 
     Parameters
@@ -29,9 +29,11 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
         ``high``, ``n_clauses``, and ``parameters`` where the panels are scales.
     panel
         ``scale`` or ``split``.
+    kinds
+        At most this many kinds, the most frequent ones; further ones would be rows of marks at zero.
     """
     require_rows(shares, "error-kinds")
-    rows = [ANY, *list_frequent(shares)]
+    rows = [ANY, *list_frequent(shares)[:kinds]]
     frame = shares[shares["kind"].isin(rows)]
     names = order_scales(frame) if panel == "scale" else list(dict.fromkeys(frame["split"]))
     titles = {name: _title(frame, name) if panel == "scale" else name for name in names}
@@ -39,7 +41,7 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
         row=frame["kind"], panel=[titles[name] for name in frame[panel]], value=frame["share"], n=frame["n_clauses"]
     )
     interactive, still, layout = draw_rows(
-        marks, rows=rows, panels=list(titles.values()), x_title=_X_TITLE, x_range=(-0.02, 1.02),
+        marks, rows=rows, panels=list(titles.values()), x_title=_X_TITLE, x_range=SHARES,
         labels={row: _label(row) for row in rows},
     )  # fmt: skip
     return save_figure(
@@ -48,8 +50,8 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
         still,
         frame,
         title="What is wrong with the rules",
-        caption="Share of rules that have an error of each kind at least once; a rule can have several. Kinds that no "
-        "rule has are left out. " + _NO_RULE,
+        caption="Share of rules that have an error of each kind at least once; a rule can have several. "
+        f"{len(rows) - 1} kinds, the most frequent ones over all runs. " + _NO_RULE,
         alt="Shares by kind of error. " + _say(frame, panel) + ".",
         n=f"{_range(frame['n_clauses'])} clauses a mark",
         interval=WILSON,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Any
 from compliance_xai.records import SPLITS
 
 GREY = "#7f8790"
-POSITIVE = "#9e2a73"
-NEGATIVE = "#146ca8"
-"""Signed scores: reddish purple raises, blue lowers a token's probability; neither is a strategy's colour."""
+POSITIVE = "#b3500a"
+NEGATIVE = "#0064be"
+"""Signed scores: orange raises, blue lowers a token's probability. Nobody confuses the two hues, whatever colours they see
+(purple and blue, tried before, look alike without red cones), and neither is a strategy's colour."""
 
-SPLIT_COLOURS: dict[str, str] = dict(zip(SPLITS, ("#56B4E9", "#CC79A7", "#882255", "#D55E00"), strict=True))
+SPLIT_COLOURS: dict[str, str] = dict(zip(SPLITS, (GREY, "#56B4E9", "#CC79A7", "#D55E00"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ _KNOWN = {
     "lora+": Style("LoRA+", "#D55E00", "triangle-up", "^"),
     "dora": Style("DoRA", "#CC79A7", "triangle-down", "v"),
     "lora-then-full": Style("LoRA, then full", "#56B4E9", "star", "*"),
-    "full-top": Style("full above, LoRA below", "#882255", "triangle-left", "<"),  # Okabe-Ito's yellow fades on white
+    "full-top": Style("full above, LoRA below", "#999933", "triangle-left", "<"),  # Okabe-Ito's yellow fades on white
 }
 _SPARE = (
     ("#D55E00", "pentagon", "p"),
     ("#CC79A7", "hexagon", "h"),
     ("#56B4E9", "cross", "P"),
-    ("#882255", "x", "X"),
+    ("#AA4499", "x", "X"),
 )
 
 
@@ -132,12 +134,14 @@ def lay_out_panels(
     y: dict[str, Any],
     height: int,
     columns: int | None = None,
-    x_title: str = "",
+    x_title: str | Sequence[str] = "",
     y_title: str = "",
     legend: bool = True,
     gap: float = 0.05,
 ) -> Panels:
     """Axes for ``titles`` panels that share ``x`` and ``y`` settings; ``height`` is that of one panel in px.
+
+    ``x_title`` is one text for all panels, or one for each.
 
     The legend is no part of the drawing: the page's script writes it above, where it wraps and takes the keyboard.
     """
@@ -162,11 +166,14 @@ def _arrange(
     gap_x: float,
     x: dict,
     y: dict,
-    x_title: str,
+    x_title: str | Sequence[str],
     y_title: str,
 ) -> dict[str, Any]:
     rows = -(-len(titles) // columns)
-    top, bottom, between = (34 if any(titles) else 10), (52 if x_title else 34), 62
+    shared, each = (x_title, []) if isinstance(x_title, str) else ("", list(x_title))
+    lines = _wrap(shared) if columns == 1 else [shared]
+    top, bottom = (34 if any(titles) else 10), (34 + 18 * len(lines) if x_title else 34)
+    between = 82 if each else 62
     inner = rows * height + (rows - 1) * between
     layout: dict[str, Any] = {
         "height": inner + top + bottom,
@@ -178,7 +185,7 @@ def _arrange(
         row, column = divmod(index, columns)
         left, high = column * (width + gap_x), 1 - row * (height + between) / inner
         domain_x, domain_y = [left, min(1, left + width)], [max(0, high - height / inner), high]
-        own_title = x_title if columns == 1 and row == rows - 1 else ""
+        own_title = each[index] if each else "<br>".join(lines) if columns == 1 and row == rows - 1 else ""
         layout[axis_name("x", index)] = {
             **x, "domain": domain_x, "anchor": f"y{index + 1 if index else ''}",
             "title": {"text": own_title, "standoff": 10, "font": {"size": 13}}, "automargin": True, "tickangle": 0,
@@ -193,13 +200,18 @@ def _arrange(
                 "text": f"<b>{plain(title)}</b>", "x": left, "y": high, "xref": "paper", "yref": "paper",
                 "xanchor": "left", "yanchor": "bottom", "yshift": 6, "showarrow": False, "font": {"size": 13},
             })  # fmt: skip
-    if x_title and columns > 1:
+    if shared and columns > 1:
         layout["annotations"].append({
-            "text": plain(x_title), "x": 0.5, "y": 0, "xref": "paper", "yref": "paper", "xanchor": "center",
+            "text": plain(shared), "x": 0.5, "y": 0, "xref": "paper", "yref": "paper", "xanchor": "center",
             "yanchor": "top",
             "yshift": -28, "showarrow": False, "font": {"size": 13},
         })  # fmt: skip
     return layout
+
+
+def _wrap(title: str) -> list[str]:
+    """An axis title in lines that fit below the one panel of a narrow page."""
+    return [plain(line) for line in textwrap.wrap(title, 30)] or [""]
 
 
 @contextmanager

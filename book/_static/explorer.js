@@ -1,0 +1,270 @@
+/* The attribution explorer: state and arithmetic of book/explorer.md. Alpine draws the page from them and writes every
+   clause and rule as text. The data come from scripts under explorer/ (src/compliance_xai/explorer.py says what is in
+   them), one for each scale, loaded when it is chosen; scripts, since a page from the file system may load nothing else. */
+(() => {
+  "use strict";
+  const data = window.explorerData ?? { scales: [], strategies: [], clauses: [], seeds: [], baselines: [] };
+  const base = new URL("explorer/", document.currentScript.src);
+  const scales = {};
+  const decoded = new Map();
+  data.take = (name, part) => { scales[name] = part; };
+
+  const loadScale = (name) => new Promise((resolve, reject) => {
+    if (scales[name]) { resolve(); return; }
+    const tag = document.createElement("script");
+    const { file } = data.scales.find((scale) => scale.name === name);
+    tag.src = new URL(file, base).href;
+    tag.onload = resolve;
+    tag.onerror = () => reject(new Error(`${file} is missing beside explorer.js`));
+    document.head.append(tag);
+  });
+
+  const decode = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+
+  /* One run's scores: clause -> word -> column (0 is the whole rule, then its pieces), in nats. */
+  const readRun = (scale, key) => {
+    const name = `${scale}|${key}`;
+    if (!decoded.has(name)) {
+      const { pieces, scores } = scales[scale];
+      const steps = new Int8Array(decode(scores[key].steps).buffer);
+      const peaks = new Float32Array(decode(scores[key].peaks).buffer);
+      let [step, peak] = [0, 0];
+      decoded.set(name, data.clauses.map(({ words }, place) => {
+        const columns = pieces[place].length + 1;
+        const rows = words.map((_, word) => Float32Array.from(
+          { length: columns }, (_, column) => (steps[step + word * columns + column] * peaks[peak + column]) / 127));
+        step += words.length * columns;
+        peak += columns;
+        return rows;
+      }));
+    }
+    return decoded.get(name);
+  };
+
+  const signed = (nats) => {
+    const size = Math.abs(nats);
+    return size < 0.005 ? "0" : `${nats < 0 ? "−" : "+"}${size.toFixed(size < 1 ? 2 : 1)}`;
+  };
+  const humanise = (name) => name.replaceAll("_", " ");
+  const overlaps = (start, end, spans) => spans.some(([from, to]) => start < to && from < end);
+
+  /* A text cut at spans: what lies between them comes as plain strings. */
+  const cut = (text, spans, describe) => {
+    const parts = [];
+    let cursor = 0;
+    spans.forEach(([start, end], place) => {
+      if (start > cursor) parts.push({ key: `t${cursor}`, text: text.slice(cursor, start) });
+      parts.push({ key: `s${place}`, text: text.slice(start, end), ...describe(place, start, end) });
+      cursor = end;
+    });
+    if (cursor < text.length) parts.push({ key: `t${cursor}`, text: text.slice(cursor) });
+    return parts;
+  };
+
+  /* A word carries its number where it has at least this share of the strongest score. */
+  const SHOWN = 0.04;
+
+  /* What a stretch of text has of some spans, seen from its own start. */
+  const clip = (spans, start, end) => spans.filter(([from, to]) => from < end && start < to)
+    .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
+
+  const ORDERS = {
+    corpus: "as in the corpus",
+    disagreement: "most different first",
+    error: "most errors first",
+    focus: "most focused first",
+  };
+  const REMOVAL = { delete: "deleted", mask: "masked", neutral: "replaced by a neutral word", counterfactual: "replaced by another of its kind" };
+  const KEPT = ["clause", "scale", "left", "right", "seed", "removal", "element", "sort"];
+
+  const explorer = () => ({
+    scales: data.scales, seeds: data.seeds, removals: data.baselines, orders: Object.entries(ORDERS),
+    scale: "", left: "", right: "", seed: 0, removal: "", clause: "", element: 0, sort: "disagreement",
+    pointed: null, listed: [], query: "", context: "", wrongOnly: false, gold: true, ready: false, problem: "", said: "",
+
+    async init() {
+      if (!data.clauses.length) { this.problem = "No attribution of this study has been run yet."; return; }
+      const tuned = data.strategies.filter((strategy) => strategy.name !== "none").map((strategy) => strategy.name);
+      this.scale = data.scales.at(-1).name;
+      this.left = tuned[0] ?? data.strategies[0].name;
+      this.right = tuned[1] ?? data.strategies.at(-1).name;
+      this.seed = data.seeds[0];
+      this.removal = data.baselines[0];
+      await this.takeAddress();
+      this.clause ||= this.list()[0].id;
+      this.ready = true;
+      for (const name of ["clause", "left", "right", "seed", "removal", "element", "sort"]) this.$watch(name, () => this.changed());
+      this.$watch("clause", () => { this.element = 0; });
+      this.$watch("scale", async () => { await this.show(); this.changed(); });
+      window.addEventListener("hashchange", () => this.takeAddress());
+      this.changed();
+    },
+
+    /* The address holds the state, so that a view can be linked to and bookmarked. */
+    async takeAddress() {
+      const found = new URLSearchParams(location.hash.slice(1));
+      const allowed = {
+        clause: data.clauses.map(({ id }) => id), scale: data.scales.map(({ name }) => name), sort: Object.keys(ORDERS),
+        left: data.strategies.map(({ name }) => name), right: data.strategies.map(({ name }) => name),
+        seed: data.seeds.map(String), removal: data.baselines,
+      };
+      for (const [name, values] of Object.entries(allowed)) {
+        const value = found.get(name);
+        if (values.includes(value)) this[name] = name === "seed" ? Number(value) : value;
+      }
+      await this.show();
+      const column = Number(found.get("element"));
+      // After the clause's own change, which goes back to the whole rule.
+      await this.$nextTick();
+      if (this.clause && this.pieces.some((piece) => piece.column === column)) this.element = column;
+    },
+    async show() {
+      this.ready = false;
+      try { await loadScale(this.scale); } catch (error) { this.problem = error.message; return; }
+      for (const side of ["left", "right"]) if (!this.ran.includes(this[side])) this[side] = this.ran.at(-1);
+      this.ready = true;
+    },
+    changed() {
+      if (!this.ready) return;
+      const state = new URLSearchParams(KEPT.map((name) => [name, this[name]]));
+      history.replaceState(null, "", `#${state}`);
+      this.$nextTick(() => this.bringIntoList());
+      this.said = `Scored for ${this.elementName}. ${["left", "right"].map((side) => this.tell(side)).join(" ")}`;
+    },
+
+    /* Scrolls the list to the chosen clause, and never the page. */
+    bringIntoList() {
+      const { list } = this.$refs;
+      const chosen = list?.querySelector("[aria-selected=true]");
+      if (!chosen) return;
+      if (chosen.offsetTop < list.scrollTop) list.scrollTop = chosen.offsetTop;
+      const below = chosen.offsetTop + chosen.offsetHeight - list.clientHeight;
+      if (below > list.scrollTop) list.scrollTop = below;
+    },
+
+    // ---- what is chosen
+    get place() { return data.clauses.findIndex(({ id }) => id === this.clause); },
+    get record() { return data.clauses[this.place]; },
+    get ran() { return data.scales.find(({ name }) => name === this.scale)?.strategies ?? []; },
+    get strategies() { return data.strategies.filter(({ name }) => this.ran.includes(name)); },
+    get contexts() { return [...new Set(data.clauses.map(({ context }) => context))].filter(Boolean); },
+    get column() { return this.pointed ?? this.element; },
+    get elementName() { return this.column ? `“${this.pieces[this.column - 1]?.name}”` : "all of the rule"; },
+    strategy(side) { return data.strategies.find(({ name }) => name === this[side]); },
+    seedOf(name) {
+      const { seeds } = data.strategies.find((strategy) => strategy.name === name);
+      return seeds.includes(this.seed) ? this.seed : seeds[0];
+    },
+    key(side) { return `${this[side]}|${this.seedOf(this[side])}|${this.removal}`; },
+    removalName: (name) => REMOVAL[name] ?? name,
+
+    // ---- the clause's words and the rule's pieces
+    get pieces() {
+      if (!this.ready || !this.record) return [];
+      const { rule } = this.record;
+      return scales[this.scale].pieces[this.place].map(([start, end], place) => {
+        const text = end > start ? rule.slice(start, end) : "⏎";
+        return { column: place + 1, start, end, text, name: end > start ? text.trim() || "space" : "end of the rule" };
+      });
+    },
+    scores(side) { return readRun(this.scale, this.key(side))[this.place].map((row) => row[this.column] ?? 0); },
+    get strongest() { return Math.max(...["left", "right"].flatMap((side) => this.scores(side)).map(Math.abs)); },
+    get deciding() {
+      const piece = this.pieces.find(({ column }) => column === this.column);
+      if (!piece || !this.gold) return [];
+      return this.record.links.filter(([, start, end]) => piece.start < end && start < piece.end).flatMap((link) => link[3]);
+    },
+    words(side) {
+      const scores = this.scores(side);
+      const full = this.strongest || 1;
+      return cut(this.record.clause, this.record.words, (place, start, end) => {
+        const nats = scores[place];
+        return {
+          word: true, share: Math.abs(nats) / full, tone: nats < 0 ? "minus" : "plus", nats: signed(nats),
+          shown: Math.abs(nats) / full >= SHOWN, gold: overlaps(start, end, this.deciding),
+          note: `${signed(nats)} nats, ${humanise(this.record.words[place][2])}`,
+        };
+      });
+    },
+    heaviest(side, count = 5) {
+      const full = this.strongest || 1;
+      return this.words(side).filter((part) => part.word && part.share >= 0.005)
+        .sort((a, b) => b.share - a.share).slice(0, count)
+        .map((part) => ({ ...part, width: `${(100 * part.share).toFixed(1)}%` }));
+    },
+    tell(side) {
+      const heaviest = this.heaviest(side, 3).map((part) => `${part.text} ${part.nats}`).join(", ");
+      return `${this.strategy(side).label}: ${heaviest ? `${heaviest} nats` : "no word matters"}.`;
+    },
+
+    // ---- the rules that were written
+    written(side, place = this.place) { return scales[this.scale]?.written[`${this[side]}|${this.seedOf(this[side])}`]?.[place] ?? null; },
+    writtenParts(side) {
+      const found = this.written(side);
+      // A line may break after a comma or a bracket.
+      return found ? [...found.rule.matchAll(/[^,(]+[,(]*|[,(]+/g)].map(({ 0: text, index }) => ({
+        key: index, parts: cut(text, clip(found.changes, index, index + text.length), () => ({ changed: true })),
+      })) : [];
+    },
+    verdict(side) {
+      const found = this.written(side);
+      if (!found) return "No rule was generated for this clause.";
+      if (found.exact) return "Exactly the reference.";
+      const says = { equivalent: "Says the same in other words", stronger: "Asks more than the reference", weaker: "Asks less than the reference",
+                     different: "Says something else", unreadable: "No readable rule", unknown: "Not decided whether it says the same" };
+      return [says[found.answer] ?? "Not the reference", found.errors.map(humanise).join(", ")].filter(Boolean).join(": ") + ".";
+    },
+    focus(side, place = this.place) { return scales[this.scale]?.focus[this.key(side)]?.[place] ?? null; },
+    distance(place = this.place) {
+      const known = scales[this.scale]?.distances ?? {};
+      const [a, b] = [this.left, this.right].map((name) => `${name}|${this.seedOf(name)}`);
+      return (known[`${a}|${b}|${this.removal}`] ?? known[`${b}|${a}|${this.removal}`])?.[place] ?? null;
+    },
+    fixed: (value) => (value === null ? "–" : value.toFixed(2)),
+
+    // ---- the list of clauses
+    get rows() {
+      if (!this.ready) return [];
+      return data.clauses.map((record, place) => {
+        const sides = ["left", "right"].map((side) => ({ written: this.written(side, place), focus: this.focus(side, place) }));
+        const wrong = sides.filter(({ written }) => written && !written.exact).length;
+        const errors = sides.reduce((sum, { written }) => sum + (written ? written.errors.length : 0), 0);
+        return { ...record, place, wrong, errors, distance: this.distance(place), focus: Math.min(...sides.map(({ focus }) => focus ?? 9)) };
+      });
+    },
+    list() {
+      const query = this.query.trim().toLowerCase();
+      const found = this.rows.filter((row) => (!this.context || row.context === this.context) && (!this.wrongOnly || row.wrong)
+        && (!query || `${row.id} ${row.clause} ${row.rule}`.toLowerCase().includes(query)));
+      const by = {
+        corpus: (a, b) => a.place - b.place,
+        disagreement: (a, b) => (b.distance ?? -1) - (a.distance ?? -1),
+        error: (a, b) => b.wrong - a.wrong || b.errors - a.errors,
+        focus: (a, b) => a.focus - b.focus,
+      }[this.sort];
+      return found.sort(by);
+    },
+    total: data.clauses.length,
+    /* Where the Tab key enters the list: at the chosen clause, or at the first one where that is filtered out. */
+    get entry() { return this.listed.some(({ id }) => id === this.clause) ? this.clause : this.listed[0]?.id; },
+    summary(row) {
+      const rules = row.wrong ? `${row.wrong} of 2 rules not exact` : "both rules exact";
+      return [row.distance === null ? "" : `distance ${row.distance.toFixed(2)}`, rules].filter(Boolean).join(" · ");
+    },
+
+    // ---- keyboard: one stop of the Tab key for the list and one for the rule, arrows inside
+    move(event, selector, choose) {
+      const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      const stops = [...event.currentTarget.querySelectorAll(selector)];
+      const next = Math.max(0, Math.min(stops.length - 1, stops.indexOf(document.activeElement) + steps[event.key]));
+      choose(stops[next]);
+      this.$nextTick(() => stops[next].focus());
+    },
+    moveClause(event) { this.move(event, "[role=option]", (stop) => { this.clause = stop.dataset.id; }); },
+    moveElement(event) { this.move(event, "[role=radio]", (stop) => { this.element = Number(stop.dataset.column); }); },
+  });
+
+  document.addEventListener("alpine:init", () => window.Alpine.data("explorer", explorer));
+})();
