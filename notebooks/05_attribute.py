@@ -26,6 +26,7 @@ strategy: str = "full"
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, stages
+from compliance_xai.precision import CHANGES, summarise_precision
 from compliance_xai.records import attribution_from_row, read_attribution_rows
 
 result = stages.attribute_cell(study, scale, strategy)
@@ -84,6 +85,43 @@ figures.show_html(
         formats=dict.fromkeys(columns, ".2f"),
     )
 )
+
+# %% [markdown]
+# ## Merged, dequantised, in 16 bits
+#
+# The model above was read as it was trained: adapters apart, on the base they were trained on, in 32 bits. Here the
+# same clauses are read in the forms in which such a model may be used.
+
+# %% tags=["hide-input"]
+if "precision_effects" in result.names:
+    effects = summarise_precision([result.precision_effects], by=("seed",)).drop(columns="seed")
+    effects["change"] = [f"{name.replace('_', ' ')}: {CHANGES[name]}" for name in effects["change"]]
+    figures.show_html(
+        figures.table_html(
+            effects,
+            caption="Differences from the model as trained",
+            headings={
+                "n_clauses": "clauses",
+                "log_prob": "log-probability of the rule (mean, nats)",
+                "largest_token": "largest at one token (nats)",
+                "largest_score": "largest at one score (nats)",
+                "distance": "distance of patterns (mean)",
+                "same_word": "same word first",
+            },
+            formats={
+                "log_prob": ".2g",
+                "largest_token": ".2g",
+                "largest_score": ".2g",
+                "distance": ".3f",
+                "same_word": ".0%",
+            },
+        )
+    )
+else:
+    figures.show_html(
+        '<p class="cx-nothing">Not asked for: attribution.precision_clauses is 0 in this study.</p>',
+        text="Not asked for in this study.",
+    )
 
 # %% [markdown]
 # ## Self-checks of the engine

@@ -30,7 +30,7 @@ strategies:
   lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
 seeds: [0, 1]
 generate: {{max_new_tokens: 8}}
-attribution: {{clauses: 3, document_clauses: 1, baselines: [delete]}}
+attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1}}
 metrics: {{encoder: null}}
 thresholds: {{bootstrap: 100, permutations: 100}}
 """
@@ -151,6 +151,22 @@ def test_tables_hold_every_seed_and_clause(first):
     compared = stages.read_stage(study, "compare_strategies")
     assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
     assert set(compared.pairs["n"]) == {3}  # clauses of held-out documents are kept apart
+
+
+def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_change(first):
+    study, _ = first
+    compared = stages.read_stage(study, "compare_strategies")
+    costs = compared.costs.set_index(["strategy", "seed"])
+    assert costs.index.tolist() == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
+    assert costs.loc[("full", 0), "share"] == 1 > costs.loc[("lora", 0), "share"] > 0
+    assert costs.loc[("lora", 0), "what"].startswith("low-rank adapters")
+    moved = compared.movement.set_index(["strategy", "matrix"])["relative_change"]
+    assert (moved["lora"].loc["embed_tokens"] == 0).all()
+    assert (moved["full"].loc["embed_tokens"] > 0).all()
+    effects = {name: stages.read_stage(study, "attribute", "s", name).precision_effects for name in ("none", "lora")}
+    assert list(effects["none"]["change"]) == ["bfloat16"]
+    assert list(effects["lora"]["change"]) == ["merged", "bfloat16"]
+    assert effects["lora"]["largest_score"].iloc[0] < 1e-3
 
 
 def test_a_code_encoder_fills_its_scores(first, project, tmp_path):

@@ -272,6 +272,8 @@ class AttributionSettings(Settings):
     """As many again from the held-out documents or context."""
     batch_tokens: Count = 4096
     """Tokens per forward pass; results do not depend on it."""
+    precision_clauses: Whole = 0
+    """Measure on the first n attributed clauses what merging, dequantising and bfloat16 change; first seed only."""
 
     @field_validator("baselines")
     @classmethod

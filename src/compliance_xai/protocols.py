@@ -1,0 +1,96 @@
+"""Which checkpoint of each training is compared with which: at the same compute, at the same loss, or each at its best.
+
+An under-trained strategy looks unfocused. Strategies are therefore compared after the same number of steps, where their
+validation losses are closest, and each where its own loss is lowest; a finding that hangs on one of the three says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Protocol = Literal["matched_compute", "matched_loss", "best"]
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+
+COLUMNS = ("protocol", "scale", "strategy", "seed", "step", "loss", "target", "reached", "reason")
+
+
+def pick_checkpoints(losses: pd.DataFrame, protocols: Iterable[str], *, tolerance: float) -> pd.DataFrame:
+    """Pick one checkpoint of every training for each protocol.
+
+    ``matched_compute`` takes the last one. ``best`` takes the one with the lowest validation loss. ``matched_loss``
+    first finds, for each scale and seed, the lowest loss that every strategy comes down to (the best loss of the
+    strategy whose best is worst), then takes of each the checkpoint whose loss is nearest to it on a log scale. A cell
+    that was never near enough is marked as not reached, and no comparison uses it.
+
+    Parameters
+    ----------
+    losses
+        Validation losses at the checkpoints: ``scale, strategy, seed, step, loss`` (nats) and ``pairs`` (training pairs
+        seen up to there).
+    tolerance
+        Largest difference of a matched loss from the target, as a share of it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protocol, scale, strategy, seed, step, loss, target`` (nats; NaN where the protocol has none), ``reached``
+        (bool) and ``reason`` (why not, else empty).
+    """
+    import pandas as pd
+
+    rows = []
+    for (scale, seed), block in losses.groupby(["scale", "seed"], sort=False):
+        runs = {name: run.sort_values("step") for name, run in block.groupby("strategy", sort=False)}
+        for protocol in protocols:
+            for name, pick in _PICKERS[protocol](runs, tolerance).items():
+                rows.append({"protocol": protocol, "scale": scale, "strategy": name, "seed": seed, **pick})
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def _describe(row: pd.Series, target: float = float("nan"), reason: str = "") -> dict:
+    return {
+        "step": int(row["step"]), "loss": float(row["loss"]), "target": target, "reached": not reason, "reason": reason
+    }  # fmt: skip
+
+
+def _match_compute(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
+    last = {name: run.iloc[-1] for name, run in runs.items()}
+    least = min(int(row["pairs"]) for row in last.values())
+    return {
+        name: _describe(
+            row,
+            reason="" if row["pairs"] == least else f"saw {int(row['pairs'])} pairs, another strategy {least}",
+        )
+        for name, row in last.items()
+    }
+
+
+def _match_loss(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
+    target = max(float(run["loss"].min()) for run in runs.values())
+    picks = {}
+    for name, run in runs.items():
+        away = np.abs(np.log(run["loss"].to_numpy() / target))
+        row = run.iloc[int(away.argmin())]
+        share = abs(float(row["loss"]) / target - 1)
+        reason = "" if share <= tolerance else f"nearest loss {row['loss']:.4f}, {share:.0%} from {target:.4f}"
+        picks[name] = _describe(row, target, reason)
+    return picks
+
+
+def _take_best(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
+    return {name: _describe(run.loc[run["loss"].idxmin()]) for name, run in runs.items()}
+
+
+_PICKERS = {"matched_compute": _match_compute, "matched_loss": _match_loss, "best": _take_best}
+
+
+def keep_reached(frame: pd.DataFrame, picks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a frame (``protocol, scale, strategy, seed``) whose checkpoint its protocol reached."""
+    keys = ["protocol", "scale", "strategy", "seed"]
+    return frame.merge(picks.loc[picks["reached"], keys], on=keys)
