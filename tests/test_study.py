@@ -48,6 +48,8 @@ def test_a_file_becomes_typed_settings(tmp_path):
         "weight_decay": 0.01,
         "adam_beta2": 0.95,
         "evaluations": 4,
+        "precision": "auto",
+        "gradient_checkpointing": False,
     }
     assert study.strategies["none"].used() == {"kind": "none"}
     assert (study.seeds_of("none"), study.seeds_of("lora")) == ((0,), (0, 1))

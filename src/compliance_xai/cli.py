@@ -31,11 +31,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+cell_app = typer.Typer(help="Work on one cell of a study, scale x strategy.", no_args_is_help=True)
 study_app = typer.Typer(help="Run a study, or look at what is done and what is not.", no_args_is_help=True)
 corpus_app = typer.Typer(help="Fetch public corpora and describe any corpus.", no_args_is_help=True)
 rules_app = typer.Typer(help="Convert rules between their notations.", no_args_is_help=True)
 book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
+app.add_typer(cell_app, name="cell")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(rules_app, name="rules")
 workshop_app = typer.Typer(help="The workshop's lessons: execute them, or hand them out.", no_args_is_help=True)
@@ -187,6 +189,38 @@ def _print_states(console: Console, plan: Plan) -> None:
         names = [f"{scale}-{strategy}-{stage.name}" for stage in STAGES.values() if stage.per_cell]
         cells.add_row(scale, strategy, *(plan.states.get(name, "no training") for name in names))
     console.print(whole, cells)
+
+
+@cell_app.command("finetune")
+def finetune_cell(
+    study: StudyArgument,
+    scale: Annotated[str, typer.Argument(help="A rung of its ladder.", show_default=False)],
+    strategy: Annotated[str, typer.Argument(help="One of its strategies.", show_default=False)],
+    set_: SetOption = None,
+    config: Annotated[
+        Path | None, typer.Option("--launch", help="An accelerate config file, such as configs/accelerate/fsdp2.yaml.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--launch-set", metavar="KEY=VALUE", help="Change a value of that file; repeatable."),
+    ] = None,
+) -> None:
+    """Fine-tune one cell, on several processes where --launch says so; the study's run then takes it as done.
+
+    On several machines, run the same command on each: the first (machine_rank 0) keeps the results.
+    """
+    from compliance_xai.stages.finetune import assist_cell, finetune_cell
+    from compliance_xai.study import load_study
+    from compliance_xai.train.launch import read_config
+
+    overrides = [*(set_ or ()), *([f"launch.config={config}"] if config else [])]
+    loaded = load_study(study, overrides + [f"launch.change.{entry}" for entry in change or ()])
+    chosen = loaded.launch
+    if chosen.config and read_config(chosen.config, chosen.change)["machine_rank"] > 0:
+        assist_cell(loaded, scale, strategy)
+        return
+    result = finetune_cell(loaded, scale, strategy)
+    _print_frame(_console(), f"{scale}, {strategy}: {result.folder}", result.summary.merge(result.timing, on="seed"))
 
 
 @corpus_app.command("fetch")

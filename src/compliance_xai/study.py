@@ -291,6 +291,15 @@ class MetricSettings(Settings):
     """Encoder of the code similarity: a hub id or a local folder of any encoder, or null to leave that score out."""
 
 
+class LaunchSettings(Settings):
+    """On how many processes a model is fine-tuned; results do not depend on it."""
+
+    config: Text | None = None
+    """An accelerate config file, such as configs/accelerate/fsdp2.yaml; one process where absent."""
+    change: dict[Text, int | str] = {}
+    """Values of that file to change: ``{num_processes: 4}``."""
+
+
 class Thresholds(Settings):
     """What decides a verdict; declared before the run, shown on the findings page."""
 
@@ -349,6 +358,8 @@ class Study(Settings):
     """What is attributed."""
     metrics: MetricSettings = MetricSettings()
     """How rules are scored."""
+    launch: LaunchSettings = LaunchSettings()
+    """On how many processes a model is fine-tuned."""
     thresholds: Thresholds = Thresholds()
     """What decides the verdicts."""
     threads: Count = 1

@@ -138,6 +138,11 @@ class Work:
             elif (mark := _read_piece(path)) is not None and mark.get("key") != self.job.key:
                 shutil.rmtree(path)
 
+    def has_piece(self, name: str) -> bool:
+        """Whether a piece of this key is finished."""
+        mark = _read_piece(self.folder / name)
+        return mark is not None and mark.get("key") == self.job.key
+
     def make_piece(self, name: str, make: Callable[[Path], None]) -> Piece:
         """Make a folder of results once; a finished one of the same key is kept as it is.
 

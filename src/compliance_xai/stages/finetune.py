@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from pathlib import Path
 
 from compliance_xai.models import load_base
 from compliance_xai.records import write_table
 from compliance_xai.stages.cells import choose_prompt, find_rung, fit_settings
-from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.common import StageResult, Work, find_job, run_stage
 from compliance_xai.stages.examples import load_examples, require_split
 from compliance_xai.strategies import load_trained, movement_frame
-from compliance_xai.study import Study, load_study
+from compliance_xai.study import Study, dump_study, load_study
 from compliance_xai.train import Checkpoints, finetune, read_result
+from compliance_xai.train.launch import launch, read_config
 
 CHECKPOINTS = "checkpoints"
+MODULE = "compliance_xai.stages.finetune"
+"""What launched processes run."""
 
 
 def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
@@ -33,36 +38,32 @@ def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
     return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
 
 
+def assist_cell(study: Study, scale: str, strategy: str) -> None:
+    """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
+    work = Work(study, find_job(study, "finetune", scale, strategy))
+    for seed in study.seeds_of(strategy):
+        if not work.has_piece(f"seed-{seed}"):
+            _launch_seed(work, seed, work.folder / f"seed-{seed}")
+
+
 def _work(work: Work) -> None:
     import pandas as pd
     import pyarrow as pa
 
     _, strategy = work.cell
-    rung = find_rung(work)
-    settings = fit_settings(work.study.settings_of(*work.cell), rung)
-    splits = load_examples(work.study)
-    train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
     for seed in work.study.seeds_of(strategy):
 
-        def train_seed(folder: Path, seed: int = seed) -> None:
-            finetune(
-                rung,
-                strategy,
-                settings,
-                train,
-                validation,
-                seed=seed,
-                out=folder,
-                template=choose_prompt(work, rung),
-                checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
-            )
+        def train(folder: Path, seed: int = seed) -> None:
+            (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
+
 
             trained, _ = load_trained(rung, settings, folder)
             moved = movement_frame(load_base(rung), trained)
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
 
-        piece = work.make_piece(f"seed-{seed}", train_seed)
+        piece = work.make_piece(f"seed-{seed}", train)
         result = read_result(piece.folder)
         validation_log = result.log[result.log["split"] == "validation"]
         summary = {
@@ -85,3 +86,42 @@ def _work(work: Work) -> None:
     for name, frames in tables.items():
         frame = pd.concat(frames, ignore_index=True)
         work.write_frame(frame[["seed", *(column for column in frame if column != "seed")]], name)
+
+
+def _train_seed(work: Work, seed: int, folder: Path) -> None:
+    """Train one seed in this process, or as one of the processes that ``_launch_seed`` started."""
+    rung = find_rung(work)
+    splits = load_examples(work.study)
+    train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
+    finetune(
+        rung,
+        work.cell[1],
+        fit_settings(work.study.settings_of(*work.cell), rung),
+        train,
+        validation,
+        seed=seed,
+        out=folder,
+        template=choose_prompt(work, rung),
+        checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
+    )
+
+
+def _launch_seed(work: Work, seed: int, folder: Path) -> None:
+    """Train one seed on the processes that the study's accelerate config asks for."""
+    settings = work.study.launch
+    values = read_config(settings.config or "", settings.change)
+    with tempfile.TemporaryDirectory() as temporary:
+        study = Path(temporary) / "study.yaml"
+        study.write_text(dump_study(work.study), encoding="utf-8")
+        launch(values, MODULE, [str(study), *work.cell, str(seed), str(folder)])
+
+
+def main(arguments: list[str]) -> None:
+    """What each launched process runs: study file, scale, strategy, seed and folder."""
+    study_file, scale, strategy, seed, folder = arguments
+    study = load_study(study_file)
+    _train_seed(Work(study, find_job(study, "finetune", scale, strategy)), int(seed), Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from compliance_xai.folders import find_project_folder
 
 ASKED = "COMPLIANCE_XAI_LAUNCH"
 """Environment variable by which started processes learn what was asked for."""
+
+KEYS = frozenset({"distributed_type", "num_processes", "num_machines", "machine_rank"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ def connect(batch_size: int) -> Any:
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    if accelerator.distributed_type.name == "DEEPSPEED":  # it wants to know, although no loader is prepared
+        plugin = accelerator.state.deepspeed_plugin
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = max(1, batch_size // accelerator.num_processes)
     text = os.environ.get(ASKED)
     if text:
         asked = Asked(**json.loads(text))
@@ -65,8 +70,10 @@ def connect(batch_size: int) -> Any:
     return accelerator
 
 
-def read_config(config: Path | str, changes: Iterable[str] = ()) -> dict[str, Any]:
-    """An accelerate config file with ``KEY=VALUE`` changes.
+def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """An accelerate config file, with some of its values changed.
+
+    On SLURM the machine's number is that of its node, unless it is changed here.
 
     Raises
     ------
@@ -77,23 +84,31 @@ def read_config(config: Path | str, changes: Iterable[str] = ()) -> dict[str, An
 
     path = find_project_folder() / Path(config).expanduser()
     values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if not isinstance(values, dict) or not {"distributed_type", "num_processes"} <= set(values):
+    if not isinstance(values, dict) or not set(values) >= KEYS:
         raise InputError(
             str(path),
-            expected="an accelerate config file with distributed_type and num_processes",
+            expected=f"an accelerate config file with {', '.join(sorted(KEYS))}",
             found="another file" if path.is_file() else "no such file",
             remedy="Choose one of configs/accelerate, or write one with 'accelerate config'.",
         )
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals or key not in values:
+    for key in change or {}:
+        if key not in values:
             raise InputError(
-                f"--launch-set {change!r}",
-                expected=f"KEY=VALUE with one of the keys {', '.join(values)}",
+                f"launch.change, key {key!r}",
+                expected=f"one of the keys of {path}: {', '.join(values)}",
                 found=repr(key),
                 remedy="Correct the key.",
             )
-        values[key] = yaml.safe_load(text)
+    values |= change or {}
+    if values["num_machines"] > 1 and "SLURM_NODEID" in os.environ and "machine_rank" not in (change or {}):
+        values["machine_rank"] = int(os.environ["SLURM_NODEID"])
+    if values["num_processes"] % values["num_machines"]:
+        raise InputError(
+            str(path),
+            expected="num_processes for all machines together, the same number on each",
+            found=f"{values['num_processes']} on {values['num_machines']} machines",
+            remedy="Change num_processes.",
+        )
     return values
 
 
@@ -113,11 +128,11 @@ def make_command(values: Mapping[str, Any], config: Path, module: str, arguments
             module,
             *arguments,
         ]
-    machines = values.get("num_machines", 1)
-    place = ["--standalone"]
+    machines, place = values["num_machines"], ["--standalone"]
     if machines > 1:
         address = f"{values['main_process_ip']}:{values['main_process_port']}"
         place = [f"--node_rank={values['machine_rank']}", "--rdzv_backend=static", f"--rdzv_endpoint={address}"]
+        place += ["--rdzv_id=0"]
     local = values["num_processes"] // machines
     start = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={machines}", *place, f"--nproc_per_node={local}"]
     return [*start, "-m", module, *arguments]
@@ -156,6 +171,6 @@ def launch(values: Mapping[str, Any], module: str, arguments: Sequence[str]) -> 
             raise InputError(
                 f"launch of {asked.processes} processes, {asked.distributed}",
                 expected="every process to end well",
-                found=(said or lines or ["no output"])[-1 if not said else 0].strip(),
+                found=(said[:1] or lines[-1:] or ["no output"])[0].strip(),
                 remedy="Mend that, and run the same command again; training goes on from its last checkpoint.",
             )
