@@ -58,7 +58,6 @@ def _work(work: Work) -> None:
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
 
-
             trained, _ = load_trained(rung, settings, folder)
             moved = movement_frame(load_base(rung), trained)
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
@@ -102,6 +101,7 @@ def _train_seed(work: Work, seed: int, folder: Path) -> None:
         seed=seed,
         out=folder,
         template=choose_prompt(work, rung),
+        keep_evaluated=work.study.keeps_checkpoints,
         checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
     )
 
