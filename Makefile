@@ -37,7 +37,7 @@ lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
 	@$(BIN)/lint-imports
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
-	@$(BIN)/python -m pytest tests/browser -q -p no:cacheprovider --no-header -rs
+	@$(BIN)/python -m pytest tests/browser -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)
