@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -33,18 +34,33 @@ def test_scores_show_that_similar_is_not_right():
 def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
-    parts = pages.write_parts(tmp_path)
-    assert [part.name for part in parts] == ["worked_scores.md", "worked_verdicts.md"]
+    plan = SimpleNamespace(study=SimpleNamespace(scales=(), strategies={}), states={})
+    parts = pages.write_parts(tmp_path, plan)
+    assert [part.name for part in parts] == ["worked_review.md", "worked_scores.md", "worked_verdicts.md"]
+    assert "No model of this study has been trained yet." in parts[0].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
     before = [part.stat().st_mtime_ns for part in parts]
-    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path)] == before
-    parts[1].write_text("% another key\n\nold\n", encoding="utf-8")
-    pages.write_parts(tmp_path)
-    assert "verdicts" in parts[1].read_text(encoding="utf-8")
+    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path, plan)] == before
+    parts[2].write_text("% another key\n\nold\n", encoding="utf-8")
+    pages.write_parts(tmp_path, plan)
+    assert "verdicts" in parts[2].read_text(encoding="utf-8")
+
+
+def test_the_largest_trained_scale_writes_the_rules_under_review():
+    states = {
+        "s-full-finetune": "done",
+        "m-full-finetune": "stale",
+        "s-lora-finetune": "done",
+        "m-lora-finetune": "done",
+    }
+    study = SimpleNamespace(scales=("s", "m"), strategies={"none": {}, "full": {}, "lora": {}})
+    jobs = {name: SimpleNamespace(key=f"key of {name}") for name in states}
+    plan = SimpleNamespace(study=study, states=states, jobs=jobs)
+    assert pages.choose_reviewer(plan) == ("m", "lora", "key of m-lora-finetune")
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"worked_scores.md", "worked_verdicts.md", "glance.md"}
+    made = {"worked_scores.md", "worked_verdicts.md", "worked_review.md", "glance.md"}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

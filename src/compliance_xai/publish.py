@@ -176,7 +176,8 @@ def _title_page() -> str:
     return (
         '<header class="cx-title-page"><h1>Which words does the model read?</h1>'
         f"<p>compliance_xai {html.escape(__version__)}: a research compendium on how language models turn "
-        "building-code clauses into rules.</p><p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
+        "building-code clauses into rules.</p>"
+        "<p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
     )
 
 
