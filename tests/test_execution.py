@@ -1,6 +1,9 @@
 import errno
 import json
+import re
+from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
@@ -17,6 +20,8 @@ from compliance_xai.execution import (
 )
 from compliance_xai.grid import find_state, make_jobs
 from compliance_xai.study import load_study
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def job_of(toy, name):
@@ -195,3 +200,18 @@ def test_the_module_runs_one_job(toy, capsys):
     assert capsys.readouterr().out.splitlines()[0] == "start  Corpus"
     assert execution.main([str(toy.study), "korpus"]) == 2
     assert "study 'toy', job 'korpus': expected one of corpus, ladder" in capsys.readouterr().err
+
+
+def test_a_page_says_at_its_top_how_long_it_took(toy):
+    toy.edit(toy.notebook("01_corpus.py"), "# Some prose.", "# *Reads* a\n# b. *Takes* seconds to\n# minutes. More.")
+    job = make_jobs(load_study(toy.study))["corpus"]
+    page = nbformat.read(execute_job(job, make_parameters(job, toy.study)), as_version=4)
+    assert re.search(r"\*Reads\* a\nb\. \*Took\* \d+ s and \d+ MiB of memory\. More\.", page.cells[0].source)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_notebook_says_what_it_reads_writes_and_takes(path):
+    cells = jupytext.read(path, fmt="py:percent").cells
+    first = " ".join(cells[0].source.split())
+    assert all(f"*{word}* " in first for word in ("Reads", "Writes", "Takes"))
+    assert [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])] == [cells[1]]

@@ -135,7 +135,7 @@ def assemble(book: Path, *, vectors: bool = False) -> str:
             contents.append(f"</ul><p><strong>{html.escape(caption)}</strong></p><ul>" if contents else "<ul>")
             part = caption
         contents.append(f'<li><a href="#{_slug(file)}">{html.escape(title)}</a></li>')
-        inner = "".join(lxml.html.tostring(child, encoding="unicode") for child in article)
+        inner = "".join(str(lxml.html.tostring(child, encoding="unicode")) for child in article)
         chapters.append(f'<section class="cx-chapter" id="{_slug(file)}">{inner}</section>')
     styles = "\n".join((book / "_static" / name).read_text(encoding="utf-8") for name in STYLES)
     # The pages' stylesheet speaks of html[data-theme]; one file has the light theme.
