@@ -210,12 +210,12 @@ def review_html(review: Review) -> str:
     from compliance_xai.figures.tables import table_html
 
     pieces, cursor = [], 0
-    for row in review.parts.itertuples():
-        mark = {CLAUSE: "cx-vague", NOTHING: "cx-nowhere"}.get(row.rests_on, "cx-rests")
-        note = html.escape(row.words or row.rests_on)
-        pieces.append(html.escape(review.rule[cursor : row.start]))
-        pieces.append(f'<span class="{mark}" title="{note}">{html.escape(review.rule[row.start : row.end])}</span>')
-        cursor = row.end
+    for row in review.parts.to_dict("records"):
+        mark = {CLAUSE: "cx-vague", NOTHING: "cx-nowhere"}.get(row["rests_on"], "cx-rests")
+        note, start, end = html.escape(row["words"] or row["rests_on"]), row["start"], row["end"]
+        pieces.append(html.escape(review.rule[cursor:start]))
+        pieces.append(f'<span class="{mark}" title="{note}">{html.escape(review.rule[start:end])}</span>')
+        cursor = end
     pieces.append(html.escape(review.rule[cursor:]))
     marked = (
         '<div class="cx-clause"><p class="cx-label">The rule, its parts marked</p>'

@@ -138,7 +138,9 @@ def test_other_scales_are_loaded_when_they_are_chosen(visit, data):
     before = shades(visit, "left")
     for scale in data["scales"]:
         visit.page.locator(".ce-choose select").first.select_option(scale["name"])
-        visit.page.wait_for_function(f"document.querySelector('.ce-heading small')?.textContent.startsWith('{scale['name']},')")
+        visit.page.wait_for_function(
+            f"document.querySelector('.ce-heading small')?.textContent.startsWith('{scale['name']},')"
+        )
         assert any(scale["file"] in address for address in visit.requests)
     assert len(data["scales"]) == 1 or visit.page.locator(".ce-side").count() == 2
     assert visit.weigh() < 3_500_000

@@ -58,7 +58,6 @@ def _work(work: Work) -> None:
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
 
-
             trained, _ = load_trained(rung, settings, folder)
             moved = movement_frame(load_base(rung), trained)
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
