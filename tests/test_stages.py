@@ -281,6 +281,84 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
     }
 
 
+def test_protocols_share_a_training_and_read_only_other_checkpoints(project, monkeypatch):
+    from compliance_xai.stages import picked
+
+    changes = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
+               (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))}  # fmt: skip
+    study = make_study(
+        project, "fair", protocols="[matched_compute, matched_loss, best]", seeds="[0]", **changes,
+        **{"thresholds.matched_loss": "0.000001", "attribution.clauses": "2", "attribution.precision_clauses": "0"},
+    )  # fmt: skip
+    assert {"pick", "s-full-attribute_picked", "compare_protocols"} <= set(make_jobs(study))
+    assert "s-none-attribute_picked" not in make_jobs(study)
+    cells = [cell for cell in study.cells() if cell.strategy != "none"]
+    for cell in cells:
+        stages.finetune_cell(study, *cell)
+        stages.attribute_cell(study, *cell)
+    kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
+    assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
+    picks = stages.pick_protocols(study).picks
+    assert len(picks) == 3 * 2
+    matched = picks[picks["protocol"] == "matched_loss"]
+    assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
+    opened = []
+    real = picked.open_reader
+    monkeypatch.setattr(picked, "open_reader", lambda work, folder: opened.append(folder.name) or real(work, folder))
+    for cell in cells:
+        result = stages.attribute_picked(study, *cell)
+        steps = result.focus.groupby("protocol")["step"].unique()
+        assert steps["matched_compute"].tolist() == [6]
+        last = stages.read_stage(study, "attribute", *cell).focus
+        again = result.focus[result.focus["protocol"] == "matched_compute"]
+        assert again["gini"].tolist() == last["gini"].tolist()
+    others = picks[picks["reached"] & (picks["step"] != 6)].drop_duplicates(["strategy", "step"])
+    assert len(opened) == len(others)
+    compared = stages.compare_protocols(study)
+    assert set(compared.pairs["protocol"]) == {"matched_compute", "best"}
+    assert set(compared.summary["protocol"]) == {"matched_compute", "matched_loss", "best"}
+
+
+def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, monkeypatch):
+    import yaml
+
+    from compliance_xai.stages import search
+
+    study = make_study(
+        project, "searched", **{"search.trials": "3", "search.ranks": "[2, 4]", "search.rate_factor": "10"}
+    )
+    trials = search.search_settings(study)
+    assert trials.groupby("strategy")["trial"].apply(list).to_dict() == {"full": [0, 1, 2], "lora": [0, 1, 2]}
+    rates = trials.pivot_table(index="trial", columns="strategy", values="learning_rate")
+    assert rates["full"].tolist() == rates["lora"].tolist()
+    assert rates["full"].iloc[0] == 1e-3
+    assert rates["full"].between(1e-4, 1e-2).all()
+    assert trials[trials["strategy"] == "full"]["rank"].isna().all()
+    assert set(trials[trials["strategy"] == "lora"]["rank"]) <= {2, 4}
+    assert trials.groupby("strategy")["best"].sum().eq(1).all()
+    stored = pd.read_csv(study.folder / "search" / "trials.csv")
+    assert stored["validation_loss"].tolist() == pytest.approx(trials["validation_loss"].tolist())
+    best = yaml.safe_load((study.folder / "search" / "best.yaml").read_text(encoding="utf-8"))
+    chosen = best["strategies"]["lora"]["by_scale"]["s"]
+    assert chosen["learning_rate"] == trials[trials["best"] & (trials["strategy"] == "lora")]["learning_rate"].item()
+    path = project / "studies" / "searched.yaml"
+    tuned = load_study(path, [f"strategies.lora.by_scale={best['strategies']['lora']['by_scale']}"])
+    assert tuned.settings_of("s", "lora").learning_rate == chosen["learning_rate"]
+    monkeypatch.setattr(search, "finetune", None)
+    assert search.search_settings(study).equals(trials)  # finished trials are read
+
+
+def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypatch):
+    from compliance_xai.stages import search
+
+    def break_off(*arguments, **settings):
+        raise FloatingPointError
+
+    monkeypatch.setattr(search, "finetune", break_off)
+    trials = search.search_settings(make_study(project, "hopeless", **{"search.trials": "1"}))
+    assert (trials["validation_loss"] == float("inf")).all()
+
+
 def test_a_stage_whose_needs_are_missing_says_what_to_run(project):
     study = make_study(project, "needy")
     with pytest.raises(InputError, match=r"'Fine-tune s, full' with the study's present settings, found none\. Run"):

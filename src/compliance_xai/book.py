@@ -16,7 +16,7 @@ from compliance_xai.colophon import format_provenance
 from compliance_xai.errors import InputError
 from compliance_xai.execution import validate_notebook
 from compliance_xai.folders import find_project_folder
-from compliance_xai.grid import STAGES, STATES, pages_folder
+from compliance_xai.grid import STAGES, STATES, pages_folder, stages_of
 from compliance_xai.provenance import code_digest, digest, read_manifest, sha256_file, write_json
 from compliance_xai.study import Cell, Study
 from compliance_xai.workshop import PAGES, SOURCES, find_lessons, write_pages
@@ -31,9 +31,8 @@ AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/ap
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"
-CELL_STAGES = tuple(stage.name for stage in STAGES.values() if stage.per_cell)
 FIRST_STAGES = ("corpus", "ladder")
-LAST_STAGES = ("compare_strategies", "compare_scales", "findings")
+LAST_STAGES = ("compare_strategies", "compare_scales", "pick", "compare_protocols", "findings")
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,9 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
         Names of the executed notebooks to list; all of the study's where absent.
     """
     base = f"book/runs/{study.name}"
-    names = {*FIRST_STAGES, *LAST_STAGES, *(name for cell in study.cells() for name in _notebooks(study, cell))}
+    whole = set(stages_of(study))
+    names = whole.intersection((*FIRST_STAGES, *LAST_STAGES))
+    names |= {name for cell in study.cells() for name in _notebooks(study, cell)}
     present = names if present is None else names & set(present)
     runs = [
         {
@@ -91,8 +92,7 @@ def format_toc(toc: Mapping[str, Any]) -> str:
 
 def _notebooks(study: Study, cell: Cell) -> list[str]:
     """Names of a cell's notebooks; an untouched base has none of fine-tuning."""
-    stages = CELL_STAGES if study.strategies[cell.strategy].trains else CELL_STAGES[1:]
-    return [f"{cell.scale}-{cell.strategy}-{stage}" for stage in stages]
+    return [f"{cell.scale}-{cell.strategy}-{stage}" for stage in stages_of(study, cell.strategy)]
 
 
 def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
@@ -162,7 +162,7 @@ def format_overview(plan: Plan) -> str:
         cells = [f"[{_cell_state(plan, Cell(scale, name))}]({scale}-{name}.md)" for name in study.strategies]
         lines.append(f"| {scale} | " + " | ".join(cells) + " |")
     lines += ["", "| stage | notebooks | state | recorded time |", "|---|---|---|---|"]
-    for stage in STAGES.values():
+    for stage in (STAGES[name] for name in stages_of(study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
         counts = [plan.states[job.name] for job in members]
         state = ", ".join(f"{counts.count(state)} {state}" for state in STATES if state in counts)

@@ -154,6 +154,21 @@ def show_status(study: StudyArgument, set_: SetOption = None) -> None:
         raise typer.Exit(1)
 
 
+@study_app.command("search")
+def search_study(study: StudyArgument, set_: SetOption = None) -> None:
+    """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
+    from compliance_xai.stages.search import FOLDER, search_settings
+    from compliance_xai.study import load_study
+
+    loaded, console = load_study(study, set_ or ()), _console()
+    trials = search_settings(
+        loaded, lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}")
+    )
+    _print_frame(console, "Best trials", trials[trials["best"]].drop(columns="best"))
+    folder = loaded.folder / FOLDER
+    console.print(f"All trials: {folder / 'trials.csv'}. Settings for a study: {folder / 'best.yaml'}", soft_wrap=True)
+
+
 @study_app.command("export")
 def export_study(
     study: StudyArgument,
@@ -173,20 +188,21 @@ def export_study(
 def _print_states(console: Console, plan: Plan) -> None:
     from rich.table import Table
 
-    from compliance_xai.grid import STAGES
+    from compliance_xai.grid import STAGES, stages_of
 
+    stages = [STAGES[name] for name in stages_of(plan.study)]
     console.print(f"Study {plan.study.name}: {plan.study.title}")
     whole = Table()
     whole.add_column("stage")
     whole.add_column("state")
     cells = Table()
-    for heading in ("scale", "strategy", *(stage.title for stage in STAGES.values() if stage.per_cell)):
+    for heading in ("scale", "strategy", *(stage.title for stage in stages if stage.per_cell)):
         cells.add_column(heading)
-    for stage in STAGES.values():
+    for stage in stages:
         if not stage.per_cell:
             whole.add_row(stage.title, plan.states[stage.name])
     for scale, strategy in plan.study.cells():
-        names = [f"{scale}-{strategy}-{stage.name}" for stage in STAGES.values() if stage.per_cell]
+        names = [f"{scale}-{strategy}-{stage.name}" for stage in stages if stage.per_cell]
         cells.add_row(scale, strategy, *(plan.states.get(name, "no training") for name in names))
     console.print(whole, cells)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_xai.figures.tables import table_html
 from compliance_xai.folders import find_data_folder, find_project_folder
-from compliance_xai.grid import STAGES
+from compliance_xai.grid import stages_of
 from compliance_xai.provenance import Manifest, describe_machine, package_versions, read_manifest, sha256_file
 from compliance_xai.workshop import find_lessons
 
@@ -89,7 +89,7 @@ def _jobs(plan: Plan, manifests: Mapping[str, Manifest | None]) -> str:
             }
         rows.append(row)
     formats = {"seconds": ".1f", "memory (MiB)": ".0f"}
-    counts = f"{len(plan.jobs)} notebooks in {len(STAGES)} stages"
+    counts = f"{len(plan.jobs)} notebooks in {len(stages_of(plan.study))} stages"
     return table_html(pd.DataFrame(rows), caption=counts, formats=formats)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,21 @@ STAGES: Mapping[str, Stage] = {
         Stage("compare_strategies", "strategies", "06_compare_strategies.py", "Compare strategies", False),
         Stage("compare_scales", "scales", "07_compare_scales.py", "Compare scales", False),
         Stage("findings", "findings", "08_findings.py", "Findings", False),
+        Stage("pick", "picking", "09_pick.py", "Pick checkpoints", False),
+        Stage("attribute_picked", "picked", "10_attribute_picked.py", "Attribute checkpoints", True),
+        Stage("compare_protocols", "protocols", "11_compare_protocols.py", "Compare protocols", False),
     )
 }
-"""Every stage, in the order of the data's path."""
+"""Every stage; the last three only where a study compares by other protocols than equal compute."""
+
+
+def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
+    """The stages that a study has, or those of one cell of it; an untouched base is not fine-tuned."""
+    names = [name for name, stage in STAGES.items() if strategy is None or stage.per_cell]
+    unused = () if study.keeps_checkpoints else ("pick", "attribute_picked", "compare_protocols")
+    if strategy is not None and not study.strategies[strategy].trains:
+        unused = ("finetune", "attribute_picked")
+    return tuple(name for name in names if name not in unused)
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
         base = {**model, "seeds": study.seeds_of(strategy), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:
-            trained = (add("finetune", {**base, "corpus": trained_on}, (), scale, strategy),)
+            kept = {"kept": study.keeps_checkpoints}
+            trained = (add("finetune", {**base, "corpus": trained_on, **kept}, (), scale, strategy),)
         generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
         judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
         attribute = study.attribution.model_dump(mode="json")
@@ -189,7 +202,22 @@ def make_jobs(study: Study) -> dict[str, Job]:
         for stage in ("compare_strategies", "compare_scales")
     )
     add("findings", study.thresholds.model_dump(), compared)
+    if study.keeps_checkpoints:
+        _add_protocols(study, jobs, add)
     return jobs
+
+
+def _add_protocols(study: Study, jobs: Mapping[str, Job], add: Callable[..., str]) -> None:
+    """The jobs that compare checkpoints; the trainings themselves are the same for every protocol."""
+    cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
+    trained = tuple(f"{scale}-{strategy}-finetune" for scale, strategy in cells)
+    pick = add("pick", {"protocols": study.protocols, "matched_loss": study.thresholds.matched_loss}, trained)
+    picked = []
+    for scale, strategy in cells:
+        read = jobs[f"{scale}-{strategy}-attribute"]
+        needs = (f"{scale}-{strategy}-finetune", read.name, pick)
+        picked.append(add("attribute_picked", dict(read.settings), needs, scale, strategy))
+    add("compare_protocols", {"bootstrap": study.thresholds.bootstrap}, (pick, *picked))
 
 
 @functools.cache

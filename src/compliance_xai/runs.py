@@ -18,7 +18,7 @@ import psutil
 from compliance_xai.errors import InputError
 from compliance_xai.execution import PROGRESS_VARIABLE
 from compliance_xai.folders import PROJECT_VARIABLE, find_project_folder
-from compliance_xai.grid import STAGES, STATES, Job, find_states, make_jobs
+from compliance_xai.grid import STAGES, STATES, Job, find_states, make_jobs, stages_of
 from compliance_xai.provenance import read_manifest
 from compliance_xai.study import Study, dump_study, load_study, resolve_study_path
 
@@ -239,7 +239,7 @@ class StageTime:
 def sum_times(plan: Plan, done: Mapping[str, float]) -> list[StageTime]:
     """How long each stage took; notebooks that run at the same time are counted one after the other."""
     table = []
-    for stage in STAGES.values():
+    for stage in (STAGES[name] for name in stages_of(plan.study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
         manifests = [read_manifest(job.folder) for job in members]
         table.append(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from compliance_xai import yaml_files
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
+from compliance_xai.protocols import Protocol
 from compliance_xai.rungs import LadderSettings
 
 Kind = Literal["none", "full", "lora", "qlora", "lora+", "dora", "lora-then-full", "full-top"]
@@ -291,6 +292,21 @@ class MetricSettings(Settings):
     """Encoder of the code similarity: a hub id or a local folder of any encoder, or null to leave that score out."""
 
 
+class SearchSettings(Settings):
+    """What ``study search`` tries: for every fine-tuned scale x strategy the same number of trials, drawn alike."""
+
+    trials: Count = 8
+    """Trainings of each cell; the first has the study's own settings."""
+    rate_factor: Annotated[float, Field(strict=True, gt=1, allow_inf_nan=False)] = 4.0
+    """Learning rates are drawn between the cell's own divided and multiplied by this, evenly on a log scale."""
+    ranks: tuple[Count, ...] = ()
+    """Ranks to draw from, for adapters; the cell's own where empty."""
+    steps: tuple[Count, ...] = ()
+    """Numbers of steps to draw from; the cell's own where empty."""
+    seed: Whole = 0
+    """Seed of the draws."""
+
+
 class LaunchSettings(Settings):
     """On how many processes a model is fine-tuned; results do not depend on it."""
 
@@ -313,6 +329,8 @@ class Thresholds(Settings):
     """Smallest slope of category lift (natural log) per decade of parameters that counts as a trend (C3)."""
     equivalence_margin: Annotated[float, Field(strict=True, gt=0)] = 0.02
     """Two rungs whose semantic similarity differs by less are equivalent (C4)."""
+    matched_loss: Positive = 0.1
+    """Validation losses that differ from the target by at most this share of it count as matched."""
     bootstrap: Annotated[int, Field(strict=True, ge=100)] = 2000
     """Resamples of clauses for every interval."""
     permutations: Annotated[int, Field(strict=True, ge=100)] = 5000
@@ -358,6 +376,11 @@ class Study(Settings):
     """What is attributed."""
     metrics: MetricSettings = MetricSettings()
     """How rules are scored."""
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("matched_compute",)
+    """At what point of their trainings strategies are compared: after equal compute, at equal validation loss
+    (``matched_loss``), each at its ``best``. Others than the first keep the weights of every evaluation."""
+    search: SearchSettings = SearchSettings()
+    """What a search for better settings tries; no part of a run."""
     launch: LaunchSettings = LaunchSettings()
     """On how many processes a model is fine-tuned."""
     thresholds: Thresholds = Thresholds()
@@ -383,7 +406,7 @@ class Study(Settings):
     def _take_name(cls, ladder: Any) -> Any:
         return {"source": ladder} if isinstance(ladder, str) else ladder
 
-    @field_validator("scales", "seeds")
+    @field_validator("scales", "seeds", "protocols")
     @classmethod
     def _differ(cls, values: tuple) -> tuple:
         return _all_different(values)
@@ -399,6 +422,11 @@ class Study(Settings):
     def seeds_of(self, strategy: str) -> tuple[int, ...]:
         """The seeds of a strategy; an untrained base gives the same answer for every seed, so it has one."""
         return self.seeds if self.strategies[strategy].trains else (0,)
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether a protocol compares other checkpoints than the last."""
+        return set(self.protocols) != {"matched_compute"}
 
     @property
     def folder(self) -> Path:

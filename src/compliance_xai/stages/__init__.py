@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     from compliance_xai.stages.finetune import finetune_cell
     from compliance_xai.stages.generate import generate_cell
     from compliance_xai.stages.ladder import describe_ladder
+    from compliance_xai.stages.picked import attribute_picked
+    from compliance_xai.stages.picking import pick_protocols
+    from compliance_xai.stages.protocols import compare_protocols
     from compliance_xai.stages.scales import compare_scales
     from compliance_xai.stages.strategies import compare_strategies
 
 __all__ = [
     "StageResult",
     "attribute_cell",
+    "attribute_picked",
+    "compare_protocols",
     "compare_scales",
     "compare_strategies",
     "describe_ladder",
     "finetune_cell",
     "generate_cell",
     "judge_claims",
+    "pick_protocols",
     "prepare_corpus",
     "read_stage",
     "show_provenance",
@@ -37,12 +43,15 @@ __all__ = [
 _HOMES = {
     "StageResult": "common",
     "attribute_cell": "attribute",
+    "attribute_picked": "picked",
+    "compare_protocols": "protocols",
     "compare_scales": "scales",
     "compare_strategies": "strategies",
     "describe_ladder": "ladder",
     "finetune_cell": "finetune",
     "generate_cell": "generate",
     "judge_claims": "findings",
+    "pick_protocols": "picking",
     "prepare_corpus": "corpus",
     "read_stage": "common",
     "show_provenance": "common",

@@ -101,6 +101,7 @@ def _train_seed(work: Work, seed: int, folder: Path) -> None:
         seed=seed,
         out=folder,
         template=choose_prompt(work, rung),
+        keep_evaluated=work.study.keeps_checkpoints,
         checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
     )
 

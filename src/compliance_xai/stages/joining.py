@@ -33,14 +33,14 @@ def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def join_trained(work: Work, table: str) -> pd.DataFrame:
-    """One table of every fine-tuned cell, with ``scale`` and ``strategy`` in front; no rows where none was trained."""
+def join_trained(work: Work, table: str, *, stage: str = "finetune") -> pd.DataFrame:
+    """One table of every cell that was fine-tuned, with ``scale`` and ``strategy`` in front; no row without any."""
     import pandas as pd
 
     frames = []
     for scale, strategy in work.study.cells():
         if work.study.strategies[strategy].trains:
-            folder = read_stage(work.study, "finetune", scale, strategy).folder
+            folder = read_stage(work.study, stage, scale, strategy).folder
             frame = pd.read_parquet(folder / f"{table}.parquet")
             frame.insert(0, "scale", scale)
             frame.insert(1, "strategy", strategy)

@@ -1,0 +1,53 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Compare protocols
+#
+# Does a difference in focus hold at equal compute, at equal loss, and with each strategy at its best? One that holds at
+# equal compute only may say that one of the two had not learned enough.
+#
+# *Reads* the focus of all picked checkpoints. *Writes* `results/<study>/compare_protocols`. *Takes* seconds.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+
+# %% tags=["hide-input"]
+from compliance_xai import figures, stages
+from compliance_xai.study import load_study
+
+settings = load_study(study)
+result = stages.compare_protocols(settings)
+missing = result.picks.loc[~result.picks["reached"], ["protocol", "scale", "strategy", "seed", "reason"]]
+figures.show_html(figures.table_html(missing, caption="Cells that a protocol did not reach; no row below uses them"))
+
+# %% tags=["hide-input"]
+pairs = result.pairs[
+    (result.pairs["measure"] == "normalised_entropy")
+    & (result.pairs["sign"] == "absolute")
+    & (result.pairs["baseline"] == settings.attribution.baselines[0])
+]
+numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
+keys = [name for name in ("scale", "split", "strategy_a", "strategy_b") if name in pairs]
+figures.show_html(
+    figures.table_html(
+        pairs.sort_values(keys)[[*keys, "protocol", "n", *numbers]],
+        caption="Normalised entropy, paired by clause: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap",
+        headings={
+            "n": "clauses",
+            "mean_difference": "difference",
+            "p_holm": "p (Holm)",
+            "rank_biserial": "rank-biserial",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)

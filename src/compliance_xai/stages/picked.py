@@ -1,0 +1,61 @@
+"""The stage that reads the checkpoints that a protocol picked, where these are not the last ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compliance_xai.focus import focus_frame
+from compliance_xai.stages.attribute import CHECKPOINTS, attribute_seed, open_reader
+from compliance_xai.stages.cells import seed_folder
+from compliance_xai.stages.common import StageResult, Work, read_stage, run_stage
+from compliance_xai.stages.examples import attributed_examples
+from compliance_xai.study import Study, load_study
+from compliance_xai.train import evaluated_weights, read_result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def attribute_picked(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Attribute the checkpoints that the study's protocols picked of one cell.
+
+    One training serves every protocol. What the stage ``attribute`` has read already, the last checkpoint, is taken
+    from there; a checkpoint that two protocols picked is read once.
+
+    Returns
+    -------
+    StageResult
+        ``focus``: ``protocol``, ``step`` and the columns of ``focus.focus_frame``; protocols that did not reach the
+        cell are left out.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "attribute_picked", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    scale, strategy = work.cell
+    picks = read_stage(work.study, "pick").picks
+    picks = picks[(picks["scale"] == scale) & (picks["strategy"] == strategy) & picks["reached"]]
+    frames = []
+    for (seed, step), members in picks.groupby(["seed", "step"], sort=False):
+        focus = _read_focus(work, int(seed), int(step))
+        frames += [focus.assign(protocol=protocol, step=step) for protocol in members["protocol"]]
+    work.clear_once()
+    empty = read_stage(work.study, "attribute", scale, strategy).focus.head(0).assign(protocol="", step=0)
+    work.write_frame(pd.concat(frames, ignore_index=True) if frames else empty, "focus")
+    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _read_focus(work: Work, seed: int, step: int) -> pd.DataFrame:
+    """Focus of one seed at one step."""
+    weights = evaluated_weights(read_result(seed_folder(work, seed) or ""))
+    if step == max(weights):
+        focus = read_stage(work.study, "attribute", *work.cell).focus
+        return focus[focus["seed"] == seed]
+    reader = open_reader(work, weights[step])
+    rows, _ = attribute_seed(reader, attributed_examples(work.study), seed, mark=f"-step-{step}")
+    return focus_frame(rows)
