@@ -63,10 +63,9 @@ class Cell:
             model, optimizer, accelerator, self.settings, self.rows, self.rows[:1], 0,
             choose_precision(self.settings), progress,
         )  # fmt: skip
-        loop._lengths = [len(row.ids) for row in self.rows]
         model.train()
         start = time.process_time()
-        losses = [loop._take_step(step, batch) for step, batch in enumerate(self.batches)]
+        losses = [loop.take_step(step, batch) for step, batch in enumerate(self.batches)]
         seconds = time.process_time() - start
         return seconds, sum(len(self.rows[row].ids) for batch in self.batches for row in batch), losses
 
