@@ -7,9 +7,10 @@ device. `benchmarks/planner.py` compares both with whole runs.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from compliance_xai.rungs import Rung, Shape
 from compliance_xai.study import StrategySettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from compliance_xai.prompts import Encoded
 
 MARGIN = 0.9
@@ -28,17 +31,24 @@ NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantisation: 4 bits, and for every 64 weights one byte of scale, for every 256
 scales a float32 (QLoRA, arXiv 2305.14314, section 3)."""
 
+SHARE = 0.4
+"""Share of the speed of plain matrix products that training sustains, without a measurement: an order of magnitude."""
+
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 @dataclass(frozen=True)
 class Device:
-    """Memory in bytes; ``flops``: sustained floating-point operations per second, None where nobody knows."""
+    """Memory in bytes; ``flops``: sustained floating-point operations per second, None where nobody knows.
+
+    ``here``: this machine's, so that its speed can be measured.
+    """
 
     name: str
     memory: float
     flops: float | None = None
     bfloat16: bool = False
+    here: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,28 @@ def read_bytes(text: str) -> float:
         ) from None
 
 
+def guess_speed(rung: Rung, device: Device) -> Device:
+    """The device with ``SHARE`` of the speed that this machine's matrix products reach at the model's width."""
+    shape = _shape(rung)
+    speed = SHARE * _time_products(min(shape.hidden_size, 2048), min(shape.intermediate_size, 4096), device.bfloat16)
+    return replace(device, flops=speed)
+
+
+@functools.cache
+def _time_products(width: int, inner: int, bfloat16: bool) -> float:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    a, b = torch.ones(1024, width, device=device, dtype=dtype), torch.ones(width, inner, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        float((a @ b)[0, 0])
+        seconds.append(time.perf_counter() - start)
+    return 2 * 1024 * width * inner / sorted(seconds)[1]
+
+
 def this_device() -> Device:
     """The first CUDA device, or this machine's main memory."""
     import psutil
@@ -129,8 +161,19 @@ def this_device() -> Device:
 
     if torch.cuda.is_available():
         able = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Device(torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory, bfloat16=able)
-    return Device("this machine's main memory", psutil.virtual_memory().total)
+        return Device(torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory, None, able, True)
+    return Device("this machine", psutil.virtual_memory().total, here=True)
+
+
+def choose_device(memory: str | None = None, tflops: float | None = None) -> Device:
+    """The device to plan for: this machine's, or one of so much memory whose speed is what the reader gives.
+
+    A GPU that is not here is taken to compute in bfloat16.
+    """
+    if memory is None:
+        device = this_device()
+        return replace(device, flops=tflops * 1e12) if tflops else device
+    return Device("the given device", read_bytes(memory), tflops * 1e12 if tflops else None, bfloat16=True)
 
 
 # --- weights ----------------------------------------------------------------------------------------------------
@@ -165,7 +208,9 @@ def adapter_weights(shape: Shape, settings: StrategySettings) -> int:
     """Weights of low-rank adapters: rank x (inputs + outputs) for each adapted linear layer."""
     targets = settings.target_modules
     chosen = [
-        size for name, size in linear_sizes(shape).items() if targets == "all-linear" or name in targets or name == targets
+        size
+        for name, size in linear_sizes(shape).items()
+        if targets == "all-linear" or name in targets or name == targets
     ]
     each = sum(settings.rank * (inputs + outputs) for inputs, outputs in chosen)
     each += sum(outputs for _, outputs in chosen) if settings.kind == "dora" else 0
@@ -175,11 +220,11 @@ def adapter_weights(shape: Shape, settings: StrategySettings) -> int:
 def whole_weights(rung: Rung, settings: StrategySettings) -> int:
     """Weights of the model itself that a strategy trains."""
     shape = _shape(rung)
-    rest = rung.parameters - linear_weights(shape) - embedding_weights(shape)
+    norms = (2 * shape.layers + 1) * shape.hidden_size
     return {
         "full": rung.parameters,
         "lora-then-full": rung.parameters,
-        "lora+": embedding_weights(shape) + rest,
+        "lora+": embedding_weights(shape) + norms,
         "full-top": (rung.parameters - embedding_weights(shape)) * (shape.layers - shape.layers // 2) // shape.layers,
     }.get(settings.kind, 0)
 
@@ -304,7 +349,15 @@ def scoring_flops(rung: Rung, tokens: float, length: float) -> float:
     return 2 * linear_weights(_shape(rung)) * tokens + _attention_flops(_shape(rung), length, tokens)
 
 
-def probe_speed(rung: Rung, settings: StrategySettings, texts: Texts, *, layers: int = 2, steps: int = 4) -> float:
+def probe_speed(
+    rung: Rung,
+    settings: StrategySettings,
+    texts: Texts,
+    *,
+    layers: int = 2,
+    steps: int = 4,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Operations per second that this machine sustains in training: measured on random weights of the same width.
 
     A model with ``layers`` layers is saved, loaded and trained by the code that trains the real one, on rows of mean
@@ -313,15 +366,20 @@ def probe_speed(rung: Rung, settings: StrategySettings, texts: Texts, *, layers:
     import statistics
     import tempfile
 
-    from compliance_xai.prompts import Encoded
-
     shape = replace(_shape(rung), layers=min(layers, _shape(rung).layers))
     length, rule = round(texts.mean), max(1, round(texts.mean_rule))
-    rows = [Encoded(tuple(2 + index % 7 for index in range(length)), length - rule)] * settings.batch_size
+    rows = [make_row(length, rule)] * settings.batch_size
     with tempfile.TemporaryDirectory() as folder:
         small = write_random(shape, Path(folder))
-        seconds = time_steps(small, settings, rows, steps=steps)
+        seconds = time_steps(small, settings, rows, steps=steps, clock=clock)
     return training_flops(small, settings, texts) / statistics.median(seconds[1:])
+
+
+def make_row(length: int, rule: int) -> Encoded:
+    """A row of so many tokens without a meaning, of which the last ``rule`` are the rule's."""
+    from compliance_xai.prompts import Encoded
+
+    return Encoded(tuple(2 + index % 7 for index in range(length)), length - rule)
 
 
 def write_random(shape: Shape, folder: Path, dtype: str = "float32") -> Rung:
@@ -350,16 +408,48 @@ def write_random(shape: Shape, folder: Path, dtype: str = "float32") -> Rung:
 
 
 def time_steps(
-    rung: Rung, settings: StrategySettings, rows: Sequence[Encoded], *, steps: int, seed: int = 0
+    rung: Rung,
+    settings: StrategySettings,
+    rows: Sequence[Encoded],
+    *,
+    steps: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Seconds of each of some training steps over the rows, the first of which warms up."""
-    loop = make_loop(rung, settings, rows, seed=seed)
+    loop = make_loop(rung, settings, rows)
     seconds = []
     for step in range(steps):
-        start = time.perf_counter()
+        start = clock()
         loop.take_step(step % settings.steps, list(range(settings.batch_size)))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return seconds
+
+
+def measure_step_memory(rung: Rung, settings: StrategySettings, rows: Sequence[Encoded]) -> float:
+    """Most bytes of tensors held during a step after the first, weights and optimiser included.
+
+    On a GPU the allocator knows; on a CPU the profiler lists what is allocated and freed.
+    """
+    import torch
+
+    loop = make_loop(rung, settings, rows)
+    batch = list(range(loop.settings.batch_size))
+    loop.take_step(0, batch)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        loop.take_step(1, batch)
+        return float(torch.cuda.max_memory_allocated())
+    states = [tensor for state in loop.optimizer.state.values() for tensor in state.values()]
+    before = sum(tensor.nbytes for tensor in [*loop.model.parameters(), *loop.model.buffers(), *states])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        loop.take_step(1, batch)
+    held = most = 0
+    events: Any = profile.profiler
+    for event in sorted(events.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return float(before + most)
 
 
 def make_loop(rung: Rung, settings: StrategySettings, rows: Sequence[Encoded], *, seed: int = 0) -> Any:
@@ -409,14 +499,15 @@ def plan_cell(
         Devices that train together, and whether they share weights, gradients and optimiser out.
     """
     shape = _shape(rung)
-    wide = device.bfloat16 and settings.precision != "float32" or settings.precision == "bfloat16"
+    wide = (device.bfloat16 and settings.precision != "float32") or settings.precision == "bfloat16"
     if settings.trains:
         memory = training_memory(rung, settings, texts, bfloat16=wide, processes=processes, sharded=sharded)
     else:
         memory = Memory(weight_bytes(rung, settings, bfloat16=wide), 0, 0, 0)
     each = 2 if wide else 4
     kv = kv_bytes(shape, generate[0], texts.longest - texts.longest_rule + generate[1], each=each)
-    inference = weight_bytes(rung, settings, bfloat16=wide) + max(kv, inference_bytes(shape, batch_tokens, each=each))
+    loaded = weight_bytes(rung, StrategySettings(kind="qlora" if settings.kind == "qlora" else "none"), bfloat16=wide)
+    inference = loaded + max(kv, inference_bytes(shape, batch_tokens, each=each))
     room = MARGIN * device.memory
     fits = memory.peak <= room and inference <= room
     hours = _hours(settings.steps * training_flops(rung, settings, texts) * seeds / processes, device)
@@ -459,6 +550,8 @@ def advise(
         if training_memory(rung, quantised, texts, bfloat16=bfloat16).peak <= room:
             ways.append("qlora, micro_batch: 1, gradient_checkpointing: true")
     for processes in (2, 4, 8, 16, 32, 64):
+        if settings.trains and settings.batch_size % processes:
+            break
         if not settings.trains:
             fitting = inference / processes <= room
         else:
@@ -469,3 +562,44 @@ def advise(
             ways.append(f"{how} on {processes} such devices")
             break
     return " or ".join(ways) or "a smaller model"
+
+
+def describe_cells(cells: Sequence[CellPlan]) -> pd.DataFrame:
+    """A table for people, one row per cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Texts: ``scale``, ``strategy``; ``parameters`` and ``trained``; gigabytes of ``weights``, ``gradients``,
+        ``optimiser``, ``activations`` and the ``peak`` while training, ``kv`` and the ``inference`` peak; ``fits``;
+        hours of training and of attribution.
+    """
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        memory = cell.memory
+        sizes = {name: getattr(memory, name) for name in ("weights", "gradients", "optimiser", "activations", "peak")}
+        rows.append(
+            {"scale": cell.scale, "strategy": cell.strategy}
+            | {name: _short(getattr(cell, name)) for name in ("parameters", "trained")}
+            | {name: _gigabytes(value) for name, value in {**sizes, "kv": cell.kv, "inference": cell.inference}.items()}
+            | {"fits": "yes" if cell.fits else "no"}
+            | {"training, h": _show_hours(cell.training_hours), "attribution, h": _show_hours(cell.attribution_hours)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _short(count: float) -> str:
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {letter}"
+    return f"{count:.0f}"
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.3g}" if count >= 1e7 else "0" if count == 0 else "<0.01"
+
+
+def _show_hours(hours: float | None) -> str:
+    return "?" if hours is None else f"{hours:.2g}"
