@@ -20,10 +20,9 @@ from typing import Any
 
 import torch
 
-from compliance_xai import planner
 from compliance_xai.corpus import load_corpus
 from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.planner import Texts
+from compliance_xai.planner import Texts, probe_speed, sizes, speed
 from compliance_xai.prompts import DEFAULT_TEMPLATE
 from compliance_xai.provenance import describe_machine, package_versions
 from compliance_xai.rungs import load_ladder
@@ -50,25 +49,25 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
     texts = measure_texts(rung, examples, DEFAULT_TEMPLATE)
     rows = encode_examples(load_tokenizer(rung), examples, DEFAULT_TEMPLATE, None)
     longest = sorted(rows, key=lambda row: -len(row.ids))[:BATCH]
-    memory = planner.training_memory(rung, settings, texts, bfloat16=False)
+    memory = sizes.training_memory(rung, settings, texts, bfloat16=False)
     batches = plan_batches([len(row.ids) for row in rows], BATCH, STEPS, seed=0)
     tokens = [sum(len(rows[row].ids) for row in batch) for batch in batches]
     speeds, paces = [], []
     for _ in range(ROUNDS):
-        speeds.append(planner.probe_speed(rung, settings, texts, clock=time.process_time))
-        loop = planner.make_loop(rung, settings, rows)
+        speeds.append(probe_speed(rung, settings, texts, clock=time.process_time))
+        loop = speed.make_loop(rung, settings, rows)
         loop.take_step(0, batches[0])
         start = time.process_time()
         for step, batch in enumerate(batches[1:], 1):
             loop.take_step(step, batch)
         # Per token, and put on the mean length: a few batches are longer or shorter than the corpus.
         paces.append((time.process_time() - start) / sum(tokens[1:]) * BATCH * texts.mean)
-    operations = planner.training_flops(rung, settings, texts)
+    operations = speed.training_flops(rung, settings, texts)
     return {
         "scale": scale,
         "strategy": kind,
         "planned_bytes": round(memory.peak),
-        "measured_bytes": round(planner.measure_step_memory(rung, settings, longest)),
+        "measured_bytes": round(speed.measure_step_memory(rung, settings, longest)),
         "planned_step_s": operations / statistics.median(speeds),
         "measured_step_s": statistics.median(paces),
     }
@@ -85,21 +84,21 @@ def measure_gpu() -> list[dict[str, Any]]:
     tokenizer = load_tokenizer(load_ladder("embedded").rung("0.3m"))  # any ids below the vocabulary's size will do
     cells = []
     with tempfile.TemporaryDirectory() as folder:
-        model = planner.write_random(rung.shape, Path(folder), "bfloat16")
-        rows = [planner.make_row(160, 80)] * BATCH
+        model = speed.write_random(rung.shape, Path(folder), "bfloat16")
+        rows = [speed.make_row(160, 80)] * BATCH
         for kind in ("lora", "qlora"):
             settings = make_settings(kind)
             torch.cuda.empty_cache()
-            seconds = planner.time_steps(model, settings, rows, steps=6)
-            memory = planner.training_memory(model, settings, texts, bfloat16=True)
-            speed = planner.probe_speed(rung, settings, texts)
+            seconds = speed.time_steps(model, settings, rows, steps=6)
+            memory = sizes.training_memory(model, settings, texts, bfloat16=True)
+            pace = probe_speed(rung, settings, texts)
             cells.append(
                 {
                     "scale": f"{scale}, random weights",
                     "strategy": kind,
                     "planned_bytes": round(memory.peak),
-                    "measured_bytes": round(planner.measure_step_memory(model, settings, rows)),
-                    "planned_step_s": planner.training_flops(model, settings, texts) / speed,
+                    "measured_bytes": round(speed.measure_step_memory(model, settings, rows)),
+                    "planned_step_s": speed.training_flops(model, settings, texts) / pace,
                     "measured_step_s": statistics.median(seconds[1:]),
                 }
             )

@@ -42,7 +42,10 @@ def plan_study(study: Study | Path | str, device: Device, *, probe: bool = False
         if probe and settings.trains:
             speed = dataclasses.replace(device, flops=probe_speed(rung, settings, texts))
         else:
-            speed = guess_speed(rung, device) if device.here and device.flops is None else device
+            guessed = device.here and device.flops is None
+            speed = (
+                dataclasses.replace(device, flops=guess_speed(rung, bfloat16=device.bfloat16)) if guessed else device
+            )
         plans.append(
             plan_cell(
                 rung,

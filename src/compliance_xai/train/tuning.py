@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +166,8 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     bfloat16. Frozen ones take the precision of the passes.
     """
     single = accelerator.distributed_type.name in ("NO", "MULTI_CPU", "MULTI_GPU")
+    if accelerator.num_processes > 1:
+        rung = replace(rung, device_map=None)  # every process has a device of its own
     model = load_base(
         rung,
         quantised=settings.kind == "qlora",
