@@ -126,7 +126,9 @@ def finetune(
     rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
     reached, counts = Progress(settings.micro_batch or settings.batch_size), (0, 0)
     for number, phase in enumerate(settings.phases):
-        states = checkpoints.of_phase(number) if checkpoints else None
+        # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
+        goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
+        states = checkpoints.of_phase(number) if checkpoints and goes_on else None
         if checkpoints and checkpoints.of_phase(number + 1).last():
             continue  # a later phase has all its weights in its own checkpoint
         model = apply_strategy(merge_adapters(model), phase, seed=seed)
