@@ -34,18 +34,19 @@ def test_scores_show_that_similar_is_not_right():
 def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
+    monkeypatch.setattr(pages, "format_plan", lambda: "plan")
     plan = SimpleNamespace(study=SimpleNamespace(scales=(), strategies={}), states={})
     parts = pages.write_parts(tmp_path, plan)
     assert [part.name for part in parts] == [
-        f"worked_{name}.md" for name in ("features", "review", "scores", "verdicts")
+        f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")
     ]
-    assert "No model of this study has been trained yet." in parts[1].read_text(encoding="utf-8")
+    assert "No model of this study has been trained yet." in parts[2].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
     before = [part.stat().st_mtime_ns for part in parts]
     assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path, plan)] == before
-    parts[3].write_text("% another key\n\nold\n", encoding="utf-8")
+    parts[4].write_text("% another key\n\nold\n", encoding="utf-8")
     pages.write_parts(tmp_path, plan)
-    assert "verdicts" in parts[3].read_text(encoding="utf-8")
+    assert "verdicts" in parts[4].read_text(encoding="utf-8")
 
 
 def test_the_largest_trained_scale_writes_the_rules_under_review():
@@ -74,8 +75,8 @@ def test_the_chapter_on_features_says_what_was_measured():
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"glance.md", "agreement.md"}
-    made |= {f"worked_{name}.md" for name in ("features", "review", "scores", "verdicts")}
+    made = {"glance.md", "agreement.md", "measured_planner.md", "measured_training.md"}
+    made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
