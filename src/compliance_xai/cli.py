@@ -367,7 +367,7 @@ def new_study(
     corpus_path: Annotated[str, typer.Option(help="The corpus's file: for table, or a fetched nzbc-lrml.")] = "",
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
-    strategies: Annotated[str, typer.Option(help="Some of none, full, lora, qlora; with commas.")] = "",
+    strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
     seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
     clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
     title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
@@ -375,8 +375,8 @@ def new_study(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
-    from compliance_xai.models import load_ladder
     from compliance_xai.new_study import Answers, write_study
+    from compliance_xai.rungs import load_ladder
 
     def ask(given: str, question: str, default: str) -> str:
         return given or (default if yes else str(typer.prompt(question, default=default)))
