@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "<script>window.hacked=1</script>"
@@ -41,7 +35,7 @@ threads: 1
 
 def write_table(path: Path) -> None:
     """Rows that differ in their words, each with an attack in its clause, in its rule and in its context."""
-    things = "door stair window ramp wall roof pipe drain lamp fan beam slab tap lift rail gate".split()
+    things = ["door", "stair", "window", "ramp", "wall", "roof", "pipe", "drain", "lamp", "fan", "beam", "slab", "tap", "lift", "rail", "gate"]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "clause", "rule", "context", "split"])
