@@ -13,7 +13,7 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check browser ladder lab lock clean distclean setup
+.PHONY: help book test check workshop browser pdf bundle release ladder lab lock clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,15 +36,30 @@ lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
+workshop: $(STAMP) ## execute the four lessons with their solutions; the next book shows them
+	@$(BIN)/compliance-xai workshop run
+
+pdf: $(STAMP) ## print the built book to dist/, with bookmarks (needs Chromium)
+	@$(BIN)/compliance-xai book pdf
+
+bundle: $(STAMP) ## write the built book as one HTML file to dist/
+	@$(BIN)/compliance-xai book bundle
+
+release: $(STAMP) ## write HTML, one file, PDF, result tables and SHA256SUMS of a finished study to dist/
+	@$(BIN)/compliance-xai book release "$(STUDY)"
+
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
-	@$(BIN)/python -m pytest tests/browser -q -p no:cacheprovider --no-header -rs
+	@$(BIN)/python -m pytest tests/browser -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)
 
-lab: $(STAMP) ## open the notebooks in JupyterLab
+lab: $(STAMP) ## open JupyterLab: the lessons as handouts, and the notebooks, which are text, with a double click
 	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6
-	@cd notebooks && ../$(BIN)/jupyter lab
+	@$(BIN)/compliance-xai workshop handouts
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@cp scripts/jupyterlab.json $(VENV)/share/jupyter/lab/settings/overrides.json
+	@$(BIN)/jupyter lab
 
 lock: $(STAMP) ## write requirements.lock from the environment as it is
 	@$(BIN)/python -m pip freeze --all --exclude-editable 2>/dev/null \
@@ -53,7 +68,7 @@ lock: $(STAMP) ## write requirements.lock from the environment as it is
 setup: $(STAMP) ## create the environment only
 
 clean: ## remove results, executed notebooks and the built book; the environment stays
-	rm -rf results _build book/runs .snakemake .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf results _build book/runs dist .snakemake .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 distclean: clean ## remove the environment too
 	rm -rf $(VENV)

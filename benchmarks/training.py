@@ -23,9 +23,11 @@ from typing import Any
 import torch
 
 from compliance_xai.corpus import load_corpus
-from compliance_xai.models import apply_strategy, load_base, load_ladder, load_tokenizer
+from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import DEFAULT_TEMPLATE
 from compliance_xai.provenance import describe_machine, package_versions
+from compliance_xai.rungs import load_ladder
+from compliance_xai.strategies import apply_strategy
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import encode_examples
 from compliance_xai.train.batches import plan_batches
@@ -63,10 +65,9 @@ class Cell:
             model, optimizer, accelerator, self.settings, self.rows, self.rows[:1], 0,
             choose_precision(self.settings), progress,
         )  # fmt: skip
-        loop._lengths = [len(row.ids) for row in self.rows]
         model.train()
         start = time.process_time()
-        losses = [loop._take_step(step, batch) for step, batch in enumerate(self.batches)]
+        losses = [loop.take_step(step, batch) for step, batch in enumerate(self.batches)]
         seconds = time.process_time() - start
         return seconds, sum(len(self.rows[row].ids) for batch in self.batches for row in batch), losses
 
@@ -176,13 +177,11 @@ def write_markdown(result: dict[str, Any]) -> str:
         "# Speed of fine-tuning",
         "",
         "Tokens (padding not counted) per second of processor time, one thread, by `python benchmarks/training.py`:",
-        f"{result['steps']} steps of {result['batch']} pairs, medians of {result['rounds']} rounds in which both ways took"
-        " turns. The ratio",
-        f"should be {result['asked_ratio']} or more. The last column compares the losses of every step, the plain trainer"
-        " being",
-        "given the same batches.",
+        f"{result['steps']} steps of {result['batch']} pairs, medians of {result['rounds']} rounds in which both ways",
+        f"took turns. The ratio should be {result['asked_ratio']} or more. The last column compares losses up to the",
+        "last step, the plain trainer being given the same batches.",
         "",
-        "| scale | strategy | plain `Trainer` | this project | ratio (lowest to highest) | largest difference of a loss |",
+        "| scale | strategy | plain `Trainer` | here | ratio (lowest to highest) | largest difference of a loss |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for cell in result["cells"]:

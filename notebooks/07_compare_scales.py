@@ -48,6 +48,8 @@ quality["interval"] = [
     for mean, low, high, places in zip(quality["mean"], quality["low"], quality["high"], digits, strict=True)
 ]
 cell = ["split", "scale", "strategy", "n_clauses", "n_seeds"]
+# Fidelity is over the clauses that have a quantity or cite something; the row says how many clauses there are.
+quality["n_clauses"] = quality.groupby(["split", "scale", "strategy"])["n_clauses"].transform("max")
 scores = quality.pivot_table(
     index=cell, columns="measure", values="interval", aggfunc="first", sort=False
 ).reset_index()

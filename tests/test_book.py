@@ -46,7 +46,7 @@ def test_contents_are_in_the_order_of_scales_not_of_letters():
     study = load_study(
         REPOSITORY / "studies" / "embedded.yaml", ("scales=[70m, 160m]", "strategies={none: {}, full: {}}")
     )
-    runs = [file.removeprefix("book/runs/embedded/") for file in files(make_toc(study)) if "/runs/" in file]
+    runs = [file.removeprefix("book/runs/embedded/") for file in files(make_toc(study)) if "/runs/embedded/" in file]
     assert runs == [
         "corpus",
         "ladder",
@@ -68,6 +68,7 @@ def test_contents_are_in_the_order_of_scales_not_of_letters():
         "compare_strategies",
         "compare_scales",
         "findings",
+        "provenance",
     ]
 
 
@@ -80,8 +81,8 @@ def test_static_pages_in_the_contents_exist():
 def test_contents_of_a_partial_study_leave_out_what_is_not_there(toy):
     study = load_study(toy.study)
     names = [Path(file).name for file in files(make_toc(study, ["corpus", "s-full-generate"])) if "/runs/" in file]
-    expected = ["corpus", "overview", "s-none", "s-full", "s-full-generate", "s-lora", "m-none", "m-full", "m-lora"]
-    assert names == expected
+    runs = ["s-none", "s-full", "s-full-generate", "s-lora", "m-none", "m-full", "m-lora"]
+    assert names == ["corpus", "overview", *runs, "provenance"]
 
 
 def test_the_gate_refuses_what_was_not_run(toy):
@@ -138,6 +139,7 @@ def test_unchanged_pages_keep_their_time(toy):
     pages = write_overview(plan)
     assert [page.name for page in pages] == [
         "overview.md",
+        "provenance.md",
         "s-none.md",
         "s-full.md",
         "s-lora.md",

@@ -1,6 +1,9 @@
 import errno
 import json
+import re
+from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
@@ -18,6 +21,8 @@ from compliance_xai.execution import (
 )
 from compliance_xai.grid import find_state, make_jobs
 from compliance_xai.study import load_study
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def job_of(toy, name):
@@ -202,3 +207,18 @@ def test_sockets_lie_where_their_paths_are_short(monkeypatch):
     assert _socket_root() is None
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/long" * 20)
     assert _socket_root() == "/tmp"
+
+
+def test_a_page_says_at_its_top_how_long_it_took(toy):
+    toy.edit(toy.notebook("01_corpus.py"), "# Some prose.", "# *Reads* a\n# b. *Takes* seconds to\n# minutes. More.")
+    job = make_jobs(load_study(toy.study))["corpus"]
+    page = nbformat.read(execute_job(job, make_parameters(job, toy.study)), as_version=4)
+    assert re.search(r"\*Reads\* a\nb\. \*Took\* \d+ s and \d+ MiB of memory\. More\.", page.cells[0].source)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_notebook_says_what_it_reads_writes_and_takes(path):
+    cells = jupytext.read(path, fmt="py:percent").cells
+    first = " ".join(cells[0].source.split())
+    assert all(f"*{word}* " in first for word in ("Reads", "Writes", "Takes"))
+    assert [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])] == [cells[1]]

@@ -1,4 +1,5 @@
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -79,7 +80,9 @@ def test_versions_agree():
     import compliance_xai
 
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
-    assert compliance_xai.__version__ == PROJECT["version"] == citation["version"]
+    codemeta = json.loads((REPOSITORY / "codemeta.json").read_text(encoding="utf-8"))
+    assert compliance_xai.__version__ == PROJECT["version"] == citation["version"] == codemeta["version"]
+    assert str(citation["date-released"]) == codemeta["datePublished"]
     assert f"## {PROJECT['version']}" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
@@ -89,5 +92,25 @@ def test_the_readme_names_every_folder_and_module():
     modules = [p for p in package.iterdir() if not p.name.startswith(("_", ".")) and (p.is_dir() or p.suffix == ".py")]
     missing = [path.name for path in modules if f"`{path.stem}" not in readme]
     assert missing == []
-    folders = ["book", "notebooks", "src", "studies", "data", "tests", "benchmarks", "docs", "scripts"]
+    folders = ["book", "notebooks", "workshop", "src", "studies", "data", "tests", "benchmarks", "docs", "scripts"]
     assert [folder for folder in folders if f"`{folder}/" not in readme] == []
+
+
+def test_binder_installs_the_lock():
+    environment = yaml.safe_load((REPOSITORY / ".binder" / "environment.yml").read_text(encoding="utf-8"))
+    pip = environment["dependencies"][-1]["pip"]
+    assert "--requirement ../requirements.lock" in pip
+    lab = next(entry for entry in pip if entry.startswith("jupyterlab=="))
+    assert lab in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+
+
+def test_workflows_pin_their_actions_and_call_commands_that_exist():
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")):
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert "permissions" in workflow, path.name
+        for job in workflow["jobs"].values():
+            assert job["runs-on"] == "ubuntu-24.04"
+            for step in job["steps"]:
+                assert re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+(\.\d+)*", step.get("uses", "a/b@v1")), step
+                assert set(re.findall(r"^make ([a-z]+)", step.get("run", ""), re.MULTILINE)) <= targets

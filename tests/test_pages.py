@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -33,14 +34,32 @@ def test_scores_show_that_similar_is_not_right():
 def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
-    parts = pages.write_parts(tmp_path)
-    assert [part.name for part in parts] == ["worked_features.md", "worked_scores.md", "worked_verdicts.md"]
+    monkeypatch.setattr(pages, "format_plan", lambda: "plan")
+    plan = SimpleNamespace(study=SimpleNamespace(scales=(), strategies={}), states={})
+    parts = pages.write_parts(tmp_path, plan)
+    assert [part.name for part in parts] == [
+        f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")
+    ]
+    assert "No model of this study has been trained yet." in parts[2].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
     before = [part.stat().st_mtime_ns for part in parts]
-    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path)] == before
-    parts[2].write_text("% another key\n\nold\n", encoding="utf-8")
-    pages.write_parts(tmp_path)
-    assert "verdicts" in parts[2].read_text(encoding="utf-8")
+    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path, plan)] == before
+    parts[4].write_text("% another key\n\nold\n", encoding="utf-8")
+    pages.write_parts(tmp_path, plan)
+    assert "verdicts" in parts[4].read_text(encoding="utf-8")
+
+
+def test_the_largest_trained_scale_writes_the_rules_under_review():
+    states = {
+        "s-full-finetune": "done",
+        "m-full-finetune": "stale",
+        "s-lora-finetune": "done",
+        "m-lora-finetune": "done",
+    }
+    study = SimpleNamespace(scales=("s", "m"), strategies={"none": {}, "full": {}, "lora": {}})
+    jobs = {name: SimpleNamespace(key=f"key of {name}") for name in states}
+    plan = SimpleNamespace(study=study, states=states, jobs=jobs)
+    assert pages.choose_reviewer(plan) == ("m", "lora", "key of m-lora-finetune")
 
 
 def test_the_chapter_on_features_says_what_was_measured():
@@ -56,7 +75,8 @@ def test_the_chapter_on_features_says_what_was_measured():
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"worked_features.md", "worked_scores.md", "worked_verdicts.md", "glance.md", "agreement.md"}
+    made = {"glance.md", "agreement.md", "measured_planner.md", "measured_training.md"}
+    made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

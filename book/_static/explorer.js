@@ -80,7 +80,7 @@
   const explorer = () => ({
     scales: data.scales, seeds: data.seeds, removals: data.baselines, orders: Object.entries(ORDERS),
     scale: "", left: "", right: "", seed: 0, removal: "", clause: "", element: 0, sort: "disagreement",
-    pointed: null, listed: [], query: "", context: "", wrongOnly: false, gold: true, ready: false, problem: "", said: "",
+    pointed: null, listed: [], query: "", context: "", wrongOnly: false, gold: true, loaded: {}, problem: "", said: "",
 
     async init() {
       if (!data.clauses.length) { this.problem = "No attribution of this study has been run yet."; return; }
@@ -92,7 +92,6 @@
       this.removal = data.baselines[0];
       await this.takeAddress();
       this.clause ||= this.list()[0].id;
-      this.ready = true;
       for (const name of ["clause", "left", "right", "seed", "removal", "element", "sort"]) this.$watch(name, () => this.changed());
       this.$watch("clause", () => { this.element = 0; });
       this.$watch("scale", async () => { await this.show(); this.changed(); });
@@ -119,11 +118,12 @@
       if (this.clause && this.pieces.some((piece) => piece.column === column)) this.element = column;
     },
     async show() {
-      this.ready = false;
-      try { await loadScale(this.scale); } catch (error) { this.problem = error.message; return; }
+      const name = this.scale;
+      try { await loadScale(name); } catch (error) { this.problem = error.message; return; }
       for (const side of ["left", "right"]) if (!this.ran.includes(this[side])) this[side] = this.ran.at(-1);
-      this.ready = true;
+      this.loaded[name] = true;
     },
+    get ready() { return this.loaded[this.scale] === true; },
     changed() {
       if (!this.ready) return;
       const state = new URLSearchParams(KEPT.map((name) => [name, this[name]]));
@@ -227,9 +227,10 @@
       if (!this.ready) return [];
       return data.clauses.map((record, place) => {
         const sides = ["left", "right"].map((side) => ({ written: this.written(side, place), focus: this.focus(side, place) }));
-        const wrong = sides.filter(({ written }) => written && !written.exact).length;
-        const errors = sides.reduce((sum, { written }) => sum + (written ? written.errors.length : 0), 0);
-        return { ...record, place, wrong, errors, distance: this.distance(place), focus: Math.min(...sides.map(({ focus }) => focus ?? 9)) };
+        const rules = sides.map(({ written }) => written).filter(Boolean);
+        const wrong = rules.filter(({ exact }) => !exact).length;
+        const errors = rules.reduce((sum, rule) => sum + rule.errors.length, 0);
+        return { ...record, place, wrong, errors, known: rules.length, distance: this.distance(place), focus: Math.min(...sides.map(({ focus }) => focus ?? 9)) };
       });
     },
     list() {
@@ -248,7 +249,7 @@
     /* Where the Tab key enters the list: at the chosen clause, or at the first one where that is filtered out. */
     get entry() { return this.listed.some(({ id }) => id === this.clause) ? this.clause : this.listed[0]?.id; },
     summary(row) {
-      const rules = row.wrong ? `${row.wrong} of 2 rules not exact` : "both rules exact";
+      const rules = row.wrong ? `${row.wrong} of ${row.known} rules not exact` : row.known ? "both rules exact" : "";
       return [row.distance === null ? "" : `distance ${row.distance.toFixed(2)}`, rules].filter(Boolean).join(" · ");
     },
 

@@ -43,10 +43,10 @@ _ROOMS = {
     "errors": ("InputError",),
     "features": ("perturb", "segment"),
     "metrics": ("score_rules",),
-    "models": ("load_ladder",),
     "records": ("Attribution", "Example", "Feature", "Generation", "Link"),
     "replacements": ("collect_pool",),
     "rules": ("format_rule", "parse_rule", "read_tolerant"),
+    "rungs": ("load_ladder",),
     "stages": (
         "attribute_cell",
         "compare_scales",

@@ -30,7 +30,7 @@ BEFORE = (
 )
 ELSEWHERE = ("Other corpora", ("book/new_zealand",))
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
-AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/api", "book/references"))
+AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from compliance_xai.planner import CellPlan, Device
     from compliance_xai.rules import Unknown
     from compliance_xai.runs import Outcome, Plan
 
@@ -128,14 +129,48 @@ def _end_where_not_done(outcome: Outcome) -> None:
 
 
 @study_app.command("plan")
-def show_plan(study: StudyArgument, set_: SetOption = None) -> None:
-    """Show every cell of the grid and which notebooks a run would execute; runs nothing."""
+def show_plan(
+    study: StudyArgument,
+    set_: SetOption = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--device-memory", metavar="80GB", help="Of the device to plan for.", show_default="this machine"),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--device-tflops", metavar="200", help="What it sustains in training, in 10^12 operations per second."
+        ),
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure this machine's speed with two layers of every model: seconds each.")
+    ] = False,
+) -> None:
+    """Show every cell, what it needs, and which notebooks a run would execute; runs nothing."""
+    from compliance_xai.planner import choose_device
     from compliance_xai.runs import make_plan
+    from compliance_xai.stages.planning import plan_study
 
     console = _console()
     plan = make_plan(study, set_ or ())
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
+    device = choose_device(memory, speed)
+    _print_needs(console, plan_study(plan.study, device, probe=probe), device)
+
+
+def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
+    from compliance_xai.planner import describe_cells
+
+    _print_frame(console, f"What each cell needs on {device.name}, {device.memory / 1e9:.1f} GB", describe_cells(cells))
+    for cell in cells:
+        if not cell.fits:
+            console.print(f"{cell.scale}, {cell.strategy} does not fit; change: {cell.remedy}", soft_wrap=True)
+    console.print(
+        "Memory in GB (10^9 bytes): of training, and the most of generation (with keys and values) and attribution. "
+        "Hours are for all seeds, generation aside. Sizes come from the ladder; nothing was fetched.",
+        soft_wrap=True,
+    )
 
 
 @study_app.command("status")
@@ -332,7 +367,7 @@ def new_study(
     corpus_path: Annotated[str, typer.Option(help="The corpus's file: for table, or a fetched nzbc-lrml.")] = "",
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
-    strategies: Annotated[str, typer.Option(help="Some of none, full, lora, qlora; with commas.")] = "",
+    strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
     seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
     clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
     title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
@@ -340,8 +375,8 @@ def new_study(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
-    from compliance_xai.models import load_ladder
     from compliance_xai.new_study import Answers, write_study
+    from compliance_xai.rungs import load_ladder
 
     def ask(given: str, question: str, default: str) -> str:
         return given or (default if yes else str(typer.prompt(question, default=default)))

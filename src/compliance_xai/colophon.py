@@ -90,7 +90,7 @@ def _jobs(plan: Plan, manifests: Mapping[str, Manifest | None]) -> str:
         rows.append(row)
     formats = {"seconds": ".1f", "memory (MiB)": ".0f"}
     counts = f"{len(plan.jobs)} notebooks in {len(stages_of(plan.study))} stages"
-    return table_html(pd.DataFrame(rows).fillna(""), caption=counts, formats=formats)
+    return table_html(pd.DataFrame(rows), caption=counts, formats=formats)
 
 
 def _lessons() -> list[str]:

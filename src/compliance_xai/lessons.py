@@ -12,11 +12,13 @@ from compliance_xai.corpus.synthetic.vocabulary import words_of_category
 from compliance_xai.figures.contract import show
 from compliance_xai.figures.lessons import draw_bars, draw_curves
 from compliance_xai.folders import find_project_folder
-from compliance_xai.models import load_base, load_ladder, load_tokenizer, load_trained
+from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import DEFAULT_TEMPLATE
 from compliance_xai.records import Example
 from compliance_xai.review import RuleWriter
+from compliance_xai.rungs import load_ladder
 from compliance_xai.stages.common import take_in_turn
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import finetune
 

@@ -56,7 +56,7 @@ def load_base(
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype or (rung.dtype if on_gpu else "float32")),
         "use_safetensors": True,
-        "device_map": (rung.device_map or device_map) if on_gpu or device_map != "auto" else "cpu",
+        "device_map": rung.device_map or (device_map if on_gpu or device_map != "auto" else "cpu"),
         "output_loading_info": True,
         "ignore_mismatched_sizes": True,  # so that the report names them; they are refused below
     }

@@ -9,20 +9,13 @@ from pathlib import Path
 
 from compliance_xai.errors import InputError
 from compliance_xai.folders import find_project_folder
-from compliance_xai.models import load_ladder
-from compliance_xai.study import KINDS, Study, check_scales, load_study
+from compliance_xai.rungs import load_ladder
+from compliance_xai.study import HYBRIDS, KINDS, Study, check_scales, load_study
 
-RATES = {"full": "1e-3", "lora": "4e-3", "qlora": "4e-3"}
+WHOLE_RATE, ADAPTER_RATE = "1e-3", "4e-3"
 """Learning rates of the default study; the file says that they want tuning for other models."""
 
 STEPS = 450
-
-EXPLAINED = {
-    "none": "the untouched base, as a control",
-    "full": "every weight is trained",
-    "lora": "adapters beside frozen weights",
-    "qlora": "adapters beside weights in 4 bits",
-}
 
 
 @dataclass(frozen=True)
@@ -160,9 +153,11 @@ def _strategies(names: Sequence[str]) -> list[str]:
     lines = []
     for name in names:
         if name == "none":
-            lines.append(f"  none: {{}}  # {EXPLAINED[name]}")
+            lines.append(f"  none: {{}}  # {KINDS[name]}")
             continue
-        lines += [f"  {name}:  # {EXPLAINED[name]}", f"    learning_rate: {RATES[name]}"]
+        rate = WHOLE_RATE if name == "full" else ADAPTER_RATE
+        lines += [f"  {name}:  # {KINDS[name]}", f"    learning_rate: {rate}"]
+        lines += [f"    full_learning_rate: {WHOLE_RATE}"] if name in HYBRIDS else []
         lines += [f"    steps: {STEPS}", "    batch_size: 8"]
         lines += ["    rank: 32"] if name != "full" else []
     return lines

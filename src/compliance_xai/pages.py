@@ -80,6 +80,9 @@ SHOWN = {
 }
 
 STORED = Path("data") / "results"
+MEASURED = Path("benchmarks") / "results"
+PLANNED = ("qwen-coder", "80GB", 200.0)
+"""The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
 AGREEMENT = Path("benchmarks") / "results" / "features.json"
 
 REVIEWED = (
@@ -111,6 +114,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_scores": (code, format_scores),
         "worked_verdicts": (code, format_verdicts),
         "worked_features": (code, format_features),
+        "worked_plan": (_plan_key(), format_plan),
         "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
@@ -119,6 +123,10 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
             # Scoring loads the sentence encoder, so an unchanged table is not computed again.
             part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
         parts.append(part)
+    for name, make_table in (("planner", format_planned), ("training", format_training)):
+        stored = project / MEASURED / f"{name}.json"
+        if stored.is_file():
+            parts.append(_write(runs / f"measured_{name}.md", make_table(stored)))
     agreement = project / AGREEMENT
     if agreement.is_file():
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
@@ -181,6 +189,75 @@ def format_agreement(path: Path) -> str:
             f"{parted['extra, theirs a quality']} part of a quality."
         )
     return "\n".join(lines) + "\n"
+
+
+def _plan_key() -> str:
+    from compliance_xai.rungs import load_ladder
+    from compliance_xai.study import load_study
+
+    ladder = load_ladder(load_study(PLANNED[0]).ladder)
+    return digest([code_digest(["compliance_xai.stages.planning"], leave_out=()), repr(ladder), repr(PLANNED)])
+
+
+def format_plan() -> str:
+    """What the cells of a study of large models need; nothing is fetched for it."""
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.planner import choose_device, describe_cells
+    from compliance_xai.stages.planning import plan_study
+
+    name, memory, speed = PLANNED
+    cells = plan_study(name, choose_device(memory, speed))
+    frame = describe_cells(cells).drop(columns=["gradients", "kv"])
+    frame["to change"] = [cell.remedy or "nothing" for cell in cells]
+    return _raw(table_html(frame, caption=f"The study {name} on one device of {memory}; memory in GB, time in hours"))
+
+
+def format_planned(path: Path) -> str:
+    """Planned memory and time beside measured ones: a stored result of ``benchmarks/planner.py``."""
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+
+    result = json.loads(path.read_text(encoding="utf-8"))
+    cells = [*result["cells"], *(result["gpu"]["cells"] if result["gpu"] else [])]
+    rows = [
+        {"scale": cell["scale"], "strategy": cell["strategy"]}
+        | {"memory, planned (MB)": cell["planned_bytes"] / 1e6, "measured (MB)": cell["measured_bytes"] / 1e6}
+        | {"memory, error": f"{cell['planned_bytes'] / cell['measured_bytes'] - 1:+.0%}"}
+        | {"step, planned (ms)": 1e3 * cell["planned_step_s"], "measured (ms)": 1e3 * cell["measured_step_s"]}
+        | {"time, error": f"{cell['planned_step_s'] / cell['measured_step_s'] - 1:+.0%}"}
+        for cell in cells
+    ]
+    formats = dict.fromkeys([name for name in rows[0] if name.endswith(("(MB)", "(ms)"))], ".0f")
+    caption = "One training step: planned and measured"
+    gpu = f"GPU: {result['gpu']['device']}." if result["gpu"] else "No GPU was at hand, so no large model was measured."
+    return f"{_raw(table_html(pd.DataFrame(rows), caption=caption, formats=formats))}\n\n{_machine(result)} {gpu}\n"
+
+
+def format_training(path: Path) -> str:
+    """Speed beside a plain trainer's: a stored result of ``benchmarks/training.py``."""
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+
+    result = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        {name: cell[name] for name in ("scale", "strategy")}
+        | {"plain trainer": f"{cell['plain_tokens_per_second']:,}", "here": f"{cell['tokens_per_second']:,}"}
+        | {"times as fast": f"{cell['ratio']:.2f} ({cell['lowest_ratio']:.2f} to {cell['highest_ratio']:.2f})"}
+        | {"largest difference of a loss": f"{cell['largest_relative_difference_of_a_loss']:.0e}"}
+        for cell in result["cells"]
+    ]
+    caption = (
+        f"Tokens per second of processor time, medians of {result['rounds']} rounds of {result['steps']} steps (with "
+        "the lowest and highest ratio); relative difference of the losses of the same batches"
+    )
+    return f"{_raw(table_html(pd.DataFrame(rows), caption=caption))}\n\n{_machine(result)}\n"
+
+
+def _machine(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory']}; one thread."
 
 
 def choose_reviewer(plan: Plan) -> tuple[str, str, str] | None:

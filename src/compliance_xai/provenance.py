@@ -31,7 +31,6 @@ SHOWN_PACKAGES = (
     "tokenizers",
     "peft",
     "bitsandbytes",
-    "trl",
     "accelerate",
     "evaluate",
     "sentence-transformers",

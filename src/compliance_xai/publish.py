@@ -135,7 +135,7 @@ def assemble(book: Path, *, vectors: bool = False) -> str:
             contents.append(f"</ul><p><strong>{html.escape(caption)}</strong></p><ul>" if contents else "<ul>")
             part = caption
         contents.append(f'<li><a href="#{_slug(file)}">{html.escape(title)}</a></li>')
-        inner = "".join(lxml.html.tostring(child, encoding="unicode") for child in article)
+        inner = "".join(str(lxml.html.tostring(child, encoding="unicode")) for child in article)
         chapters.append(f'<section class="cx-chapter" id="{_slug(file)}">{inner}</section>')
     styles = "\n".join((book / "_static" / name).read_text(encoding="utf-8") for name in STYLES)
     # The pages' stylesheet speaks of html[data-theme]; one file has the light theme.
@@ -176,7 +176,8 @@ def _title_page() -> str:
     return (
         '<header class="cx-title-page"><h1>Which words does the model read?</h1>'
         f"<p>compliance_xai {html.escape(__version__)}: a research compendium on how language models turn "
-        "building-code clauses into rules.</p><p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
+        "building-code clauses into rules.</p>"
+        "<p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
     )
 
 

@@ -18,10 +18,11 @@ from compliance_xai.attribution import attribute, score_masks, score_texts
 from compliance_xai.errors import InputError
 from compliance_xai.generate import generate_rules
 from compliance_xai.grid import stage_folder
-from compliance_xai.models import load_ladder, load_trained
-from compliance_xai.prompts import DEFAULT_TEMPLATE, encode_target
+from compliance_xai.prompts import DEFAULT_TEMPLATE, Prompt, encode_target
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.parse import tokens
+from compliance_xai.stages.cells import choose_prompt, rung_of
+from compliance_xai.strategies import load_trained
 from compliance_xai.study import Study, load_study
 
 if TYPE_CHECKING:
@@ -46,13 +47,15 @@ class RuleWriter:
     name: str
     model: Any
     tokenizer: Any
-    template: str = DEFAULT_TEMPLATE
+    template: Prompt = DEFAULT_TEMPLATE
 
     def write(self, clauses: Sequence[str], *, max_new_tokens: int = 192) -> list[str]:
         """The rule that the model writes for each clause, greedily."""
         examples = [Example(str(index), clause, "", "", "test") for index, clause in enumerate(clauses)]
-        options = {"template": self.template, "max_new_tokens": max_new_tokens}
-        return [made.rule for made in generate_rules(self.model, self.tokenizer, examples, seed=0, **options)]
+        made = generate_rules(
+            self.model, self.tokenizer, examples, seed=0, template=self.template, max_new_tokens=max_new_tokens
+        )
+        return [one.rule for one in made]
 
     def log_probs(self, clauses: Sequence[str], rule: str) -> np.ndarray:
         """Log-probabilities (nats) of the rule's tokens after each clause, shape (clauses, tokens); the end is last."""
@@ -121,11 +124,11 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
         raise InputError(
             f"study {study.name!r}, seed", expected=f"one of {known}", found=str(seed), remedy="Choose one."
         )
-    rung, settings = load_ladder(study.ladder).rung(scale), study.settings_of(scale, strategy)
+    rung, settings = rung_of(study, scale), study.settings_of(scale, strategy)
     folder = stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}" if settings.trains else None
     model, tokenizer = load_trained(rung, settings, folder)
     name = f"{scale}, {strategy}, seed {seed}"
-    return RuleWriter(name, model, tokenizer, rung.template or study.prompt.template)
+    return RuleWriter(name, model, tokenizer, choose_prompt(study, rung))
 
 
 def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, baseline: str = "delete") -> Review:
@@ -210,12 +213,12 @@ def review_html(review: Review) -> str:
     from compliance_xai.figures.tables import table_html
 
     pieces, cursor = [], 0
-    for row in review.parts.itertuples():
-        mark = {CLAUSE: "cx-vague", NOTHING: "cx-nowhere"}.get(row.rests_on, "cx-rests")
-        note = html.escape(row.words or row.rests_on)
-        pieces.append(html.escape(review.rule[cursor : row.start]))
-        pieces.append(f'<span class="{mark}" title="{note}">{html.escape(review.rule[row.start : row.end])}</span>')
-        cursor = row.end
+    for row in review.parts.to_dict("records"):
+        mark = {CLAUSE: "cx-vague", NOTHING: "cx-nowhere"}.get(row["rests_on"], "cx-rests")
+        note, start, end = html.escape(row["words"] or row["rests_on"]), row["start"], row["end"]
+        pieces.append(html.escape(review.rule[cursor:start]))
+        pieces.append(f'<span class="{mark}" title="{note}">{html.escape(review.rule[start:end])}</span>')
+        cursor = end
     pieces.append(html.escape(review.rule[cursor:]))
     marked = (
         '<div class="cx-clause"><p class="cx-label">The rule, its parts marked</p>'

@@ -6,7 +6,16 @@ import pytest
 import torch
 from tiny_models import CLAUSE, CONTEXT, FAMILIES, PROMPT, RULE, build_model
 
-from compliance_xai.attribution import attribute, attribute_many, engine, score_masks, score_texts, self_check
+from compliance_xai.attribution import (
+    Cost,
+    anatomy,
+    attribute,
+    attribute_many,
+    paths,
+    score_masks,
+    score_texts,
+    self_check,
+)
 from compliance_xai.errors import InputError
 from compliance_xai.features import perturb, segment
 from compliance_xai.records import Example, attribution_from_row, attribution_row
@@ -77,19 +86,23 @@ def test_results_do_not_depend_on_row_order_or_company(tiny):
 
 @pytest.mark.parametrize(
     ("family", "plain"),
-    [("qwen2", True), ("llama", True), ("mistral", True), ("gemma", True), ("gpt2", True), ("gemma2", False)],
+    [("qwen2", True), ("llama", True), ("mistral", True), ("gemma", True), ("gpt2", True), ("gemma2", True)],
 )
 def test_the_head_is_applied_at_targets_only_where_that_is_exact(tokenizer, family, plain):
     model = build_model(family, len(tokenizer))
     assert attribute(model, tokenizer, CLAUSE, RULE).provenance["head_at_targets"] is plain
 
 
-def test_both_paths_give_the_same(qwen2, monkeypatch):
-    fast = score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "Doors."], RULE)
-    monkeypatch.setattr(engine, "_plain_head", lambda model, ids: False)
-    monkeypatch.setattr(engine, "_MAX_LOGITS", 5000)  # several chunks
-    generic = score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "Doors."], RULE)
+def test_hidden_states_and_full_logits_give_the_same(tokenizer, monkeypatch):
+    model = build_model("gemma2", len(tokenizer))  # caps its logits
+    fast = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE)
+    monkeypatch.setattr(paths, "has_plain_head", lambda model, ids: False)
+    monkeypatch.setattr(paths, "_MAX_FULL_LOGITS", 5000)  # several chunks
+    cost = Cost()
+    generic = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, cost=cost)
     np.testing.assert_allclose(generic, fast, atol=1e-5)
+    assert cost.path == "uncached"
+    assert cost.why.startswith("not lean: its logits are not its head applied to the last hidden state; not packed")
 
 
 def test_a_logit_scale_that_the_config_does_not_name_is_found_by_measuring(qwen2):
@@ -106,7 +119,7 @@ def test_a_logit_scale_that_the_config_does_not_name_is_found_by_measuring(qwen2
     assert np.abs(found - score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE], RULE)).max() > 0.1
 
 
-def test_log_probabilities_sum_to_one_over_the_vocabulary_in_half_precision(qwen2):
+def test_half_precision_keeps_the_head_in_float32(qwen2):
     half = copy.deepcopy(qwen2.model).to(torch.bfloat16)
     with torch.no_grad():
         half.lm_head.weight.mul_(60)  # log-probabilities near -100, where a bfloat16 step is half a nat
@@ -114,12 +127,26 @@ def test_log_probabilities_sum_to_one_over_the_vocabulary_in_half_precision(qwen
     head = qwen2.tokenizer(PROMPT.format(clause=CLAUSE))["input_ids"]
     tail = [*qwen2.tokenizer(RULE)["input_ids"], qwen2.tokenizer.eos_token_id]
     with torch.no_grad():
-        logits = half(input_ids=torch.tensor([head + tail[:-1]])).logits[0, len(head) - 1 :]
-    expected = torch.log_softmax(logits.double(), -1).gather(1, torch.tensor(tail)[:, None])[:, 0].numpy()
-    np.testing.assert_allclose(found, expected, atol=0.02)
+        ids = torch.tensor([head + tail[:-1]])
+        hidden = half.model(input_ids=ids, use_cache=False).last_hidden_state[0, len(head) - 1 :]
+        rounded = half(input_ids=ids, use_cache=False).logits[0, len(head) - 1 :]
+    exact = torch.log_softmax(hidden.double() @ half.lm_head.weight.double().T, -1)
+    expected = exact.gather(1, torch.tensor(tail)[:, None])[:, 0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     assert found.min() < -30
-    in_bfloat16 = torch.log_softmax(logits, -1).gather(1, torch.tensor(tail)[:, None])[:, 0].double().numpy()
-    assert np.abs(in_bfloat16 - expected).max() > 0.02  # what a log-softmax in the model's dtype would cost
+    # What a projection in the model's dtype costs, with a log-softmax in float32 and without.
+    for log_probs in (torch.log_softmax(rounded.float(), -1), torch.log_softmax(rounded, -1)):
+        taken = log_probs.gather(1, torch.tensor(tail)[:, None])[:, 0].float().numpy()
+        assert np.abs(taken - expected).max() > 0.02
+
+
+def test_a_head_too_large_to_turn_at_once_is_turned_in_parts(qwen2, monkeypatch):
+    half = copy.deepcopy(qwen2.model).to(torch.bfloat16)
+    whole = score_texts(half, qwen2.tokenizer, [CLAUSE, "Doors."], RULE)
+    monkeypatch.setattr(anatomy, "_MAX_WEIGHTS", 32 * 100)  # of 330 words
+    monkeypatch.setattr(anatomy, "_MAX_LOGITS", {"cpu": 1000})
+    parts = score_texts(half, qwen2.tokenizer, [CLAUSE, "Doors."], RULE)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
 def test_features_and_tokens_are_spans_of_clause_and_rule(qwen2):
@@ -135,24 +162,12 @@ def test_features_and_tokens_are_spans_of_clause_and_rule(qwen2):
     np.testing.assert_array_equal(again.scores, result.scores)
 
 
-def test_equal_rows_are_scored_once_and_given_back_everywhere(qwen2, monkeypatch):
-    rows = []
-    inner = engine._score_batch
-    monkeypatch.setattr(engine, "_score_batch", lambda m, prompts, t: rows.extend(prompts) or inner(m, prompts, t))
-    scores = score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "Doors.", CLAUSE], RULE)
-    assert len(rows) == 2
+def test_equal_rows_are_scored_once_and_given_back_everywhere(qwen2):
+    cost = Cost()
+    scores = score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "Doors.", CLAUSE], RULE, cost=cost)
+    assert (cost.rows, cost.unique) == (3, 2)
+    assert cost.computed == cost.minimum < cost.naive
     np.testing.assert_array_equal(scores[0], scores[2])
-
-
-def test_batches_stay_within_their_tokens(qwen2, monkeypatch):
-    sizes = []
-    inner = engine._score_at_targets
-    monkeypatch.setattr(
-        engine, "_score_at_targets", lambda m, ids, *rest: sizes.append(ids.numel()) or inner(m, ids, *rest)
-    )
-    attribute(qwen2.model, qwen2.tokenizer, CLAUSE, RULE, batch_tokens=600)
-    assert max(sizes) <= 600
-    assert len(sizes) > 3
 
 
 def test_masks_are_the_features_to_keep(qwen2):

@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from tiny_models import CLAUSE, RULE
+from tiny_models import CLAUSE, RULE, build_model
 
-from compliance_xai.attribution import SelfCheckError, attribute, checks, engine, self_check
+from compliance_xai.attribution import SelfCheckError, attribute, checks, paths, self_check
 from compliance_xai.records import Example
 
 EXAMPLE = Example("syn-1", CLAUSE, RULE, "fire", "test")
@@ -13,6 +15,7 @@ def test_sound_models_pass(tiny):
     found = self_check(tiny.model, tiny.tokenizer, EXAMPLE, batch_tokens=900)
     assert [check.name for check in found] == [
         "batched_equals_single",
+        "cached_equals_uncached",
         "null_feature",
         "planted_feature",
         "efficiency",
@@ -21,20 +24,37 @@ def test_sound_models_pass(tiny):
     assert max(check.deviation for check in found) < 2e-5
 
 
-def test_padding_that_leaks_is_caught(qwen2, monkeypatch):
-    inner = engine._score_batch
+def test_a_cache_that_leaks_is_caught(qwen2, monkeypatch):
+    inner = paths.run_packed
 
-    def leaking(model, prompts, target):
-        # As with left padding and no mask: rows shorter than the longest are read at shifted positions.
-        widest = max(map(len, prompts))
-        return inner(model, [(0,) * (widest - len(row)) + tuple(row) for row in prompts], target)
+    def leaking(model, branches, n_targets, batch_tokens, **options):
+        # A row that starts one position late reads its neighbour's token as its own.
+        late = [dataclasses.replace(b, shared=b.shared + (b.own > n_targets > 1 and b.index == 3)) for b in branches]
+        yield from inner(model, late, n_targets, batch_tokens, **options)
 
-    monkeypatch.setattr(engine, "_score_batch", leaking)
-    with pytest.raises(
-        SelfCheckError, match=r"self-check failed: batched_equals_single on clause syn-1: deviation"
-    ) as e:
+    monkeypatch.setattr(paths, "run_packed", leaking)
+    monkeypatch.setattr(paths, "_measure", lambda *_: "")  # so that the leak gets past the engine's own comparison
+    with pytest.raises(SelfCheckError, match=r"cached_equals_uncached on clause syn-1: deviation") as e:
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
-    assert {check.name: check.passed for check in e.value.checks}["batched_equals_single"] is False
+    passed = {check.name: check.passed for check in e.value.checks}
+    assert not passed["cached_equals_uncached"]
+    assert not passed["batched_equals_single"]
+
+
+def test_padding_that_leaks_is_caught(tokenizer, monkeypatch):
+    model = build_model("qwen2", len(tokenizer))
+    inner = paths._pad
+
+    def leaking(model, branches, n_targets, batch_tokens):
+        # As with left padding and no mask: rows shorter than the longest are read at shifted positions.
+        for batch, ids, at in inner(model, branches, n_targets, batch_tokens):
+            shift = ids.shape[1] - torch.tensor([len(branch.ids) for branch in batch])
+            yield batch, torch.stack([row.roll(int(n)) for row, n in zip(ids, shift, strict=True)]), at + shift[:, None]
+
+    monkeypatch.setattr(paths, "_pad", leaking)
+    monkeypatch.setattr(paths, "_measure", lambda *_: "no")
+    with pytest.raises(SelfCheckError, match=r"self-check failed: batched_equals_single on clause syn-1: dev"):
+        self_check(model, tokenizer, EXAMPLE)
 
 
 def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):

@@ -178,7 +178,7 @@ def test_hybrids_train_through_the_trainer(rungs, examples, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["lora+", "lora-then-full"])
 def test_a_killed_hybrid_ends_with_the_same_weights(rungs, examples, tmp_path, monkeypatch, kind):
     settings = strategy(kind, full_share=0.5, checkpoint_every=1) if kind != "lora+" else strategy(kind)
-    take, steps = Loop._take_step, []
+    take, steps = Loop.take_step, []
 
     def dying(self, step, batch):
         steps.append(step)
@@ -189,10 +189,10 @@ def test_a_killed_hybrid_ends_with_the_same_weights(rungs, examples, tmp_path, m
     arguments = (rungs["qwen2"], kind, settings, examples, examples[:4])
     whole = finetune(*arguments, seed=0, out=tmp_path / "whole", keep_evaluated=True)
     states = Checkpoints(tmp_path / "states", "key")
-    monkeypatch.setattr(Loop, "_take_step", dying)
+    monkeypatch.setattr(Loop, "take_step", dying)
     with pytest.raises(KeyboardInterrupt):
         finetune(*arguments, seed=0, out=tmp_path / "killed", keep_evaluated=True, checkpoints=states)
-    monkeypatch.setattr(Loop, "_take_step", take)
+    monkeypatch.setattr(Loop, "take_step", take)
     killed = finetune(*arguments, seed=0, out=tmp_path / "killed", keep_evaluated=True, checkpoints=states)
     assert killed.log.equals(whole.log)
     assert not states.folder.exists()

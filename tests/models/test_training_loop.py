@@ -123,12 +123,12 @@ from compliance_xai.rungs import load_ladder
 from compliance_xai.study import StrategySettings
 from compliance_xai.train import Checkpoints, finetune, loop
 
-take = loop.Loop._take_step
+take = loop.Loop.take_step
 def dying(self, step, batch):
     if step == 7:
         os.kill(os.getpid(), signal.SIGKILL)
     return take(self, step, batch)
-loop.Loop._take_step = dying
+loop.Loop.take_step = dying
 examples = list(load_corpus("synthetic", split="train"))[:40]
 finetune(load_ladder("embedded").rung("0.3m"), "full", StrategySettings.model_validate_json(sys.argv[1]), examples,
          examples[:4], seed=0, out=sys.argv[2], checkpoints=Checkpoints(Path(sys.argv[3]), "k"))
@@ -148,9 +148,9 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path):
     assert not (tmp_path / "killed").exists()
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["step-00000006"]
     steps = []
-    take = loops.Loop._take_step
+    take = loops.Loop.take_step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops.Loop, "_take_step", lambda self, step, batch: steps.append(step) or take(self, step, batch))
+        patch.setattr(loops.Loop, "take_step", lambda self, step, batch: steps.append(step) or take(self, step, batch))
         resumed = tune(rung, examples, tmp_path / "killed", settings, checkpoints=Checkpoints(tmp_path / "kept", "k"))
     assert steps == [6, 7, 8, 9]
     assert_same(weights_of(tmp_path / "killed"), weights_of(tmp_path / "through"))
@@ -161,7 +161,7 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path):
 def test_dropout_goes_on_as_it_would_have_and_another_key_starts_anew(rungs, examples, tmp_path, monkeypatch):
     settings = settings_of("lora", rank=4, dropout=0.2)
     tune(rungs["qwen2"], examples, tmp_path / "through", settings)
-    take = loops.Loop._take_step
+    take = loops.Loop.take_step
 
     def stop(self, step, batch):
         if step == 6:
@@ -169,10 +169,10 @@ def test_dropout_goes_on_as_it_would_have_and_another_key_starts_anew(rungs, exa
         return take(self, step, batch)
 
     for key in ("this", "another"):
-        monkeypatch.setattr(loops.Loop, "_take_step", stop)
+        monkeypatch.setattr(loops.Loop, "take_step", stop)
         with pytest.raises(KeyboardInterrupt):
             tune(rungs["qwen2"], examples, tmp_path / key, settings, checkpoints=Checkpoints(tmp_path / "kept", "this"))
-        monkeypatch.setattr(loops.Loop, "_take_step", take)
+        monkeypatch.setattr(loops.Loop, "take_step", take)
         result = tune(
             rungs["qwen2"], examples, tmp_path / key, settings, checkpoints=Checkpoints(tmp_path / "kept", key)
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compliance_xai.attribution import anatomy
 from compliance_xai.attribution.engine import BATCH_TOKENS, score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
 from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains
@@ -18,9 +19,6 @@ from compliance_xai.replacements import Pool, write_perturbed
 
 if TYPE_CHECKING:
     from compliance_xai.prompts import Prompt
-
-TOLERANCES = {"float32": 1e-4, "float64": 1e-4, "float16": 0.1, "bfloat16": 0.5}
-"""Nats per token. Reduced precision rounds differently for each shape of a batch; log-softmax stays in float32."""
 
 _PLANTED = 3.0
 
@@ -65,7 +63,9 @@ def self_check(
 ) -> list[Check]:
     """Check the engine on one example of a study.
 
-    - ``batched_equals_single``: all rows of leave-one-out in batches, against one row at a time;
+    - ``batched_equals_single``: all rows of leave-one-out as the study scores them, against one row at a time that
+      shares nothing;
+    - ``cached_equals_uncached``: the same rows, against whole rows in batches, without what rows share being reused;
     - ``null_feature``: the untouched clause scored again among perturbed rows must not move;
     - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing, that feature's scores, and no
       other, rise by 3 nats (checks features, masks and method, with the model's own scores underneath);
@@ -95,10 +95,11 @@ def self_check(
     )
     clauses = [texts_D[0] for texts_D in texts_MD]
 
-    def score(texts: list[str], tokens: int) -> np.ndarray:
+    def score(texts: list[str], tokens: int, path: str) -> np.ndarray:
         return score_texts(
-            model, tokenizer, texts, example.rule, prompt=prompt, id=example.id, batch_tokens=tokens, deduplicate=False
-        )
+            model, tokenizer, texts, example.rule,
+            prompt=prompt, id=example.id, batch_tokens=tokens, deduplicate=False, path=path,
+        )  # fmt: skip
 
     def score_all(masks: np.ndarray) -> np.ndarray:
         return score_masks(
@@ -108,11 +109,13 @@ def self_check(
         )  # fmt: skip
 
     batched_MT = score_all(masks_MF)
-    single_MT = score(clauses, 1)
-    again_MT = score([*clauses[1:], example.clause], batch_tokens)
-    allowed = tolerance if tolerance is not None else _tolerance(model)
+    single_MT = score(clauses, 1, "uncached")
+    whole_MT = score(clauses, batch_tokens, "uncached")
+    again_MT = score([*clauses[1:], example.clause], batch_tokens, "auto")
+    allowed = tolerance if tolerance is not None else anatomy.tolerance(model)
     deviations = {
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
+        "cached_equals_uncached": np.abs(batched_MT - whole_MT).max(),
         "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
         "planted_feature": _planted_deviation(single_MT, example.clause, features, clauses),
         "efficiency": _efficiency_deviation(score_all, len(features)),
@@ -151,10 +154,3 @@ def _efficiency_deviation(score: Callable[[np.ndarray], np.ndarray], n_features:
 
 def _count(text: str, word: str) -> int:
     return sum(feature.text == word for feature in segment(text))
-
-
-def _tolerance(model: Any) -> float:
-    """The widest tolerance among the dtypes that take part; 4-bit weights compute in a dtype of their own."""
-    dtypes = {str(parameter.dtype) for parameter in model.parameters() if parameter.is_floating_point()}
-    dtypes |= {str(module.compute_dtype) for module in model.modules() if getattr(module, "compute_dtype", None)}
-    return max(TOLERANCES.get(name.removeprefix("torch."), TOLERANCES["bfloat16"]) for name in dtypes)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compliance_xai.attribution.anatomy import dtype_name, knows_head, unwrap
 from compliance_xai.attribution.engine import (
     BATCH_TOKENS,
+    Cost,
     _encode_target,
-    _head_is_plain,
-    _parameter,
     _target_tokens,
-    _unwrap,
     _where,
     score_masks,
 )
@@ -279,7 +278,7 @@ def _in_dtype(model: Any, dtype: str | None) -> Any:
             found=repr(dtype),
             remedy="Leave it out for the model as it is.",
         )
-    if getattr(_unwrap(model), "is_quantized", False):
+    if getattr(unwrap(model), "is_quantized", False):
         raise InputError(
             "attribute, dtype",
             expected="none for a quantised model",
@@ -306,8 +305,10 @@ def _explain(
     if settings.method in GRADIENT_METHODS:
         solution = _solve_gradients(model, tokenizer, clause, target, features, settings)
     else:
-        score = _make_score(model, tokenizer, clause, target, features, settings)
+        cost = Cost()
+        score = _make_score(model, tokenizer, clause, target, features, settings, cost)
         solution = solve(score, clause, features, settings)
+        solution.report.update(cost.report())
     whole_T = solution.whole_T
     if settings.contrast is not None:
         plain = dataclasses.replace(settings, contrast=None)
@@ -340,9 +341,9 @@ def _describe(model: Any, settings: _Settings) -> dict[str, Any]:
         "batch_tokens": settings.batch_tokens,
         "prompt": settings.template.text,
         "chat": settings.template.complete,
-        "model": type(_unwrap(model)).__name__,
-        "dtype": str(_parameter(model).dtype).removeprefix("torch."),
-        "head_at_targets": _head_is_plain.get(model, False),
+        "model": type(unwrap(model)).__name__,
+        "dtype": dtype_name(model),
+        "head_at_targets": knows_head(model),
     }
 
 
@@ -385,14 +386,20 @@ def phrase_levels(clause: str, features: Sequence[Feature]) -> list[list[int]]:
 
 
 def _make_score(
-    model: Any, tokenizer: Any, clause: str, target: str, features: Sequence[Feature], settings: _Settings
+    model: Any,
+    tokenizer: Any,
+    clause: str,
+    target: str,
+    features: Sequence[Feature],
+    settings: _Settings,
+    cost: Cost | None = None,
 ) -> Score:
     def score_target(text: str, masks_MF: np.ndarray) -> np.ndarray:
         return score_masks(
             model, tokenizer, clause, text, masks_MF,
             features=features, prompt=settings.template, baseline=settings.baseline, pool=settings.pool,
             draws=settings.draws, id=settings.id, batch_tokens=settings.batch_tokens, seed=settings.seed,
-            progress=settings.progress,
+            progress=settings.progress, cost=cost,
         )  # fmt: skip
 
     if settings.contrast is None:

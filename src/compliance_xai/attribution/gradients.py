@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.attribution.engine import (
-    BATCH_TOKENS,
-    _check_lengths,
-    _device,
-    _encode_target,
-    _evaluating,
-    _log_prob,
-    _unwrap,
-)
+from compliance_xai.attribution.anatomy import evaluating, input_device, take_log_prob, unwrap
+from compliance_xai.attribution.engine import BATCH_TOKENS, _check_lengths, _encode_target
 from compliance_xai.attribution.methods import Solution
 from compliance_xai.errors import InputError
 from compliance_xai.prompts import make_template, render_spans
@@ -95,7 +88,7 @@ def gradient_scores(
     share_FL = share_tokens(features, spans)
     touched_L = np.append(share_FL.sum(axis=0) > 0, np.zeros(len(encoded.ids) - 1, dtype=bool))
     row = (*ids, *encoded.ids[:-1])
-    with _evaluating(model, gradients=True):
+    with evaluating(model, gradients=True):
         pieces = _Path(model, row, encoded.ids, touched_L)
         whole_T, empty_T = pieces.log_probs(1.0), pieces.log_probs(0.0)
         chunk = max(1, batch_tokens // len(row))
@@ -149,9 +142,9 @@ class _Path:
         import torch
 
         self.model = model
-        device = _device(model)
+        device = input_device(model)
         with torch.no_grad():
-            self.embeddings_LH = _unwrap(model).get_input_embeddings()(torch.tensor(row, device=device))
+            self.embeddings_LH = unwrap(model).get_input_embeddings()(torch.tensor(row, device=device))
         self.touched_L1 = torch.tensor(touched_L, device=device)[:, None]
         self.target_T = torch.tensor(target, device=device)
 
@@ -167,7 +160,7 @@ class _Path:
         import torch
 
         logits_KLV = self.model(inputs_embeds=embeddings_KLH, use_cache=False).logits
-        return torch.stack([_log_prob(logits_LV[-len(self.target_T) :], self.target_T) for logits_LV in logits_KLV])
+        return torch.stack([take_log_prob(logits_LV[-len(self.target_T) :], self.target_T) for logits_LV in logits_KLV])
 
     def log_probs(self, point: float) -> np.ndarray:
         import torch

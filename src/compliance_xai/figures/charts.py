@@ -128,7 +128,7 @@ def _print_rows(frame, rows, panels, styles, offsets, labels, x_title, reference
             1,
             len(panels),
             width=2.2 + 2.3 * len(panels),
-            height=1.5 + (0.16 + 0.075 * len(styles)) * len(rows),
+            height=1.5 + (0.16 + 0.095 * len(styles)) * len(rows),
             sharex=True,
             sharey=True,
         )
@@ -148,7 +148,8 @@ def _print_rows(frame, rows, panels, styles, offsets, labels, x_title, reference
                 positions = [rows.index(row) + offsets[name] for row in some["row"]]
                 _print_marks(axis, some["value"], positions, some, style, vertical=False)
             axis.set_title(panel if len(panels) > 1 else "")
-            axis.set_xlabel(x_title)
+        # One title below all panels: side by side, long ones would run into each other.
+        figure.supxlabel(x_title, fontsize=10)
         axes[0, 0].set_yticks(range(len(rows)), [labels[row].replace("$", r"\$") for row in rows])
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
         if span:
@@ -293,7 +294,7 @@ def _dodge(sizes: list[float], margin: float) -> float:
     return min([room, *(0.35 * np.diff(decades))])
 
 
-def spread(count: int, width: float = 0.7) -> np.ndarray:
+def spread(count: int, width: float = 0.58) -> np.ndarray:
     """Offsets of ``count`` marks that stand side by side, around 0 and ``width`` apart from first to last."""
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
 

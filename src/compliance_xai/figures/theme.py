@@ -14,8 +14,8 @@ from compliance_xai.records import SPLITS
 GREY = "#7f8790"
 POSITIVE = "#b3500a"
 NEGATIVE = "#0064be"
-"""Signed scores: orange raises, blue lowers a token's probability. Nobody confuses the two hues, whatever colours they see
-(purple and blue, tried before, look alike without red cones), and neither is a strategy's colour."""
+"""Signed scores: orange raises, blue lowers a token's probability. Nobody confuses the two hues, whatever colours they
+see (purple and blue, tried before, look alike without red cones), and neither is a strategy's colour."""
 
 SPLIT_COLOURS: dict[str, str] = dict(zip(SPLITS, (GREY, "#56B4E9", "#CC79A7", "#D55E00"), strict=True))
 

@@ -109,7 +109,7 @@ def open_reader(work: Work, folder: Path | None) -> Reader:
     model, tokenizer = load_trained(rung, settings, folder)
     asked = work.study.attribution.batch_tokens
     tokens = min(asked, rung.batch.attribution_tokens or asked)
-    return Reader(work, model, tokenizer, make_template(tokenizer, choose_prompt(work, rung)), tokens)
+    return Reader(work, model, tokenizer, make_template(tokenizer, choose_prompt(work.study, rung)), tokens)
 
 
 def attribute_seed(

@@ -14,22 +14,27 @@ from compliance_xai.study import StrategySettings, Study
 
 def find_rung(work: Work) -> Rung:
     """The base model of a cell, a chat model or not as the study sees it; local files are noted as inputs."""
-    rung = load_ladder(work.study.ladder).rung(work.cell[0])
-    rung = dataclasses.replace(rung, template="chat" if is_chat(work.study, rung) else "plain")
+    rung = rung_of(work.study, work.cell[0])
     folder = Path(rung.path)
     if folder.is_dir():
         work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
     return rung
 
 
-def choose_prompt(work: Work, rung: Rung) -> Prompt:
+def rung_of(study: Study, scale: str) -> Rung:
+    """A scale's base model, a chat model or not as the study sees it."""
+    rung = load_ladder(study.ladder).rung(scale)
+    return dataclasses.replace(rung, template="chat" if is_chat(study, rung) else "plain")
+
+
+def choose_prompt(study: Study, rung: Rung) -> Prompt:
     """What surrounds a clause: the rung's own text or the study's, as a chat where rung or study say so.
 
     Training, generation and attribution take it from here, and ``prompts.make_template`` writes it out once for all.
     """
-    settings = work.study.prompt
+    settings = study.prompt
     text = rung.prompt or settings.template
-    if not is_chat(work.study, rung):
+    if not is_chat(study, rung):
         return text
     opening = [{"role": "system", "content": settings.system}] if settings.system else []
     return [*opening, {"role": "user", "content": text}]

@@ -100,7 +100,7 @@ def _train_seed(work: Work, seed: int, folder: Path) -> None:
         validation,
         seed=seed,
         out=folder,
-        template=choose_prompt(work, rung),
+        template=choose_prompt(work.study, rung),
         keep_evaluated=work.study.keeps_checkpoints,
         checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
     )

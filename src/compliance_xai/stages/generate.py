@@ -53,7 +53,7 @@ def _work(work: Work) -> None:
             tokenizer,
             examples,
             seed=seed,
-            template=choose_prompt(work, rung),
+            template=choose_prompt(work.study, rung),
             max_new_tokens=work.study.generate.max_new_tokens,
             batch_size=min(work.study.generate.batch_size, rung.batch.generate or work.study.generate.batch_size),
         )

@@ -103,7 +103,7 @@ def _run_trial(study: Study, cell: Cell, trial: int, folder: Path) -> dict[str, 
             validation,
             seed=study.seeds[0],
             out=out,
-            template=choose_prompt(work, rung),
+            template=choose_prompt(work.study, rung),
         )
         loss = float(result.log.loc[result.log["split"] == "validation", "loss"].iloc[-1])
     except FloatingPointError:

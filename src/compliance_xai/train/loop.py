@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
@@ -110,7 +110,9 @@ class Loop:
     checkpoints: Checkpoints | None = None
     bar: bool = False
     keep: Callable[[Any, int], None] | None = None
-    _lengths: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lengths = [len(row.ids) for row in self.rows]
 
     def run(self) -> Progress:
         """Take every step that is left.
@@ -124,7 +126,6 @@ class Loop:
         """
         from tqdm import tqdm
 
-        self._lengths = [len(row.ids) for row in self.rows]
         settings, progress = self.settings, self.progress
         batches = plan_batches(self._lengths, settings.batch_size, settings.steps, seed=self.seed)
         self.model.train()
@@ -132,13 +133,13 @@ class Loop:
             self._validate()
         shown = self.bar and self.accelerator.is_main_process
         for step in tqdm(range(progress.step, settings.steps), disable=not shown, unit="step", leave=False):
-            progress.pending.append(self._take_step(step, batches[step]))
+            progress.pending.append(self.take_step(step, batches[step]))
             progress.step = step + 1
             progress.tokens += sum(self._lengths[row] for row in batches[step])
             self._note_points()
         return progress
 
-    def _take_step(self, step: int, batch: Sequence[int]) -> float:
+    def take_step(self, step: int, batch: Sequence[int]) -> float:
         """One update; returns the batch's loss."""
         import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,9 @@ def finetune(
     rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
     reached, counts = Progress(settings.micro_batch or settings.batch_size), (0, 0)
     for number, phase in enumerate(settings.phases):
-        states = checkpoints.of_phase(number) if checkpoints else None
+        # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
+        goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
+        states = checkpoints.of_phase(number) if checkpoints and goes_on else None
         if checkpoints and checkpoints.of_phase(number + 1).last():
             continue  # a later phase has all its weights in its own checkpoint
         model = apply_strategy(merge_adapters(model), phase, seed=seed)
@@ -166,6 +168,8 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     bfloat16. Frozen ones take the precision of the passes.
     """
     single = accelerator.distributed_type.name in ("NO", "MULTI_CPU", "MULTI_GPU")
+    if accelerator.num_processes > 1:
+        rung = replace(rung, device_map=None)  # every process has a device of its own
     model = load_base(
         rung,
         quantised=settings.kind == "qlora",

@@ -1,0 +1,294 @@
+"""The own positions of many rows in one sequence without padding; each attends along its row's path in the tree.
+
+The model's own modules do everything but attention, which transformers lets us replace: keys and values of all
+positions lie in one table, and a row's path says which of them it sees. So adapters, 4-bit weights and models that are
+split over devices work as they are. What a path passes on to the next pass is kept, layer by layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from compliance_xai.attribution.anatomy import at_least_float32, input_device, last_hidden, text_config
+from compliance_xai.attribution.tree import Branch, split_passes
+
+if TYPE_CHECKING:
+    import torch
+
+_NAME = "compliance_xai_tree"
+_States: TypeAlias = "dict[int, tuple[torch.Tensor, torch.Tensor]]"
+"""Keys and values by layer, each of shape (positions, heads, width of a head)."""
+
+Forward: TypeAlias = "Callable[[Any, Pass], torch.Tensor]"
+"""Model and pass -> hidden states at the targets, shape (rows, targets, hidden)."""
+
+_KNOWN_OPTIONS = {"dropout", "scaling", "sliding_window", "softcap", "is_causal", "position_ids", "use_cache"}
+_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
+_QUERIES = 128
+"""Most queries of a row in one block."""
+_PAIRS = 2**18
+"""Most pairs of query and key in one block, over its rows."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Queries of neighbouring rows that go through attention together, padded to the longest.
+
+    ``query_RS``, ``key_RL``: places in the tables of the pass; ``at_RS``: positions of the queries in their rows;
+    ``flat_Q``: which of the padded queries are real.
+    """
+
+    query_RS: torch.Tensor
+    key_RL: torch.Tensor
+    at_RS: torch.Tensor
+    flat_Q: torch.Tensor
+
+
+@dataclass
+class Pass:
+    """One forward pass.
+
+    Attributes
+    ----------
+    ids_P, positions_P
+        The own positions of its rows, one row after the other.
+    targets_RT
+        Which of them predict the target.
+    blocks, target_blocks
+        Attention for all positions; for those alone that predict the target, in a table of their own.
+    """
+
+    ids_P: torch.Tensor
+    positions_P: torch.Tensor
+    targets_RT: torch.Tensor
+    blocks: list[_Block]
+    target_blocks: list[_Block]
+    _kept: _States
+    _keep_L: torch.Tensor
+    passed_on: _States = field(default_factory=dict)
+    _masks: dict[Any, torch.Tensor] = field(default_factory=dict)
+
+    def attend(
+        self,
+        layer: int,
+        query_QHD: torch.Tensor,
+        key_PGD: torch.Tensor,
+        value_PGD: torch.Tensor,
+        *,
+        blocks: list[_Block],
+        window: int | None = None,
+        cap: float | None = None,
+        scaling: float | None = None,
+    ) -> torch.Tensor:
+        """What each query reads along its path, shape (queries, heads, width); keys and values for the next pass are
+        put aside."""
+        import torch
+
+        if self._kept:
+            key_PGD, value_PGD = (torch.cat(pair) for pair in zip(self._kept[layer], (key_PGD, value_PGD), strict=True))
+        keep_L = self._keep_L.to(key_PGD.device)
+        self.passed_on[layer] = (key_PGD[keep_L], value_PGD[keep_L])
+        mixed_QHD = query_QHD.new_empty(*query_QHD.shape[:2], value_PGD.shape[2])
+        for number, block in enumerate(blocks):
+            query_Q, key_RL, flat_Q = (
+                places.to(query_QHD.device) for places in (block.query_RS, block.key_RL, block.flat_Q)
+            )
+            query_RHSD = query_QHD[query_Q].transpose(1, 2)
+            key_RGLD, value_RGLD = (table[key_RL].transpose(1, 2) for table in (key_PGD, value_PGD))
+            mask = self._mask((blocks is self.blocks, number, window), block, query_RHSD)
+            mixed_RHSD = _mix(query_RHSD, key_RGLD, value_RGLD, mask, cap, scaling)
+            mixed_QHD[query_Q.flatten()[flat_Q]] = mixed_RHSD.transpose(1, 2).flatten(0, 1)[flat_Q]
+        return mixed_QHD
+
+    def _mask(self, name: tuple[bool, int, int | None], block: _Block, like: torch.Tensor) -> torch.Tensor:
+        """Minus infinity where a query must not look, shape (rows, 1, queries, keys); layers of a kind share it."""
+        import torch
+
+        known = (*name, like.device, like.dtype)
+        if known not in self._masks:
+            at_RS1 = block.at_RS.to(like.device)[:, :, None]
+            places_L = torch.arange(block.key_RL.shape[1], device=like.device)
+            hidden_RSL = places_L > at_RS1
+            if name[2] is not None:
+                hidden_RSL |= places_L <= at_RS1 - name[2]
+            zeros_RSL = torch.zeros(hidden_RSL.shape, dtype=like.dtype, device=like.device)
+            self._masks[known] = zeros_RSL.masked_fill_(hidden_RSL, float("-inf"))[:, None]
+        return self._masks[known]
+
+
+def _mix(
+    query_RHSD: torch.Tensor,
+    key_RGLD: torch.Tensor,
+    value_RGLD: torch.Tensor,
+    mask: torch.Tensor,
+    cap: float | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    import torch
+
+    times = query_RHSD.shape[1] // key_RGLD.shape[1]
+    if cap is None:
+        return torch.nn.functional.scaled_dot_product_attention(
+            query_RHSD, key_RGLD, value_RGLD, attn_mask=mask, scale=scaling, enable_gqa=times > 1
+        )
+    key_RHLD, value_RHLD = (states.repeat_interleave(times, dim=1) for states in (key_RGLD, value_RGLD))
+    scale = query_RHSD.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = ((query_RHSD @ key_RHLD.transpose(2, 3)) * (scale / cap)).tanh() * cap + mask
+    return scores.softmax(dim=-1, dtype=at_least_float32(mask).dtype).to(value_RHLD.dtype) @ value_RHLD
+
+
+_current: ContextVar[Pass] = ContextVar("_current")
+
+
+def why_not_packed(model: Any) -> str:
+    """Why attention cannot be replaced in a model; empty if it may be. Whether it was right is measured."""
+    config = text_config(model)
+    kinds = sorted(set(getattr(config, "layer_types", None) or ()) - _KNOWN_LAYERS)
+    if kinds:
+        return f"it has layers of the kind {', '.join(kinds)}"
+    if getattr(config, "_attn_implementation", None) is None:
+        return "its attention cannot be replaced"
+    return ""
+
+
+def run_packed(
+    model: Any, branches: Sequence[Branch], n_targets: int, batch_tokens: int, forward: Forward | None = None
+) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
+    """Hidden states at the last ``n_targets`` positions of every branch; see ``cached.run_cached``.
+
+    ``forward`` computes one pass; with the model's own modules where None.
+    """
+    kept: _States = {}
+    passes = list(split_passes(branches, batch_tokens))
+    for number, batch in enumerate(passes):
+        next_start = passes[number + 1][0].shared if number + 1 < len(passes) else 0
+        work = _plan(batch, n_targets, kept, next_start, input_device(model))
+        hidden_RTH = (forward or _forward)(model, work)
+        kept = work.passed_on
+        yield batch, hidden_RTH, len(work.ids_P)
+
+
+def _forward(model: Any, work: Pass) -> torch.Tensor:
+    with _replace_attention(model):
+        token = _current.set(work)
+        try:
+            hidden_PH = last_hidden(model, work.ids_P[None], position_ids=work.positions_P[None])[0]
+        finally:
+            _current.reset(token)
+    return hidden_PH[work.targets_RT.to(hidden_PH.device)]
+
+
+@contextlib.contextmanager
+def _replace_attention(model: Any) -> Iterator[None]:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attend_along_paths)
+    config = text_config(model)
+    before = config._attn_implementation
+    config._attn_implementation = _NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _plan(batch: Sequence[Branch], n_targets: int, kept: _States, next_start: int, device: torch.device) -> Pass:
+    import torch
+
+    base = batch[0].shared
+    ids: list[int] = []
+    paths: list[np.ndarray] = []
+    for branch in batch:
+        own_L = np.arange(base + len(ids), base + len(ids) + branch.own)
+        before_L = paths[-1][: branch.shared] if paths else np.arange(base)
+        paths.append(np.concatenate([before_L, own_L]))
+        ids += branch.ids[branch.shared :]
+    positions = np.concatenate([np.arange(branch.shared, len(branch.ids)) for branch in batch])
+    own = [
+        _Queries(path_L, branch.shared, path_L[branch.shared] - base)
+        for path_L, branch in zip(paths, batch, strict=True)
+    ]
+    ends = [_Queries(path_L, len(path_L) - n_targets, row * n_targets) for row, path_L in enumerate(paths)]
+    return Pass(
+        torch.tensor(ids, device=device),
+        torch.from_numpy(positions).to(device),
+        torch.from_numpy(np.stack([path_L[-n_targets:] for path_L in paths]) - base),
+        list(_make_blocks(own)),
+        list(_make_blocks(ends)),
+        kept,
+        torch.from_numpy(paths[-1][:next_start]),
+    )
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """The queries of one row: its path, its first position with a query, and that query's place in their table."""
+
+    path_L: np.ndarray
+    start: int
+    place: int
+
+    @property
+    def count(self) -> int:
+        return len(self.path_L) - self.start
+
+
+def _make_blocks(rows: Sequence[_Queries]) -> Iterator[_Block]:
+    """Neighbouring rows in blocks; long rows go through several, each with the keys that its last query can see."""
+    i = 0
+    while i < len(rows):
+        j, widest, longest = i, 0, 0
+        while j < len(rows):
+            wider, longer = max(widest, rows[j].count), max(longest, len(rows[j].path_L))
+            if j > i and (j - i + 1) * min(wider, _QUERIES) * longer > _PAIRS:
+                break
+            j, widest, longest = j + 1, wider, longer
+        for start in range(0, widest, _QUERIES):
+            yield _make_block([row for row in rows[i:j] if row.count > start], start, start + _QUERIES)
+        i = j
+
+
+def _make_block(rows: Sequence[_Queries], start: int, stop: int) -> _Block:
+    """The block of the queries ``start`` to ``stop`` of every row."""
+    import torch
+
+    counts_R = np.array([min(row.count, stop) - start for row in rows])
+    seen = [row.path_L[: row.start + stop] for row in rows]
+    key_RL = np.zeros((len(rows), max(map(len, seen))), np.int64)
+    for place, keys_L in enumerate(seen):
+        key_RL[place, : len(keys_L)] = keys_L
+    offset_S = np.arange(start, start + counts_R.max())
+    real_RS = offset_S - start < counts_R[:, None]
+    query_RS = np.where(real_RS, np.array([row.place for row in rows])[:, None] + offset_S, rows[0].place)
+    at_RS = np.array([row.start for row in rows])[:, None] + offset_S
+    return _Block(*(torch.from_numpy(array) for array in (query_RS, key_RL, at_RS, np.flatnonzero(real_RS))))
+
+
+def _attend_along_paths(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention as transformers calls it, for tensors of shape (1, heads, positions, width of a head)."""
+    unknown = {name for name, given in options.items() if given is not None} - _KNOWN_OPTIONS
+    if attention_mask is not None or unknown:
+        raise NotImplementedError(f"attention with {', '.join(sorted(unknown)) or 'a mask of its own'}")
+    work = _current.get()
+    mixed_PHD = work.attend(
+        module.layer_idx,
+        *(states[0].transpose(0, 1) for states in (query, key, value)),
+        blocks=work.blocks,
+        window=options.get("sliding_window"),
+        cap=options.get("softcap"),
+        scaling=options.get("scaling"),
+    )
+    return mixed_PHD[None], None

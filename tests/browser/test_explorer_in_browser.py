@@ -1,0 +1,171 @@
+"""The attribution explorer, driven as a reader does: choosing, pointing, by keyboard, by address, on a phone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from visits import Visit
+
+PAGE = "book/explorer.html"
+
+
+@pytest.fixture
+def data(book: Path) -> dict:
+    text = (book / "_static" / "explorer" / "index.js").read_text(encoding="utf-8")
+    return json.loads(re.search(r"window\.explorerData = (.*);\n", text, re.S).group(1))
+
+
+@pytest.fixture
+def visit(chromium, book):
+    with Visit(chromium, book, PAGE) as visit:
+        visit.page.wait_for_selector(".ce-heaviest li")
+        yield visit
+        assert visit.problems == []
+        assert visit.find_departures() == []
+
+
+def chosen(visit: Visit) -> str:
+    return visit.page.locator(".ce-list [aria-selected=true]").get_attribute("data-id")
+
+
+def element(visit: Visit) -> str:
+    return visit.page.locator(".ce-rule [aria-checked=true]").inner_text()
+
+
+def shades(visit: Visit, side: str) -> list[str]:
+    words = visit.page.locator(f"[data-side={side}] .ce-word")
+    return [word.get_attribute("title") for word in words.all()]
+
+
+def test_it_opens_with_two_strategies_side_by_side(visit, data):
+    assert visit.page.locator(".ce-side .ce-heading").count() == 2
+    assert visit.page.locator(".ce-list [role=option]").count() == len(data["clauses"])
+    record = next(record for record in data["clauses"] if record["id"] == chosen(visit))
+    rule = "".join(visit.page.locator(".ce-rule .ce-piece").all_inner_texts())
+    assert rule.replace("⏎", "").replace(" ", "") == record["rule"].replace(" ", "")
+    assert len(shades(visit, "left")) == len(record["words"])
+    assert all(re.fullmatch(r"([+−][\d.]+|0) nats, [a-z ]+", note) for note in shades(visit, "left"))
+
+
+def test_pointing_at_an_element_shows_its_words_and_leaving_it_the_whole_rule(visit):
+    whole = shades(visit, "left")
+    visit.page.locator(".ce-piece", has_text="obligation").first.hover()
+    pointed = shades(visit, "left")
+    assert pointed != whole
+    visit.page.locator(".ce-choose").hover()
+    assert shades(visit, "left") == whole
+    visit.page.locator(".ce-piece", has_text="obligation").first.click()
+    visit.page.locator(".ce-choose").hover()
+    assert shades(visit, "left") == pointed
+    assert "“obligation”" in visit.page.locator("[aria-live=polite]").inner_text()
+
+
+def test_elements_add_up_to_the_whole_rule(visit):
+    scores = """() => {
+        const state = Alpine.$data(document.querySelector('.ce'));
+        const read = (element) => { state.element = element; return [...state.scores('left')]; };
+        const whole = read(0);
+        const sums = whole.map(() => 0);
+        for (const { column } of [...state.pieces]) read(column).forEach((nats, word) => { sums[word] += nats; });
+        return whole.map((nats, word) => [nats, sums[word]]);
+    }"""
+    pairs = visit.page.evaluate(scores)
+    largest = max(abs(whole) for whole, _ in pairs)
+    assert all(abs(whole - parts) < 0.05 * largest for whole, parts in pairs)  # steps of 1/127 of each column
+
+
+def test_the_keyboard_reaches_everything(visit):
+    first = chosen(visit)
+    visit.page.locator(".ce-list [tabindex='0']").focus()
+    visit.page.keyboard.press("ArrowDown")
+    assert chosen(visit) != first
+    visit.page.keyboard.press("Home")
+    assert chosen(visit) == visit.page.locator(".ce-list [role=option]").first.get_attribute("data-id")
+    visit.page.locator(".ce-rule [tabindex='0']").focus()
+    assert element(visit) == "all of the rule"
+    visit.page.keyboard.press("ArrowRight")
+    assert element(visit) == visit.page.locator(".ce-piece").first.inner_text()
+    assert visit.page.evaluate("document.activeElement.getAttribute('role')") == "radio"
+    visit.page.keyboard.press("End")
+    assert element(visit) == "⏎"
+    assert visit.page.locator("[tabindex='0'][role=radio]").count() == 1
+
+
+def test_the_list_sorts_and_filters(visit, data):
+    page = visit.page
+    ids = "[...document.querySelectorAll('.ce-list [role=option]')].map(row => row.dataset.id)"
+    page.locator(".ce-filter select").first.select_option("corpus")
+    assert page.evaluate(ids) == [record["id"] for record in data["clauses"]]
+    page.locator(".ce-filter select").first.select_option("disagreement")
+    notes = page.locator(".ce-row-note").all_inner_texts()
+    found = [float(match.group(1)) for note in notes if (match := re.search(r"distance ([\d.]+)", note))]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) > 1
+    page.locator(".ce-filter select").first.select_option("error")
+    wrong = ["not exact" in note for note in page.locator(".ce-row-note").all_inner_texts()]
+    assert wrong == sorted(wrong, reverse=True)
+    page.locator(".ce input[type=search]").fill(data["clauses"][1]["clause"])
+    assert page.evaluate(ids) == [data["clauses"][1]["id"]]
+    page.locator(".ce input[type=search]").fill("no such words")
+    assert page.locator(".ce-count").inner_text() == f"0 of {len(data['clauses'])} clauses"
+
+
+def test_an_address_opens_what_it_names_and_keeps_up(chromium, book, data):
+    record, strategy = data["clauses"][2], data["strategies"][-1]
+    fragment = f"clause={record['id']}&left={strategy['name']}&element=1&scale={data['scales'][0]['name']}"
+    with Visit(chromium, book, PAGE, fragment=fragment) as visit:
+        visit.page.wait_for_selector(".ce-heaviest")
+        assert chosen(visit) == record["id"]
+        assert visit.page.locator("[data-side=left] .ce-heading > span").inner_text() == strategy["label"]
+        assert element(visit) == visit.page.locator(".ce-piece").first.inner_text()
+        visit.page.locator(".ce-piece").nth(2).click()
+        visit.page.wait_for_function("location.hash.includes('element=3')")
+        visit.page.evaluate(f"location.hash = 'clause={data['clauses'][0]['id']}'")
+        visit.page.wait_for_selector(f".ce-list [data-id='{data['clauses'][0]['id']}'][aria-selected=true]")
+        assert visit.problems == []
+
+
+def test_an_address_that_names_nothing_opens_the_page_as_usual(chromium, book):
+    with Visit(chromium, book, PAGE, fragment="clause=<b>&scale=x&seed=9&element=abc&sort=constructor") as visit:
+        visit.page.wait_for_selector(".ce-heaviest li")
+        assert visit.problems == []
+
+
+def test_other_scales_are_loaded_when_they_are_chosen(visit, data):
+    before = shades(visit, "left")
+    for scale in data["scales"]:
+        visit.page.locator(".ce-choose select").first.select_option(scale["name"])
+        visit.page.wait_for_function(
+            f"document.querySelector('.ce-heading small')?.textContent.startsWith('{scale['name']},')"
+        )
+        assert any(scale["file"] in address for address in visit.requests)
+    assert len(data["scales"]) == 1 or visit.page.locator(".ce-side").count() == 2
+    assert visit.weigh() < 3_500_000
+    assert shades(visit, "left") == before  # the last scale is the one that the page opens with
+
+
+def test_switching_is_fluid(visit):
+    switch = """async () => {
+        const state = Alpine.$data(document.querySelector('.ce'));
+        const rows = [...document.querySelectorAll('.ce-list [role=option]')];
+        const times = [];
+        for (const row of rows.slice(0, 12)) {
+            const start = performance.now();
+            row.click();
+            await state.$nextTick();
+            document.querySelector('.ce-view').getBoundingClientRect();
+            times.push(performance.now() - start);
+        }
+        return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+    }"""
+    assert visit.page.evaluate(switch) < 150  # ms, the median; a busy machine included
+
+
+def test_the_page_follows_the_themes_switch(visit):
+    colour = "getComputedStyle(document.querySelector('.ce-card')).backgroundColor"
+    light = visit.page.evaluate(colour)
+    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert visit.page.evaluate(colour) != light

@@ -1,0 +1,37 @@
+"""Models whose layers lie on several devices: here in main memory and on disk, through accelerate's hooks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from compliance_xai.attribution import score_texts
+from compliance_xai.models import load_base, load_tokenizer
+
+SPREAD = {
+    "model.embed_tokens": "cpu",
+    "model.rotary_emb": "cpu",
+    "model.layers.0": "cpu",
+    "model.layers.1": "disk",
+    "model.norm": "cpu",
+    "lm_head": "disk",
+}
+
+
+def test_scores_are_the_same_wherever_the_layers_lie(rungs):
+    rung = dataclasses.replace(rungs["llama"], device_map=SPREAD)
+    tokenizer = load_tokenizer(rung)
+    whole, spread = load_base(rungs["llama"]), load_base(rung)
+    assert spread.hf_device_map == SPREAD
+    assert {parameter.device.type for parameter in spread.parameters()} == {"cpu", "meta"}
+    assert hasattr(spread.model.layers[1], "_hf_hook")
+    clauses = ["A door shall be 3 wide.", "A wall.", "A window may be very, very wide."]
+    expected, found = (score_texts(model, tokenizer, clauses, "wide(3)") for model in (whole, spread))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.ptp(expected, axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}])
+def test_one_device_needs_no_hook_between_layers(rungs, device_map):
+    model = load_base(dataclasses.replace(rungs["qwen2"], device_map=device_map))
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}

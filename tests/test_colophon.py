@@ -1,0 +1,26 @@
+"""The provenance page: from manifests, for a study that ran in part."""
+
+from compliance_xai.colophon import format_provenance
+from compliance_xai.execution import execute_job, make_parameters
+from compliance_xai.grid import make_jobs
+from compliance_xai.provenance import read_manifest, sha256_file
+from compliance_xai.runs import make_plan
+from compliance_xai.study import load_study
+
+
+def test_every_notebook_machine_and_shipped_file_is_there(toy):
+    jobs = make_jobs(load_study(toy.study))
+    execute_job(jobs["corpus"], make_parameters(jobs["corpus"], toy.study))
+    manifest = read_manifest(jobs["corpus"].folder)
+    assert manifest is not None
+    text = format_provenance(make_plan(toy.study))
+    assert text.startswith("# Provenance\n")
+    assert "1 notebooks ran on this machine" in text
+    assert manifest["versions"]["torch"] in text
+    assert manifest["key"][:12] in text
+    assert sha256_file(toy.study) in text
+    assert text.count("not run") == len(jobs) - 1
+
+
+def test_a_study_that_was_not_run_says_so(toy):
+    assert "This machine; nothing was run" in format_provenance(make_plan(toy.study))
