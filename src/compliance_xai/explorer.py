@@ -84,7 +84,7 @@ def write_explorer(study: Study, project: Path) -> Path:
 def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence[Attribution]) -> dict[str, Any]:
     """What there is to choose from: scales, strategies, seeds, baselines, and the clauses with their words."""
     from compliance_xai.figures.theme import format_parameters, style_strategies
-    from compliance_xai.models import load_ladder
+    from compliance_xai.rungs import load_ladder
 
     counts = {rung.name: rung.parameters for rung in load_ladder(study.ladder).rungs} if scales else {}
     examples = _read_examples(study)
