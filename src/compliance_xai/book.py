@@ -24,7 +24,10 @@ from compliance_xai.workshop import PAGES, SOURCES, find_lessons, write_pages
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
-BEFORE = ("The question", ("book/background", "book/method", "book/features", "book/rules", "book/attribution"))
+BEFORE = (
+    "The question",
+    ("book/background", "book/method", "book/features", "book/rules", "book/strategies", "book/attribution"),
+)
 ELSEWHERE = ("Other corpora", ("book/new_zealand",))
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance_xai import strategies_page
 from compliance_xai.models import without_progress_bars
 from compliance_xai.provenance import code_digest, digest
 from compliance_xai.study import Study
@@ -131,6 +132,9 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
         parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
+    parts.append(_write(runs / "strategies_kinds.md", strategies_page.format_kinds()))
+    parts.append(_write(runs / "strategies_ladders.md", strategies_page.format_ladders()))
+    parts.append(_write(runs / "strategies_costs.md", strategies_page.format_costs(plan.study)))
     return sorted(parts)
 
 

@@ -21,7 +21,12 @@ format: jb-book
 root: book/index
 parts:
   - caption: The question
-    chapters: [{file: book/background}, {file: book/method}, {file: book/rules}, {file: book/attribution}]
+    chapters:
+    - {file: book/background}
+    - {file: book/method}
+    - {file: book/rules}
+    - {file: book/strategies}
+    - {file: book/attribution}
   - caption: Study
     chapters: [{file: book/runs/toy/page}]
   - caption: Using it

@@ -1,0 +1,85 @@
+"""The tables of the chapter on models and strategies: what each trains, which ladders there are, what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compliance_xai.figures.tables import table_html
+from compliance_xai.folders import find_data_folder
+from compliance_xai.grid import pages_folder, stage_folder
+from compliance_xai.provenance import read_manifest
+from compliance_xai.rungs import load_ladder
+from compliance_xai.study import KINDS
+
+if TYPE_CHECKING:
+    from compliance_xai.study import Study
+
+
+def format_kinds() -> str:
+    """Every kind of strategy, and what it trains."""
+    import pandas as pd
+
+    frame = pd.DataFrame(KINDS.items(), columns=pd.Index(["strategy", "what it trains"]))
+    return _raw(table_html(frame, caption="Strategies", code=("strategy",)))
+
+
+def format_ladders() -> str:
+    """Every rung of every shipped ladder."""
+    import pandas as pd
+
+    rows = []
+    for file in sorted((find_data_folder() / "ladders").glob("*/ladder.yaml")):
+        ladder = load_ladder(file)
+        absent = {rung.name for rung in ladder.absent}
+        rows += [
+            {
+                "ladder": ladder.name,
+                "scale": rung.name,
+                "parameters": rung.parameters,
+                "layers": rung.shape.layers if rung.shape else None,
+                "width": rung.shape.hidden_size if rung.shape else None,
+                "prompt": rung.template,
+                "licence": rung.licence,
+                "where from": _say_source(rung.name in absent, rung.obtain, rung.is_local, rung.path),
+            }
+            for rung in sorted((*ladder.rungs, *ladder.absent), key=lambda rung: rung.parameters)
+        ]
+    return _raw(table_html(pd.DataFrame(rows), caption="Models that a study can name"))
+
+
+def _say_source(absent: bool, obtain: str, local: bool, path: str) -> str:
+    if absent:
+        return f"trained by you: {obtain}"
+    return "shipped" if local else f"hub: {path}"
+
+
+def format_costs(study: Study) -> str:
+    """What the fine-tuned cells of the book's study trained and took, and a link to where their weights moved."""
+    import pandas as pd
+
+    folder = stage_folder(study.name, "compare_strategies")
+    if read_manifest(folder) is None or not (folder / "costs.parquet").is_file():
+        return "The study of this book has not compared its strategies yet.\n"
+    costs = pd.read_parquet(folder / "costs.parquet")
+    costs["memory"] = costs["peak_memory_bytes"] / 2**20
+    numbers = ["trained", "share", "validation_loss", "seconds", "memory"]
+    means = costs.groupby(["scale", "strategy"], sort=False)[numbers].mean().reset_index()
+    table = table_html(
+        means,
+        caption=f"Trained by the study {study.name}, means over {costs['seed'].nunique()} training seeds",
+        headings={
+            "trained": "trained parameters",
+            "share": "share of all",
+            "validation_loss": "validation loss (nats per rule token)",
+            "memory": "peak memory (MiB)",
+        },
+        formats={"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"},
+    )
+    page = pages_folder(study.name) / "compare_strategies.ipynb"
+    link = f"runs/{study.name}/{page.name}"
+    moved = f"\nWhere the weights moved is drawn in [the comparison of strategies]({link}).\n" if page.is_file() else ""
+    return f"{_raw(table)}\n{moved}"
+
+
+def _raw(text: str) -> str:
+    return f"```{{raw}} html\n{text}\n```\n"
