@@ -18,8 +18,9 @@ from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.examples import attributed_examples, load_examples, read_vocabulary, require_split
 from compliance_xai.study import Study, load_study
 
-CHUNK = 16
-"""Clauses between two points at which an interrupted stage can go on."""
+CHUNK = 4
+"""Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
+models do."""
 
 CHECKPOINTS = "checkpoints"
 
