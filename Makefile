@@ -1,9 +1,11 @@
 # make book             set everything up, run the default study, build its book
 # make book STUDY=quick the same for another study: a file, or the name of one in studies/
+# make bench            measure attribution against other packages; BENCH=rules measures scoring
 # make help             all commands
 SHELL := /bin/bash
 PYTHON ?= python3
 STUDY ?= embedded
+BENCH ?= attribution
 CORES ?=
 PIP_ARGS ?=
 VENV := .venv
@@ -12,7 +14,7 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check browser ladder lab lock clean distclean setup
+.PHONY: help book test check bench browser ladder lab lock clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -34,6 +36,9 @@ lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and shap) or BENCH=rules
+	@$(BIN)/python benchmarks/$(BENCH).py $(BENCH_ARGS)
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
 	@$(BIN)/python -m pytest tests/browser -q -p no:cacheprovider --no-header -rs
