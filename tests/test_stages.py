@@ -1,6 +1,11 @@
 """The stages joined, with tiny random models: every room is called for real, nothing is learned."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -245,6 +250,57 @@ def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
     assert weights.stat().st_mtime_ns == before
     assert list(result.summary["seed"]) == [0, 1]
     assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
+
+
+KILLED_AT_THE_SIXTH = """
+import os, signal
+from compliance_xai import stages
+from compliance_xai.attribution import explain
+
+real, count = explain.attribute, 0
+
+def kill(*given, **options):
+    global count
+    count += 1
+    if count == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **options)
+
+explain.attribute = kill
+stages.attribute_cell({study!r}, "s", "none")
+"""
+
+
+def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
+    from compliance_xai.attribution import explain
+
+    study = make_study(project, "killed", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    path = project / "studies" / "killed.yaml"
+    path.write_text(STUDY.format(name="killed").replace("clauses: 3", "clauses: 5"), encoding="utf-8")
+    stages.prepare_corpus(study)
+    source = str(Path(stages.__file__).parents[2])
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_SIXTH.format(study=str(path))],
+        env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    folder = study.folder / "runs" / "s" / "none" / "attribute"
+    assert read_manifest(folder) is None
+    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == ["seed-0-delete-00000"]
+    asked = []
+    real = explain.attribute
+    monkeypatch.setattr(
+        explain, "attribute", lambda *given, **options: asked.append(options["id"]) or real(*given, **options)
+    )
+    rows = read_attribution_rows(stages.attribute_cell(study, "s", "none").folder / "attributions.parquet")
+    assert asked == [row["id"] for row in rows[4:]]
+    assert len(rows) == 6
+    assert not (folder / "checkpoints").exists()
+    monkeypatch.setattr(explain, "attribute", real)
+    whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    stages.prepare_corpus(whole)
+    again = read_attribution_rows(stages.attribute_cell(whole, "s", "none").folder / "attributions.parquet")
+    assert again == rows
 
 
 def test_bad_input_leaves_the_last_results_as_they_are(first, project):

@@ -34,6 +34,7 @@ _HOMES = {
     "draw_correctness": "comparison",
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
+    "draw_growth": "speed",
     "table_html": "tables",
     "claims_html": "tables",
     "collect_assets": "assets",
@@ -64,6 +65,7 @@ __all__ = [
     "draw_correctness",
     "draw_error_kinds",
     "draw_errors_by_scale",
+    "draw_growth",
     "table_html",
     "claims_html",
     "collect_assets",
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
     from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
     from compliance_xai.figures.movement import draw_movement
+    from compliance_xai.figures.speed import draw_growth
     from compliance_xai.figures.tables import claims_html, table_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 

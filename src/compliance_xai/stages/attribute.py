@@ -25,8 +25,9 @@ from compliance_xai.study import Study, load_study
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 16
-"""Clauses between two points at which an interrupted stage can go on."""
+CHUNK = 4
+"""Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
+models do."""
 
 CHECKPOINTS = "checkpoints"
 
