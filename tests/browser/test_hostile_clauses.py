@@ -35,7 +35,24 @@ threads: 1
 
 def write_table(path: Path) -> None:
     """Rows that differ in their words, each with an attack in its clause, in its rule and in its context."""
-    things = ["door", "stair", "window", "ramp", "wall", "roof", "pipe", "drain", "lamp", "fan", "beam", "slab", "tap", "lift", "rail", "gate"]
+    things = [
+        "door",
+        "stair",
+        "window",
+        "ramp",
+        "wall",
+        "roof",
+        "pipe",
+        "drain",
+        "lamp",
+        "fan",
+        "beam",
+        "slab",
+        "tap",
+        "lift",
+        "rail",
+        "gate",
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "clause", "rule", "context", "split"])
