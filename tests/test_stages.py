@@ -35,7 +35,8 @@ strategies:
   lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
 seeds: [0, 1]
 generate: {{max_new_tokens: 8}}
-attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1}}
+attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
+  second_method: surrogate_ridge, second_clauses: 2}}
 metrics: {{encoder: null}}
 thresholds: {{bootstrap: 100, permutations: 100}}
 """
@@ -111,6 +112,7 @@ def test_every_claim_gets_a_verdict_with_a_reason(first):
     assert set(result.findings["verdict"]) <= {"supported", "contradicted", "inconclusive"}
     by_claim = result.findings.set_index("claim")
     assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
+    assert by_claim.loc["C1", "reason"].endswith("no strategy is of kind qlora")
     assert (study.folder / "findings" / "findings.json").is_file()
 
 
@@ -149,13 +151,22 @@ def test_tables_hold_every_seed_and_clause(first):
     shares = stages.read_stage(study, "compare_scales").error_shares
     assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = stages.read_stage(study, "attribute", "s", "none").focus
-    assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
+    assert len(focus) == 1 * (3 + 1 + 2) * 2  # one seed of the untouched base, a second method for two, two signs
     assert focus.groupby("split")["id"].nunique().to_dict() == {"document": 1, "test": 3}
-    assert set(focus["method"]) == {"leave_one_out"}
+    methods = focus.groupby("method")
+    assert methods["id"].nunique().to_dict() == {"leave_one_out": 4, "surrogate_ridge": 2}
+    assert set(methods.get_group("surrogate_ridge")["split"]) == {"test"}
+    noise = stages.read_stage(study, "attribute", "s", "full").noise
+    assert len(noise) == 2 * 2 * 2  # seeds, sources, signs
+    batch, dtype = (noise[noise["source"] == source] for source in ("batch", "dtype"))
+    assert batch["deviation"].max() < 1e-4 < dtype["deviation"].min()
+    assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
+    assert (focus["noise_floor"] < 1e-4).all()
     assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
     compared = stages.read_stage(study, "compare_strategies")
     assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
-    assert set(compared.pairs["n"]) == {3}  # clauses of held-out documents are kept apart
+    assert set(compared.pairs["n"]) == {2, 3}  # clauses of held-out documents are kept apart
+    assert set(compared.noise["source"]) == {"batch", "dtype", "seeds", "strategies", "methods"}
 
 
 def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_change(first):
@@ -317,7 +328,7 @@ def test_bad_input_leaves_the_last_results_as_they_are(first, project):
 
 def test_other_methods_units_and_baselines_run_in_a_study(project):
     changes = {"attribution.baselines": "[counterfactual]", "attribution.method": "owen"}
-    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2"}
+    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2", "attribution.second_method": "null"}
     study = make_study(project, "other", **changes)
     stages.prepare_corpus(study)
     result = stages.attribute_cell(study, "s", "none")

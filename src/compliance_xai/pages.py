@@ -1,7 +1,8 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
-``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review, what
-benchmarks measured, and the tables of studies that were run elsewhere and are stored under ``data/results``.
+``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review,
+what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of studies
+that were run elsewhere and are stored under ``data/results``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai import strategies_page
+from compliance_xai.evidence import STORED, format_findings, format_power
 from compliance_xai.models import without_progress_bars
 from compliance_xai.provenance import code_digest, digest
 from compliance_xai.study import Study
@@ -80,7 +82,6 @@ SHOWN = {
     "identifier_fidelity": "identifier",
 }
 
-STORED = Path("data") / "results"
 MEASURED = Path("benchmarks") / "results"
 PLANNED = ("qwen-coder", "80GB", 200.0)
 """The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
@@ -117,12 +118,13 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_verdicts": (code, format_verdicts),
         "worked_features": (code, format_features),
         "worked_plan": (_plan_key(), format_plan),
+        "power": (code_digest(["compliance_xai.evidence"], leave_out=()), lambda: _raw(format_power())),
         "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
         part = runs / f"{name}.md"
         if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
-            # Scoring loads the sentence encoder, so an unchanged table is not computed again.
+            # Scoring loads the sentence encoder and power simulates studies, so an unchanged part is not made again.
             part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
         parts.append(part)
     for name, make_table in (("planner", format_planned), ("training", format_training)):
@@ -133,6 +135,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     if agreement.is_file():
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     parts.append(_write(runs / "speed.md", format_speed(project)))
+    parts.append(_write(runs / "verdicts.md", _raw(format_findings(project)) + "\n"))
     for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
         parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
     parts.append(_write(runs / "strategies_kinds.md", strategies_page.format_kinds()))
