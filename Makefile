@@ -49,7 +49,7 @@ release: $(STAMP) ## write HTML, one file, PDF, result tables and SHA256SUMS of 
 	@$(BIN)/compliance-xai book release "$(STUDY)"
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
-	@$(BIN)/python -m pytest tests/browser -p no:cacheprovider --no-header
+	@$(BIN)/python -m pytest tests/browser -n 2 -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)
