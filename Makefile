@@ -54,7 +54,7 @@ bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and 
 	@$(BIN)/python benchmarks/$(BENCH).py $(BENCH_ARGS)
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
-	@$(BIN)/python -m pytest tests/browser -p no:cacheprovider --no-header
+	@$(BIN)/python -m pytest tests/browser -n 2 -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)
