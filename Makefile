@@ -1,9 +1,11 @@
 # make book             set everything up, run the default study, build its book
 # make book STUDY=quick the same for another study: a file, or the name of one in studies/
+# make bench            measure attribution against other packages; BENCH=rules measures scoring
 # make help             all commands
 SHELL := /bin/bash
 PYTHON ?= python3
 STUDY ?= embedded
+BENCH ?= attribution
 CORES ?=
 PIP_ARGS ?=
 RUNGS ?=
@@ -13,7 +15,7 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check workshop browser pdf bundle release ladder lab lock clean distclean setup
+.PHONY: help book test check bench workshop browser pdf bundle release ladder lab lock clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -48,8 +50,11 @@ bundle: $(STAMP) ## write the built book as one HTML file to dist/
 release: $(STAMP) ## write HTML, one file, PDF, result tables and SHA256SUMS of a finished study to dist/
 	@$(BIN)/compliance-xai book release "$(STUDY)"
 
+bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and shap) or BENCH=rules
+	@$(BIN)/python benchmarks/$(BENCH).py $(BENCH_ARGS)
+
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline
-	@$(BIN)/python -m pytest tests/browser -p no:cacheprovider --no-header
+	@$(BIN)/python -m pytest tests/browser -n 2 -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.ladder $(RUNGS)

@@ -27,7 +27,67 @@ from compliance_xai.study import load_study
 
 settings = load_study(study)
 result = stages.compare_strategies(settings)
-folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+folder, method, baseline = (
+    result.folder / "figures",
+    settings.attribution.method,
+    settings.attribution.baselines[0],
+)
+outcome = settings.tests.C2.outcome
+
+
+def main(frame, **chosen):
+    """The rows of the main method (others are asked whether they agree, see Findings), and of what else is named."""
+    chosen = {"method": method, **chosen}
+    return frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
+
+
+# %% [markdown]
+# ## The noise floor
+#
+# Two patterns of the same clause differ for many reasons: another batch, another float type, another training seed,
+# another way of taking words away. Only what two strategies differ by *beyond* two seeds of one strategy says something
+# about strategies (claim C1).
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_noise,
+    result.noise,
+    settings.tests.C1.outcome,
+    folder=folder,
+    scales=settings.scales,
+    otherwise="No two patterns to compare.",
+)
+noise = result.noise[result.noise["sign"] == "absolute"].assign(
+    value=lambda frame: [
+        f"{mean:.3f}" if low != low else f"{mean:.3f} [{low:.3f},\u00a0{high:.3f}]"
+        for mean, low, high in zip(frame["mean"], frame["low"], frame["high"], strict=True)
+    ]
+)
+noise = noise.pivot_table(index=["source", "scale", "n_pairs"], columns="measure", values="value", aggfunc="first")
+figures.show_html(
+    figures.table_html(
+        noise.reset_index(),
+        caption="Mean distance between two patterns, with 95 % bootstrap interval over clauses",
+        headings={
+            "n_pairs": "pairs",
+            "jensen_shannon": "Jensen–Shannon",
+            "rank_biased_overlap": "1 − rank-biased overlap",
+            "spearman": "1 − Spearman",
+        },
+    )
+)
+absolute = result.focus[result.focus["sign"] == "absolute"]
+floors = main(absolute, baseline=baseline).groupby(["scale", "strategy"], sort=False)
+figures.show_html(
+    figures.table_html(
+        floors.agg(
+            noise_floor=("noise_floor", "max"), left_out=("n_below_floor", "sum"), words=("n_features", "sum")
+        ).reset_index(),
+        caption="Noise floor of a single score (the same number computed in another batch, nats), and how many words "
+        "were left out because all their scores lie below it",
+        formats={"noise_floor": ".1e"},
+    )
+)
 
 # %% [markdown]
 # ## What was trained, and at what cost
@@ -64,26 +124,23 @@ figures.show_drawn(
 
 # %% [markdown]
 # ## Different patterns, or different seeds?
-#
-# Two training seeds of one strategy already read differently. Only a distance between strategies beyond that floor says
-# something about the strategies (claim C1).
 
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_distances,
-    result.distances,
+    main(result.distances),
     folder=folder,
     baseline=baseline,
     scales=settings.scales,
     otherwise="No two runs to compare: the study has one strategy and one seed.",
 )
-tests = result.distance_tests
-tests = tests[(tests["baseline"] == baseline) & (tests["sign"] == "absolute")]
+tests = main(result.distance_tests, baseline=baseline, sign="absolute")
 numbers = ["within", "between", "ratio", "ratio_low", "ratio_high", "p_run", "p_run_smallest"]
-columns = ["scale", "strategy_a", "strategy_b", "n_clauses", *numbers]
+columns = ["measure", "scale", "strategy_a", "strategy_b", "n_clauses", *numbers]
+pooled = tests[(tests["scale"] == "all") | (tests["measure"] == settings.tests.C1.outcome)]
 figures.show_html(
     figures.table_html(
-        tests[columns],
+        pooled[columns],
         caption="Distances between strategies against distances between seeds, with 95 % interval of their ratio",
         headings={
             "n_clauses": "clauses",
@@ -105,16 +162,81 @@ figures.show_html(figures.table_html(remarks, caption="Remarks on these comparis
 # Entropy near 1 means that every word counts the same; near 0, that one word carries everything (claim C2).
 
 # %% tags=["hide-input"]
-focus = result.focus[result.focus["split"] == settings.corpus.evaluate_on]
-figures.show(figures.draw_focus_paired(focus, result.summary, "normalised_entropy", folder=folder, baseline=baseline))
+focus = main(result.focus, split=settings.corpus.evaluate_on)
+figures.show(
+    figures.draw_focus_paired(focus, main(result.summary), "normalised_entropy", folder=folder, baseline=baseline)
+)
 figures.show_drawn(
     figures.draw_differences,
-    result.pairs,
+    main(result.pairs),
     "normalised_entropy",
     folder=folder,
     baseline=baseline,
     scales=settings.scales,
     otherwise="No pair of strategies to compare.",
+)
+
+# %% [markdown]
+# ## The declared test: one mixed model
+#
+# Strategy, size, clause length and log-probability as fixed effects, clauses and training runs as random intercepts. A
+# difference holds at the middle size; *by size* says how it changes for each factor of ten in parameters.
+
+# %% tags=["hide-input"]
+mixed = main(result.mixed)
+numbers = ["estimate", "low", "high", "p", "by_size", "by_size_p", "clause_sd", "run_sd", "residual_sd"]
+figures.show_html(
+    figures.table_html(
+        mixed[["baseline", "sign", "strategy_a", "strategy_b", "n_clauses", "n_runs", *numbers]],
+        caption=f"Mixed model of {outcome.replace('_', ' ')}: differences (first less second), 95 % t interval",
+        headings={"n_clauses": "clauses", "n_runs": "runs", "by_size_p": "p (by size)"}
+        | {name: name.replace("_sd", " SD") for name in ("clause_sd", "run_sd", "residual_sd")},
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)
+remarks = mixed.loc[mixed["reason"] + mixed["note"] != "", ["baseline", "sign", "reason", "note"]].drop_duplicates()
+figures.show_html(figures.table_html(remarks, caption="Remarks on these models"))
+
+# %% [markdown]
+# ## At equal confidence, and for short and long clauses
+#
+# A model that is unsure of everything looks spread out. What is left of the difference where total mass and
+# log-probability are the same, and in each third of the clauses by length?
+
+# %% tags=["hide-input"]
+full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), None)
+figures.show_drawn(
+    figures.draw_controls,
+    main(result.controls),
+    folder=folder,
+    first=full,
+    baseline=baseline,
+    title=f"difference in {outcome.replace('_', ' ')}",
+    otherwise="No strategy to compare with full fine-tuning.",
+)
+
+# %% [markdown]
+# ## The same, or merely not different?
+#
+# Two strategies are called equivalent only where the interval of their difference lies inside what two trainings of one
+# cell differ by, over clauses and over runs.
+
+# %% tags=["hide-input"]
+same = main(result.strategy_equivalence)
+numbers = ["mean_difference", "low", "high", "margin", "p_tost", "p_tost_run"]
+figures.show_html(
+    figures.table_html(
+        same[["baseline", "sign", "a", "b", "n", "n_runs", *numbers, "equivalent"]],
+        caption=f"Equivalence in {outcome.replace('_', ' ')}: two one-sided tests, 90 % interval",
+        headings={
+            "n": "clauses",
+            "n_runs": "pairs of runs",
+            "mean_difference": "difference",
+            "p_tost": "p, clauses",
+            "p_tost_run": "p, runs",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
 )
 
 # %% [markdown]
@@ -126,7 +248,7 @@ figures.show_drawn(
 # %% tags=["hide-input"]
 numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
 columns = ["measure", "scale", "strategy_a", "strategy_b", "n", *numbers]
-pairs = result.pairs[(result.pairs["baseline"] == baseline) & (result.pairs["sign"] == "absolute")]
+pairs = main(result.pairs, baseline=baseline, sign="absolute")
 pooled = "all" if "all" in set(pairs["scale"]) else settings.scales[-1]
 pairs = pairs[pairs["scale"] == pooled]
 figures.show_html(
@@ -142,6 +264,15 @@ figures.show_html(
         formats=dict.fromkeys(numbers, ".3f"),
     )
 )
+friedman = main(result.friedman, baseline=baseline, sign="absolute", measure=outcome)
+figures.show_html(
+    figures.table_html(
+        friedman[["scale", "n", "n_strategies", "statistic", "dof", "p", "kendall_w", "reason"]],
+        caption=f"Does any strategy differ in {outcome.replace('_', ' ')}? Friedman's test over clauses",
+        headings={"n": "clauses", "n_strategies": "strategies", "dof": "df", "kendall_w": "Kendall's W"},
+        formats={"statistic": ".1f", "p": ".3f", "kendall_w": ".2f"},
+    )
+)
 
 # %% [markdown]
 # ## Does it point at the words that decide?
@@ -151,7 +282,7 @@ figures.show_html(
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_correctness,
-    result.gold_summary,
+    main(result.gold_summary),
     "precision_at_k",
     folder=folder,
     baseline=baseline,
@@ -160,20 +291,35 @@ figures.show_drawn(
 )
 
 # %% [markdown]
-# ## How much of a measure is the clause, how much the seed?
+# ## How far would it come out again?
 #
-# The intraclass correlation of a clause's value over training seeds: 1 if every seed agrees, 0 if the seed decides.
+# The intraclass correlation says how much of a value is the clause, or the word, and how much the training seed: 1 if
+# every seed agrees, 0 if the seed decides. Split-half reliability compares what every other token of the rule rests on
+# with what the rest does.
 
 # %% tags=["hide-input"]
-reliability = result.reliability
-reliability = reliability[(reliability["baseline"] == baseline) & (reliability["sign"] == "absolute")]
+reliability = main(result.reliability, baseline=baseline, sign="absolute")
+words = main(result.feature_reliability, baseline=baseline, sign="absolute").assign(measure="mass of a word")
+halves = main(result.split_half, baseline=baseline, sign="absolute")
 columns = ["measure", "scale", "strategy", "n_clauses", "n_seeds", "icc", "low", "high"]
+for frame, caption in (
+    (words, "Reliability of single words over seeds, ICC(2,1) with 95 % interval over words"),
+    (reliability, "Reliability of clauses over seeds, ICC(2,1) with 95 % interval"),
+):
+    figures.show_html(
+        figures.table_html(
+            frame.dropna(subset=["icc"])[columns],
+            caption=caption,
+            headings={"n_clauses": "clauses", "n_seeds": "seeds", "icc": "ICC"},
+            formats=dict.fromkeys(("icc", "low", "high"), ".2f"),
+        )
+    )
 figures.show_html(
     figures.table_html(
-        reliability.dropna(subset=["icc"])[columns],
-        caption="Reliability over seeds, ICC(2,1) with 95 % interval",
-        headings={"n_clauses": "clauses", "n_seeds": "seeds", "icc": "ICC"},
-        formats=dict.fromkeys(("icc", "low", "high"), ".2f"),
+        halves[["scale", "strategy", "n_clauses", "n_dropped", "correlation", "reliability", "low", "high"]],
+        caption="Split-half reliability (Spearman–Brown) with 95 % bootstrap interval over clauses",
+        headings={"n_clauses": "clauses", "n_dropped": "undefined", "correlation": "correlation of the halves"},
+        formats=dict.fromkeys(("correlation", "reliability", "low", "high"), ".2f"),
     )
 )
 remarks = reliability.loc[reliability["reason"] != "", ["strategy", "reason"]].drop_duplicates()

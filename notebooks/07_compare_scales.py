@@ -28,7 +28,12 @@ from compliance_xai.study import load_study
 
 settings = load_study(study)
 result = stages.compare_scales(settings)
-folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+folder, method, baseline = (
+    result.folder / "figures",
+    settings.attribution.method,
+    settings.attribution.baselines[0],
+)
+lift = result.lift[result.lift["method"] == method]
 
 # %% [markdown]
 # ## Quality of the rules
@@ -108,17 +113,37 @@ figures.show_html(
 # %% [markdown]
 # ## Is there a plateau?
 #
-# Neighbouring models are called equivalent in semantic similarity only if the interval of their difference lies inside
-# the margin that the study declared.
+# Neighbouring models are called equivalent only if the interval of their difference lies inside the margin, over
+# clauses and over runs. The margin is what two trainings of one cell differ by, and never more than the study declared.
 
 # %% tags=["hide-input"]
+outcome = settings.tests.C4.outcome
+numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_tost", "p_tost_run"]
+columns = ["strategy", "a", "b", "n", "n_runs", *numbers, "p_difference", "p_difference_run", "equivalent", "reason"]
 figures.show_html(
     figures.table_html(
-        result.equivalence,
-        caption="Equivalence of neighbouring scales (two one-sided tests, 90 % interval)",
-        formats=dict.fromkeys(
-            ("mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_tost", "p_difference"), ".3f"
-        ),
+        result.equivalence[columns],
+        caption=f"Equivalence of neighbouring scales in {outcome} (two one-sided tests, 90 % interval)",
+        headings={
+            "n": "clauses",
+            "n_runs": "pairs of runs",
+            "mean_difference": "difference",
+            "p_tost": "p same, clauses",
+            "p_tost_run": "p same, runs",
+            "p_difference": "p differ, clauses",
+            "p_difference_run": "p differ, runs",
+        },
+        formats=dict.fromkeys((*numbers, "p_difference", "p_difference_run"), ".3f"),
+    )
+)
+breaks = result.breaks[["strategy", "n_scales", "break_parameters", "break_low", "break_high", "slope_before"]]
+breaks = breaks.assign(slope_after=result.breaks["slope_after"], reason=result.breaks["reason"])
+figures.show_html(
+    figures.table_html(
+        breaks,
+        caption="Two lines that meet: where the slope changes (parameters), with 95 % interval over clauses",
+        headings={"n_scales": "scales", "break_parameters": "break", "break_low": "low", "break_high": "high"},
+        formats=dict.fromkeys(("slope_before", "slope_after"), ".4f"),
     )
 )
 
@@ -130,14 +155,15 @@ figures.show_html(
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_lift_by_scale,
-    result.lift,
+    lift,
     folder=folder,
     baseline=baseline,
     otherwise="No clause of this study has a numerical constraint or a rule identifier.",
 )
 
 # %% tags=["hide-input"]
-trends = result.trends[(result.trends["baseline"] == baseline) & (result.trends["sign"] == "absolute")]
+trends = result.trends[result.trends["method"] == method]
+trends = trends[(trends["baseline"] == baseline) & (trends["sign"] == "absolute")]
 trends = trends[trends["category"].isin(("numerical_constraint", "rule_identifier_all"))]
 figures.show_html(
     figures.table_html(
@@ -154,6 +180,4 @@ figures.show_html(figures.table_html(remarks, caption="Remarks on these trends")
 # ## Every category
 
 # %% tags=["hide-input"]
-figures.show_drawn(
-    figures.draw_category_lift, result.lift, folder=folder, baseline=baseline, otherwise="No category to show."
-)
+figures.show_drawn(figures.draw_category_lift, lift, folder=folder, baseline=baseline, otherwise="No category to show.")

@@ -30,28 +30,28 @@ result = stages.judge_claims(settings)
 figures.show_html(figures.claims_html(result.findings.to_dict("records")))
 
 # %% [markdown]
-# ## How each verdict is decided
-
-# %% tags=["hide-input"]
-import pandas as pd
-
-from compliance_xai.findings import RULES
-
-rules = pd.DataFrame(RULES.items(), columns=["claim", "rule"])
-figures.show_html(figures.table_html(rules, caption="Decision rules, fixed before anything was run"))
-
-# %% tags=["hide-input"]
-thresholds = pd.DataFrame(settings.thresholds.model_dump().items(), columns=["threshold", "value"])
-figures.show_html(figures.table_html(thresholds, caption="Thresholds, from the study's file"))
-
-# %% [markdown]
 # ## In numbers
 
 # %% tags=["hide-input"]
 figures.show_html(
-    figures.table_html(
-        result.findings[["claim", "corpus", "ladder", "verdict", "effect_name", "effect", "low", "high", "n"]],
-        caption="Effect, 95 % interval and number of clauses behind each verdict",
-        formats=dict.fromkeys(("effect", "low", "high"), ".3f"),
-    )
+    figures.verdicts_html(result.findings.to_dict("records"), caption="The source's claims, and this study")
 )
+
+# %% [markdown]
+# ## How each verdict is decided
+#
+# All of it stood in the study's file before anything was run, and is part of the key of this page.
+
+# %% tags=["hide-input"]
+import pandas as pd
+
+from compliance_xai.findings import AGREEMENT, RULES
+
+tests = pd.DataFrame([{"claim": claim} | test for claim, test in settings.tests.model_dump().items()])
+figures.show_html(figures.table_html(tests, caption="Outcome, test and margin, from the study's file"))
+rules = pd.DataFrame([*RULES.items(), ("C1 to C3", AGREEMENT)], columns=["claim", "rule"])
+figures.show_html(figures.table_html(rules, caption="Decision rules"))
+
+# %% tags=["hide-input"]
+thresholds = pd.DataFrame(settings.thresholds.model_dump().items(), columns=["threshold", "value"])
+figures.show_html(figures.table_html(thresholds, caption="Thresholds, from the study's file"))

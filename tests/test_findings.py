@@ -1,7 +1,5 @@
-import dataclasses
 import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,6 +8,7 @@ import pytest
 from compliance_xai import stats
 from compliance_xai.findings import (
     CONTRADICTED,
+    FRAMES,
     INCONCLUSIVE,
     RULES,
     STATEMENTS,
@@ -19,23 +18,20 @@ from compliance_xai.findings import (
     findings_to_json,
     judge,
 )
+from compliance_xai.study import ClaimTests, LiftTest, Thresholds
 
 SCALES = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
 KINDS = {"full": "full", "lora": "lora", "qlora": "qlora"}
 
 
-@dataclass(frozen=True)
-class Limits:
-    alpha: float = 0.05
-    min_effect_rank_biserial: float = 0.3
-    min_distance_ratio: float = 1.1
-    min_slope: float = 0.05
-    equivalence_margin: float = 0.02
+TESTS = ClaimTests()
+LIMITS = Thresholds(bootstrap=200, permutations=300, min_baselines=2, min_methods=1)
+"""Two baselines and one method, so that most tests are fast; what agreement asks for has tests of its own."""
 
 
 def simulate(
     *, tilt=0.0, focus=0.0, slope=0.0, quality=(0.5, 0.8, 0.8), scales=SCALES, seeds=2, kinds=KINDS,
-    baselines=("delete", "mask"), clauses=12, seed=0,
+    baselines=("delete", "mask"), signs=("absolute",), clauses=12, seed=0,
 ):  # fmt: skip
     """Frames of a study whose truth is known: what differs between strategies and scales is what the arguments say."""
     rng = np.random.default_rng(seed)
@@ -51,7 +47,10 @@ def simulate(
     level = rng.normal(0.6, 0.08, clauses)[clause]
     step = cells["scale"].map({name: quality[min(index, len(quality) - 1)] for index, name in enumerate(scales)})
     scores = cells.assign(semantic=step + level / 10 + rng.normal(0, 0.01, len(cells)))
-    views = [{"baseline": baseline, "sign": sign} for baseline in baselines for sign in ("absolute", "positive")]
+    views = [{"method": "leave_one_out", "baseline": name, "sign": sign} for name in baselines for sign in signs]
+    words = 10 + clause % 7
+    sure = {"n_features": words, "n_target_tokens": 20, "baseline_log_prob": rng.normal(-9, 2, len(cells))}
+    sure["total_mass"] = np.exp(rng.normal(3, 0.2, len(cells)))
     base, tilts = rng.normal(size=(clauses, 8)), {name: tilt * rng.normal(size=(clauses, 8)) for name in kinds}
     profile_NF = base[clause] + np.stack([tilts[name][c] for name, c in zip(cells["strategy"], clause, strict=True)])
     masses, focus_parts, categories = [], [], []
@@ -61,7 +60,8 @@ def simulate(
         repeated = cells.loc[cells.index.repeat(8)]
         masses.append(repeated.assign(feature=np.tile(range(8), len(cells)), share=share.ravel(), **view))
         lower = focus * (cells["strategy"] == "full")
-        focus_parts.append(cells.assign(normalised_entropy=level - lower + rng.normal(0, 0.02, len(cells)), **view))
+        entropy = level - lower + rng.normal(0, 0.02, len(cells))
+        focus_parts.append(cells.assign(normalised_entropy=entropy, **sure, **view))
         for category in ("numerical_constraint", "rule_identifier_all"):
             lift = slope * np.log10(cells["parameters"]) + level + rng.normal(0, 0.05, len(cells))
             categories.append(cells.assign(category=category, log_lift=lift, **view))
@@ -69,29 +69,43 @@ def simulate(
     return dict(zip(("masses", "focus", "categories", "scores"), (*joined, scores), strict=True))
 
 
-def decide(frames, *, kinds=KINDS, missing=(), limits=Limits(), bootstrap=200, permutations=300):
+def compare(frames, *, bootstrap=200, permutations=300):
+    """What the comparison stages give ``judge``."""
     few = {"bootstrap": bootstrap, "permutations": permutations}
-    by = ("strategy", "baseline", "sign", "category")
-    findings = judge(
-        limits,
-        corpus="synthetic",
-        ladder="embedded",
-        kinds=kinds,
-        distances=stats.compare_distances(stats.distance_frame(frames["masses"]), **few),
-        effects=stats.strategy_effects(frames["focus"], "normalised_entropy", **few),
-        pairs=stats.compare_strategies(frames["focus"], "normalised_entropy", bootstrap=bootstrap),
-        trends=stats.scale_trend(stats.with_trained(frames["categories"]), "log_lift", by=by, **few),
-        equivalence=stats.equivalence_table(stats.with_trained(frames["scores"]), "semantic", margin=0.02),
-        missing=missing,
-    )
+    focus, scores = frames["focus"], stats.with_trained(frames["scores"])
+    return {
+        "distances": stats.compare_distances(stats.distance_frame(frames["masses"]), ["jensen_shannon"], **few),
+        "effects": stats.strategy_effects(focus, "normalised_entropy", **few),
+        "pairs": stats.compare_strategies(focus, "normalised_entropy", bootstrap=bootstrap),
+        "mixed": stats.mixed_model_table(focus[focus["id"] < "c030"], "normalised_entropy"),  # for speed
+        "controls": stats.controls_table(focus, "normalised_entropy", bootstrap=bootstrap),
+        "trends": stats.scale_trend(
+            stats.with_trained(frames["categories"]), "log_lift", by=("strategy", *stats.VIEW, "category"), **few
+        ),
+        "equivalence": stats.equivalence_table(scores, "semantic", margin=0.02),
+        "breaks": stats.find_break(scores, "semantic", bootstrap=bootstrap),
+    }
+
+
+def decide_compared(compared, *, kinds=KINDS, missing=(), limits=LIMITS, tests=TESTS):
+    findings = judge(tests, limits, compared, corpus="synthetic", ladder="embedded", kinds=kinds, missing=missing)
     assert [finding.claim for finding in findings] == ["C1", "C2", "C3", "C4"]
     assert {(finding.corpus, finding.ladder) for finding in findings} == {("synthetic", "embedded")}
     return {finding.claim: finding for finding in findings}
 
 
+def decide(frames, **options):
+    return decide_compared(compare(frames), **options)
+
+
 @pytest.fixture(scope="module")
-def planted():
-    return decide(simulate(tilt=1.0, focus=0.2, slope=0.4))
+def compared():
+    return compare(simulate(tilt=1.0, focus=0.2, slope=0.4))
+
+
+@pytest.fixture(scope="module")
+def planted(compared):
+    return decide_compared(compared)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +116,10 @@ def null():
 def test_planted_effects_are_supported(planted):
     assert {claim: finding.verdict for claim, finding in planted.items()} == dict.fromkeys(STATEMENTS, SUPPORTED)
     assert planted["C1"].effect > 2
-    assert planted["C1"].reason == "holds for full and lora, full and qlora under every baseline and sign"
+    assert planted["C1"].reason == "holds for full and lora, full and qlora in every view"
     assert planted["C2"].effect > 0.9
     assert planted["C3"].effect == pytest.approx(0.4, abs=0.05)
-    assert planted["C4"].reason.startswith("rises from 0.3m to 1m, then stays within 0.02")
+    assert planted["C4"].reason.startswith("rises from 0.3m to 1m, then stays within 0.0")
     assert {finding.n for finding in planted.values()} == {12}
     for finding in planted.values():
         assert finding.low <= finding.effect <= finding.high
@@ -120,7 +134,7 @@ def test_their_absence_is_contradicted_not_called_insignificant(null):
     }
     assert null["C1"].effect == pytest.approx(1.0, abs=0.1)
     assert "interval excludes the declared effect" in null["C2"].reason
-    assert null["C4"].reason.startswith("the last step still rises by more than 0.02")
+    assert null["C4"].reason.startswith("the last step still rises by more than 0.0")
 
 
 def test_the_opposite_of_focus_is_contradicted():
@@ -134,6 +148,7 @@ def test_a_single_seed_decides_nothing():
     assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
     assert "a single seed of each strategy" in found["C1"].reason
     assert "a strategy has a single seed at some scale" in found["C2"].reason
+    assert "a single seed in some cell; decided by its companion" in found["C2"].reason
     assert "a single seed in some cell" in found["C3"].reason
     assert found["C4"].reason == "a single seed in some cell"
 
@@ -155,12 +170,64 @@ def test_a_strategy_that_the_study_lacks_is_named():
         assert found[claim].reason.endswith("no strategy is of kind lora or qlora")
 
 
-def test_a_single_baseline_decides_nothing_about_attributions():
-    found = decide(simulate(tilt=1.0, focus=0.2, slope=0.4, baselines=("delete",)))
+def with_views(compared, *, baselines=("delete", "mask", "counterfactual"), second=None, turn=1.0):
+    """The same results for more baselines, and for a second method; ``turn`` -1 lets it find the opposite."""
+    made = {}
+    for name, frame in compared.items():
+        if "baseline" not in frame:
+            made[name] = frame
+            continue
+        one = frame[frame["baseline"] == "delete"]
+        parts = [one.assign(baseline=baseline) for baseline in baselines]
+        if second:
+            columns = [c for c in ("rank_biserial", "slope") if c in one]
+            other = one.assign(method=second, **{column: turn * one[column] for column in columns})
+            parts.append(other.assign(ratio=1.0) if turn < 0 and "ratio" in one else other)
+        made[name] = pd.concat(parts, ignore_index=True)
+    return made
+
+
+def test_three_baselines_and_two_methods_must_agree(compared):
+    limits = Thresholds()
+    for views, lacking in (
+        (compared, "3 baselines of attribution must agree, and the study has delete, mask; 2 methods"),
+        (with_views(compared), "2 methods of attribution must agree, and the study has leave_one_out"),
+        (with_views(compared, baselines=["mask"], second="owen"), "3 baselines of attribution must agree"),
+    ):
+        found = decide_compared(views, limits=limits)
+        for claim in ("C1", "C2", "C3"):
+            assert found[claim].verdict == INCONCLUSIVE
+            assert found[claim].reason.startswith("by design: ")
+            assert lacking in found[claim].reason
+            assert "Under these alone: supported" in found[claim].reason
+            assert "second method" in found[claim].what_would_change
+        assert found["C4"].verdict == SUPPORTED  # it rests on no attribution
+    agreed = decide_compared(with_views(compared, second="owen"), limits=limits)
+    assert {finding.verdict for finding in agreed.values()} == {SUPPORTED}
+
+
+def test_a_second_method_that_finds_the_opposite_leaves_it_open(compared):
+    found = decide_compared(with_views(compared, second="owen", turn=-1.0), limits=Thresholds())
     for claim in ("C1", "C2", "C3"):
         assert found[claim].verdict == INCONCLUSIVE
-        assert "a single attribution baseline" in found[claim].reason
-    assert found["C4"].verdict == SUPPORTED
+        assert "owen does not find it" in found[claim].reason
+
+
+def test_a_mixed_model_without_a_fit_leaves_the_decision_to_its_companion(compared):
+    broken = compared["mixed"].assign(converged=False, reason="the mixed model did not converge: singular")
+    found = decide_compared(compared | {"mixed": broken})["C2"]
+    assert found.verdict == SUPPORTED
+    assert "did not converge: singular; decided by its companion, Wilcoxon's test, and 3 more" in found.reason
+    weak = compared["mixed"].assign(p=0.4)
+    found = decide_compared(compared | {"mixed": weak})["C2"]
+    assert (found.verdict, "mixed model p = 0.4" in found.reason) == (INCONCLUSIVE, True)
+
+
+def test_focus_that_vanishes_at_equal_confidence_is_not_supported(compared):
+    vanished = compared["controls"].assign(estimate=0.01)
+    found = decide_compared(compared | {"controls": vanished})["C2"]
+    assert found.verdict == INCONCLUSIVE
+    assert "it vanishes at equal mass and log-probability" in found.reason
 
 
 def test_missing_cells_are_named():
@@ -201,7 +268,23 @@ def test_equal_seeds_give_no_noise_floor():
 def test_a_ladder_that_is_flat_throughout_has_no_plateau_to_show():
     found = decide(simulate(quality=(0.8, 0.8, 0.8)))["C4"]
     assert found.verdict == INCONCLUSIVE
-    assert found.reason.startswith("no rise before the last step: the ladder is flat throughout (0.8")
+    assert found.reason.startswith("no step before the last rose for sure by more than 0.0")
+
+
+def test_the_ceiling_of_a_score_is_no_plateau():
+    found = decide(simulate(quality=(0.5, 0.935, 0.935)))["C4"]
+    assert found.verdict == INCONCLUSIVE
+    assert found.reason.startswith("the largest rung is at the ceiling of the score: 0.99")
+
+
+def test_four_rungs_must_show_a_break():
+    scales = SCALES | {"15m": 15_000_000}
+    bent = decide(simulate(scales=scales, quality=(0.5, 0.75, 0.8, 0.8)))["C4"]
+    assert bent.verdict == SUPPORTED
+    assert "; the slope breaks at " in bent.reason
+    compared = compare(simulate(scales=scales, quality=(0.5, 0.75, 0.8, 0.8)))
+    straight = compared | {"breaks": compared["breaks"].assign(slope_after_high=9.0)}
+    assert "no break in the slope stands out" in decide_compared(straight)["C4"].reason
 
 
 def test_disagreeing_baselines_are_inconclusive():
@@ -216,9 +299,10 @@ def test_disagreeing_baselines_are_inconclusive():
 
 def test_thresholds_decide():
     frames = simulate(slope=0.4)
-    strict = decide(frames, limits=dataclasses.replace(Limits(), min_slope=1.0))["C3"]
+    compared = compare(frames)
+    strict = decide_compared(compared, tests=ClaimTests(C3=LiftTest(margin=1.0)))["C3"]
     assert strict.verdict == CONTRADICTED
-    assert decide(frames)["C3"].verdict == SUPPORTED
+    assert decide_compared(compared)["C3"].verdict == SUPPORTED
 
 
 def test_findings_are_kept_without_loss(planted):
@@ -229,11 +313,4 @@ def test_findings_are_kept_without_loss(planted):
     assert frame["claim"].tolist() == ["C1", "C2", "C3", "C4"]
     assert frame["statement"].tolist() == list(STATEMENTS.values())
     assert set(RULES) == set(STATEMENTS)
-
-
-def test_studies_without_any_effect_are_hardly_ever_called_supported():
-    wrong = 0
-    for seed in range(5):
-        found = decide(simulate(quality=(0.6, 0.7, 0.8), clauses=8, seed=100 + seed), bootstrap=100, permutations=300)
-        wrong += sum(finding.verdict == SUPPORTED for finding in found.values())
-    assert wrong == 0
+    assert {name for names in FRAMES.values() for name in names} == set(compare(simulate(clauses=4)))

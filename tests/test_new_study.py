@@ -30,7 +30,7 @@ def test_questions_are_asked_where_no_flag_answers(toy):
     assert result.exit_code == 0, result.output
     assert "Strategies, with commas [none,full,lora]:" in result.output
     study = load_study("asked")
-    assert (study.ladder, study.scales, study.seeds, study.corpus.test) == ("toy", ("s", "m"), (0,), 120)
+    assert (study.ladder.source, study.scales, study.seeds, study.corpus.test) == ("toy", ("s", "m"), (0,), 120)
 
 
 def test_a_file_that_is_there_is_left_alone(toy):

@@ -36,17 +36,17 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
     monkeypatch.setattr(pages, "format_plan", lambda: "plan")
     plan = SimpleNamespace(study=SimpleNamespace(scales=(), strategies={}), states={})
-    parts = pages.write_parts(tmp_path, plan)
-    assert [part.name for part in parts] == [
-        f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")
-    ]
-    assert "No model of this study has been trained yet." in parts[2].read_text(encoding="utf-8")
+    monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
+    parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
+    assert {f"worked_{name}" for name in ("features", "plan", "review", "scores", "verdicts")} < set(parts)
+    assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
-    before = [part.stat().st_mtime_ns for part in parts]
-    assert [part.stat().st_mtime_ns for part in pages.write_parts(tmp_path, plan)] == before
-    parts[4].write_text("% another key\n\nold\n", encoding="utf-8")
+    before = {name: part.stat().st_mtime_ns for name, part in parts.items()}
     pages.write_parts(tmp_path, plan)
-    assert "verdicts" in parts[4].read_text(encoding="utf-8")
+    assert {name: part.stat().st_mtime_ns for name, part in parts.items()} == before
+    parts["worked_verdicts"].write_text("% another key\n\nold\n", encoding="utf-8")
+    pages.write_parts(tmp_path, plan)
+    assert "verdicts" in parts["worked_verdicts"].read_text(encoding="utf-8")
 
 
 def test_the_largest_trained_scale_writes_the_rules_under_review():
@@ -75,7 +75,7 @@ def test_the_chapter_on_features_says_what_was_measured():
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"glance.md", "agreement.md", "measured_planner.md", "measured_training.md"}
+    made = {"glance.md", "speed.md", "agreement.md", "measured_planner.md", "measured_training.md"}
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
@@ -107,3 +107,28 @@ def test_a_stored_study_is_shown_with_its_machine_and_verdicts(tmp_path):
     assert ">0.500<" in text
     assert "inconclusive" in text
     assert "a <b>" not in text
+
+
+def test_the_speed_figure_shows_what_was_measured(tmp_path):
+    assert "make bench" in pages.format_speed(tmp_path)
+    cases = [
+        {"varied": varied, "size": size, "system": system, "seconds": size * slow, "minimum": 100 * size}
+        for varied in ("clause", "target")
+        for size in (10, 20)
+        for system, slow in (("this engine", 0.01), ("captum, teacher-forced", 0.03), ("shap", 0.05))
+    ]
+    seconds = {"this engine": 2.0, "plain batched loop": 4.0}
+    loo = {"captum_over": {"this engine": 2.75}, "seconds": seconds, "efficiency": {"this engine": 0.8125}}
+    model = {"leave_one_out": loo, "long_prefix": {"ratio": 5.25}, "shap": {"ratio": 3.5}}
+    measured = {"growth": {"model": "1 M", "cases": cases}, "models": {"1 M": model}, "threads": 1}
+    measured |= {"machine": {"processor": "A <fast> one"}, "versions": {"captum": "0.9.0", "shap": "0.51.0"}}
+    path = tmp_path / pages.SPEED
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(measured), encoding="utf-8")
+    text = pages.format_speed(tmp_path)
+    for shown in (">2.75<", ">2.00<", ">5.25<", ">3.50<", ">0.81<", "A &lt;fast&gt; one", "captum 0.9.0", "0.6 s"):
+        assert shown in text, shown
+    assert 'href="_static/speed/attribution-speed.csv"' in text
+    drawn = pd.read_csv(tmp_path / "book" / "runs" / "_static" / "speed" / "attribution-speed.csv")
+    ours = drawn[drawn["system"] == "this engine"]
+    assert ours["scaled_minimum"].tolist() == pytest.approx(ours["seconds"].tolist())

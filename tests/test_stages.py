@@ -1,6 +1,11 @@
 """The stages joined, with tiny random models: every room is called for real, nothing is learned."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -30,7 +35,8 @@ strategies:
   lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
 seeds: [0, 1]
 generate: {{max_new_tokens: 8}}
-attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1}}
+attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
+  second_method: surrogate_ridge, second_clauses: 2}}
 metrics: {{encoder: null}}
 thresholds: {{bootstrap: 100, permutations: 100}}
 """
@@ -106,6 +112,7 @@ def test_every_claim_gets_a_verdict_with_a_reason(first):
     assert set(result.findings["verdict"]) <= {"supported", "contradicted", "inconclusive"}
     by_claim = result.findings.set_index("claim")
     assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
+    assert by_claim.loc["C1", "reason"].endswith("no strategy is of kind qlora")
     assert (study.folder / "findings" / "findings.json").is_file()
 
 
@@ -144,13 +151,22 @@ def test_tables_hold_every_seed_and_clause(first):
     shares = stages.read_stage(study, "compare_scales").error_shares
     assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = stages.read_stage(study, "attribute", "s", "none").focus
-    assert len(focus) == 1 * (3 + 1) * 2  # one seed of the untouched base, two signs
+    assert len(focus) == 1 * (3 + 1 + 2) * 2  # one seed of the untouched base, a second method for two, two signs
     assert focus.groupby("split")["id"].nunique().to_dict() == {"document": 1, "test": 3}
-    assert set(focus["method"]) == {"leave_one_out"}
+    methods = focus.groupby("method")
+    assert methods["id"].nunique().to_dict() == {"leave_one_out": 4, "surrogate_ridge": 2}
+    assert set(methods.get_group("surrogate_ridge")["split"]) == {"test"}
+    noise = stages.read_stage(study, "attribute", "s", "full").noise
+    assert len(noise) == 2 * 2 * 2  # seeds, sources, signs
+    batch, dtype = (noise[noise["source"] == source] for source in ("batch", "dtype"))
+    assert batch["deviation"].max() < 1e-4 < dtype["deviation"].min()
+    assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
+    assert (focus["noise_floor"] < 1e-4).all()
     assert stages.read_stage(study, "attribute", "s", "none").checks["passed"].all()
     compared = stages.read_stage(study, "compare_strategies")
     assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
-    assert set(compared.pairs["n"]) == {3}  # clauses of held-out documents are kept apart
+    assert set(compared.pairs["n"]) == {2, 3}  # clauses of held-out documents are kept apart
+    assert set(compared.noise["source"]) == {"batch", "dtype", "seeds", "strategies", "methods"}
 
 
 def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_change(first):
@@ -247,6 +263,57 @@ def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
     assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
 
 
+KILLED_AT_THE_SIXTH = """
+import os, signal
+from compliance_xai import stages
+from compliance_xai.attribution import explain
+
+real, count = explain.attribute, 0
+
+def kill(*given, **options):
+    global count
+    count += 1
+    if count == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **options)
+
+explain.attribute = kill
+stages.attribute_cell({study!r}, "s", "none")
+"""
+
+
+def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
+    from compliance_xai.attribution import explain
+
+    study = make_study(project, "killed", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    path = project / "studies" / "killed.yaml"
+    path.write_text(STUDY.format(name="killed").replace("clauses: 3", "clauses: 5"), encoding="utf-8")
+    stages.prepare_corpus(study)
+    source = str(Path(stages.__file__).parents[2])
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_SIXTH.format(study=str(path))],
+        env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    folder = study.folder / "runs" / "s" / "none" / "attribute"
+    assert read_manifest(folder) is None
+    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == ["seed-0-delete-00000"]
+    asked = []
+    real = explain.attribute
+    monkeypatch.setattr(
+        explain, "attribute", lambda *given, **options: asked.append(options["id"]) or real(*given, **options)
+    )
+    rows = read_attribution_rows(stages.attribute_cell(study, "s", "none").folder / "attributions.parquet")
+    assert asked == [row["id"] for row in rows[4:]]
+    assert len(rows) == 6
+    assert not (folder / "checkpoints").exists()
+    monkeypatch.setattr(explain, "attribute", real)
+    whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    stages.prepare_corpus(whole)
+    again = read_attribution_rows(stages.attribute_cell(whole, "s", "none").folder / "attributions.parquet")
+    assert again == rows
+
+
 def test_bad_input_leaves_the_last_results_as_they_are(first, project):
     study, _ = first
     before = stages.read_stage(study, "corpus").manifest
@@ -261,7 +328,7 @@ def test_bad_input_leaves_the_last_results_as_they_are(first, project):
 
 def test_other_methods_units_and_baselines_run_in_a_study(project):
     changes = {"attribution.baselines": "[counterfactual]", "attribution.method": "owen"}
-    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2"}
+    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2", "attribution.second_method": "null"}
     study = make_study(project, "other", **changes)
     stages.prepare_corpus(study)
     result = stages.attribute_cell(study, "s", "none")

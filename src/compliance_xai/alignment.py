@@ -103,9 +103,9 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, method, baseline, sign, link): ``id, split, seed, method, baseline, sign, link`` (from 0), ``kind, n_features,
-        n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the element),
-        ``precision_at_k, average_precision, auroc, chance_precision`` (n_gold / n_features),
+        One row per (id, seed, method, baseline, sign, link): ``id, split, seed, method, baseline, sign, link`` (from
+        0), ``kind, n_features, n_gold`` (features that overlap the gold spans), ``n_target_tokens`` (that overlap the
+        element), ``precision_at_k, average_precision, auroc, chance_precision`` (n_gold / n_features),
         ``chance_average_precision, identifier_role, number_role, reason`` (why the measures are NaN, else empty).
         Chance for ``auroc`` is 0.5. Empty for a corpus without alignment.
 
@@ -201,7 +201,7 @@ def _rank_measures(mass_F: np.ndarray, gold_F: np.ndarray) -> dict[str, float]:
 
 def summarise_gold(
     gold: pd.DataFrame,
-    by: Sequence[str] = ("scale", "strategy", "baseline", "sign", "kind"),
+    by: Sequence[str] = ("scale", "strategy", "method", "baseline", "sign", "kind"),
     *,
     bootstrap: int = 2000,
     seed: int = 0,

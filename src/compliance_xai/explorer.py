@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FOLDER = Path("book") / "runs" / "_static" / "explorer"
 LEXEME = re.compile(r"\d+(?:\.\d+)*|\w+|[^\w]+")
 """What a reader takes for one piece of a rule: a number, a name, or the marks between them."""
+_COMPARED = re.compile(r"\d+(?:\.\d+)*|\w+|\W")
 
 STEPS = 127
 """A score is stored as one signed byte, in steps of 1/127 of the largest score of its column."""
@@ -84,7 +85,7 @@ def write_explorer(study: Study, project: Path) -> Path:
 def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence[Attribution]) -> dict[str, Any]:
     """What there is to choose from: scales, strategies, seeds, baselines, and the clauses with their words."""
     from compliance_xai.figures.theme import format_parameters, style_strategies
-    from compliance_xai.models import load_ladder
+    from compliance_xai.rungs import load_ladder
 
     counts = {rung.name: rung.parameters for rung in load_ladder(study.ladder).rungs} if scales else {}
     examples = _read_examples(study)
@@ -191,8 +192,8 @@ def find_changes(written: str, reference: str) -> list[Span]:
     >>> find_changes("if(exist(door))", "if(exist(stair))")
     [(9, 13)]
     """
-    spans = [match.span() for match in LEXEME.finditer(written)]
-    matcher = difflib.SequenceMatcher(None, LEXEME.findall(reference), LEXEME.findall(written), autojunk=False)
+    spans = [match.span() for match in _COMPARED.finditer(written)]
+    matcher = difflib.SequenceMatcher(None, _COMPARED.findall(reference), _COMPARED.findall(written), autojunk=False)
     return [
         (spans[start][0], spans[end - 1][1])
         for kind, _, _, start, end in matcher.get_opcodes()

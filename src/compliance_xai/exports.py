@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 TABLES = {
     "compare_strategies": (
-        *("summary", "pairs", "friedman", "effects", "reliability", "distance_tests", "gold_summary"),
+        *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
+        *("reliability", "feature_reliability", "split_half", "noise", "distance_tests", "gold_summary"),
     ),
-    "compare_scales": ("trends", "lift", "equivalence", "error_shares"),
+    "compare_scales": ("trends", "lift", "equivalence", "breaks", "error_shares"),
 }
 """The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
 

@@ -143,6 +143,23 @@ def top_k_mass(mass_F: np.ndarray, k: int) -> float:
     return float(values[:k].sum() / values.sum()) if values.sum() > 0 else float("nan")
 
 
+def half_correlation(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -> float:
+    """Correlation over features of the mass towards every other target token with that towards the rest; -1 to 1.
+
+    How far a clause's pattern depends on which tokens of the rule are looked at. Stepped up to the full length by
+    ``stats.spearman_brown``. NaN with fewer than three features, or where one half gives all of them the same mass.
+
+    Examples
+    --------
+    >>> round(half_correlation(np.array([[2.0, 1.0], [0.0, 1.0], [4.0, 4.0]])), 6)
+    0.866025
+    """
+    odd_F, even_F = (mass(np.asarray(scores_FT)[:, start::2], sign, floor=floor) for start in (0, 1))
+    if len(odd_F) < 3 or np.ptp(odd_F) == 0 or np.ptp(even_F) == 0:
+        return float("nan")
+    return float(np.corrcoef(odd_F, even_F)[0, 1])
+
+
 def log_lift(share: float, n_category: int, n_features: int, *, smoothing: float = SMOOTHING) -> float:
     """How much more mass a category has than its share of the features, ``ln((n share + a) / (n_category + a))``.
 
@@ -172,14 +189,17 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
     rows
         Rows of an attribution file (``records.read_attribution_rows``).
     floor
-        Scores smaller than this (nats) count as zero; ``n_below_floor`` says how many did.
+        Scores smaller than this (nats) count as zero. A feature with no score of at least this size is left out of
+        every measure but stays in ``n_features``: the clause is no shorter because a model ignores a word.
 
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, method, baseline, sign): ``id, split, seed, method, baseline, sign, n_features, n_target_tokens, n_below_floor,
-        total_mass, net_mass, baseline_log_prob`` (nats; net: the signed sum of all scores; log-prob: of the whole
-        target), ``normalised_entropy, gini, top_1_mass, top_3_mass, effective_number, effective_fraction`` (over n).
+        One row per (id, seed, method, baseline, sign): ``id, split, seed, method, baseline, sign, n_features,
+        n_target_tokens, noise_floor`` (nats), ``n_below_floor`` (features left out), ``total_mass, net_mass,
+        baseline_log_prob`` (nats; net: the signed sum of all scores; log-prob: of the whole target),
+        ``normalised_entropy, gini, top_1_mass, top_3_mass, effective_number, effective_fraction`` (over n),
+        ``half_correlation`` (see there).
     """
     import pandas as pd
 
@@ -195,7 +215,8 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "sign": sign,
                     "n_features": scores.shape[0],
                     "n_target_tokens": scores.shape[1],
-                    "n_below_floor": int((np.abs(scores) < floor).sum()),
+                    "noise_floor": floor,
+                    "n_below_floor": int((np.abs(scores) < floor).all(axis=1).sum()),
                     "total_mass": total_mass(mass_F),
                     "net_mass": float(scores.sum()),
                     "baseline_log_prob": float(attribution.baseline_log_probs.astype(np.float64).sum()),
@@ -205,6 +226,7 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "top_3_mass": top_k_mass(mass_F, 3),
                     "effective_number": effective,
                     "effective_fraction": effective / scores.shape[0],
+                    "half_correlation": half_correlation(scores, sign, floor=floor),
                 }
             )
     return pd.DataFrame.from_records(records, columns=[*KEYS, *_FOCUS_COLUMNS])
@@ -226,9 +248,9 @@ def category_frame(
     -------
     pandas.DataFrame
         One row per (id, seed, method, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, split,
-        seed, method, baseline, sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats), ``share`` (of the clause's
-        mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where the clause has none),
-        ``identifier_role, number_role``.
+        seed, method, baseline, sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats),
+        ``share`` (of the clause's mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where
+        the clause has none), ``identifier_role, number_role``.
     """
     import pandas as pd
 
@@ -271,9 +293,9 @@ def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, method, baseline, sign, feature): ``id, split, seed, method, baseline, sign, feature`` (from 0), ``start, end,
-        text, category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share`` (of the clause's mass; NaN
-        without mass).
+        One row per (id, seed, method, baseline, sign, feature): ``id, split, seed, method, baseline, sign, feature``
+        (from 0), ``start, end, text, category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share``
+        (of the clause's mass; NaN without mass).
     """
     import pandas as pd
 
@@ -301,11 +323,13 @@ _FOCUS_COLUMNS = (
     "sign",
     "n_features",
     "n_target_tokens",
+    "noise_floor",
     "n_below_floor",
     "total_mass",
     "net_mass",
     "baseline_log_prob",
     *MEASURES,
+    "half_correlation",
 )
 _CATEGORY_COLUMNS = (
     "sign",

@@ -197,11 +197,12 @@ def make_jobs(study: Study) -> dict[str, Job]:
         attribute = study.attribution.model_dump(mode="json")
         judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
     statistics = {"bootstrap": study.thresholds.bootstrap, "permutations": study.thresholds.permutations}
+    tests = study.tests.model_dump()
     compared = tuple(
-        add(stage, {**statistics, "margin": study.thresholds.equivalence_margin}, tuple(judged))
-        for stage in ("compare_strategies", "compare_scales")
+        add(stage, {**statistics, "tests": {claim: tests[claim] for claim in claims}}, tuple(judged))
+        for stage, claims in (("compare_strategies", ("C1", "C2")), ("compare_scales", ("C3", "C4")))
     )
-    add("findings", study.thresholds.model_dump(), compared)
+    add("findings", {**study.thresholds.model_dump(), "tests": tests}, compared)
     if study.keeps_checkpoints:
         _add_protocols(study, jobs, add)
     return jobs

@@ -1,11 +1,13 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
-``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review, and
-the tables of studies that were run elsewhere and are stored under ``data/results``.
+``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review,
+what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of studies
+that were run elsewhere and are stored under ``data/results``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import logging
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai import strategies_page
+from compliance_xai.evidence import STORED, format_findings, format_power
 from compliance_xai.models import without_progress_bars
 from compliance_xai.provenance import code_digest, digest
 from compliance_xai.study import Study
@@ -79,7 +82,6 @@ SHOWN = {
     "identifier_fidelity": "identifier",
 }
 
-STORED = Path("data") / "results"
 MEASURED = Path("benchmarks") / "results"
 PLANNED = ("qwen-coder", "80GB", 200.0)
 """The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
@@ -91,6 +93,7 @@ REVIEWED = (
     "Parties after ten shall be quiet.",
 )
 """Clauses for the page on practice: an ordinary one, one with a wrong unit, and one that asks for no rule."""
+SPEED = Path("benchmarks") / "results" / "attribution.json"
 
 
 def write_parts(project: Path, plan: Plan) -> list[Path]:
@@ -115,12 +118,13 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_verdicts": (code, format_verdicts),
         "worked_features": (code, format_features),
         "worked_plan": (_plan_key(), format_plan),
+        "power": (code_digest(["compliance_xai.evidence"], leave_out=()), lambda: _raw(format_power())),
         "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
         part = runs / f"{name}.md"
         if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
-            # Scoring loads the sentence encoder, so an unchanged table is not computed again.
+            # Scoring loads the sentence encoder and power simulates studies, so an unchanged part is not made again.
             part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
         parts.append(part)
     for name, make_table in (("planner", format_planned), ("training", format_training)):
@@ -130,6 +134,8 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     agreement = project / AGREEMENT
     if agreement.is_file():
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
+    parts.append(_write(runs / "speed.md", format_speed(project)))
+    parts.append(_write(runs / "verdicts.md", _raw(format_findings(project)) + "\n"))
     for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
         parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
     parts.append(_write(runs / "strategies_kinds.md", strategies_page.format_kinds()))
@@ -319,6 +325,45 @@ def format_verdicts() -> str:
             f"{_labelled('a', a)}{_labelled('b', b)}<p>{html.escape(says)}.</p></div>"
         )
     return _raw("\n".join(blocks))
+
+
+def format_speed(project: Path) -> str:
+    """The measured speed of attribution, as a table and a figure, from what ``make bench`` left."""
+    import pandas as pd
+
+    from compliance_xai.figures.contract import figure_html
+    from compliance_xai.figures.speed import draw_growth
+    from compliance_xai.figures.tables import table_html
+
+    path = project / SPEED
+    if not path.is_file():
+        return "Nothing was measured yet: `make bench` does it.\n"
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    machine, versions = measured["machine"], measured["versions"]
+    where = (
+        f"{measured['growth']['model']} parameters in float32, {machine['processor']}, {measured['threads']} "
+        f"thread(s), captum {versions['captum']}, shap {versions['shap']}."
+    )
+    folder = project / "book" / "runs" / "_static" / "speed"
+    figure = draw_growth(pd.DataFrame(measured["growth"]["cases"]), folder=folder, where=where)
+    rows = [
+        {
+            "model": name,
+            "captum, teacher-forced": model["leave_one_out"]["captum_over"]["this engine"],
+            "plain batched loop": model["leave_one_out"]["seconds"]["plain batched loop"]
+            / model["leave_one_out"]["seconds"]["this engine"],
+            "captum, long prefix": model["long_prefix"]["ratio"],
+            "shap, evaluations": model["shap"]["ratio"],
+            "efficiency": model["leave_one_out"]["efficiency"]["this engine"],
+        }
+        for name, model in measured["models"].items()
+    ]
+    table = table_html(
+        pd.DataFrame(rows),
+        caption="How many times as long others take on the same clauses, and the efficiency of this engine",
+        formats=dict.fromkeys(list(rows[0])[1:], ".2f"),
+    )
+    return _raw(table + "\n" + figure_html(dataclasses.replace(figure, folder=Path("_static") / "speed"))) + "\n"
 
 
 def _labelled(label: str, rule: str) -> str:

@@ -283,8 +283,8 @@ ATTRIBUTION_SCHEMA = pa.schema(
         ("standard_errors", pa.list_(pa.float32())),
     ]
 )
-"""One row per clause, seed, baseline and method (in ``provenance``); ``scores`` and ``standard_errors`` (null for exact methods) are the features x
-target-tokens matrices, row by row."""
+"""One row per clause, seed, baseline and method (in ``provenance``); ``scores`` and ``standard_errors`` (null for exact
+methods) are the features x target-tokens matrices, row by row."""
 
 
 def write_table(table: pa.Table, path: Path | str) -> Path:

@@ -271,6 +271,12 @@ class AttributionSettings(Settings):
     """Attribute the first n clauses of the evaluated split, taken in turn over contexts; all where absent."""
     document_clauses: Whole = 0
     """As many again from the held-out documents or context."""
+    draws: Count = 5
+    """Replacements that are drawn for each word and averaged, with the ``counterfactual`` baseline."""
+    second_method: Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge"] | None = None
+    """Another method, for some clauses and with the first baseline: a verdict asks for two that agree."""
+    second_clauses: Count = 12
+    """How many clauses of the evaluated split it is given, the first of those attributed."""
     batch_tokens: Count = 4096
     """Tokens per forward pass; results do not depend on it."""
     precision_clauses: Whole = 0
@@ -280,6 +286,12 @@ class AttributionSettings(Settings):
     @classmethod
     def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
         return _all_different(baselines)
+
+    @model_validator(mode="after")
+    def _need_two_methods(self) -> AttributionSettings:
+        if self.second_method == self.method:
+            raise ValueError(f"a second method that differs from the first, {self.method!r}")
+        return self
 
 
 class MetricSettings(Settings):
@@ -316,21 +328,76 @@ class LaunchSettings(Settings):
     """Values of that file to change: ``{num_processes: 4}``."""
 
 
+class DistanceTest(Settings):
+    """C1: do patterns differ by more than seeds do?"""
+
+    outcome: Literal["jensen_shannon", "spearman", "rank_biased_overlap"] = "jensen_shannon"
+    """The distance between two patterns."""
+    test: Literal["run_permutation"] = "run_permutation"
+    """Whole runs change strategy, scale by scale."""
+    margin: Annotated[float, Field(strict=True, ge=1)] = 1.1
+    """Distance between strategies over the distance between seeds of one strategy, at least."""
+
+
+class FocusTest(Settings):
+    """C2: is one strategy's pattern more focused?"""
+
+    outcome: Literal["normalised_entropy", "effective_number", "effective_fraction"] = "normalised_entropy"
+    """The measure of focus; smaller is more focused."""
+    test: Literal["mixed_model"] = "mixed_model"
+    """Linear mixed model, clauses and runs as random intercepts."""
+    companion: Literal["wilcoxon_holm"] = "wilcoxon_holm"
+    """What must agree with it, and decides by itself where the model does not converge."""
+    margin: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.3
+    """Smallest matched-pairs rank-biserial correlation that counts as a difference."""
+
+
+class LiftTest(Settings):
+    """C3: does the weight on numerical constraints and rule identifiers rise with size?"""
+
+    outcome: Literal["log_lift"] = "log_lift"
+    """Natural log of the share of mass over the share of features, smoothed."""
+    test: Literal["slope_and_page"] = "slope_and_page"
+    """Slope over log10(parameters) with its interval, and Page's test for the order of the rungs."""
+    margin: Annotated[float, Field(strict=True, ge=0)] = 0.05
+    """Smallest slope per factor of ten in parameters that counts as a trend."""
+
+
+class PlateauTest(Settings):
+    """C4: does the similarity of generated and reference rules level off?"""
+
+    outcome: Literal["semantic", "exact", "equivalent", "lrml_f1", "chrf"] = "semantic"
+    """The score of a rule."""
+    test: Literal["tost_and_break"] = "tost_and_break"
+    """Two one-sided tests between neighbouring rungs, and two lines that meet where there are four rungs."""
+    margin: Annotated[float, Field(strict=True, gt=0)] = 0.02
+    """The largest difference that could count as none; the margin is the noise floor of seeds where that is smaller."""
+
+
+class ClaimTests(Settings):
+    """Outcome, test and margin for each claim, declared before the run and part of every verdict's key."""
+
+    C1: DistanceTest = DistanceTest()
+    """Patterns differ."""
+    C2: FocusTest = FocusTest()
+    """Full fine-tuning is more focused."""
+    C3: LiftTest = LiftTest()
+    """Scale shifts weight to numerical constraints and rule identifiers."""
+    C4: PlateauTest = PlateauTest()
+    """Similarity levels off."""
+
+
 class Thresholds(Settings):
-    """What decides a verdict; declared before the run, shown on the findings page."""
+    """What decides a verdict besides each claim's own margin; declared before the run, shown on the findings page."""
 
     alpha: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.05
     """Family-wise error rate, after Holm's correction."""
-    min_effect_rank_biserial: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.3
-    """Smallest matched-pairs rank-biserial correlation that counts as a difference in focus (C2)."""
-    min_distance_ratio: Annotated[float, Field(strict=True, ge=1)] = 1.1
-    """Distance between strategies over the distance between seeds of one strategy, at least (C1)."""
-    min_slope: Annotated[float, Field(strict=True, ge=0)] = 0.05
-    """Smallest slope of category lift (natural log) per decade of parameters that counts as a trend (C3)."""
-    equivalence_margin: Annotated[float, Field(strict=True, gt=0)] = 0.02
-    """Two rungs whose semantic similarity differs by less are equivalent (C4)."""
     matched_loss: Positive = 0.1
     """Validation losses that differ from the target by at most this share of it count as matched."""
+    min_baselines: Count = 3
+    """So many ways of taking a word away must agree before a claim about attributions is decided."""
+    min_methods: Count = 2
+    """So many methods of attribution must agree."""
     bootstrap: Annotated[int, Field(strict=True, ge=100)] = 2000
     """Resamples of clauses for every interval."""
     permutations: Annotated[int, Field(strict=True, ge=100)] = 5000
@@ -383,6 +450,8 @@ class Study(Settings):
     """What a search for better settings tries; no part of a run."""
     launch: LaunchSettings = LaunchSettings()
     """On how many processes a model is fine-tuned."""
+    tests: ClaimTests = ClaimTests()
+    """The test of each claim."""
     thresholds: Thresholds = Thresholds()
     """What decides the verdicts."""
     threads: Count = 1

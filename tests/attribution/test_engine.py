@@ -130,7 +130,7 @@ def test_half_precision_keeps_the_head_in_float32(qwen2):
         ids = torch.tensor([head + tail[:-1]])
         hidden = half.model(input_ids=ids, use_cache=False).last_hidden_state[0, len(head) - 1 :]
         rounded = half(input_ids=ids, use_cache=False).logits[0, len(head) - 1 :]
-    exact = torch.log_softmax(hidden.double() @ half.lm_head.weight.double().T, -1)
+    exact = torch.log_softmax(hidden.double() @ half.lm_head.weight.detach().double().T, -1)
     expected = exact.gather(1, torch.tensor(tail)[:, None])[:, 0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert found.min() < -30

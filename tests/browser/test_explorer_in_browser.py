@@ -42,6 +42,7 @@ def shades(visit: Visit, side: str) -> list[str]:
 
 def test_it_opens_with_two_strategies_side_by_side(visit, data):
     assert visit.page.locator(".ce-side .ce-heading").count() == 2
+    assert visit.weigh() < 3_000_000
     assert visit.page.locator(".ce-list [role=option]").count() == len(data["clauses"])
     record = next(record for record in data["clauses"] if record["id"] == chosen(visit))
     rule = "".join(visit.page.locator(".ce-rule .ce-piece").all_inner_texts())
@@ -159,9 +160,9 @@ def test_switching_is_fluid(visit):
             document.querySelector('.ce-view').getBoundingClientRect();
             times.push(performance.now() - start);
         }
-        return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+        return Math.min(...times);
     }"""
-    assert visit.page.evaluate(switch) < 150  # ms, the median; a busy machine included
+    assert visit.page.evaluate(switch) < 100  # ms; the quickest, which other work on the machine disturbs least
 
 
 def test_the_page_follows_the_themes_switch(visit):

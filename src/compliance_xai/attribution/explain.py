@@ -162,7 +162,9 @@ def attribute_many(
     method: str = "leave_one_out",
     unit: str = "word",
     baseline: str = "delete",
+    dtype: str | None = None,
     pool: Pool | None = None,
+    draws: int = DRAWS,
     batch_tokens: int = BATCH_TOKENS,
     seed: int = 0,
     vocabulary: Mapping[str, str] | None = None,
@@ -171,8 +173,8 @@ def attribute_many(
     for example in examples:
         yield attribute(
             model, tokenizer, example.clause, example.rule,
-            prompt=prompt, method=method, unit=unit, baseline=baseline, pool=pool, id=example.id,
-            batch_tokens=batch_tokens, seed=seed, vocabulary=vocabulary,
+            prompt=prompt, method=method, unit=unit, baseline=baseline, dtype=dtype, pool=pool, draws=draws,
+            id=example.id, batch_tokens=batch_tokens, seed=seed, vocabulary=vocabulary,
         )  # fmt: skip
 
 

@@ -32,10 +32,14 @@ _HOMES = {
     "draw_category_lift": "comparison",
     "draw_lift_by_scale": "comparison",
     "draw_correctness": "comparison",
+    "draw_noise": "noise",
+    "draw_controls": "noise",
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
+    "draw_growth": "speed",
     "table_html": "tables",
     "claims_html": "tables",
+    "verdicts_html": "tables",
     "collect_assets": "assets",
 }
 
@@ -62,10 +66,14 @@ __all__ = [
     "draw_category_lift",
     "draw_lift_by_scale",
     "draw_correctness",
+    "draw_noise",
+    "draw_controls",
     "draw_error_kinds",
     "draw_errors_by_scale",
+    "draw_growth",
     "table_html",
     "claims_html",
+    "verdicts_html",
     "collect_assets",
 ]
 
@@ -93,7 +101,9 @@ if TYPE_CHECKING:
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
     from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
     from compliance_xai.figures.movement import draw_movement
-    from compliance_xai.figures.tables import claims_html, table_html
+    from compliance_xai.figures.noise import draw_controls, draw_noise
+    from compliance_xai.figures.speed import draw_growth
+    from compliance_xai.figures.tables import claims_html, table_html, verdicts_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 
 

@@ -99,6 +99,29 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
     return f'<div class="cx-claims">{"".join(cards)}</div>'
 
 
+def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studies: bool = False) -> str:
+    """The verdicts as a table: the source's statement, verdict, effect with its interval, n, what would change it.
+
+    ``studies`` adds which study, corpus and ladder a row belongs to (its ``study`` beside the fields of a finding).
+    """
+    import pandas as pd
+
+    rows = []
+    for finding in findings:
+        interval = ""
+        if _known(finding["effect"]):
+            interval = f"{finding['effect']:.3f}"
+            if _known(finding["low"]) and _known(finding["high"]):
+                interval += f" [{finding['low']:.3f},\u00a0{finding['high']:.3f}]"
+        where = {"study": finding["study"], "corpus": finding["corpus"], "ladder": finding["ladder"]} if studies else {}
+        rows.append(
+            {"claim": finding["claim"], "the source's statement": finding["statement"], **where}
+            | {"verdict": finding["verdict"], "effect": finding["effect_name"], "value": interval, "n": finding["n"]}
+            | {"reason": finding["reason"], "what would change it": finding["what_would_change"]}
+        )
+    return table_html(pd.DataFrame(rows), caption=caption)
+
+
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
 

@@ -137,13 +137,14 @@ def activation_bytes(
     """Bytes that backward needs of one pass over ``rows`` pairs of the longest length.
 
     Per token and layer (decoder of Llama's kind, flash attention): the residual stream before attention and before the
-    feed-forward, each normalised once more in float32; inputs and outputs of the linear layers in the precision of the
-    passes. With ``gradient_checkpointing`` one residual per layer, and all of this for a single layer. Logits exist at
+    feed-forward, a float32 copy of each for the norm where it is bfloat16, and both normalised where the norms' weights
+    are trained; inputs and outputs of the linear layers in the precision of the passes. With ``gradient_checkpointing`` one residual per layer, and all of this for a single layer. Logits exist at
     the rules' positions only, as such, chosen, in the softmax, and as a gradient.
     """
     tokens, compute = rows * texts.longest, 2 if bfloat16 else 4
     queries, keys = shape.heads * shape.width_of_head, shape.key_value_heads * shape.width_of_head
-    normalised = 2 * shape.hidden_size * (4 if residual == 4 else 8)
+    norms_trained = settings.kind in ("full", "lora-then-full", "lora+", "full-top")
+    normalised = 2 * shape.hidden_size * 4 * (norms_trained + (residual == 2))
     linear = 2 * shape.hidden_size + 3 * queries + 2 * keys + 4 * shape.intermediate_size
     if has_adapters(settings):
         linear += settings.rank * len(linear_sizes(shape))

@@ -5,30 +5,45 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compliance_xai.alignment import gold_frame
 from compliance_xai.attribution import attribute_many, self_check
-from compliance_xai.focus import category_frame, focus_frame
+from compliance_xai.errors import InputError
+from compliance_xai.focus import SIGNS, category_frame, focus_frame, mass
 from compliance_xai.precision import precision_frame
 from compliance_xai.prompts import Template, make_template
-from compliance_xai.records import Attribution, Example, attribution_row, read_attribution_rows, write_attributions
+from compliance_xai.records import (
+    Attribution,
+    Example,
+    attribution_from_row,
+    attribution_row,
+    read_attribution_rows,
+    write_attributions,
+)
 from compliance_xai.replacements import Pool, collect_pool
 from compliance_xai.stages.cells import choose_prompt, find_rung, seed_folder
-from compliance_xai.stages.common import StageResult, Work, run_stage
+from compliance_xai.stages.common import StageResult, Work, run_stage, take_in_turn
 from compliance_xai.stages.examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.stats import DISTANCES, all_distances
 from compliance_xai.strategies import load_trained
 from compliance_xai.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 16
-"""Clauses between two points at which an interrupted stage can go on."""
+CHUNK = 4
+"""Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
+models do."""
 
 CHECKPOINTS = "checkpoints"
+
+EQUAL_COMPUTATIONS = ("batched_equals_single", "null_feature")
+"""Checks whose deviation is the noise floor of a single score: the same number computed twice."""
 
 
 def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
@@ -40,8 +55,11 @@ def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> Stag
     -------
     StageResult
         ``attributions`` (``records.ATTRIBUTION_SCHEMA``; ``records.read_attribution_rows`` reads it), ``focus``
-        (``focus.focus_frame``), ``categories`` (``focus.category_frame``), ``gold`` (``alignment.gold_frame``) and
-        ``checks``: ``seed``, ``baseline``, ``id``, ``name``, ``deviation`` and ``tolerance`` (nats), ``passed``.
+        (``focus.focus_frame``), ``categories`` (``focus.category_frame``), ``gold`` (``alignment.gold_frame``),
+        ``checks``: ``seed``, ``baseline``, ``id``, ``name``, ``deviation`` and ``tolerance`` (nats), ``passed``, and
+        ``noise``: the first clause once more, one row at a time (``batch``) and in another float type (``dtype``):
+        ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score), ``stats.DISTANCES``
+        of the two patterns, ``reason`` (why there is none, else empty).
         ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
     """
     study = study if isinstance(study, Study) else load_study(study)
@@ -55,20 +73,24 @@ def _work(work: Work) -> None:
     examples = attributed_examples(work.study)
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
+    noise: list[dict[str, Any]] = []
     effects: list[pd.DataFrame] = []
     for seed in work.study.seeds_of(strategy):
         reader = open_reader(work, seed_folder(work, seed))
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
         checks += seed_checks
+        noise += [{"seed": seed, **row} for row in _measure_noise(reader, examples[0], seed_rows[0])]
         if not effects and work.study.attribution.precision_clauses:
             effects.append(_measure_precision(reader, examples).assign(seed=seed))
+    floor = max(check["deviation"] for check in checks if check["name"] in EQUAL_COMPUTATIONS)
     work.clear_once()
     write_attributions(rows, work.folder / "attributions.parquet")
-    work.write_frame(focus_frame(rows), "focus")
-    work.write_frame(category_frame(rows, examples=examples), "categories")
+    work.write_frame(focus_frame(rows, floor=floor), "focus")
+    work.write_frame(category_frame(rows, examples=examples, floor=floor), "categories")
     work.write_frame(gold_frame(rows, examples), "gold")
     work.write_frame(pd.DataFrame(checks), "checks")
+    work.write_frame(pd.DataFrame(noise), "noise")
     for frame in effects:
         work.write_frame(frame, "precision_effects")
     shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
@@ -83,22 +105,37 @@ class Reader:
     tokenizer: Any
     prompt: Template
     tokens: int
+    pools: dict[str, Pool] = field(default_factory=dict)
 
-    def attribute(self, examples: Sequence[Example], baseline: str, model: Any = None) -> Iterator[Attribution]:
-        """The attribution of each example's rule, by this model or another form of it."""
+    def attribute(
+        self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any
+    ) -> Iterator[Attribution]:
+        """The attribution of each example's rule, by this model or another form of it, other options for a while."""
         chosen = self.work.study.attribution
+        options: dict[str, Any] = {"method": chosen.method, "batch_tokens": self.tokens} | change
         return attribute_many(
             self.model if model is None else model,
             self.tokenizer,
             examples,
             prompt=self.prompt,
-            method=chosen.method,
             unit=chosen.unit,
             baseline=baseline,
-            pool=_pool(self.work.study, baseline, chosen.unit),
-            batch_tokens=self.tokens,
+            pool=self.pool(baseline, chosen.unit),
+            draws=chosen.draws,
             vocabulary=read_vocabulary(self.work.study),
+            **options,
         )
+
+    def pool(self, baseline: str, unit: str) -> Pool | None:
+        """What counterfactuals are drawn from: the training clauses that the study uses."""
+        if baseline != "counterfactual":
+            return None
+        if unit not in self.pools:
+            study = self.work.study
+            examples = require_split(study, load_examples(study), "train")
+            clauses = (example.clause for example in examples)
+            self.pools[unit] = collect_pool(clauses, unit, vocabulary=read_vocabulary(study))
+        return self.pools[unit]
 
 
 def open_reader(work: Work, folder: Path | None) -> Reader:
@@ -112,6 +149,17 @@ def open_reader(work: Work, folder: Path | None) -> Reader:
     return Reader(work, model, tokenizer, make_template(tokenizer, choose_prompt(work.study, rung)), tokens)
 
 
+def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
+    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline."""
+    chosen = study.attribution
+    views = [(chosen.method, baseline, examples) for baseline in chosen.baselines]
+    if chosen.second_method is not None:
+        evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
+        few = take_in_turn(evaluated, min(chosen.second_clauses, len(evaluated)), "attribution.second_clauses")
+        views.append((chosen.second_method, chosen.baselines[0], few))
+    return views
+
+
 def attribute_seed(
     reader: Reader, examples: list[Example], seed: int, mark: str = ""
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -122,41 +170,70 @@ def attribute_seed(
     work = reader.work
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
-    for baseline in work.study.attribution.baselines:
-        passed = self_check(
-            reader.model,
-            reader.tokenizer,
-            examples[0],
-            prompt=reader.prompt,
-            baseline=baseline,
-            pool=_pool(work.study, baseline, "word"),
-            batch_tokens=reader.tokens,
-        )
-        checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
-        for start in range(0, len(examples), CHUNK):
+    for method, baseline, clauses in _views(work.study, examples):
+        if method == work.study.attribution.method:
+            passed = self_check(
+                reader.model,
+                reader.tokenizer,
+                examples[0],
+                prompt=reader.prompt,
+                baseline=baseline,
+                pool=reader.pool(baseline, "word"),
+                batch_tokens=reader.tokens,
+            )
+            checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
+        for start in range(0, len(clauses), CHUNK):
+            chosen = clauses[start : start + CHUNK]
 
-            def attribute_chunk(folder: Path, start: int = start, baseline: str = baseline) -> None:
-                chosen = examples[start : start + CHUNK]
+            def attribute_chunk(
+                folder: Path, chosen: list[Example] = chosen, method: str = method, baseline: str = baseline
+            ) -> None:
+                found = reader.attribute(chosen, baseline, method=method)
                 chunk = [
                     attribution_row(attribution, seed=seed, baseline=baseline, split=example.split)
-                    for example, attribution in zip(chosen, reader.attribute(chosen, baseline), strict=True)
+                    for example, attribution in zip(chosen, found, strict=True)
                 ]
                 write_attributions(chunk, folder / "rows.parquet")
 
-            piece = work.make_piece(f"{CHECKPOINTS}/seed-{seed}{mark}-{baseline}-{start:05d}", attribute_chunk)
-            rows += read_attribution_rows(piece.folder / "rows.parquet")
+            name = f"{CHECKPOINTS}/seed-{seed}{mark}-{method}-{baseline}-{start:05d}"
+            rows += read_attribution_rows(work.make_piece(name, attribute_chunk).folder / "rows.parquet")
     return rows, checks
+
+
+def _measure_noise(reader: Reader, example: Example, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same clause computed in two other ways that should not matter, against what was stored."""
+    stored, baseline = attribution_from_row(row), str(row["baseline"])
+    reduced = stored.provenance["dtype"] in ("bfloat16", "float16")
+    ways: dict[str, dict[str, Any]] = {
+        "batch": {"batch_tokens": 1},
+        "dtype": {"dtype": "float32" if reduced else "bfloat16"},
+    }
+    keys = {"method": stored.provenance["method"], "baseline": baseline, "id": stored.id}
+    found: list[dict[str, Any]] = []
+    for source, change in ways.items():
+        try:
+            (again,) = reader.attribute([example], baseline, **change)
+        except InputError as error:  # quantised weights have no other float type
+            nothing: dict[str, Any] = dict.fromkeys(("deviation", *DISTANCES), float("nan"))
+            differences = [{"sign": sign, **nothing, "reason": f"expected {error.expected}"} for sign in SIGNS]
+        else:
+            differences = _differences(stored, again)
+        found += [{**keys, "source": source, **values} for values in differences]
+    return found
+
+
+def _differences(stored: Attribution, again: Attribution) -> list[dict[str, Any]]:
+    deviation = float(np.abs(stored.scores.astype(np.float64) - again.scores).max())
+    found = []
+    for sign in SIGNS:
+        with np.errstate(invalid="ignore"):  # a clause without mass has no pattern: NaN
+            p, q = (masses / masses.sum() for masses in (mass(stored.scores, sign), mass(again.scores, sign)))
+        apart = {name: float(value[0]) for name, value in all_distances(p[None], q[None]).items()}
+        found.append({"sign": sign, "deviation": deviation, **apart, "reason": ""})
+    return found
 
 
 def _measure_precision(reader: Reader, examples: list[Example]) -> pd.DataFrame:
     chosen = reader.work.study.attribution
     few = examples[: chosen.precision_clauses]
     return precision_frame(reader.model, lambda form: reader.attribute(few, chosen.baselines[0], form))
-
-
-def _pool(study: Study, baseline: str, unit: str) -> Pool | None:
-    """What counterfactuals are drawn from: the training clauses that the study uses."""
-    if baseline != "counterfactual":
-        return None
-    examples = require_split(study, load_examples(study), "train")
-    return collect_pool((example.clause for example in examples), unit, vocabulary=read_vocabulary(study))

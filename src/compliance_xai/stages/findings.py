@@ -1,13 +1,17 @@
-"""The findings stage: a verdict on every claim, from the study's declared thresholds."""
+"""The findings stage: a verdict on every claim, from the tests and thresholds that the study declares."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from compliance_xai.findings import findings_frame, findings_to_json, judge
+from compliance_xai.findings import FRAMES, findings_frame, findings_to_json, judge
 from compliance_xai.provenance import MANIFEST
 from compliance_xai.stages.common import StageResult, Work, read_stage, run_stage
 from compliance_xai.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def judge_claims(study: Study | Path | str) -> StageResult:
@@ -23,18 +27,23 @@ def judge_claims(study: Study | Path | str) -> StageResult:
 
 def _work(work: Work) -> None:
     study = work.study
-    strategies, scales = read_stage(study, "compare_strategies"), read_stage(study, "compare_scales")
-    work.read(strategies.folder / MANIFEST, scales.folder / MANIFEST)
+    frames: dict[str, pd.DataFrame] = {}
+    cells: list[set[tuple[str, str]]] = []
+    for stage, tables in FRAMES.items():
+        result = read_stage(study, stage)
+        work.read(result.folder / MANIFEST)
+        frames |= {name: getattr(result, table) for name, table in tables.items()}
+        summary = result.summary if stage == "compare_strategies" else result.quality
+        cells.append(set(summary[["scale", "strategy"]].itertuples(index=False, name=None)))
     findings = judge(
+        study.tests,
         study.thresholds,
+        frames,
         corpus=study.corpus.source,
         ladder=str(study.ladder),
         kinds={name: settings.kind for name, settings in study.strategies.items()},
-        distances=strategies.distance_tests,
-        effects=strategies.effects,
-        pairs=strategies.pairs,
-        trends=scales.trends,
-        equivalence=scales.equivalence,
+        method=study.attribution.method,
+        missing=[f"{scale}/{name}" for scale, name in study.cells() if not all((scale, name) in own for own in cells)],
     )
     work.write_frame(findings_frame(findings), "findings")
     (work.folder / "findings.json").write_text(findings_to_json(findings), encoding="utf-8")

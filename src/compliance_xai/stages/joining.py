@@ -78,7 +78,10 @@ def join_masses(work: Work) -> pd.DataFrame:
     frames = []
     for scale, strategy in work.study.cells():
         folder = stage_folder(work.study.name, "attribute", scale, strategy)
-        masses = mass_frame(read_attribution_rows(folder / "attributions.parquet"))
+        # The floor is the cell's own, as its focus frame was made.
+        floors = pd.read_parquet(folder / "focus.parquet", columns=["noise_floor"])["noise_floor"]
+        floor = float(floors.iloc[0]) if len(floors) else 0.0
+        masses = mass_frame(read_attribution_rows(folder / "attributions.parquet"), floor=floor)
         frames.append(masses.assign(scale=scale, strategy=strategy, parameters=counts[scale]))
     return pd.concat(frames, ignore_index=True)
 

@@ -35,7 +35,7 @@ def _work(work: Work) -> None:
     for protocol in work.study.protocols:
         block = focus[focus["protocol"] == protocol].drop(columns=["protocol", "step"])
         summary = stats.summarise_measures(
-            block, FOCUS, by=("scale", "strategy", "split", "baseline", "sign"), bootstrap=bootstrap
+            block, FOCUS, by=("scale", "strategy", "split", "method", "baseline", "sign"), bootstrap=bootstrap
         )
         compared = stats.compare_strategies(block, FOCUS, bootstrap=bootstrap)
         for frame, collected in ((summary, summaries), (compared, pairs)):

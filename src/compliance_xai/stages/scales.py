@@ -17,16 +17,16 @@ def compare_scales(study: Study | Path | str) -> StageResult:
     Returns
     -------
     StageResult
-        ``quality`` and ``lift`` (``stats.summarise_measures`` of the scores on the evaluated split and of category
-        log-lift), ``trends`` (``stats.scale_trend`` of log-lift by category), ``equivalence``
-        (``stats.equivalence_table`` of semantic similarity between neighbouring rungs) and ``error_shares``
+        ``quality`` and ``lift`` (``stats.summarise_measures`` of the scores, by split, and of category log-lift),
+        ``trends`` (``stats.scale_trend`` of log-lift by category), ``equivalence`` (``stats.equivalence_table`` between
+        neighbouring rungs) and ``breaks`` (``stats.find_break``) of the outcome declared for C4, and ``error_shares``
         (``stats.error_shares``, by cell and split).
     """
     return run_stage(study, "compare_scales", work=_work)
 
 
 def _work(work: Work) -> None:
-    thresholds = work.study.thresholds
+    thresholds, plateau = work.study.thresholds, work.study.tests.C4
     scores = join_cells(work, "generate", "scores")
     categories = keep_evaluated(work, join_cells(work, "attribute", "categories"))
     evaluated = keep_evaluated(work, scores)
@@ -35,18 +35,17 @@ def _work(work: Work) -> None:
     tables = {
         "quality": stats.summarise_measures(scores, measured, by=(*group, "split"), bootstrap=thresholds.bootstrap),
         "lift": stats.summarise_measures(
-            categories, ("log_lift",), by=(*group, "baseline", "sign", "category"), bootstrap=thresholds.bootstrap
+            categories, ("log_lift",), by=(*group, *stats.VIEW, "category"), bootstrap=thresholds.bootstrap
         ),
         "trends": stats.scale_trend(
             stats.with_trained(categories),
             "log_lift",
-            by=("strategy", "baseline", "sign", "category"),
+            by=("strategy", *stats.VIEW, "category"),
             bootstrap=thresholds.bootstrap,
             permutations=thresholds.permutations,
         ),
-        "equivalence": stats.equivalence_table(
-            stats.with_trained(evaluated), "semantic", margin=thresholds.equivalence_margin
-        ),
+        "equivalence": stats.equivalence_table(stats.with_trained(evaluated), plateau.outcome, margin=plateau.margin),
+        "breaks": stats.find_break(stats.with_trained(evaluated), plateau.outcome, bootstrap=thresholds.bootstrap),
         "error_shares": join_error_shares(work),
     }
     for name, table in tables.items():

@@ -21,8 +21,11 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
     -------
     StageResult
         ``focus`` (all cells), ``summary`` (``stats.summarise_measures`` of it), ``pairs``
-        (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``reliability``,
-        ``distances`` (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
+        (``stats.compare_strategies``), ``friedman``, ``effects`` (``stats.strategy_effects``), ``mixed``
+        (``stats.mixed_model_table``), ``controls`` (``stats.controls_table``) and ``strategy_equivalence``
+        (``stats.equivalence_table`` between strategies) of the outcome declared for C2; ``noise``
+        (``stats.noise_table``), ``reliability``, ``feature_reliability``, ``split_half``; ``distances``
+        (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
         (``alignment.summarise_gold``). ``focus`` holds every split; the others the evaluated one. Of the fine-tuned
         cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
     """
@@ -35,16 +38,30 @@ def _work(work: Work) -> None:
     focus, gold, masses = (
         keep_evaluated(work, frame) for frame in (everything, join_cells(work, "attribute", "gold"), join_masses(work))
     )
+    outcome, trained = work.study.tests.C2.outcome, focus[focus["strategy"] != stats.CONTROL]
     distances = stats.distance_frame(masses)
+    own_masses = masses[masses["strategy"] != stats.CONTROL]
+    numeric = join_cells(work, "attribute", "noise")
     tables = {
         "focus": everything,
         "summary": stats.summarise_measures(
-            focus, FOCUS, by=("scale", "parameters", "strategy", "baseline", "sign"), bootstrap=bootstrap
+            focus, FOCUS, by=("scale", "parameters", "strategy", *stats.VIEW), bootstrap=bootstrap
         ),
         "pairs": stats.compare_strategies(focus, FOCUS, bootstrap=bootstrap),
-        "friedman": stats.friedman_table(focus, FOCUS),
-        "effects": stats.strategy_effects(focus, FOCUS, bootstrap=bootstrap, permutations=permutations),
-        "reliability": stats.measure_reliability(focus, FOCUS),
+        "friedman": stats.friedman_table(focus, outcome),
+        "effects": stats.strategy_effects(focus, outcome, bootstrap=bootstrap, permutations=permutations),
+        "mixed": stats.mixed_model_table(focus, outcome),
+        "controls": stats.controls_table(focus, outcome, bootstrap=bootstrap),
+        "strategy_equivalence": stats.equivalence_table(trained, outcome, along="strategy", by=stats.VIEW),
+        "noise": stats.noise_table(
+            distances[~distances[["strategy_a", "strategy_b"]].isin([stats.CONTROL]).any(axis=1)],
+            own_masses,
+            numeric[numeric["strategy"] != stats.CONTROL],
+            bootstrap=bootstrap,
+        ),
+        "reliability": stats.measure_reliability(trained, (outcome, "total_mass")),
+        "feature_reliability": stats.feature_reliability(own_masses),
+        "split_half": stats.split_half_table(trained, bootstrap=bootstrap),
         "distances": distances,
         "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
         "gold_summary": summarise_gold(gold, bootstrap=bootstrap),

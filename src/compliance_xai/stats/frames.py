@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL_SCALES = "all"
+
+VIEW = ("method", "baseline", "sign")
+"""One way of looking at the same models: how words were scored, what took their place, how signs were treated."""
 TRAINED = "trained"
 """Stands for every strategy but ``none``, averaged."""
 

@@ -1,4 +1,4 @@
-"""Paired comparisons of strategies over clauses: Wilcoxon, Friedman, equivalence, and the same with runs permuted."""
+"""Paired comparisons of strategies over clauses: Wilcoxon, Friedman, and the same with whole runs permuted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import ALL_SCALES, as_names, clause_table, groups, need_columns, pivot, scale_order
+from compliance_xai.stats.frames import ALL_SCALES, VIEW, as_names, clause_table, groups, need_columns, pivot
 from compliance_xai.stats.resampling import bootstrap_mean, combine_strata, draw_assignments, interval, resample_counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BY = ("scale", "baseline", "sign")
+BY = ("scale", *VIEW)
 
 
 def compare_strategies(
@@ -185,8 +185,8 @@ def friedman_table(frame: pd.DataFrame, measures: str | Sequence[str], *, by: Se
 def _why_no_friedman(complete: pd.DataFrame) -> str:
     if complete.shape[1] < 3:
         return "fewer than three strategies"
-    if len(complete) < 2:
-        return "fewer than two clauses with defined values"
+    if len(complete) < 3:
+        return "fewer than three clauses with defined values"
     if (complete.nunique(axis=1) == 1).all():
         return "no difference on any clause"
     return ""
@@ -196,7 +196,7 @@ def strategy_effects(
     frame: pd.DataFrame,
     measures: str | Sequence[str],
     *,
-    by: Sequence[str] = ("baseline", "sign"),
+    by: Sequence[str] = VIEW,
     permutations: int = 5000,
     bootstrap: int = 2000,
     seed: int = 0,
@@ -275,147 +275,3 @@ def _run_effect(
     if min(min(size) for size in sizes.values()) < 2:
         result["reason"] = "a strategy has a single seed at some scale"
     return result
-
-
-def equivalence_table(
-    frame: pd.DataFrame,
-    measure: str,
-    *,
-    margin: float,
-    along: str = "scale",
-    by: Sequence[str] = ("strategy",),
-) -> pd.DataFrame:
-    """Are neighbouring rungs (or pairs of strategies) the same within a margin? Two one-sided t tests over clauses.
-
-    Schuirmann (1987). Seeds are averaged inside a clause first. A difference that is not significant is no evidence of
-    equality; this test asks for that evidence.
-
-    Parameters
-    ----------
-    margin
-        Differences smaller than this count as none, in the measure's unit.
-    along
-        ``scale``: each rung with the next larger one; ``strategy``: all pairs.
-    by
-        What is kept apart.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``by``..., ``measure, a, b, n, n_seeds`` (fewest of any cell), ``mean_a, mean_b, mean_difference`` (b - a),
-        ``low, high`` (90 % t interval: inside the margin just where ``p_tost < 0.05``), ``margin, p_tost,
-        p_difference`` (two-sided t test), ``equivalent`` (``p_tost < 0.05``), ``reason``.
-    """
-    import pandas as pd
-
-    need_columns(frame, [*by, "scale", "strategy", "seed", "id", measure], "equivalence_table")
-    columns = ("n", "n_seeds", "mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_tost", "p_difference")
-    columns = (*columns, "equivalent", "reason")
-    records = []
-    for keys, group in groups(frame, by):
-        if along == "scale":
-            names = [scale for scale, _ in scale_order(group)]
-            pairs = list(itertools.pairwise(names))
-        else:
-            pairs = list(itertools.combinations(dict.fromkeys(group[along]), 2))
-        table = clause_table(group, measure, along)
-        seeds = group.groupby([along, "scale", "strategy"], observed=True)["seed"].nunique().groupby(level=0).min()
-        for a, b in pairs:
-            record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-            record |= {"margin": margin, "n_seeds": int(seeds.loc[[a, b]].min())}
-            record |= _equivalence(table[a].to_numpy(), table[b].to_numpy(), margin)
-            records.append(keys | {"measure": measure, "a": a, "b": b} | record)
-    return pd.DataFrame.from_records(records, columns=[*by, "measure", "a", "b", *columns])
-
-
-def _equivalence(a: np.ndarray, b: np.ndarray, margin: float) -> dict[str, Any]:
-    defined = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[defined], b[defined]
-    result: dict[str, Any] = {"n": len(a), "equivalent": False, "reason": ""}
-    if len(a) < 2:
-        return result | {"reason": "fewer than two clauses with defined values"}
-    difference = b - a
-    mean = float(difference.mean())
-    result |= {"mean_a": float(a.mean()), "mean_b": float(b.mean()), "mean_difference": mean}
-    if np.ptp(difference) == 0:
-        inside = abs(mean) < margin
-        result |= {
-            "low": mean,
-            "high": mean,
-            "p_tost": 0.0 if inside else 1.0,
-            "p_difference": 1.0 if mean == 0 else 0.0,
-        }
-        return result | {"equivalent": inside, "reason": "the same difference on every clause"}
-    import pingouin
-    from scipy.stats import ttest_rel
-
-    tost = pingouin.tost(b, a, bound=margin, paired=True)  # pyright: ignore[reportArgumentType]
-    p_tost = float(tost["pval"].iloc[0])
-    test = ttest_rel(b, a)
-    limits = test.confidence_interval(0.90)
-    result |= {
-        "low": float(limits.low),
-        "high": float(limits.high),
-        "p_tost": p_tost,
-        "p_difference": float(test.pvalue),
-    }
-    return result | {"equivalent": p_tost < 0.05}
-
-
-def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> pd.DataFrame:
-    """How far seeds of one cell agree on a clause: intraclass correlation ICC(A,1) of clauses over seeds.
-
-    Shrout and Fleiss (1979), ICC(2,1): two-way random effects, absolute agreement, one rater. 1: seeds agree fully; 0
-    or less: a clause's value says nothing about its value in another run.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``scale, strategy, baseline, sign, measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
-    """
-    import pandas as pd
-
-    names = as_names(measures)
-    by = ("scale", "strategy", "baseline", "sign")
-    need_columns(frame, [*by, "seed", "id", *names], "measure_reliability")
-    columns = ("n_clauses", "n_seeds", "icc", "low", "high", "reason")
-    records = []
-    for name in names:
-        for keys, group in groups(frame, by):
-            table = clause_table(group, name, "seed").dropna()
-            record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-            record |= {"n_clauses": len(table), "n_seeds": table.shape[1], "reason": _why_no_icc(table)}
-            if not record["reason"]:
-                record |= _icc(table)
-            records.append(keys | {"measure": name} | record)
-    return pd.DataFrame.from_records(records, columns=[*by, "measure", *columns])
-
-
-def _why_no_icc(table: pd.DataFrame) -> str:
-    if table.shape[1] < 2:
-        return "a single seed"
-    if len(table) < 5:
-        return "fewer than five clauses with defined values"
-    if table.to_numpy().std() == 0:
-        return "the same value everywhere"
-    return ""
-
-
-def _icc(table: pd.DataFrame) -> dict[str, float]:
-    import warnings
-
-    import pingouin
-
-    long = table.reset_index().melt(id_vars="id", var_name="seed", value_name="value")
-    before = pingouin.options["round.column.CI95"]
-    pingouin.options["round.column.CI95"] = None  # pingouin rounds intervals to two digits; given back below
-    try:
-        with warnings.catch_warnings():
-            # pingouin 0.7 calls pandas in a way that pandas 3.1 announces to drop.
-            warnings.filterwarnings("ignore", message="The inplace keyword")
-            result = pingouin.intraclass_corr(long, targets="id", raters="seed", ratings="value")
-    finally:
-        pingouin.options["round.column.CI95"] = before
-    row = result[result["Type"] == "ICC(A,1)"].to_dict("records")[0]
-    low, high = row["CI95"]
-    return {"icc": float(row["ICC"]), "low": float(low), "high": float(high)}

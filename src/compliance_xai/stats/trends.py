@@ -1,4 +1,4 @@
-"""Does a measure rise with the number of parameters?"""
+"""Does a measure rise with the number of parameters, and does it level off?"""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import groups, members, need_columns, pivot, scale_order
-from compliance_xai.stats.resampling import bootstrap_mean, combine_strata, draw_assignments
+from compliance_xai.stats.frames import VIEW, clause_table, groups, members, need_columns, pivot, scale_order
+from compliance_xai.stats.resampling import bootstrap_mean, combine_strata, draw_assignments, interval, resample_counts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_TOLERANCE = 1e-15
+"""A fit must beat the last one by more than rounding."""
 
 
 def scale_trend(
     frame: pd.DataFrame,
     measure: str,
     *,
-    by: Sequence[str] = ("strategy", "baseline", "sign"),
+    by: Sequence[str] = ("strategy", *VIEW),
     bootstrap: int = 2000,
     permutations: int = 5000,
     seed: int = 0,
@@ -44,21 +47,25 @@ def scale_trend(
     need_columns(frame, [*by, "scale", "parameters", "strategy", "seed", "id", measure], "scale_trend")
     columns = ("n_clauses", "n_dropped", "n_scales", "n_seeds", "scales", "slope", "low", "high", "page_statistic")
     columns = (*columns, "page_p", "p_run", "p_run_smallest", "first", "last", "reason")
+    order = dict(scale_order(frame))
     records = []
-    for keys, group in groups(frame, by):
+    for keys, group in groups(frame.assign(member=members(frame)), by):
         record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-        record |= _trend(group, measure, bootstrap, permutations, seed)
+        here = set(group["scale"])
+        own = {scale: size for scale, size in order.items() if scale in here}
+        record |= _trend(group, measure, own, bootstrap, permutations, seed)
         records.append(keys | {"measure": measure} | record)
     return pd.DataFrame.from_records(records, columns=[*by, "measure", *columns])
 
 
-def _trend(group: pd.DataFrame, measure: str, bootstrap: int, permutations: int, seed: int) -> dict[str, Any]:
-    order = scale_order(group)
-    scales, decades = [name for name, _ in order], np.log10([parameters for _, parameters in order])
-    group = group.assign(member=members(group))
-    runs = pivot(group, ["id"], ["member", "scale", "seed"], measure, "scale_trend")
-    seeds = group.groupby(["member", "scale"], observed=True)["seed"].nunique()
-    complete = runs.sort_index(axis=1).dropna()
+def _trend(
+    group: pd.DataFrame, measure: str, order: dict[str, int], bootstrap: int, permutations: int, seed: int
+) -> dict[str, Any]:
+    scales, decades = list(order), np.log10(list(order.values()))
+    runs = pivot(group, ["id"], ["member", "scale", "seed"], measure, "scale_trend").sort_index(axis=1)
+    cells = runs.columns.droplevel("seed")
+    seeds = cells.value_counts()
+    complete = runs.dropna()
     result: dict[str, Any] = {
         "n_clauses": len(complete),
         "n_dropped": len(runs) - len(complete),
@@ -69,8 +76,11 @@ def _trend(group: pd.DataFrame, measure: str, bootstrap: int, permutations: int,
     }
     if result["reason"]:
         return result
-    by_strategy = complete.T.groupby(level=["member", "scale"], sort=False, observed=True).mean()
-    values_CS = by_strategy.groupby(level="scale", sort=False, observed=True).mean().T[scales].to_numpy()
+    values_CR, names = complete.to_numpy(), list(dict.fromkeys(cells.get_level_values("member")))
+    values_CS = np.stack(
+        [np.mean([values_CR[:, cells == (name, scale)].mean(axis=1) for name in names], axis=0) for scale in scales],
+        axis=1,
+    )
     centred = decades - decades.mean()
     slopes = values_CS @ centred / (centred @ centred)
     slope, low, high = bootstrap_mean(slopes, n_resamples=bootstrap, seed=seed)
@@ -112,3 +122,79 @@ def _permute_scales(
         weight = centred / np.array(sizes)
         statistics.append(weight[labels] @ values)
     return combine_strata(statistics, permutations=permutations, seed=seed)
+
+
+_BREAKS = 200
+"""Candidate breaks, evenly spaced between the second and the last but one rung."""
+
+
+def find_break(
+    frame: pd.DataFrame, measure: str, *, by: Sequence[str] = ("strategy",), bootstrap: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Where a measure's rise with log10(parameters) changes its slope: two lines that meet (Muggeo 2003).
+
+    ``y = a + b x + c max(x - break, 0)``, least squares on the means of the rungs, the break being the best of a fine
+    grid between the second and the last but one rung. Clauses are resampled and the break is found anew each time.
+    With three rungs two lines fit every curve, so four are asked for. No library at hand fits this with clauses as the
+    unit; R has it as ``segmented::segmented``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``by``..., ``measure, n_clauses, n_dropped, n_scales, break_parameters`` with ``break_low, break_high``,
+        ``slope_before, slope_after`` (per factor of ten) each with ``_low, _high`` (95 % percentile bootstrap over
+        clauses), ``reason``.
+    """
+    import pandas as pd
+
+    need_columns(frame, [*by, "scale", "parameters", "strategy", "seed", "id", measure], "find_break")
+    names = [f"{name}{end}" for name in ("slope_before", "slope_after") for end in ("", "_low", "_high")]
+    columns = ["n_clauses", "n_dropped", "n_scales", "break_parameters", "break_low", "break_high", *names, "reason"]
+    records = []
+    for keys, group in groups(frame, by):
+        order = scale_order(group)
+        table = clause_table(group, measure, "scale")[[name for name, _ in order]]
+        values_CS = table.dropna().to_numpy()
+        record: dict[str, Any] = dict.fromkeys(columns, math.nan)
+        record |= {"n_clauses": len(values_CS), "n_dropped": len(table) - len(values_CS), "n_scales": len(order)}
+        record["reason"] = "fewer than four scales: two lines would fit any curve" if len(order) < 4 else ""
+        if not record["reason"] and len(values_CS) < 2:
+            record["reason"] = "fewer than two clauses with a defined value at every scale"
+        if not record["reason"]:
+            record |= _bootstrap_break(np.log10([size for _, size in order]), values_CS, bootstrap, seed)
+        records.append(keys | {"measure": measure} | record)
+    return pd.DataFrame.from_records(records, columns=[*by, "measure", *columns])
+
+
+def _bootstrap_break(x_S: np.ndarray, values_CS: np.ndarray, bootstrap: int, seed: int) -> dict[str, float]:
+    counts = resample_counts(len(values_CS), bootstrap, seed)
+    means_BS = np.vstack([values_CS.mean(axis=0), counts @ values_CS / len(values_CS)])
+    place_B, before_B, after_B = fit_two_lines(x_S, means_BS)
+    found: dict[str, float] = {}
+    for name, drawn in (("break_parameters", 10**place_B), ("slope_before", before_B), ("slope_after", after_B)):
+        low, high = interval(drawn[1:])
+        short = "break" if name == "break_parameters" else name
+        found |= {name: float(drawn[0]), f"{short}_low": low, f"{short}_high": high}
+    return found
+
+
+def fit_two_lines(x_S: np.ndarray, values_BS: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Break and the two slopes of the best continuous pair of lines through each row of ``values_BS``.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    >>> [float(part[0].round(6)) for part in fit_two_lines(x, np.array([[0.0, 1.0, 2.0, 2.0, 2.0]]))]
+    [2.0, 1.0, 0.0]
+    """
+    best_B = np.full(len(values_BS), np.inf)
+    place_B, before_B, after_B = (np.zeros(len(values_BS)) for _ in range(3))
+    for place in np.unique([*x_S[1:-1], *np.linspace(x_S[1], x_S[-2], _BREAKS)]):
+        design = np.column_stack([np.ones_like(x_S), x_S, np.clip(x_S - place, 0, None)])
+        solve = np.linalg.pinv(design)
+        coefficients = values_BS @ solve.T
+        error_B = ((values_BS - coefficients @ design.T) ** 2).sum(axis=1)
+        better = error_B < best_B - _TOLERANCE
+        best_B[better], place_B[better] = error_B[better], place
+        before_B[better], after_B[better] = coefficients[better, 1], coefficients[better, 1] + coefficients[better, 2]
+    return place_B, before_B, after_B

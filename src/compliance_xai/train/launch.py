@@ -46,7 +46,7 @@ def connect(batch_size: int) -> Any:
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if accelerator.distributed_type.name == "DEEPSPEED":  # it wants to know, although no loader is prepared
-        plugin = accelerator.state.deepspeed_plugin
+        plugin: Any = accelerator.state.deepspeed_plugin
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = max(1, batch_size // accelerator.num_processes)
     text = os.environ.get(ASKED)
     if text:

@@ -1,4 +1,3 @@
-import itertools
 import math
 import os
 import subprocess
@@ -11,69 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_frames import PARAMETERS, focused, make_frame, make_masses, none_of, rising
 
 from compliance_xai import stats
 from compliance_xai.errors import InputError
 from compliance_xai.stats import resampling
-
-PARAMETERS = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
-
-
-def make_frame(
-    effect, *, scales=("1m",), strategies=("full", "lora"), seeds=2, clauses=24, noise=0.02, run=0.0, seed=0
-):
-    """Values per clause and run: clause level + effect(strategy, parameters) + run level + noise."""
-    rng = np.random.default_rng(seed)
-    level = rng.normal(0.6, 0.1, clauses)
-    rows = []
-    for scale, strategy in itertools.product(scales, strategies):
-        for replicate in range(1 if strategy == "none" else seeds):
-            shift = effect(strategy, PARAMETERS[scale]) + rng.normal(0, run)
-            for clause in range(clauses):
-                rows.append((scale, strategy, PARAMETERS[scale], f"c{clause:02}", replicate, "delete", "absolute",
-                             level[clause] + shift + rng.normal(0, noise)))  # fmt: skip
-    names = ["scale", "strategy", "parameters", "id", "seed", "baseline", "sign", "value"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def none_of(strategy, parameters):
-    return 0.0
-
-
-def focused(strategy, parameters):
-    return -0.1 if strategy == "full" else 0.0
-
-
-def rising(strategy, parameters):
-    return 0.2 * math.log10(parameters)
-
-
-def make_masses(spread, *, seeds=2, scales=("1m",), strategies=("full", "lora"), clauses=15, noise=0.1, seed=0):
-    """Dirichlet-like shares: one profile for each clause, tilted by strategy, shaken by run."""
-    rng = np.random.default_rng(seed)
-    frames = []
-    for scale in scales:
-        base = rng.normal(size=(clauses, 8))
-        tilt = {name: rng.normal(size=(clauses, 8)) * spread for name in strategies}
-        for name, replicate in itertools.product(strategies, range(seeds)):
-            weight = np.exp(base + tilt[name] + noise * rng.normal(size=base.shape))
-            for clause, row in enumerate(weight / weight.sum(axis=1, keepdims=True)):
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "scale": scale,
-                            "strategy": name,
-                            "id": f"c{clause}",
-                            "seed": replicate,
-                            "baseline": "delete",
-                            "sign": "absolute",
-                            "feature": range(8),
-                            "share": row,
-                        }
-                    )
-                )
-    return pd.concat(frames, ignore_index=True)
-
 
 # --- resampling -------------------------------------------------------------------------------------------------
 
@@ -186,7 +127,7 @@ def test_friedman_reference():
     ]  # fmt: skip
     frame = pd.DataFrame(times, columns=["a", "b", "c"]).rename_axis("id").reset_index()
     long = frame.melt(id_vars="id", var_name="strategy", value_name="value")
-    long = long.assign(scale="1m", seed=0, baseline="delete", sign="absolute")
+    long = long.assign(scale="1m", seed=0, method="leave_one_out", baseline="delete", sign="absolute")
     row = stats.friedman_table(long, "value").iloc[0]
     assert (row["n"], row["n_strategies"], row["dof"], row["reason"]) == (22, 3, 2, "")
     assert row["statistic"] == pytest.approx(11.143, abs=5e-4)
@@ -229,38 +170,18 @@ def test_effects_say_why_not():
     assert stats.strategy_effects(apart, "value").iloc[0]["reason"] == "the two strategies share no scale"
 
 
-def test_equivalence_reference():
-    # Our own two one-sided t tests, written out with scipy.
-    from scipy.stats import ttest_1samp
-
-    frame = make_frame(rising, scales=("1m", "4m"), strategies=("full",), noise=0.1)
-    row = stats.equivalence_table(frame, "value", margin=0.2).iloc[0]
-    table = frame.groupby(["id", "scale"])["value"].mean().unstack()
-    difference = table["4m"] - table["1m"]
-    upper = ttest_1samp(difference, 0.2, alternative="less").pvalue
-    lower = ttest_1samp(difference, -0.2, alternative="greater").pvalue
-    assert (row["a"], row["b"], row["n"], row["n_seeds"]) == ("1m", "4m", 24, 2)
-    assert row["p_tost"] == pytest.approx(max(upper, lower))
-    assert row["mean_difference"] == pytest.approx(0.2 * math.log10(4), abs=0.06)
-    assert bool(row["equivalent"]) == (row["high"] < 0.2) == (row["p_tost"] < 0.05)
-
-
-def test_equivalence_follows_the_order_of_sizes_and_marks_constants():
-    frame = make_frame(none_of, scales=("4m", "0.3m", "1m"), noise=0.0)
-    table = stats.equivalence_table(stats.with_trained(frame), "value", margin=0.01)
-    trained = table[table["strategy"] == "trained"]
-    assert trained[["a", "b"]].to_numpy().tolist() == [["0.3m", "1m"], ["1m", "4m"]]
-    assert trained["equivalent"].all()
-    assert set(trained["reason"]) == {"the same difference on every clause"}
-    across = stats.equivalence_table(frame, "value", margin=0.01, along="strategy", by=())
-    assert across[["a", "b"]].to_numpy().tolist() == [["full", "lora"]]
-
-
 def test_icc_reference():
     # Shrout & Fleiss (1979), table 2: ICC(2,1) = 0.29; R: psych::ICC gives 0.2898
     ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
     long = pd.DataFrame(ratings).rename_axis("id").reset_index().melt(id_vars="id", var_name="seed", value_name="value")
-    long = long.assign(scale="1m", strategy="full", baseline="delete", sign="absolute", id=long["id"].astype(str))
+    long = long.assign(
+        scale="1m",
+        strategy="full",
+        method="leave_one_out",
+        baseline="delete",
+        sign="absolute",
+        id=long["id"].astype(str),
+    )
     row = stats.measure_reliability(long, "value").iloc[0]
     assert (row["n_clauses"], row["n_seeds"], row["reason"]) == (6, 4, "")
     assert row["icc"] == pytest.approx(0.2898, abs=5e-5)
@@ -293,6 +214,9 @@ def test_all_pairs_of_runs_are_measured():
 
 def test_strategies_that_differ_stand_out_and_equal_ones_do_not():
     far = stats.compare_distances(stats.distance_frame(make_masses(0.5, scales=tuple(PARAMETERS))), bootstrap=500)
+    assert far["measure"].tolist() == [name for name in stats.DISTANCES for _ in range(4)]
+    assert far.loc[far["scale"] == "all", "p_run"].tolist() == pytest.approx([1 / 27] * 3)
+    far = far[far["measure"] == "jensen_shannon"]
     assert far["scale"].tolist() == ["all", "0.3m", "1m", "4m"]
     pooled = far.iloc[0]
     assert pooled["p_run"] == pooled["p_run_smallest"] == pytest.approx(1 / 27)
@@ -313,9 +237,10 @@ def test_ratio_by_hand():
             *(("full", i, "lora", j) for i in (0, 1) for j in (0, 1)),
         ]:
             value = between if a != b else within_a if a == "full" else within_b
-            rows.append(("1m", "delete", "absolute", f"c{clause}", a, sa, b, sb, "", value))
+            rows.append(("1m", "leave_one_out", "delete", "absolute", f"c{clause}", a, sa, b, sb, "", value))
     names = [
         "scale",
+        "method",
         "baseline",
         "sign",
         "id",
@@ -326,7 +251,7 @@ def test_ratio_by_hand():
         "pair",
         "jensen_shannon",
     ]
-    row = stats.compare_distances(pd.DataFrame(rows, columns=names), bootstrap=100).iloc[0]
+    row = stats.compare_distances(pd.DataFrame(rows, columns=names), ["jensen_shannon"], bootstrap=100).iloc[0]
     assert (row["within"], row["between"]) == pytest.approx((0.2, 0.5))
     assert (row["difference"], row["ratio"]) == pytest.approx((0.3, 2.5))
 
@@ -414,7 +339,7 @@ def test_summary_counts_clauses_and_seeds():
         (lambda f: stats.scale_trend(f.drop(columns="parameters"), "value"), "scale_trend: .* found no parameters"),
         (
             lambda f: stats.distance_frame(pd.concat([make_masses(0.1)] * 2)),
-            "distance_frame, scale 1m, .*id c0: expected the same features in every run, .*found 64 rows for 8",
+            "distances, scale 1m, .*id c0: expected the same features in every run, .*found 64 rows for 8",
         ),
         (lambda f: stats.strategy_effects(pd.concat([f, f]), "value"), "two rows for id c00, strategy full, seed 0"),
         (
@@ -447,15 +372,15 @@ before = pandas.describe_option(_print_desc=False), numpy.get_printoptions()
 import pingouin
 rounding = dict(pingouin.options)
 from compliance_xai import stats
-import test_stats
-frame = test_stats.make_frame(test_stats.focused)
+import made_frames
+frame = made_frames.make_frame(made_frames.focused)
 stats.measure_reliability(frame, "value")
 stats.compare_strategies(frame, "value")
 assert (pandas.describe_option(_print_desc=False), numpy.get_printoptions()) == before
 assert dict(pingouin.options) == rounding
 """
     tests = Path(__file__).parent
-    path = os.pathsep.join([str(tests), str(tests.parent / "src")])
+    path = os.pathsep.join([str(tests), str(tests.parents[1] / "src")])
     run = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
     )

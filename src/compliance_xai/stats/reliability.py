@@ -1,0 +1,228 @@
+"""How far a number would come out again: agreement of seeds, halves of the rule, and ways of looking at one model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.stats.distances import DISTANCES, pair_distances
+from compliance_xai.stats.frames import VIEW, as_names, clause_table, groups, need_columns
+from compliance_xai.stats.resampling import bootstrap_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL = ("scale", "strategy", *VIEW)
+
+REPEATABILITY = 1.96 * math.sqrt(2)
+"""Two runs of one cell differ by less than this many standard deviations between runs in 95 % of cases."""
+
+
+def repeatability_limit(frame: pd.DataFrame, measure: str) -> float:
+    """By how much the means of two trainings of one cell differ at most, in 95 % of cases; in the measure's unit.
+
+    ``1.96 sqrt(2) s`` with ``s`` the standard deviation of run means between seeds, pooled over cells with two or more
+    of them (Bland and Altman 1999, section 3; the repeatability limit of ISO 5725-6). NaN without such a cell.
+
+    Parameters
+    ----------
+    frame
+        ``scale, strategy, seed`` and the measure; seeds without a defined value count for nothing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> runs = pd.DataFrame({"scale": "1m", "strategy": "full", "seed": [0, 1], "value": [1.0, 2.0]})
+    >>> round(repeatability_limit(runs, "value"), 3)  # s = 1 / sqrt(2)
+    1.96
+    """
+    means = frame.groupby(["scale", "strategy", "seed"], observed=True)[measure].mean().dropna()
+    cells = means.groupby(level=["scale", "strategy"], observed=True)
+    freedom = (cells.size() - 1).sum()
+    if freedom < 1:
+        return math.nan
+    squares = (means - cells.transform("mean")).pow(2).sum()
+    return REPEATABILITY * math.sqrt(squares / freedom)
+
+
+def spearman_brown(correlation: float, factor: float = 2.0) -> float:
+    """Reliability of a test ``factor`` times as long: ``k r / (1 + (k - 1) r)`` (Spearman 1910, Brown 1910).
+
+    Examples
+    --------
+    >>> spearman_brown(0.5)
+    0.6666666666666666
+    """
+    return factor * correlation / (1 + (factor - 1) * correlation)
+
+
+def split_half_table(focus: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Do the two halves of a rule's tokens rest on the same words? Spearman-Brown reliability of the pattern.
+
+    Parameters
+    ----------
+    focus
+        ``focus.focus_frame`` of all cells; its ``half_correlation`` is averaged over seeds, then over clauses.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``CELL``..., ``n_clauses, n_dropped`` (with an undefined correlation), ``correlation`` (of the halves),
+        ``reliability`` (of the whole, stepped up) and its ``low, high`` (95 % percentile bootstrap over clauses).
+    """
+    import pandas as pd
+
+    need_columns(focus, [*CELL, "id", "half_correlation"], "split_half_table")
+    records = []
+    for keys, group in groups(focus, CELL):
+        clauses = group.groupby("id", sort=True)["half_correlation"].mean()
+        mean, low, high = bootstrap_mean(clauses.to_numpy(), n_resamples=bootstrap, seed=seed)
+        counts = {"n_clauses": int(clauses.notna().sum()), "n_dropped": int(clauses.isna().sum())}
+        stepped = {"reliability": spearman_brown(mean), "low": spearman_brown(low), "high": spearman_brown(high)}
+        records.append(keys | counts | {"correlation": mean} | stepped)
+    columns = [*CELL, "n_clauses", "n_dropped", "correlation", "reliability", "low", "high"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
+    """Do seeds of one cell agree on single features? ICC(A,1) of each feature's mass over seeds.
+
+    The mass is taken over its clause's mean mass, so that long and short clauses, or sure and unsure ones, do not look
+    like agreement.
+
+    Parameters
+    ----------
+    masses
+        ``focus.mass_frame`` of all cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
+    """
+    import pandas as pd
+
+    need_columns(masses, [*CELL, "id", "feature", "seed", "share"], "feature_reliability")
+    columns = ("n_clauses", "n_features", "n_seeds", "icc", "low", "high", "reason")
+    records = []
+    for keys, group in groups(masses, CELL):
+        table = group.pivot(index=["id", "feature"], columns="seed", values="share").dropna()
+        table = table.mul(table.groupby(level="id").transform("size"), axis=0)
+        n_clauses = table.index.get_level_values("id").nunique()
+        record: dict[str, Any] = dict.fromkeys(columns, math.nan)
+        record |= {"n_clauses": n_clauses, "n_features": len(table), "n_seeds": table.shape[1]}
+        record["reason"] = _why_no_icc(table)
+        if not record["reason"]:
+            record |= _icc(table.set_axis(pd.RangeIndex(len(table), name="id")))
+        records.append(keys | record)
+    return pd.DataFrame.from_records(records, columns=[*CELL, *columns])
+
+
+SOURCES = ("batch", "dtype", "seeds", "strategies", "baselines", "methods")
+"""What two patterns may differ in, all else the same; from ``noise_table``."""
+
+
+def noise_table(
+    distances: pd.DataFrame, masses: pd.DataFrame, numeric: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Every distance between patterns by what the two differ in: only what exceeds the noise says something.
+
+    Parameters
+    ----------
+    distances
+        ``distance_frame`` of trained strategies: pairs of ``seeds`` and of ``strategies``.
+    masses
+        ``focus.mass_frame``: one run looked at with two ``baselines`` or ``methods``.
+    numeric
+        The attribute stage's ``noise``: ``scale, sign, id, source`` (``batch`` or ``dtype``) and ``DISTANCES``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scale, sign, source`` (of ``SOURCES``), ``measure`` (of ``DISTANCES``), ``n_clauses, n_pairs, n_dropped``
+        (undefined), ``mean, low, high`` (over clauses, pairs averaged inside a clause first; 95 % percentile
+        bootstrap, NaN for one clause).
+    """
+    import pandas as pd
+
+    runs = ["scale", "strategy", "seed", "sign", "id"]
+    parts = [
+        distances.assign(source=distances["pair"].map({"within": "seeds", "between": "strategies"})),
+        pair_distances(masses, [*runs, "method"], ["baseline"]).assign(source="baselines"),
+        pair_distances(masses, [*runs, "baseline"], ["method"]).assign(source="methods"),
+        numeric,
+    ]
+    columns = ["scale", "sign", "source", "id", *DISTANCES]
+    found = pd.concat([part[columns] for part in parts if len(part)] or [numeric[columns]], ignore_index=True)
+    order = {name: index for index, name in enumerate(SOURCES)}
+    found = found.sort_values("source", key=lambda names: names.map(order), kind="stable")
+    records = []
+    for keys, group in groups(found, ["scale", "sign", "source"]):
+        clauses = group.groupby("id", sort=True)[list(DISTANCES)].mean()
+        for measure in DISTANCES:
+            mean, low, high = bootstrap_mean(clauses[measure].to_numpy(), n_resamples=bootstrap, seed=seed)
+            counts = {"n_clauses": int(clauses[measure].notna().sum()), "n_pairs": len(group)}
+            counts["n_dropped"] = int(group[measure].isna().sum())
+            records.append(keys | {"measure": measure} | counts | {"mean": mean, "low": low, "high": high})
+    columns = ["scale", "sign", "source", "measure", "n_clauses", "n_pairs", "n_dropped", "mean", "low", "high"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> pd.DataFrame:
+    """How far seeds of one cell agree on a clause: intraclass correlation ICC(A,1) of clauses over seeds.
+
+    Shrout and Fleiss (1979), ICC(2,1): two-way random effects, absolute agreement, one rater. 1: seeds agree fully; 0
+    or less: a clause's value says nothing about its value in another run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
+    """
+    import pandas as pd
+
+    names = as_names(measures)
+    by = CELL
+    need_columns(frame, [*by, "seed", "id", *names], "measure_reliability")
+    columns = ("n_clauses", "n_seeds", "icc", "low", "high", "reason")
+    records = []
+    for name in names:
+        for keys, group in groups(frame, by):
+            table = clause_table(group, name, "seed").dropna()
+            record: dict[str, Any] = dict.fromkeys(columns, math.nan)
+            record |= {"n_clauses": len(table), "n_seeds": table.shape[1], "reason": _why_no_icc(table)}
+            if not record["reason"]:
+                record |= _icc(table)
+            records.append(keys | {"measure": name} | record)
+    return pd.DataFrame.from_records(records, columns=[*by, "measure", *columns])
+
+
+def _why_no_icc(table: pd.DataFrame) -> str:
+    if table.shape[1] < 2:
+        return "a single seed"
+    if len(table) < 5:
+        return "fewer than five clauses with defined values"
+    if table.to_numpy().std() == 0:
+        return "the same value everywhere"
+    return ""
+
+
+def _icc(table: pd.DataFrame) -> dict[str, float]:
+    import warnings
+
+    import pingouin
+
+    long = table.reset_index().melt(id_vars="id", var_name="seed", value_name="value")
+    before = pingouin.options["round.column.CI95"]
+    pingouin.options["round.column.CI95"] = None  # pingouin rounds intervals to two digits; given back below
+    try:
+        with warnings.catch_warnings():
+            # pingouin 0.7 calls pandas in a way that pandas 3.1 announces to drop.
+            warnings.filterwarnings("ignore", message="The inplace keyword")
+            result = pingouin.intraclass_corr(long, targets="id", raters="seed", ratings="value")
+    finally:
+        pingouin.options["round.column.CI95"] = before
+    row = result[result["Type"] == "ICC(A,1)"].to_dict("records")[0]
+    low, high = row["CI95"]
+    return {"icc": float(row["ICC"]), "low": float(low), "high": float(high)}
