@@ -1,8 +1,8 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
 ``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review,
-what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of studies
-that were run elsewhere and are stored under ``data/results``.
+what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of
+studies that were run elsewhere and are stored under ``data/results``.
 """
 
 from __future__ import annotations

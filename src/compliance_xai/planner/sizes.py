@@ -138,8 +138,9 @@ def activation_bytes(
 
     Per token and layer (decoder of Llama's kind, flash attention): the residual stream before attention and before the
     feed-forward, a float32 copy of each for the norm where it is bfloat16, and both normalised where the norms' weights
-    are trained; inputs and outputs of the linear layers in the precision of the passes. With ``gradient_checkpointing`` one residual per layer, and all of this for a single layer. Logits exist at
-    the rules' positions only, as such, chosen, in the softmax, and as a gradient.
+    are trained; inputs and outputs of the linear layers in the precision of the passes. With ``gradient_checkpointing``
+    one residual per layer, and all of this for a single layer. Logits exist at the rules' positions only, as such,
+    chosen, in the softmax, and as a gradient.
     """
     tokens, compute = rows * texts.longest, 2 if bfloat16 else 4
     queries, keys = shape.heads * shape.width_of_head, shape.key_value_heads * shape.width_of_head
