@@ -26,7 +26,7 @@ def test_costs_say_where_there_are_none_and_average_over_seeds(toy, monkeypatch)
     frame = pd.DataFrame(rows, columns=["scale", "strategy", "seed", "share", "seconds"])
     frame.assign(trained=50, validation_loss=0.5, peak_memory_bytes=2**20).to_parquet(folder / "costs.parquet")
     text = strategies_page.format_costs(study)
-    assert "means over 2 training seeds" in text
+    assert "means over training seeds (2)" in text
     assert ">25.0%<" in text
     assert ">100.5<" in text
     assert "runs/toy/compare_strategies.ipynb" not in text

@@ -36,8 +36,6 @@ def format_ladders() -> str:
                 "ladder": ladder.name,
                 "scale": rung.name,
                 "parameters": rung.parameters,
-                "layers": rung.shape.layers if rung.shape else None,
-                "width": rung.shape.hidden_size if rung.shape else None,
                 "prompt": rung.template,
                 "licence": rung.licence,
                 "where from": _say_source(rung.name in absent, rung.obtain, rung.is_local, rung.path),
@@ -66,7 +64,7 @@ def format_costs(study: Study) -> str:
     means = costs.groupby(["scale", "strategy"], sort=False)[numbers].mean().reset_index()
     table = table_html(
         means,
-        caption=f"Trained by the study {study.name}, means over {costs['seed'].nunique()} training seeds",
+        caption=f"Trained by the study {study.name}; means over training seeds ({costs['seed'].nunique()})",
         headings={
             "trained": "trained parameters",
             "share": "share of all",

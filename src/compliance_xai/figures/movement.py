@@ -51,7 +51,7 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
     means = frame.groupby(["strategy", "layer", "matrix"], sort=False)["relative_change"].mean().reset_index()
     styles = style_strategies(means["strategy"])
     rows, layers = _order_matrices(means["matrix"]), sorted(set(means["layer"]))
-    labels = ["outside" if layer == 0 else str(layer) for layer in layers]
+    labels = ["–" if layer == 0 else str(layer) for layer in layers]
     top = max(float(means["relative_change"].max()), 10 * _FLOOR)
     tables = {strategy: _spread(means[means["strategy"] == strategy], rows, layers) for strategy in styles}
     layout = lay_out_panels(
@@ -76,7 +76,7 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
         means,
         title="Where the weights moved" + (f": {where}" if where else ""),
         caption="Frobenius norm of a weight's change over its norm before fine-tuning, with adapters merged in a copy. "
-        "Grey: not changed at all. Blank: the layer has no such weight.",
+        "Grey: not changed at all. Blank: the layer has no such weight. –: outside the layers.",
         alt="Heat maps of layers by matrices. Largest relative change: "
         + "; ".join(
             f"{row.strategy} {row.relative_change:.3g} at {row.matrix}, "
@@ -84,7 +84,7 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
             for row in largest.itertuples()
         )
         + ".",
-        n=f"{seeds} training seed{'s' if seeds != 1 else ''}, averaged",
+        n="1 training seed" if seeds == 1 else f"{seeds} training seeds, averaged",
         interval="none",
         folder=folder,
         narrow=layout.narrow,
@@ -120,13 +120,17 @@ def _ticks(top: float) -> list[float]:
     return [value for value in (1e-3, 1e-2, 1e-1, 1.0, 10.0) if value <= top]
 
 
+def _place(label: str) -> str:
+    return "outside the layers" if label == "–" else f"layer {label}"
+
+
 def _heat(changes: np.ndarray, rows: list[str], labels: list[str], top: float, x: str, y: str, *, shown: bool) -> Any:
     import plotly.graph_objects as go
 
     ticks = _ticks(top)
     texts = [
         [
-            "" if np.isnan(value) else f"<b>{plain(row)}</b>, layer {label}<br>moved by {value:.3g} of its norm"
+            "" if np.isnan(value) else f"<b>{plain(row)}</b>, {_place(label)}<br>moved by {value:.3g} of its norm"
             for label, value in zip(labels, line, strict=True)
         ]
         for row, line in zip(rows, changes, strict=True)
