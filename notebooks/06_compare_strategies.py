@@ -144,22 +144,6 @@ figures.show_html(
 )
 
 # %% [markdown]
-# ## Does it point at the words that decide?
-#
-# On the synthetic corpus the words that decide each element of the rule are known.
-
-# %% tags=["hide-input"]
-figures.show_drawn(
-    figures.draw_correctness,
-    result.gold_summary,
-    "precision_at_k",
-    folder=folder,
-    baseline=baseline,
-    scales=settings.scales,
-    otherwise="This corpus has no gold alignment.",
-)
-
-# %% [markdown]
 # ## How much of a measure is the clause, how much the seed?
 #
 # The intraclass correlation of a clause's value over training seeds: 1 if every seed agrees, 0 if the seed decides.

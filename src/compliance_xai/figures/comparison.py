@@ -401,53 +401,6 @@ def draw_lift_by_scale(
     )
 
 
-def draw_correctness(
-    gold: pd.DataFrame,
-    measure: str = "precision_at_k",
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "positive",
-    scales: Sequence[str] = (),
-) -> Figure:
-    """Correctness against the gold alignment by rule element (``alignment.summarise_gold``).
-
-    ``scales`` names the order of the panels: this frame carries no model sizes.
-    """
-    chosen = require_rows(_select(gold, baseline, sign).dropna(subset=[measure]), "correctness")
-    scales = order_scales(chosen, scales)
-    counts = chosen.groupby("kind")["n_links"].max()
-    rows = [str(kind) for kind in counts.sort_values(ascending=False, kind="stable").index]
-    chance = {"precision_at_k": "chance_precision", "average_precision": "chance_average_precision"}.get(measure)
-    frame = chosen.assign(
-        row=chosen["kind"], panel=_panel(chosen), value=chosen[measure], low=chosen[f"{measure}_low"],
-        high=chosen[f"{measure}_high"], n=chosen["n_clauses"], chance=chosen[chance] if chance else 0.5,
-    )  # fmt: skip
-    interactive, still, layout = draw_rows(
-        frame,
-        rows=rows,
-        panels=_titles(chosen, scales),
-        x_title=MEASURES[measure],
-        reference_label="by chance",
-        x_range=SHARES,
-    )
-    return save_figure(
-        f"correctness-{measure.replace('_', '-')}",
-        interactive,
-        still,
-        chosen,
-        title=f"Do the scores point at the words that decide? {_bare(measure).capitalize()} by rule element",
-        caption="For each element of the rule the clause's words are ranked by score and compared with the words "
-        "that decide "
-        "the element in the gold alignment. Grey strokes: what a random ranking would reach.",
-        alt=f"{humanise(measure)} by element. " + _say(frame, "value", extra="row") + ".",
-        n=f"{_range(frame['n'])} clauses, depending on the element; removal: {baseline}; {sign} scores",
-        interval=BOOTSTRAP,
-        folder=folder,
-        narrow=layout.narrow,
-    )
-
-
 def _select(frame: pd.DataFrame, baseline: str, sign: str) -> pd.DataFrame:
     return frame[(frame["baseline"] == baseline) & (frame["sign"] == sign)]
 
