@@ -40,7 +40,7 @@ def correctness():
 def test_correctness_has_a_panel_for_each_element_and_a_band_of_chance(correctness, tmp_path):
     figure = figures.draw_correctness_by_scale(correctness, folder=tmp_path)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>every element, n = 48</b>", "<b>value, n = 39</b>", "<b>deontic, n = 48</b>"]
+    assert titles == ["<b>all kinds (48)</b>", "<b>value (39)</b>", "<b>deontic (48)</b>"]
     assert "Too rare for a panel (fewer than 5 clauses): negation" in figure.caption
     bands = [trace for trace in figure.spec["data"] if trace.get("fill") == "toself"]
     assert len(bands) == 3
@@ -88,12 +88,12 @@ def test_signals_and_reliability_name_their_counts(tmp_path):
     frame = frame.assign(**{name: rng.normal(size=400) + wrong for name in detector.SIGNALS})
     signals = detector.rank_signals(frame, detector.SIGNALS, against="unlikely", bootstrap=100)
     figure = figures.draw_signals(signals, folder=tmp_path)
-    assert figure.n == f"{wrong.sum()} wrong of 400 elements in 40 clauses (contexts trained on)"
+    assert figure.n == f"{wrong.sum()} wrong of 400 elements in 40 clauses (known contexts)"
     families = {trace["name"] for trace in figure.spec["data"]}
     assert families == {"by chance", "from attribution", "without attribution"}
     _, bins = detector.calibration_table(detector.predict_wrong(frame), bootstrap=100)
     figure = figures.draw_reliability(bins.assign(split="test"), folder=tmp_path)
-    assert figure.n == "40 to 40 elements a point"
+    assert figure.n == "40 elements a point"
     assert len(figure.spec["data"]) == 1 + len(detector.MODELS)
 
 

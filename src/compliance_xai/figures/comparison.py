@@ -104,7 +104,7 @@ def draw_focus_paired(
         caption="Thin lines follow one clause through the strategies (seeds averaged); large marks are "
         "means over clauses.",
         alt=f"Paired lines of {humanise(measure)} per clause. Means: " + _say(means, "mean") + ".",
-        n=f"{_range(counts)} clauses at each scale, the same for every strategy; removal: {baseline}; {sign} scores",
+        n=f"{say_range(counts)} clauses at each scale, the same for every strategy; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -223,7 +223,7 @@ def draw_differences(
             f"{r.row} at {r.scale}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in frame.itertuples(index=False)
         )
         + ".",
-        n=f"{_range(chosen['n'])} clauses a pair; removal: {baseline}; {sign} scores",
+        n=f"{say_range(chosen['n'])} clauses a pair; removal: {baseline}; {sign} scores",
         interval="95 % bootstrap of the mean difference over clauses",
         folder=folder,
         narrow=layout.narrow,
@@ -295,7 +295,7 @@ def draw_distances(
             f"{r['row']} at {r['scale']} {r['jensen_shannon']:.3f}" for r in medians.reset_index().to_dict("records")
         )
         + ".",
-        n=f"{_range(frame.groupby(['scale', 'row'])['id'].nunique())} clauses a box; "
+        n=f"{say_range(frame.groupby(['scale', 'row'])['id'].nunique())} clauses a box; "
         f"pairs of seeds averaged inside a clause; "
         f"removal: {baseline}; {sign} scores",
         interval="the box spans the quartiles, the whiskers at most 1.5 box lengths; not an interval of an estimate",
@@ -357,7 +357,7 @@ def draw_category_lift(
         "of the dotted line it "
         "carries more than its share. Only clauses that have the category count.",
         alt="Log lift by category. " + _say(frame, "mean", extra="category") + ".",
-        n=f"{_range(frame['n_clauses'])} clauses, depending on the category; removal: {baseline}; {sign} scores",
+        n=f"{say_range(frame['n_clauses'])} clauses, depending on the category; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -394,7 +394,7 @@ def draw_lift_by_scale(
         title="Lift of numerical constraints and rule identifiers against model size",
         caption="Above the dotted line these words carry more than their share of the clause.",
         alt="Log lift against model size. " + _say(frame, "mean", extra="category") + ".",
-        n=f"{_range(frame['n_clauses'])} clauses; removal: {baseline}; {sign} scores",
+        n=f"{say_range(frame['n_clauses'])} clauses; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -435,7 +435,8 @@ def _fade(lines: int) -> float:
     return float(np.clip(14 / max(lines, 1), 0.1, 0.45))
 
 
-def _range(counts: Any) -> str:
+def say_range(counts: Any) -> str:
+    """Counts in words: ``6`` or ``6 to 48``."""
     values = sorted({int(count) for count in counts})
     return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 

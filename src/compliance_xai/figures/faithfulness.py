@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.figures.charts import draw_lines, draw_rows
-from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES
+from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES, say_range
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,
@@ -31,14 +31,14 @@ ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
 
 SIGNAL_LABELS = {
-    "unsupported": "mass is on other words",
-    "top_elsewhere": "heaviest word is another",
-    "spread": "mass is spread out",
-    "weak": "rests on little",
+    "unsupported": "on other words",
+    "top_elsewhere": "top word is another",
+    "spread": "spread out",
+    "weak": "on little",
     "unlikely": "unlikely token",
-    "unsure": "unsure of the token",
+    "unsure": "unsure token",
     "clause_words": "long clause",
-    "unspelled": "no such word in the clause",
+    "unspelled": "no such word",
     "attribution": "attribution signals",
     "baselines": "baselines",
     "both": "both",
@@ -48,7 +48,7 @@ FAMILIES = {
     "baseline": Style("without attribution", "#8b6a1f", "square", "s"),
 }
 _FROM_ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak", "attribution", "both")
-SPLIT_TITLES = {"test": "contexts trained on", "validation": "contexts trained on", "document": "held-out context"}
+SPLIT_TITLES = {"test": "known contexts", "validation": "known contexts", "document": "held out"}
 _FAITHFUL = {
     "deletion": ("deletion (NAOPC)", "random_deletion"),
     "insertion": ("insertion (normalised)", None),
@@ -59,7 +59,7 @@ _FAITHFUL = {
 """Measure -> label, and the measure that is its control."""
 
 
-_LABELS = {ALL_KINDS: "every element"}
+_LABELS = {ALL_KINDS: "all kinds"}
 
 
 def draw_correctness_by_scale(
@@ -97,7 +97,7 @@ def draw_correctness_by_scale(
     bands = bands.reset_index().set_axis(["panel", "parameters", "low", "high"], axis=1)
     interactive, still, layout = draw_lines(
         marks, panels=kinds, y_title=MEASURES[measure], y_range=(-0.04, 1.04), columns=4, narrow_columns=2, height=150,
-        titles={kind: f"{_LABELS.get(kind, humanise(kind))}, n = {counts.loc[kind, 'n_clauses']}" for kind in kinds},
+        titles={kind: f"{_LABELS.get(kind, humanise(kind))} ({counts.loc[kind, 'n_clauses']})" for kind in kinds},
         bands=bands,
         band_label="random ranking, 95 %",
     )  # fmt: skip
@@ -113,10 +113,10 @@ def draw_correctness_by_scale(
         caption="One panel for all elements together, then one for each kind, the most frequent first. The clause's "
         "words are ranked by how much they raise the probability of the element, and compared with the words that "
         "decide it in the gold alignment; 1: the deciding words come first. Grey: where 95 % of random rankings of "
-        f"the same clauses would lie. n counts clauses.{left_out}",
+        f"the same clauses would lie. In brackets: clauses.{left_out}",
         alt=f"{MEASURES[measure]} against model size. " + _say_by_kind(frame, measure),
-        n=f"{counts.loc[kinds, 'n_clauses'].min()} to {counts.loc[kinds, 'n_clauses'].max()} clauses, depending on the "
-        f"element; removal: {baseline}; {sign} scores",
+        n=f"{say_range(counts.loc[kinds, 'n_clauses'])} clauses, depending on the element; removal: {baseline}; {sign} "
+        "scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -170,7 +170,7 @@ def draw_faithfulness(
         if attribution != operator
         else f"Scores made and judged with the same operator ({operator}): circular, shown for comparison only.",
         alt="Means by scale and strategy: " + _say_rows(frame),
-        n=f"{int(frame['n_clauses'].min())} to {int(frame['n_clauses'].max())} clauses a mark",
+        n=f"{say_range(frame['n_clauses'])} clauses a mark",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -252,7 +252,7 @@ def draw_removal_curves(
         "scores make a curve that falls at once. Grey lines are means over the strategies: random orders, and "
         "the best and the worst order that the search found.",
         alt="Share left after the first step, by score: " + _say_rows(first.assign(measure="left")),
-        n=f"{int(frame['n_clauses'].min())} to {int(frame['n_clauses'].max())} clauses a line",
+        n=f"{say_range(frame['n_clauses'])} clauses a line",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -289,7 +289,7 @@ def draw_signals(signals: pd.DataFrame, *, folder: Path | str, name: str = "erro
     interactive, still, layout = draw_rows(
         marks, rows=rows, panels=list(titles.values()),
         labels={row: SIGNAL_LABELS.get(row, humanise(row)) for row in rows},
-        x_title="area under the ROC curve", reference=0.5, reference_label="by chance", x_range=(0.25, 1.02),
+        x_title="area under ROC", reference=0.5, reference_label="by chance", x_range=(0.25, 1.02),
         styles={key: style for key, style in FAMILIES.items() if key in set(marks["strategy"])}, dodge=False,
     )  # fmt: skip
     counts = frame.drop_duplicates("split")
@@ -299,7 +299,9 @@ def draw_signals(signals: pd.DataFrame, *, folder: Path | str, name: str = "erro
         still,
         frame,
         title="Which signals tell a wrong element of a written rule from a right one?",
-        caption="1: every wrong element looks more suspect than every right one. Elements of all fine-tuned models "
+        caption="1: every wrong element looks more suspect than every right one. From attribution: mass on other words "
+        "than could spell the element, the heaviest word is such another, mass spread out, little mass. Without: an "
+        "unlikely token, an unsure model, a long clause, or no such word in it. Elements of all fine-tuned models "
         "together; a clause is drawn with everything that was written for it.",
         alt="Areas: " + "; ".join(
             f"{SIGNAL_LABELS.get(r.signal, r.signal)}, {titles[r.split]} {r.auroc:.2f}"
@@ -385,7 +387,7 @@ def draw_reliability(bins: pd.DataFrame, *, folder: Path | str) -> Figure:
             f"{SIGNAL_LABELS.get(r.model, r.model)}, {SPLIT_TITLES.get(r.split, r.split)} {r.predicted:.2f} and "
             f"{r.observed:.2f}" for r in last.itertuples(index=False)
         ) + ".",
-        n=f"{int(frame['n'].min())} to {int(frame['n'].max())} elements a point",
+        n=f"{say_range((frame['n'].min(), frame['n'].max()))} elements a point",
         interval="none",
         folder=folder,
         narrow=layout.narrow,
@@ -428,7 +430,7 @@ def draw_by_context(
         if held_out
         else "Contexts that the models were trained on.",
         alt=f"{label} by context. " + _say_rows(frame.assign(measure=frame["context"])),
-        n=f"{counts.min()} to {counts.max()} clauses a mark",
+        n=f"{say_range(counts)} clauses a mark",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
