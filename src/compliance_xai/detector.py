@@ -210,7 +210,7 @@ def rank_signals(
 
 
 def _minus(areas: Mapping[str, np.ndarray], name: str, against: str | None) -> np.ndarray | None:
-    return areas[name] - areas[against] if against in areas and against != name else None
+    return areas[name] - areas[against] if against and against in areas and against != name else None
 
 
 def too_few(frame: pd.DataFrame) -> str:

@@ -150,7 +150,9 @@ def draw_faithfulness(
     rows = [name for name in _FAITHFUL if name in set(frame["measure"])]
     scales = order_scales(frame)
     titles = {scale: _title(frame, scale) for scale in scales}
-    chance = [_control(controls, row.scale, row.strategy, row.measure) for row in frame.itertuples(index=False)]
+    chance = [
+        _control(controls, str(row.scale), str(row.strategy), str(row.measure)) for row in frame.itertuples(index=False)
+    ]
     marks = frame.assign(
         row=frame["measure"], panel=[titles[scale] for scale in frame["scale"]], value=frame["mean"],
         n=frame["n_clauses"], chance=chance,
@@ -280,7 +282,7 @@ def draw_signals(signals: pd.DataFrame, *, folder: Path | str, name: str = "erro
     best = frame.groupby("signal")["auroc"].max().sort_values(ascending=False, kind="stable")
     rows = [str(signal) for signal in best.index]
     splits = list(dict.fromkeys(frame["split"]))
-    titles = {split: SPLIT_TITLES.get(split, split) for split in splits}
+    titles = {str(split): SPLIT_TITLES.get(str(split), str(split)) for split in splits}
     marks = frame.assign(
         row=frame["signal"], panel=[titles[split] for split in frame["split"]], value=frame["auroc"],
         n=frame["n_clauses"],
@@ -304,11 +306,11 @@ def draw_signals(signals: pd.DataFrame, *, folder: Path | str, name: str = "erro
         "unlikely token, an unsure model, a long clause, or no such word in it. Elements of all fine-tuned models "
         "together; a clause is drawn with everything that was written for it.",
         alt="Areas: " + "; ".join(
-            f"{SIGNAL_LABELS.get(r.signal, r.signal)}, {titles[r.split]} {r.auroc:.2f}"
+            f"{SIGNAL_LABELS.get(str(r.signal), str(r.signal))}, {titles[str(r.split)]} {r.auroc:.2f}"
             for r in frame.sort_values("auroc", ascending=False).itertuples(index=False)
         ) + ".",
         n="; ".join(
-            f"{r.n_wrong} wrong of {r.n_elements} elements in {r.n_clauses} clauses ({titles[r.split]})"
+            f"{r.n_wrong} wrong of {r.n_elements} elements in {r.n_clauses} clauses ({titles[str(r.split)]})"
             for r in counts.itertuples(index=False)
         ),
         interval="95 % bootstrap over clauses",
@@ -323,7 +325,7 @@ def draw_reliability(bins: pd.DataFrame, *, folder: Path | str) -> Figure:
 
     frame = require_rows(bins, "error-reliability")
     splits = list(dict.fromkeys(frame["split"]))
-    titles = [SPLIT_TITLES.get(split, split) for split in splits]
+    titles = [SPLIT_TITLES.get(str(split), str(split)) for split in splits]
     models = {
         "unlikely": Style("unlikely token", "#8b6a1f", "square", "s"),
         "baselines": Style("baselines", "#D55E00", "triangle-up", "^"),
@@ -384,8 +386,8 @@ def draw_reliability(bins: pd.DataFrame, *, folder: Path | str) -> Figure:
         "predicted. Clauses of known contexts are predicted by a regression that has not seen them; the held-out "
         "context by one that has seen the known contexts only.",
         alt="In the most suspect tenth, predicted and observed: " + "; ".join(
-            f"{SIGNAL_LABELS.get(r.model, r.model)}, {SPLIT_TITLES.get(r.split, r.split)} {r.predicted:.2f} and "
-            f"{r.observed:.2f}" for r in last.itertuples(index=False)
+            f"{SIGNAL_LABELS.get(str(r.model), str(r.model))}, {SPLIT_TITLES.get(str(r.split), str(r.split))} "
+            f"{r.predicted:.2f} and {r.observed:.2f}" for r in last.itertuples(index=False)
         ) + ".",
         n=f"{say_range((frame['n'].min(), frame['n'].max()))} elements a point",
         interval="none",
