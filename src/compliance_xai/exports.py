@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
 TABLES = {
-    "compare_strategies": (
-        *("summary", "pairs", "friedman", "effects", "reliability", "distance_tests"),
-    ),
+    "compare_strategies": ("summary", "pairs", "friedman", "effects", "reliability", "distance_tests"),
     "compare_scales": ("trends", "lift", "equivalence", "error_shares"),
     "faithfulness": ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins"),
     "contexts": ("by_context", "held_out"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.figures.charts import SHARES, draw_lines, draw_rows
+from compliance_xai.figures.charts import draw_lines, draw_rows
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,

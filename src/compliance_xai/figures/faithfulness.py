@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.figures.charts import draw_lines, draw_rows
+from compliance_xai.figures.charts import SHARES, draw_lines, draw_rows
 from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES, say_range
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
@@ -96,7 +96,7 @@ def draw_correctness_by_scale(
     ].mean()
     bands = bands.reset_index().set_axis(["panel", "parameters", "low", "high"], axis=1)
     interactive, still, layout = draw_lines(
-        marks, panels=kinds, y_title=MEASURES[measure], y_range=(-0.04, 1.04), columns=4, narrow_columns=2, height=150,
+        marks, panels=kinds, y_title=MEASURES[measure], y_range=SHARES, columns=4, narrow_columns=2, height=150,
         titles={kind: f"{_LABELS.get(kind, humanise(kind))} ({counts.loc[kind, 'n_clauses']})" for kind in kinds},
         bands=bands,
         band_label="random ranking, 95 %",

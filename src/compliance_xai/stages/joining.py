@@ -65,6 +65,8 @@ def join_costs(work: Work) -> pd.DataFrame:
     costs = costs.reindex(columns=["scale", "strategy", "seed", "what", *columns])
     costs.insert(5, "share", costs["trained"] / costs.pop("parameters"))
     return costs
+
+
 def keep_method(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the study's first method, where attributions by a second one stand in the same table."""
     return frame if "method" not in frame else frame[frame["method"] == work.study.attribution.method]
