@@ -73,7 +73,8 @@ def _merge_written_out(model: Any) -> Any:
 
     for module in model.modules():
         if isinstance(module, LoraLayer):
-            module.get_base_layer().weight.data += module.get_delta_weight(module.active_adapters[0]).detach()
+            layer: Any = module
+            layer.get_base_layer().weight.data += layer.get_delta_weight(layer.active_adapters[0]).detach()
     return model.unload()
 
 

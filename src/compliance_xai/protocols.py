@@ -46,7 +46,7 @@ def pick_checkpoints(losses: pd.DataFrame, protocols: Iterable[str], *, toleranc
 
     rows = []
     for (scale, seed), block in losses.groupby(["scale", "seed"], sort=False):
-        runs = {name: run.sort_values("step") for name, run in block.groupby("strategy", sort=False)}
+        runs = {str(name): run.sort_values("step") for name, run in block.groupby("strategy", sort=False)}
         for protocol in protocols:
             for name, pick in _PICKERS[protocol](runs, tolerance).items():
                 rows.append({"protocol": protocol, "scale": scale, "strategy": name, "seed": seed, **pick})
@@ -84,7 +84,7 @@ def _match_loss(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, di
 
 
 def _take_best(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
-    return {name: _describe(run.loc[run["loss"].idxmin()]) for name, run in runs.items()}
+    return {name: _describe(run.iloc[int(run["loss"].to_numpy().argmin())]) for name, run in runs.items()}
 
 
 _PICKERS = {"matched_compute": _match_compute, "matched_loss": _match_loss, "best": _take_best}

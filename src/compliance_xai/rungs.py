@@ -266,7 +266,9 @@ def read_shape(folder: Path) -> Shape | None:
     """The sizes in a folder's ``config.json``; None where it has none or names them otherwise."""
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = {name: next((config[key] for key in keys if config.get(key)), None) for name, keys in _KEYS.items()}
+    found: dict[str, Any] = {
+        name: next((config[key] for key in keys if config.get(key)), None) for name, keys in _KEYS.items()
+    }
     if found["intermediate_size"] is None and found["hidden_size"] and "n_embd" in config:
         found["intermediate_size"] = 4 * found["hidden_size"]
     if None in found.values():

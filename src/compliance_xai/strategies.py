@@ -8,6 +8,7 @@ attribution explains what was trained.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -176,7 +177,12 @@ def _base_name(name: str) -> str:
 
 
 def load_trained(
-    rung: Rung, settings: StrategySettings, folder: Path | str | None
+    rung: Rung,
+    settings: StrategySettings,
+    folder: Path | str | None,
+    *,
+    dtype: str | None = None,
+    device_map: Any = "auto",
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """What a strategy made of a rung, in evaluation mode, adapters unmerged; the untouched base for ``none``.
 
@@ -184,6 +190,8 @@ def load_trained(
     ----------
     folder
         Where ``finetune`` saved it; None for ``none``.
+    dtype, device_map
+        As for ``models.load_base``.
 
     Raises
     ------
@@ -192,10 +200,10 @@ def load_trained(
     """
     tokenizer = load_tokenizer(rung)
     if settings.kind == "none":
-        return load_base(rung).eval(), tokenizer
+        return load_base(rung, dtype=dtype, device_map=device_map).eval(), tokenizer
     folder = Path(folder or "")
     if (folder / ADAPTERS).is_file():
-        base = load_base(rung, quantised=settings.kind == "qlora")
+        base = load_base(rung, quantised=settings.kind == "qlora", dtype=dtype, device_map=device_map)
         return _load_adapters(rung, base, folder).eval(), tokenizer
     whole = settings.kind in ("full", "lora-then-full")
     needed = folder / ("model.safetensors" if whole else ADAPTERS)
@@ -206,7 +214,8 @@ def load_trained(
             found="no such file",
             remedy="Run that stage first.",
         )
-    return load_base(Rung(rung.name, str(folder), rung.parameters)).eval(), tokenizer
+    trained = dataclasses.replace(rung, path=str(folder), revision=None)
+    return load_base(trained, dtype=dtype, device_map=device_map).eval(), tokenizer
 
 
 def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from compliance_xai.models import load_base
 from compliance_xai.records import write_table
@@ -58,8 +59,9 @@ def _work(work: Work) -> None:
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
 
-            trained, _ = load_trained(rung, settings, folder)
-            moved = movement_frame(load_base(rung), trained)
+            # In 32 bits: an update is often smaller than the spacing of bfloat16. On the CPU, where two copies fit.
+            place: Any = {"dtype": "float32", "device_map": "cpu"}
+            moved = movement_frame(load_base(rung, **place), load_trained(rung, settings, folder, **place)[0])
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
 
         piece = work.make_piece(f"seed-{seed}", train)

@@ -41,9 +41,10 @@ def _work(work: Work) -> None:
     picks = read_stage(work.study, "pick").picks
     picks = picks[(picks["scale"] == scale) & (picks["strategy"] == strategy) & picks["reached"]]
     frames = []
-    for (seed, step), members in picks.groupby(["seed", "step"], sort=False):
+    for seed, step in picks[["seed", "step"]].drop_duplicates().itertuples(index=False):
         focus = _read_focus(work, int(seed), int(step))
-        frames += [focus.assign(protocol=protocol, step=step) for protocol in members["protocol"]]
+        members = picks[(picks["seed"] == seed) & (picks["step"] == step)]
+        frames += [focus.assign(protocol=protocol, step=int(step)) for protocol in members["protocol"]]
     work.clear_once()
     empty = read_stage(work.study, "attribute", scale, strategy).focus.head(0).assign(protocol="", step=0)
     work.write_frame(pd.concat(frames, ignore_index=True) if frames else empty, "focus")
