@@ -162,7 +162,10 @@ def show_plan(
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
     from compliance_xai.planner import describe_cells
 
-    _print_frame(console, f"What each cell needs on {device.name}, {device.memory / 1e9:.1f} GB", describe_cells(cells))
+    frame = describe_cells(cells)
+    training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
+    _print_frame(console, f"What training needs on {device.name}, {device.memory / 1e9:.1f} GB", training)
+    _print_frame(console, "What generation and attribution need, and time", frame[both].join(frame.loc[:, "kv":]))
     for cell in cells:
         if not cell.fits:
             console.print(f"{cell.scale}, {cell.strategy} does not fit; change: {cell.remedy}", soft_wrap=True)
