@@ -156,7 +156,12 @@ def show_plan(
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
     device = choose_device(memory, speed)
-    _print_needs(console, plan_study(plan.study, device, probe=probe), device)
+    try:
+        cells = plan_study(plan.study, device, probe=probe)
+    except InputError as error:  # a model of unknown size, say; what would run is known all the same
+        console.print(f"Memory and time are not planned: {error}", soft_wrap=True)
+        return
+    _print_needs(console, cells, device)
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
