@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.lessons import load_writer, read_clauses, show_bars, train_writer
-from compliance_xai.models import count_parameters
+from compliance_xai.strategies import count_parameters
 
 strategies = ["full", "lora", "qlora"]
 writers = {(name, seed): train_writer(scale, name, seed=seed, steps=steps) for name in strategies for seed in seeds}

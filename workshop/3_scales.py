@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.lessons import draw_pairs, load_writer, noun_categories, show_bars
-from compliance_xai.models import count_parameters
+from compliance_xai.strategies import count_parameters
 
 writers = {scale: load_writer(scale) for scale in scales}
 pairs = draw_pairs(clauses)
