@@ -54,7 +54,8 @@ def train_writer(scale: str, strategy: str, *, seed: int = 0, steps: int = 100, 
     kind = {"kind": strategy, "learning_rate": RATES[strategy], "steps": steps, "batch_size": batch_size}
     settings = StrategySettings.model_validate(kind | {"evaluations": 1})
     # Weights that another version of the code made are not found again.
-    key = digest([settings.used(), code_digest(["compliance_xai.lessons"]), sha256_file(f"{rung.path}/model.safetensors")])
+    weights = sha256_file(f"{rung.path}/model.safetensors")
+    key = digest([settings.used(), code_digest(["compliance_xai.lessons"]), weights])
     folder = FOLDER / "models" / f"{scale}-{strategy}-{seed}-{key[:12]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     train, validation = read_clauses("train", 1600), read_clauses("validation", 40)
