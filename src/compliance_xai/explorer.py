@@ -131,7 +131,7 @@ def describe_scale(study: Study, scale: str, runs: Sequence[Run], clauses: Seque
             focus = run.focus[(run.focus["seed"] == seed) & (run.focus["baseline"] == baseline)]
             data["focus"][name] = _in_order(focus, clauses, "normalised_entropy")
         for seed, rows in run.written.groupby("seed"):
-            by_id = {row["id"]: row for row in rows.to_dict("records")}
+            by_id: dict[str, Any] = {row["id"]: row for row in rows.to_dict("records")}
             data["written"][f"{run.strategy}|{seed}"] = [
                 _describe_written(by_id.get(attribution.id), attribution.target) for attribution in clauses
             ]
@@ -275,7 +275,7 @@ def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) ->
     found = {}
     keys = ["strategy_a", "seed_a", "strategy_b", "seed_b", "baseline"]
     for key, rows in frame.groupby(keys, sort=False):
-        a, seed_a, b, seed_b, _ = key
+        a, seed_a, b, seed_b, _ = map(str, key)
         if seed_a == seed_b or not (study.strategies[a].trains and study.strategies[b].trains):
             found["|".join(map(str, key))] = _in_order(rows, clauses, "jensen_shannon")
     return found
