@@ -232,17 +232,21 @@ def _check_same(
 
 
 def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
-    """A cell's results; None where its attributions are not finished."""
+    """A cell's results by the study's first method; None where its attributions are not finished."""
     import pandas as pd
 
+    method = study.attribution.method
     folder = stage_folder(study.name, "attribute", scale, strategy)
     if not _is_finished(folder) or not (folder / "attributions.parquet").is_file():
         return None
     blocks: dict[tuple[int, str], list[Attribution]] = {}
     for row in read_attribution_rows(folder / "attributions.parquet"):
-        blocks.setdefault((row["seed"], row["baseline"]), []).append(attribution_from_row(row))
+        attribution = attribution_from_row(row)
+        if attribution.provenance["method"] == method:
+            blocks.setdefault((row["seed"], row["baseline"]), []).append(attribution)
     focus = pd.read_parquet(folder / "focus.parquet")
-    return Run(strategy, blocks, focus[focus["sign"] == "absolute"], _read_written(study, scale, strategy))
+    focus = focus[(focus["sign"] == "absolute") & (focus["method"] == method)]
+    return Run(strategy, blocks, focus, _read_written(study, scale, strategy))
 
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
@@ -271,7 +275,8 @@ def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) ->
     if not _is_finished(folder):
         return {}
     frame = pd.read_parquet(folder / "distances.parquet")
-    frame = frame[(frame["scale"] == scale) & (frame["sign"] == "absolute") & (frame["pair"] == "between")]
+    frame = frame[(frame["scale"] == scale) & (frame["method"] == study.attribution.method)]
+    frame = frame[(frame["sign"] == "absolute") & (frame["pair"] == "between")]
     found = {}
     keys = ["strategy_a", "seed_a", "strategy_b", "seed_b", "baseline"]
     for key, rows in frame.groupby(keys, sort=False):
