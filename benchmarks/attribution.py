@@ -336,8 +336,8 @@ def measure_growth(model: Any, tokenizer: Any, pairs: Pairs, repeats: int) -> li
     rule = " ".join(rule for _, rule in pairs)
     words = segment(clause)
     offsets = tokenizer(rule, return_offsets_mapping=True)["offset_mapping"]
-    cases = [("clause", n, clause[: words[n - 1].end], rule[: offsets[38][1]]) for n in (10, 20, 40, 80, 120)]
-    cases += [("target", n, clause[: words[29].end], rule[: offsets[n - 2][1]]) for n in (10, 20, 40, 80, 160)]
+    cases = [("clause", n, clause[: words[n - 1].end], rule[: offsets[38][1]]) for n in (10, 20, 40, 80)]
+    cases += [("target", n, clause[: words[29].end], rule[: offsets[n - 2][1]]) for n in (10, 20, 40, 80)]
     rows = []
     for varied, size, text, target in cases:
         cost = count_positions(model, tokenizer, [(text, target)])
