@@ -24,8 +24,8 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
         (``stats.mixed_model_table``), ``controls`` (``stats.controls_table``) and ``strategy_equivalence``
         (``stats.equivalence_table`` between strategies) of the outcome declared for C2; ``noise``
         (``stats.noise_table``), ``reliability``, ``feature_reliability``, ``split_half``; ``distances``
-        (``stats.distance_frame``) and ``distance_tests`` (``stats.compare_distances``). ``focus`` holds every split; the
-        others the evaluated one. Of the fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``,
+        (``stats.distance_frame``) and ``distance_tests`` (``stats.compare_distances``). ``focus`` holds every split;
+        the others the evaluated one. Of the fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``,
         ``costs`` (``joining.join_costs``).
     """
     return run_stage(study, "compare_strategies", work=_work)
