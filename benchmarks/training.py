@@ -178,10 +178,10 @@ def write_markdown(result: dict[str, Any]) -> str:
         "",
         "Tokens (padding not counted) per second of processor time, one thread, by `python benchmarks/training.py`:",
         f"{result['steps']} steps of {result['batch']} pairs, medians of {result['rounds']} rounds in which both ways",
-        f"took turns. The ratio should be {result['asked_ratio']} or more. The last column compares losses up to the",
-        "last step, the plain trainer being given the same batches.",
+        f"took turns. The ratio should be {result['asked_ratio']} or more. The last column: the plain trainer is given",
+        "the same batches, and the losses of all steps are compared.",
         "",
-        "| scale | strategy | plain `Trainer` | here | ratio (lowest to highest) | largest difference of a loss |",
+        "| scale | strategy | plain `Trainer` | here | ratio (lowest to highest) | largest relative difference |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for cell in result["cells"]:

@@ -275,22 +275,6 @@ figures.show_html(
 )
 
 # %% [markdown]
-# ## Does it point at the words that decide?
-#
-# On the synthetic corpus the words that decide each element of the rule are known.
-
-# %% tags=["hide-input"]
-figures.show_drawn(
-    figures.draw_correctness,
-    main(result.gold_summary),
-    "precision_at_k",
-    folder=folder,
-    baseline=baseline,
-    scales=settings.scales,
-    otherwise="This corpus has no gold alignment.",
-)
-
-# %% [markdown]
 # ## How far would it come out again?
 #
 # The intraclass correlation says how much of a value is the clause, or the word, and how much the training seed: 1 if

@@ -55,6 +55,45 @@ def test_gold_frame_by_hand():
     assert set(frame["number_role"]) == {"decides"}
 
 
+@settings(deadline=None)
+@given(st.integers(2, 6), st.data())
+def test_chance_variances_are_those_over_all_orders(n, data):
+    gold = data.draw(st.integers(1, n - 1))
+    values = {name: [] for name in alignment.GOLD_MEASURES}
+    for positions in itertools.combinations(range(n), gold):
+        mass_F, gold_F = -np.arange(float(n)), np.isin(np.arange(n), positions)
+        for name, value in alignment._rank_measures(mass_F, gold_F).items():
+            values[name].append(value)
+    precision, average, area = alignment.chance_variance(gold, n)
+    assert precision == pytest.approx(np.var(values["precision_at_k"]))
+    assert area == pytest.approx(np.var(values["auroc"]))
+    assert average == pytest.approx(np.var(values["average_precision"]), rel=0.15)
+
+
+def test_the_chance_band_is_where_random_rankings_lie():
+    rng = np.random.default_rng(0)
+    import pandas as pd
+
+    shapes = [
+        (f"c{index}", link, int(rng.integers(1, 4)), int(rng.integers(6, 12))) for index in range(12) for link in (0, 1)
+    ]
+    means = []
+    for _ in range(400):
+        rows = []
+        for clause, _, gold, n in shapes:
+            gold_F = np.arange(n) < gold
+            rows.append((clause, alignment.precision_at_k(rng.random(n), gold_F)))
+        means.append(pd.DataFrame(rows, columns=["id", "value"]).groupby("id")["value"].mean().mean())
+    frame = pd.DataFrame(shapes, columns=["id", "link", "n_gold", "n_features"])
+    frame = frame.assign(chance_precision=frame["n_gold"] / frame["n_features"], chance_average_precision=0.5)
+    band = alignment._chance_bands(frame)
+    inside = np.mean(
+        [band["precision_at_k_chance_low"] <= mean <= band["precision_at_k_chance_high"] for mean in means]
+    )
+    assert inside == pytest.approx(0.95, abs=0.03)
+    assert band["auroc_chance_low"] < 0.5 < band["auroc_chance_high"]
+
+
 def test_constant_attributions_say_why():
     frame = alignment.gold_frame([make_row(np.zeros((3, 4)))], [EXAMPLE])
     assert frame["reason"].tolist()[:2] == ["no mass towards the element"] * 2

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 import yaml
 
-from compliance_xai import book
+from compliance_xai import book, pages
 from compliance_xai.book import check_pages, format_cell, format_overview, format_toc, make_toc, write_overview
 from compliance_xai.errors import InputError
 from compliance_xai.execution import execute_job, make_parameters
@@ -67,6 +67,8 @@ def test_contents_are_in_the_order_of_scales_not_of_letters():
         "160m-full-attribute",
         "compare_strategies",
         "compare_scales",
+        "faithfulness",
+        "contexts",
         "findings",
         "provenance",
     ]
@@ -166,6 +168,7 @@ def sphinx(toy, monkeypatch):
         calls.append(yaml.safe_load(toc.read_text(encoding="utf-8")))
 
     (toy.folder / "_config.yml").write_text("title: toy\n", encoding="utf-8")
+    monkeypatch.setattr(pages, "write_parts", lambda project, plan: [])  # they have tests of their own, and take long
     monkeypatch.setattr(book, "_call_jupyter_book", write_index)
     return calls
 
@@ -204,6 +207,7 @@ def test_a_warning_stops_the_build_and_is_shown(toy, monkeypatch):
         return Ended
 
     (toy.folder / "_config.yml").write_text("title: toy\n", encoding="utf-8")
+    monkeypatch.setattr(pages, "write_parts", lambda project, plan: [])
     monkeypatch.setattr(book.subprocess, "run", fail)
     with pytest.raises(InputError, match=r"without a warning, found /book/a\.md:3: WARNING: undefined label: 'b'"):
         book.build(run(toy, "corpus"), partial=True)

@@ -45,6 +45,7 @@ def test_plan_shows_the_grid_and_writes_nothing(toy, capsys, monkeypatch):
     assert (code, err) == (0, "")
     assert "A run would execute 21 of 21 notebooks." in out
     assert "no training" in out
+    assert "Memory and time are not planned: " in out  # the toy has no clauses to measure
     assert not (toy.folder / "results").exists()
 
 

@@ -30,7 +30,7 @@ TOKENS = [(0, 2), (2, 3), (3, 5), (5, 7), (7, 8), (8, 13), (13, 14), (14, 15), (
 CLAUSE = "Doors: </script> 0.5 mm"
 
 
-def make_attribution(scale=1.0, *, id="a", tokens=TOKENS):
+def make_attribution(scale=1.0, *, id="a", tokens=TOKENS, method="leave_one_out"):
     words = [(0, 5, "object"), (7, 16, "other"), (17, 20, "number"), (21, 23, "unit")]
     scores = np.random.default_rng(0).normal(size=(len(words), len(tokens))).astype(np.float32) * scale
     return Attribution(
@@ -41,6 +41,7 @@ def make_attribution(scale=1.0, *, id="a", tokens=TOKENS):
         target_tokens=tuple(TargetToken(start, end, RULE[start:end]) for start, end in tokens),
         scores=scores,
         baseline_log_probs=np.zeros(len(tokens), dtype=np.float32),
+        provenance={"method": method},
     )
 
 
@@ -100,10 +101,14 @@ def study(toy):
     for strategy in ("none", "full"):
         attribute, generate = (stage_folder("toy", stage, "s", strategy) for stage in ("attribute", "generate"))
         write_attributions(
-            [attribution_row(make_attribution(), seed=0, baseline=baseline) for baseline in ("delete", "mask")],
+            [
+                *(attribution_row(make_attribution(), seed=0, baseline=baseline) for baseline in ("delete", "mask")),
+                attribution_row(make_attribution(2.0, method="shapley"), seed=0, baseline="delete"),
+            ],
             attribute / "attributions.parquet",
         )
-        focus = {"id": "a", "seed": 0, "baseline": ["delete", "mask"], "sign": "absolute", "normalised_entropy": 0.25}
+        focus = {"id": "a", "seed": 0, "sign": "absolute", "baseline": ["delete", "mask", "delete"]}
+        focus |= {"method": ["leave_one_out", "leave_one_out", "shapley"], "normalised_entropy": [0.25, 0.5, 0.75]}
         pd.DataFrame(focus).to_parquet(attribute / "focus.parquet")
         write_generations([Generation("a", 0, RULE.replace("is", "has"), 9, True)], generate / "generations.parquet")
         one = pd.DataFrame({"id": ["a"], "seed": [0]})
@@ -134,7 +139,9 @@ def test_the_scripts_hold_what_ran(study, toy):
     )
     scale = read_script(folder / "scale-0.js", 'explorerData.take("s",')
     assert set(scale["scores"]) == {f"{name}|0|{kind}" for name in ("none", "full") for kind in ("delete", "mask")}
-    assert scale["focus"]["full|0|mask"] == [0.25]
+    assert (scale["focus"]["full|0|delete"], scale["focus"]["full|0|mask"]) == ([0.25], [0.5])
+    (columns,) = unpack(scale["scores"]["full|0|delete"], [(4, 11)])
+    assert columns[:, 0] == pytest.approx(make_attribution().scores.sum(axis=1), abs=0.1)
     (written,) = scale["written"]["full|0"]
     assert (written["changes"], written["exact"], written["errors"]) == ([[0, 3]], False, ["wrong_predicate"])
 
@@ -146,6 +153,7 @@ def test_distances_are_those_of_one_seed_and_the_base_goes_with_every_seed(study
     pairs = [("none", 0, "full", 1), ("full", 0, "lora", 1), ("full", 1, "lora", 1)]
     rows = pd.DataFrame(pairs, columns=["strategy_a", "seed_a", "strategy_b", "seed_b"])
     rows = rows.assign(scale="s", sign="absolute", pair="between", baseline="delete", id="a", jensen_shannon=0.1234)
+    rows = pd.concat([rows.assign(method="leave_one_out"), rows.assign(method="shapley", jensen_shannon=0.9)])
     rows.to_parquet(folder / "distances.parquet")
     scale = read_script(explorer.write_explorer(study, toy.folder) / "scale-0.js", 'explorerData.take("s",')
     assert scale["distances"] == {"none|0|full|1|delete": [0.123], "full|1|lora|1|delete": [0.123]}

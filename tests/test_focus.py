@@ -109,10 +109,32 @@ def test_focus_frame_by_hand():
     assert absolute["effective_fraction"] == pytest.approx(absolute["effective_number"] / 2)
 
 
-def test_scores_below_the_floor_are_left_out_and_counted():
-    frame = focus.focus_frame([make_row([[2.0, -0.1], [0.05, 1.0]], ["number", "unit"])], floor=0.2)
-    assert frame["n_below_floor"].tolist() == [2, 2]
+def test_scores_below_the_floor_are_left_out_and_words_without_others_counted():
+    scores = [[2.0, -0.1], [0.05, 1.0], [0.1, -0.15]]
+    frame = focus.focus_frame([make_row(scores, ["number", "unit", "other"])], floor=0.2)
+    assert frame["n_below_floor"].tolist() == [1, 1]
+    assert frame["noise_floor"].tolist() == [0.2, 0.2]
     assert frame["total_mass"].tolist() == [3.0, 3.0]
+    assert frame["n_features"].tolist() == [3, 3]  # the clause is no shorter
+    assert frame["effective_number"].iloc[0] == pytest.approx(
+        math.exp(-(2 / 3 * math.log(2 / 3) + math.log(1 / 3) / 3))
+    )
+
+
+def test_reference_values_of_scipy():
+    # scipy 1.17: scipy.stats.entropy([4, 1, 3, 2]) / numpy.log(4); what scikit-bio calls pielou_e
+    mass_F = np.array([4.0, 1.0, 3.0, 2.0])
+    assert focus.normalised_entropy(mass_F) == pytest.approx(0.9232196723355077)
+    assert focus.effective_number(mass_F) == pytest.approx(4**0.9232196723355077)  # Hill: n to the evenness
+
+
+def test_halves_of_a_rule_are_compared_token_by_token():
+    scores = np.array([[2.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [4.0, 4.0, 1.0, 0.0]])
+    expected = np.corrcoef([2.0, 0.0, 5.0], [2.0, 1.0, 4.0])[0, 1]
+    assert focus.half_correlation(scores) == pytest.approx(expected)
+    assert math.isnan(focus.half_correlation(scores[:2]))
+    assert math.isnan(focus.half_correlation(scores[:, :1]))
+    assert math.isnan(focus.half_correlation(np.zeros((4, 4))))
 
 
 def test_category_frame_by_hand():

@@ -35,8 +35,10 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
     monkeypatch.setattr(pages, "format_plan", lambda: "plan")
-    plan = SimpleNamespace(study=SimpleNamespace(scales=(), strategies={}), states={})
+    plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}), states={})
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
+    monkeypatch.setattr(pages, "format_power", lambda: "power")
+    monkeypatch.setattr(pages.strategies_page, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
     assert {f"worked_{name}" for name in ("features", "plan", "review", "scores", "verdicts")} < set(parts)
     assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
@@ -75,8 +77,17 @@ def test_the_chapter_on_features_says_what_was_measured():
 
 
 def test_chapters_include_parts_that_are_made():
-    made = {"glance.md", "speed.md", "agreement.md", "measured_planner.md", "measured_training.md"}
+    made = {
+        "glance.md",
+        "power.md",
+        "verdicts.md",
+        "speed.md",
+        "agreement.md",
+        "measured_planner.md",
+        "measured_training.md",
+    }
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")}
+    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

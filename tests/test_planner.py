@@ -170,7 +170,7 @@ def test_the_command_plans_models_that_are_not_there():
         env={"COLUMNS": "160"},
     )
     assert result.exit_code == 0, result.output
-    assert "What each cell needs on the given device, 80.0 GB" in result.output
+    assert "What training needs on the given device, 80.0 GB" in result.output
     assert "32b, full does not fit; change: qlora, micro_batch: 1" in result.output
     assert "32b, lora does not fit" not in result.output
 

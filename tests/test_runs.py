@@ -44,11 +44,11 @@ def test_a_run_executes_everything_once_and_a_second_one_nothing(toy):
     first = run_small(toy)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    assert "[10/10] done   Findings" in first.stdout
+    assert "[12/12] done   Findings" in first.stdout
     assert "How long each stage took" in first.stdout
     assert set(states(toy).values()) == {"done"}
     pages = sorted((toy.folder / "book" / "runs" / "toy").glob("*.ipynb"))
-    assert len(pages) == 10
+    assert len(pages) == 12
     before = {page: page.stat().st_mtime_ns for page in pages}
     start = time.monotonic()
     second = run_small(toy)
@@ -65,7 +65,7 @@ def test_a_run_executes_everything_once_and_a_second_one_nothing(toy):
     toy.edit(toy.notebook("03_finetune.py"), "Some prose.", "Other prose.")
     prose = run_small(toy, "strategies.full.steps=6")
     assert prose.returncode == 0, prose.stderr
-    assert "10 notebooks (9 done, 1 stale)" in prose.stdout
+    assert "12 notebooks (11 done, 1 stale)" in prose.stdout
     assert "[1/1] done   Fine-tune s, full" in prose.stdout
     assert "1 notebooks in" in prose.stdout
 

@@ -17,7 +17,7 @@ from compliance_xai.exports import export_tables
 from compliance_xai.folders import find_data_folder
 from compliance_xai.grid import make_jobs
 from compliance_xai.provenance import read_manifest
-from compliance_xai.records import attribution_from_row, read_attribution_rows
+from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
 from compliance_xai.runs import Plan
 from compliance_xai.stages.common import take_in_turn
 from compliance_xai.stages.examples import attributed_examples, evaluated_examples, load_examples
@@ -38,6 +38,7 @@ generate: {{max_new_tokens: 8}}
 attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
   second_method: surrogate_ridge, second_clauses: 2}}
 metrics: {{encoder: null}}
+faithfulness: {{clauses: 2, document_clauses: 1, points: 2, random_orders: 1, masks: 6, operators: [mask, delete]}}
 thresholds: {{bootstrap: 100, permutations: 100}}
 """
 
@@ -97,6 +98,8 @@ def run_all(study):
         stages.attribute_cell(study, *cell)
     stages.compare_strategies(study)
     stages.compare_scales(study)
+    stages.judge_attribution(study)
+    stages.compare_contexts(study)
     return stages.judge_claims(study)
 
 
@@ -183,6 +186,66 @@ def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_chang
     assert list(effects["none"]["change"]) == ["bfloat16"]
     assert list(effects["lora"]["change"]) == ["merged", "bfloat16"]
     assert effects["lora"]["largest_score"].iloc[0] < 1e-3
+
+
+def test_attribution_is_judged_with_every_operator_and_on_written_rules(first):
+    study, _ = first
+    result = stages.read_stage(study, "faithfulness")
+    areas = result.areas
+    # Two test clauses and one held-out one, two operators, one attribution; the first seed of three cells.
+    assert len(areas) == 3 * 2 * 3
+    assert set(zip(areas["attribution"], areas["operator"], strict=True)) == {("delete", "mask"), ("delete", "delete")}
+    judged = areas[areas["reason"] == ""]
+    assert judged["deletion"].between(0, 1).all()
+    assert (judged["lowest"] <= judged["area"]).all()
+    assert set(result.correctness["kind"]) >= {"all", "deontic"}
+    # Random models never end a rule, so nothing is left to inspect; the table says so for every clause of both cells.
+    assert set(result.left_out["reason"]) <= {
+        "the rule was cut at the token limit",
+        "no element was recognised in the rule",
+    }
+    inspected = set(zip(result.elements["strategy"], result.elements["id"], strict=True))
+    left_out = set(zip(result.left_out["strategy"], result.left_out["id"], strict=True))
+    assert len(inspected | left_out) == 2 * 4
+    assert not result.signals["reason"].eq("").any()
+
+
+def test_wrong_elements_of_written_rules_are_found(project):
+    strategies = "{full: {steps: 2, batch_size: 4, evaluations: 1}}"
+    study = make_study(project, "written", strategies=strategies, seeds="[0]", **{"faithfulness.seeds": "null"})
+    stages.prepare_corpus(study)
+    stages.finetune_cell(study, "s", "full")
+    stages.attribute_cell(study, "s", "full")
+    folder = stages.generate_cell(study, "s", "full").folder
+    examples = attributed_examples(study)
+    rules = [example.rule for example in examples]
+    rules[0] = rules[0].replace("obligation", "permission")
+    assert rules[0] != examples[0].rule
+    # What a trained model might have written: one wrong word, and one rule that never ended.
+    written = [Generation(e.id, 0, rule, 9, e is not examples[1]) for e, rule in zip(examples, rules, strict=True)]
+    write_generations(written, folder / "generations.parquet")
+    result = stages.judge_attribution(study)
+    wrong = result.elements[result.elements["wrong"]]
+    assert list(zip(wrong["id"], wrong["kind"], strict=True)) == [(examples[0].id, "deontic")]
+    assert result.elements["unlikely"].notna().all()
+    assert set(result.elements["id"]) == {example.id for example in examples if example is not examples[1]}
+    assert result.left_out[["id", "reason"]].to_numpy().tolist() == [
+        [examples[1].id, "the rule was cut at the token limit"]
+    ]
+    assert set(result.signals["reason"]) == {
+        "1 clauses with a wrong element, at least 5 are needed",
+        "0 clauses with a wrong element, at least 5 are needed",
+    }
+
+
+def test_contexts_name_what_too_few_clauses_cannot_tell(first):
+    study, _ = first
+    result = stages.read_stage(study, "contexts")
+    held_out = result.held_out
+    assert set(held_out["reason"]) >= {"1 clauses, at least 8 are needed"}
+    assert held_out["difference"].isna().all()
+    assert {"normalised_entropy", "precision_at_k", "deletion", "exact"} <= set(result.by_context["measured"])
+    assert {"test", "document"} == set(result.by_context["split"])
 
 
 def test_a_code_encoder_fills_its_scores(first, project, tmp_path):

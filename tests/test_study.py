@@ -1,6 +1,8 @@
 import pytest
+import yaml
 
 from compliance_xai.errors import InputError
+from compliance_xai.folders import find_project_folder
 from compliance_xai.study import Cell, check_scales, dump_study, load_study
 
 BASE = """\
@@ -214,3 +216,20 @@ def test_a_rank_by_scale_brings_its_alpha(tmp_path):
     assert load(tmp_path, dump_study(study)).settings_of("1m", "lora").lora_alpha == 8.0
     with pytest.raises(InputError, match="rank"):
         load(tmp_path, BASE, "strategies.full.by_scale={1m: {rank: 4}}")
+
+
+def test_declared_tests_are_checked_and_part_of_the_key(tmp_path):
+    study = load(tmp_path, BASE + "tests: {C1: {margin: 1.2}, C4: {outcome: exact}}\n")
+    assert (study.tests.C1.margin, study.tests.C1.outcome) == (1.2, "jensen_shannon")
+    assert (study.tests.C2.test, study.tests.C4.outcome) == ("mixed_model", "exact")
+    with pytest.raises(InputError, match=r"key 'tests\.C1\.marign'.*Did you mean 'margin'\?"):
+        load(tmp_path, BASE + "tests: {C1: {marign: 1.2}}\n")
+    with pytest.raises(InputError, match=r"a second method that differs from the first, 'leave_one_out'"):
+        load(tmp_path, BASE + "attribution: {second_method: leave_one_out}\n")
+
+
+@pytest.mark.parametrize("name", ["embedded", "hybrids", "nzbc", "quick", "qwen-coder"])
+def test_shipped_studies_spell_out_their_tests(name):
+    text = (find_project_folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
+    declared = yaml.safe_load(text)["tests"]
+    assert declared == load_study(name).tests.model_dump()

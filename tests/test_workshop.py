@@ -1,6 +1,7 @@
 """The workshop's lessons: complete, executable once, handed out without solutions. CI executes them (make workshop)."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_a_lesson_goes_on_without_its_solutions(path):
                 node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
             }
     assert (solved - given) & used == set()
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_what_a_lesson_imports_is_there(path):
+    for cell in read(path).cells:
+        for node in ast.walk(ast.parse(cell.source)) if cell.cell_type == "code" else ():
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("compliance_xai."):
+                module = importlib.import_module(node.module)
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 def test_four_lessons_have_a_page_and_notes():

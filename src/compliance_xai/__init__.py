@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from compliance_xai.rungs import load_ladder
     from compliance_xai.stages import (
         attribute_cell,
+        compare_contexts,
         compare_scales,
         compare_strategies,
         describe_ladder,
         finetune_cell,
         generate_cell,
+        judge_attribution,
         judge_claims,
         prepare_corpus,
     )
@@ -49,11 +51,13 @@ _ROOMS = {
     "rungs": ("load_ladder",),
     "stages": (
         "attribute_cell",
+        "compare_contexts",
         "compare_scales",
         "compare_strategies",
         "describe_ladder",
         "finetune_cell",
         "generate_cell",
+        "judge_attribution",
         "judge_claims",
         "prepare_corpus",
     ),
@@ -79,6 +83,7 @@ __all__ = [
     "attribute",
     "attribute_cell",
     "collect_pool",
+    "compare_contexts",
     "compare_scales",
     "compare_strategies",
     "describe_corpus",
@@ -87,6 +92,7 @@ __all__ = [
     "finetune_cell",
     "format_rule",
     "generate_cell",
+    "judge_attribution",
     "judge_claims",
     "load_corpus",
     "load_ladder",

@@ -6,6 +6,7 @@ their mass summed over the tokens of that element; those that overlap the gold s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,26 @@ def chance_average_precision(n_gold: int, n_features: int) -> float:
         return 1.0
     harmonic = float((1.0 / np.arange(1, n_features + 1)).sum())
     return (harmonic + (n_gold - 1) / (n_features - 1) * (n_features - harmonic)) / n_features
+
+
+@functools.lru_cache(maxsize=4096)
+def chance_variance(n_gold: int, n_features: int) -> tuple[float, float, float]:
+    """Variance of each of ``GOLD_MEASURES`` over random orders of ``n`` features, ``R`` of them gold (0 < R < n).
+
+    Precision at k: ``(n - R)**2 / (n**2 (n - 1))``, from the hypergeometric distribution. AUROC: ``(n + 1) / (12 R
+    (n - R))``, from the rank-sum statistic (Mann and Whitney 1947). Average precision has no such formula: from
+    4,000 random orders, always the same.
+
+    Examples
+    --------
+    >>> chance_variance(1, 2)[0], chance_variance(1, 2)[2]  # 0 or 1, equally likely
+    (0.25, 0.25)
+    """
+    n, gold = n_features, n_gold
+    places_DR = np.random.default_rng((n, gold)).random((4000, n)).argsort(axis=1)[:, :gold]
+    hits_R = np.arange(1, gold + 1)
+    precisions_D = (hits_R / (np.sort(places_DR, axis=1) + 1)).mean(axis=1)
+    return (n - gold) ** 2 / (n**2 * (n - 1)), float(precisions_D.var()), (n + 1) / (12 * gold * (n - gold))
 
 
 def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> pd.DataFrame:
@@ -214,7 +235,8 @@ def summarise_gold(
     -------
     pandas.DataFrame
         ``by``..., ``n_clauses, n_links`` (of one seed, with a defined measure), then for each of ``precision_at_k,
-        average_precision, auroc``: mean, ``_low`` and ``_high``; ``chance_precision, chance_average_precision``.
+        average_precision, auroc``: mean, ``_low`` and ``_high``; ``chance_precision, chance_average_precision``; and
+        for each measure ``_chance_low, _chance_high``: where 95 % of random rankings of the same clauses would lie.
     """
     import pandas as pd
 
@@ -230,7 +252,29 @@ def summarise_gold(
             mean, low, high = bootstrap_mean(clauses[measure].to_numpy(), n_resamples=bootstrap, seed=seed)
             record |= {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
         record |= clauses[["chance_precision", "chance_average_precision"]].mean().to_dict()
-        records.append(record)
+        records.append(record | _chance_bands(judged))
     columns = [*by, "n_clauses", "n_links"]
     columns += [f"{measure}{end}" for measure in GOLD_MEASURES for end in ("", "_low", "_high")]
-    return pd.DataFrame.from_records(records, columns=[*columns, "chance_precision", "chance_average_precision"])
+    columns += ["chance_precision", "chance_average_precision"]
+    columns += [f"{measure}_chance_{end}" for measure in GOLD_MEASURES for end in ("low", "high")]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def _chance_bands(judged: pd.DataFrame) -> dict[str, float]:
+    """Where the mean over clauses would lie if the words were ranked at random: normal approximation, 0 to 1."""
+    bands = {f"{measure}_chance_{end}": float("nan") for measure in GOLD_MEASURES for end in ("low", "high")}
+    links = judged.drop_duplicates(["id", "link"])
+    if links.empty:
+        return bands
+    variances = [chance_variance(gold, n) for gold, n in zip(links["n_gold"], links["n_features"], strict=True)]
+    means = {"precision_at_k": links["chance_precision"], "average_precision": links["chance_average_precision"]}
+    for place, measure in enumerate(GOLD_MEASURES):
+        per_link = links.assign(variance=[each[place] for each in variances]).groupby("id")["variance"]
+        spread = 1.96 * float(np.sqrt((per_link.sum() / per_link.size() ** 2).sum()) / per_link.ngroups)
+        mean = means.get(measure)
+        centre = 0.5 if mean is None else float(mean.groupby(links["id"]).mean().mean())
+        bands |= {
+            f"{measure}_chance_low": max(0.0, centre - spread),
+            f"{measure}_chance_high": min(1.0, centre + spread),
+        }
+    return bands

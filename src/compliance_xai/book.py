@@ -35,7 +35,9 @@ PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
-LAST_STAGES = ("compare_strategies", "compare_scales", "pick", "compare_protocols", "findings")
+LAST_STAGES = (
+    *("compare_strategies", "compare_scales", "faithfulness", "contexts", "pick", "compare_protocols", "findings"),
+)
 
 
 @dataclass(frozen=True)

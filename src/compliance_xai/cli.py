@@ -156,13 +156,21 @@ def show_plan(
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
     device = choose_device(memory, speed)
-    _print_needs(console, plan_study(plan.study, device, probe=probe), device)
+    try:
+        cells = plan_study(plan.study, device, probe=probe)
+    except InputError as error:  # a model of unknown size, say; what would run is known all the same
+        console.print(f"Memory and time are not planned: {error}", soft_wrap=True)
+        return
+    _print_needs(console, cells, device)
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
     from compliance_xai.planner import describe_cells
 
-    _print_frame(console, f"What each cell needs on {device.name}, {device.memory / 1e9:.1f} GB", describe_cells(cells))
+    frame = describe_cells(cells)
+    training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
+    _print_frame(console, f"What training needs on {device.name}, {device.memory / 1e9:.1f} GB", training)
+    _print_frame(console, "What generation and attribution need, and time", frame[both].join(frame.loc[:, "kv":]))
     for cell in cells:
         if not cell.fits:
             console.print(f"{cell.scale}, {cell.strategy} does not fit; change: {cell.remedy}", soft_wrap=True)

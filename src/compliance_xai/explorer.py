@@ -131,7 +131,7 @@ def describe_scale(study: Study, scale: str, runs: Sequence[Run], clauses: Seque
             focus = run.focus[(run.focus["seed"] == seed) & (run.focus["baseline"] == baseline)]
             data["focus"][name] = _in_order(focus, clauses, "normalised_entropy")
         for seed, rows in run.written.groupby("seed"):
-            by_id = {row["id"]: row for row in rows.to_dict("records")}
+            by_id: dict[str, Any] = {row["id"]: row for row in rows.to_dict("records")}
             data["written"][f"{run.strategy}|{seed}"] = [
                 _describe_written(by_id.get(attribution.id), attribution.target) for attribution in clauses
             ]
@@ -232,17 +232,21 @@ def _check_same(
 
 
 def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
-    """A cell's results; None where its attributions are not finished."""
+    """A cell's results by the study's first method; None where its attributions are not finished."""
     import pandas as pd
 
+    method = study.attribution.method
     folder = stage_folder(study.name, "attribute", scale, strategy)
     if not _is_finished(folder) or not (folder / "attributions.parquet").is_file():
         return None
     blocks: dict[tuple[int, str], list[Attribution]] = {}
     for row in read_attribution_rows(folder / "attributions.parquet"):
-        blocks.setdefault((row["seed"], row["baseline"]), []).append(attribution_from_row(row))
+        attribution = attribution_from_row(row)
+        if attribution.provenance["method"] == method:
+            blocks.setdefault((row["seed"], row["baseline"]), []).append(attribution)
     focus = pd.read_parquet(folder / "focus.parquet")
-    return Run(strategy, blocks, focus[focus["sign"] == "absolute"], _read_written(study, scale, strategy))
+    focus = focus[(focus["sign"] == "absolute") & (focus["method"] == method)]
+    return Run(strategy, blocks, focus, _read_written(study, scale, strategy))
 
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
@@ -271,11 +275,12 @@ def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) ->
     if not _is_finished(folder):
         return {}
     frame = pd.read_parquet(folder / "distances.parquet")
-    frame = frame[(frame["scale"] == scale) & (frame["sign"] == "absolute") & (frame["pair"] == "between")]
+    frame = frame[(frame["scale"] == scale) & (frame["method"] == study.attribution.method)]
+    frame = frame[(frame["sign"] == "absolute") & (frame["pair"] == "between")]
     found = {}
     keys = ["strategy_a", "seed_a", "strategy_b", "seed_b", "baseline"]
     for key, rows in frame.groupby(keys, sort=False):
-        a, seed_a, b, seed_b, _ = key
+        a, seed_a, b, seed_b, _ = map(str, key)
         if seed_a == seed_b or not (study.strategies[a].trains and study.strategies[b].trains):
             found["|".join(map(str, key))] = _in_order(rows, clauses, "jensen_shannon")
     return found

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 TABLES = {
     "compare_strategies": (
         *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
-        *("reliability", "feature_reliability", "split_half", "noise", "distance_tests", "gold_summary"),
+        *("reliability", "feature_reliability", "split_half", "noise", "distance_tests"),
     ),
     "compare_scales": ("trends", "lift", "equivalence", "breaks", "error_shares"),
+    "faithfulness": ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins"),
+    "contexts": ("by_context", "held_out"),
 }
 """The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
 

@@ -52,13 +52,15 @@ STAGES: Mapping[str, Stage] = {
         Stage("attribute", "attribute", "05_attribute.py", "Attribute", True),
         Stage("compare_strategies", "strategies", "06_compare_strategies.py", "Compare strategies", False),
         Stage("compare_scales", "scales", "07_compare_scales.py", "Compare scales", False),
-        Stage("findings", "findings", "08_findings.py", "Findings", False),
-        Stage("pick", "picking", "09_pick.py", "Pick checkpoints", False),
-        Stage("attribute_picked", "picked", "10_attribute_picked.py", "Attribute checkpoints", True),
-        Stage("compare_protocols", "protocols", "11_compare_protocols.py", "Compare protocols", False),
+        Stage("faithfulness", "faithfulness", "08_faithfulness.py", "Faithfulness and correctness", False),
+        Stage("contexts", "contexts", "09_contexts.py", "Contexts", False),
+        Stage("pick", "picking", "10_pick.py", "Pick checkpoints", False),
+        Stage("attribute_picked", "picked", "11_attribute_picked.py", "Attribute checkpoints", True),
+        Stage("compare_protocols", "protocols", "12_compare_protocols.py", "Compare protocols", False),
+        Stage("findings", "findings", "13_findings.py", "Findings", False),
     )
 }
-"""Every stage; the last three only where a study compares by other protocols than equal compute."""
+"""Every stage; those about checkpoints and protocols only where a study compares by others than equal compute."""
 
 
 def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
@@ -202,6 +204,10 @@ def make_jobs(study: Study) -> dict[str, Job]:
         add(stage, {**statistics, "tests": {claim: tests[claim] for claim in claims}}, tuple(judged))
         for stage, claims in (("compare_strategies", ("C1", "C2")), ("compare_scales", ("C3", "C4")))
     )
+    resampled = {"bootstrap": study.thresholds.bootstrap}
+    tested = {"faithfulness": study.faithfulness.model_dump(mode="json"), "corpus": corpus, "data": data}
+    add("faithfulness", {**resampled, **tested}, tuple(judged))
+    add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
     add("findings", {**study.thresholds.model_dump(), "tests": tests}, compared)
     if study.keeps_checkpoints:
         _add_protocols(study, jobs, add)

@@ -14,6 +14,7 @@ from compliance_xai.figures.lessons import draw_bars, draw_curves
 from compliance_xai.folders import find_project_folder
 from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import DEFAULT_TEMPLATE
+from compliance_xai.provenance import code_digest, digest, sha256_file
 from compliance_xai.records import Example
 from compliance_xai.review import RuleWriter
 from compliance_xai.rungs import load_ladder
@@ -52,7 +53,10 @@ def train_writer(scale: str, strategy: str, *, seed: int = 0, steps: int = 100, 
     rung = load_ladder("embedded").rung(scale)
     kind = {"kind": strategy, "learning_rate": RATES[strategy], "steps": steps, "batch_size": batch_size}
     settings = StrategySettings.model_validate(kind | {"evaluations": 1})
-    folder = FOLDER / "models" / f"{scale}-{strategy}-{seed}-{steps}x{batch_size}"
+    # Weights that another version of the code made are not found again.
+    weights = sha256_file(f"{rung.path}/model.safetensors")
+    key = digest([settings.used(), code_digest(["compliance_xai.lessons"]), weights])
+    folder = FOLDER / "models" / f"{scale}-{strategy}-{seed}-{key[:12]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     train, validation = read_clauses("train", 1600), read_clauses("validation", 40)
     finetune(rung, strategy, settings, train, validation, seed=seed, out=folder)

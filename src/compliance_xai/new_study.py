@@ -150,13 +150,13 @@ def _counts(answers: Answers) -> list[str]:
 
 
 def _strategies(names: Sequence[str]) -> list[str]:
-    lines = []
+    lines, explained = [], {str(kind): text for kind, text in KINDS.items()}
     for name in names:
         if name == "none":
-            lines.append(f"  none: {{}}  # {KINDS[name]}")
+            lines.append(f"  none: {{}}  # {explained[name]}")
             continue
         rate = WHOLE_RATE if name == "full" else ADAPTER_RATE
-        lines += [f"  {name}:  # {KINDS[name]}", f"    learning_rate: {rate}"]
+        lines += [f"  {name}:  # {explained[name]}", f"    learning_rate: {rate}"]
         lines += [f"    full_learning_rate: {WHOLE_RATE}"] if name in HYBRIDS else []
         lines += [f"    steps: {STEPS}", "    batch_size: 8"]
         lines += ["    rank: 32"] if name != "full" else []

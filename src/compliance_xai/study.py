@@ -294,6 +294,32 @@ class AttributionSettings(Settings):
         return self
 
 
+class FaithfulnessSettings(Settings):
+    """How much of the attribution is put to the test on the model itself, and on rules that the model wrote."""
+
+    clauses: Count = 6
+    """Judge the first n attributed clauses of the evaluated split."""
+    document_clauses: Whole = 0
+    """As many again of the attributed clauses from the held-out documents or context."""
+    seeds: Count | None = 1
+    """Use the models of the first n training seeds; of all where null."""
+    operators: Annotated[tuple[Literal["delete", "mask", "counterfactual"], ...], Field(min_length=1)] = ("mask",)
+    """What takes a word's place while scores are judged; another one than made them, or the judgement is circular."""
+    points: Annotated[int, Field(strict=True, ge=2)] = 3
+    """Steps of a deletion curve, from the whole clause to none of it."""
+    random_orders: Count = 2
+    """Orders drawn at random as a control, for each clause."""
+    masks: Annotated[int, Field(strict=True, ge=4)] = 12
+    """Random masks, held out, for the linear datamodeling score."""
+    beam: Count = 1
+    """Width of the search for the best and the worst order; the source of the measure uses 5, with single words."""
+
+    @field_validator("operators")
+    @classmethod
+    def _differ(cls, operators: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_different(operators)
+
+
 class MetricSettings(Settings):
     """How generated rules are scored."""
 
@@ -441,6 +467,8 @@ class Study(Settings):
     """How rules are decoded."""
     attribution: AttributionSettings = AttributionSettings()
     """What is attributed."""
+    faithfulness: FaithfulnessSettings = FaithfulnessSettings()
+    """How attribution is put to the test."""
     metrics: MetricSettings = MetricSettings()
     """How rules are scored."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("matched_compute",)

@@ -21,7 +21,7 @@ config = transformers.Qwen2Config(
 )
 model = transformers.AutoModelForCausalLM.from_config(config).eval()
 words = np.random.default_rng(0).integers(2, 2048, 4000).astype(str).tolist()
-texts = [" ".join(words[:cut] + words[cut + 1 :]) for cut in (4000, 3900, 3700, 2500)]
+texts = [" ".join(words[:cut] + words[cut + 1 :]) for cut in (4000, 3900, 3000)]
 found = score_texts(model, tokenizer, texts, " ".join(words[:60]), prompt="{clause}")
 print(model.num_parameters(), found.shape, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
@@ -35,5 +35,5 @@ def test_a_clause_of_4000_tokens_on_5_million_parameters_stays_under_2_gib():
     assert run.returncode == 0, run.stderr
     parameters, *shape, peak = run.stdout.split()
     assert parameters == "5249280"
-    assert shape == ["(4,", "61)"]
+    assert shape == ["(3,", "61)"]
     assert 0.2 < float(peak) < 2.0

@@ -104,15 +104,6 @@ def distances() -> pd.DataFrame:
 
 
 @pytest.fixture
-def gold() -> pd.DataFrame:
-    kinds = ["value", "unit", "comparator", "object", "property", "deontic", "condition", "reference", "identifier"]
-    frame = _summaries({"kind": kinds}, dict.fromkeys(kinds, 0.6), 7).assign(sign="positive")
-    frame["n_links"] = frame["n_clauses"] * [len(kinds) - kinds.index(kind) for kind in frame["kind"]]
-    frame = frame.rename(columns={"mean": "precision_at_k", "low": "precision_at_k_low", "high": "precision_at_k_high"})
-    return frame.assign(chance_precision=0.08)
-
-
-@pytest.fixture
 def log() -> pd.DataFrame:
     rng = np.random.default_rng(8)
     rows = []

@@ -93,12 +93,6 @@ def test_lift_by_scale_has_a_panel_per_category(lift, tmp_path):
     assert _array(_named(figure, "full")[0]["y"]).tolist() == expected.tolist()
 
 
-def test_correctness_shows_chance_and_orders_elements_by_their_number(gold, tmp_path):
-    figure = figures.draw_correctness(gold, folder=tmp_path)
-    assert figure.spec["layout"]["yaxis"]["ticktext"][:2] == ["value", "unit"]
-    assert set(_array(_named(figure, "by chance")[0]["x"]).round(6)) == {0.08}
-
-
 def test_learning_curves_draw_every_seed(log, tmp_path):
     figure = figures.draw_learning_curves(log, "lora", folder=tmp_path)
     assert len(_named(figure, "validation")) == 2
@@ -140,23 +134,23 @@ def test_the_score_matrix_is_complete_and_signed(attribution, tmp_path):
     assert "Strongest: " in figure.alt
 
 
-@pytest.mark.parametrize("draw", ["draw_distances", "draw_correctness", "draw_category_lift", "draw_lift_by_scale"])
-def test_an_empty_frame_is_nothing_to_plot(draw, distances, gold, lift, tmp_path):
-    frame = {"draw_distances": distances, "draw_correctness": gold}.get(draw, lift)
+@pytest.mark.parametrize("draw", ["draw_distances", "draw_category_lift", "draw_lift_by_scale"])
+def test_an_empty_frame_is_nothing_to_plot(draw, distances, lift, tmp_path):
+    frame = {"draw_distances": distances}.get(draw, lift)
     with pytest.raises(NothingToPlot, match="expected at least one row to plot"):
         getattr(figures, draw)(frame.iloc[:0], folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sentence_stands_where_nothing_can_be_plotted(gold, tmp_path, monkeypatch):
+def test_a_sentence_stands_where_nothing_can_be_plotted(distances, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, **options: shown.append(bundle))
-    figures.show_drawn(figures.draw_correctness, gold.iloc[:0], folder=tmp_path, otherwise="No <gold> here.")
+    figures.show_drawn(figures.draw_distances, distances.iloc[:0], folder=tmp_path, otherwise="No <gold> here.")
     assert shown == [{"text/html": '<p class="cx-nothing">No &lt;gold&gt; here.</p>', "text/plain": "No <gold> here."}]
 
 
 def test_every_figure_says_n_and_interval_and_has_a_text(
-    focus, focus_summary, pairs, distances, lift, gold, quality, log, attribution, corpus_frames, tmp_path
+    focus, focus_summary, pairs, distances, lift, quality, log, attribution, corpus_frames, tmp_path
 ):
     drawn = [
         figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path),
@@ -164,7 +158,6 @@ def test_every_figure_says_n_and_interval_and_has_a_text(
         figures.draw_distances(distances, folder=tmp_path),
         figures.draw_category_lift(lift, folder=tmp_path),
         figures.draw_lift_by_scale(lift, folder=tmp_path),
-        figures.draw_correctness(gold, folder=tmp_path),
         figures.draw_quality_by_scale(quality, folder=tmp_path),
         figures.draw_learning_curves(log, "lora", folder=tmp_path),
         figures.draw_score_matrix(attribution, folder=tmp_path),

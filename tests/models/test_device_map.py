@@ -14,7 +14,7 @@ SPREAD = {
     "model.layers.0": "cpu",
     "model.layers.1": "disk",
     "model.norm": "cpu",
-    "lm_head": "disk",
+    "lm_head": "cpu",
 }
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny_checkpoints import ARCHITECTURES
 
+from compliance_xai.attribution import score_texts
 from compliance_xai.errors import InputError
-from compliance_xai.generate import generate_rules
+from compliance_xai.generate import generate_rules, read_confidence
 from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import encode
 from compliance_xai.records import Example
@@ -134,3 +135,18 @@ def test_the_folder_says_what_was_trained(rungs, examples, tmp_path):
     _, result = tune(rungs["qwen2"], examples, tmp_path / "out", "lora", rank=2)
     counts = json.loads((tmp_path / "out" / "training_complete.json").read_text(encoding="utf-8"))
     assert counts == {"trained": result.trained, "parameters": result.parameters, "micro_batch": 4, "notes": []}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_confidence_in_a_rule_is_its_teacher_forced_probability(rungs, examples, architecture):
+    model, tokenizer = load_base(rungs[architecture]).eval(), load_tokenizer(rungs[architecture])
+    pairs = [(example.clause, example.rule) for example in examples]
+    together = read_confidence(model, tokenizer, pairs, batch_size=8)
+    alone = read_confidence(model, tokenizer, pairs, batch_size=1)
+    for (clause, rule), read, single in zip(pairs, together, alone, strict=True):
+        assert read[0] == pytest.approx(score_texts(model, tokenizer, [clause], rule)[0], abs=1e-5)
+        assert read[0] == pytest.approx(single[0], abs=1e-5)
+        assert read[1] == pytest.approx(single[1], abs=1e-5)
+        assert (read[1] > 0).all()
+        assert (read[1] <= math.log(len(tokenizer)) + 1e-6).all()
+    assert read_confidence(model, tokenizer, []) == []

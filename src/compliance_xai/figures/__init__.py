@@ -31,9 +31,14 @@ _HOMES = {
     "draw_distances": "comparison",
     "draw_category_lift": "comparison",
     "draw_lift_by_scale": "comparison",
-    "draw_correctness": "comparison",
     "draw_noise": "noise",
     "draw_controls": "noise",
+    "draw_correctness_by_scale": "faithfulness",
+    "draw_faithfulness": "faithfulness",
+    "draw_removal_curves": "faithfulness",
+    "draw_signals": "faithfulness",
+    "draw_reliability": "faithfulness",
+    "draw_by_context": "faithfulness",
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
     "draw_growth": "speed",
@@ -65,9 +70,14 @@ __all__ = [
     "draw_distances",
     "draw_category_lift",
     "draw_lift_by_scale",
-    "draw_correctness",
     "draw_noise",
     "draw_controls",
+    "draw_correctness_by_scale",
+    "draw_faithfulness",
+    "draw_removal_curves",
+    "draw_signals",
+    "draw_reliability",
+    "draw_by_context",
     "draw_error_kinds",
     "draw_errors_by_scale",
     "draw_growth",
@@ -82,7 +92,6 @@ if TYPE_CHECKING:
     from compliance_xai.figures.clause import attribution_html, draw_score_matrix
     from compliance_xai.figures.comparison import (
         draw_category_lift,
-        draw_correctness,
         draw_differences,
         draw_distances,
         draw_focus_paired,
@@ -100,6 +109,14 @@ if TYPE_CHECKING:
     )
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
     from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
+    from compliance_xai.figures.faithfulness import (
+        draw_by_context,
+        draw_correctness_by_scale,
+        draw_faithfulness,
+        draw_reliability,
+        draw_removal_curves,
+        draw_signals,
+    )
     from compliance_xai.figures.movement import draw_movement
     from compliance_xai.figures.noise import draw_controls, draw_noise
     from compliance_xai.figures.speed import draw_growth

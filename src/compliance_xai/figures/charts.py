@@ -38,6 +38,7 @@ def draw_rows(
     reference_label: str = "",
     x_range: tuple[float, float] | None = None,
     styles: dict[str, Style] | None = None,
+    dodge: bool = True,
 ) -> tuple[Any, Any, Panels]:
     """Rows of values with intervals: one row per category, one panel per scale, one mark per strategy.
 
@@ -50,6 +51,8 @@ def draw_rows(
         A vertical line at this value in every panel.
     styles
         How the values of ``strategy`` are drawn; by default as strategies are everywhere.
+    dodge
+        Whether marks of one row stand below each other; not needed where a row has one mark.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def draw_rows(
     """
     labels = labels or {row: humanise(row) for row in rows}
     styles = styles or style_strategies(frame["strategy"])
-    offsets = dict(zip(styles, spread(len(styles)), strict=True))
+    offsets = dict(zip(styles, spread(len(styles)) if dodge else np.zeros(len(styles)), strict=True))
     span = list(x_range) if x_range else None
     layout = lay_out_panels(
         panels if len(panels) > 1 else [""],
@@ -167,7 +170,11 @@ def draw_lines(
     reference: float | None = None,
     y_range: tuple[float, float] | None = None,
     columns: int = 2,
+    narrow_columns: int = 1,
+    height: int = 270,
     points: pd.DataFrame | None = None,
+    bands: pd.DataFrame | None = None,
+    band_label: str = "",
 ) -> tuple[Any, Any, Panels]:
     """Values against model size, a line with intervals per strategy, one panel per measure or category.
 
@@ -177,6 +184,8 @@ def draw_lines(
         Columns ``panel``, ``strategy``, ``scale``, ``parameters``, ``value``, ``low``, ``high``, ``n``.
     points
         Single values drawn small beside the means: ``panel``, ``strategy``, ``parameters``, ``value`` (one per seed).
+    bands
+        A shaded band behind each panel: ``panel``, ``parameters``, ``low``, ``high``.
     """
     titles = titles or {panel: humanise(panel) for panel in panels}
     styles = style_strategies(frame["strategy"])
@@ -191,29 +200,41 @@ def draw_lines(
             "range": [float(np.log10(sizes[0] / margin)), float(np.log10(sizes[-1] * margin))], "zeroline": False,
         },
         y={"zeroline": False, "nticks": 6, "range": list(y_range) if y_range else None},
-        height=270,
+        height=height,
         columns=columns,
+        narrow_columns=narrow_columns,
         x_title="parameters (log scale)",
         y_title=y_title,
-        gap=0.1,
+        gap=0.1 if columns < 3 else 0.035,
     )  # fmt: skip
-    for part in (layout.layout, layout.narrow):
-        for index in range(len(panels)):
-            part[f"yaxis{index + 1 if index else ''}"]["showticklabels"] = True
-    return (
-        _plotly_lines(frame, panels, styles, dodge, layout, reference, points),
-        _print_lines(frame, panels, styles, dodge, titles, sizes, margin, y_title, reference, y_range, columns, points),
-        layout,
-    )
+    if columns < 3:  # many panels share one scale, so the first of a row carries it
+        for part in (layout.layout, layout.narrow):
+            for index in range(len(panels)):
+                part[f"yaxis{index + 1 if index else ''}"]["showticklabels"] = True
+    interactive = _plotly_lines(frame, panels, styles, dodge, layout, reference, points, bands, band_label)
+    still = _print_lines(
+        frame, panels, styles, dodge, titles, sizes, margin, y_title, reference, y_range, columns, points, bands,
+        band_label,
+    )  # fmt: skip
+    return interactive, still, layout
 
 
-def _plotly_lines(frame, panels, styles, dodge, layout, reference, points) -> Any:
+def _plotly_lines(frame, panels, styles, dodge, layout, reference, points, bands, band_label) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure(layout=layout.layout)
     for index, panel in enumerate(panels):
         x_axis, y_axis = layout.axes[index]
         here = frame[frame["panel"] == panel]
+        if bands is not None:
+            x, low, high = _band_corners(bands, panel, 10 ** np.asarray(layout.layout["xaxis"]["range"]))
+            figure.add_trace(
+                go.Scatter(
+                    x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), xaxis=x_axis, yaxis=y_axis,
+                    fill="toself", fillcolor="rgba(127,135,144,0.28)", line={"width": 0}, mode="lines",
+                    hoverinfo="skip", name=band_label, legendgroup="band", showlegend=index == 0,
+                )
+            )  # fmt: skip
         if reference is not None:
             bounds = 10 ** np.asarray(layout.layout["xaxis"]["range"])
             figure.add_trace(
@@ -249,17 +270,21 @@ def _plotly_lines(frame, panels, styles, dodge, layout, reference, points) -> An
 
 
 def _print_lines(
-    frame, panels, styles, dodge, titles, sizes, margin, y_title, reference, y_range, columns, points
+    frame, panels, styles, dodge, titles, sizes, margin, y_title, reference, y_range, columns, points, bands, band_label
 ) -> Any:
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
+    wide, high = (3.3, 2.6) if columns < 3 else (2.3, 1.9)
     with print_style():
-        figure, axes = new_print_figure(rows, columns, width=1.0 + 3.3 * columns, height=0.7 + 2.6 * rows)
+        figure, axes = new_print_figure(rows, columns, width=1.0 + wide * columns, height=0.7 + high * rows)
         for index, axis in enumerate(axes.flat):
             if index >= len(panels):
                 axis.set_axis_off()
                 continue
             here = frame[frame["panel"] == panels[index]]
+            if bands is not None:
+                x, low, high = _band_corners(bands, panels[index], np.array([sizes[0] / margin, sizes[-1] * margin]))
+                axis.fill_between(x, low, high, color=GREY, alpha=0.3, linewidth=0, label=band_label)
             if reference is not None:
                 axis.axhline(reference, color=GREY, linestyle=":")
             for name, style in styles.items():
@@ -278,13 +303,25 @@ def _print_lines(
             axis.set_xticks(sizes, [format_parameters(size) for size in sizes])
             axis.minorticks_off()
             axis.set_title(titles[panels[index]])
-            axis.set_xlabel("parameters (log scale)")
+            if columns < 3 or index + columns >= len(panels):
+                axis.set_xlabel("parameters (log scale)")
             if index % columns == 0:
                 axis.set_ylabel(y_title)
             if y_range:
                 axis.set_ylim(y_range)
         _print_legend(figure, axes[0, 0])
     return figure
+
+
+def _band_corners(bands: pd.DataFrame, panel: str, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A band's places and edges, drawn out to both ends of the axis."""
+    here = bands[bands["panel"] == panel].sort_values("parameters")
+    inner = here[["parameters", "low", "high"]].to_numpy(dtype=float)
+    if not len(inner):
+        return np.empty(0), np.empty(0), np.empty(0)
+    x = np.concatenate([ends[:1], inner[:, 0], ends[1:]])
+    low, high = (np.concatenate([edge[:1], edge, edge[-1:]]) for edge in (inner[:, 1], inner[:, 2]))
+    return x, low, high
 
 
 def _dodge(sizes: list[float], margin: float) -> float:

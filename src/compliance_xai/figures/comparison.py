@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.figures.charts import SHARES, draw_lines, draw_rows
+from compliance_xai.figures.charts import draw_lines, draw_rows
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,
@@ -104,7 +104,7 @@ def draw_focus_paired(
         caption="Thin lines follow one clause through the strategies (seeds averaged); large marks are "
         "means over clauses.",
         alt=f"Paired lines of {humanise(measure)} per clause. Means: " + _say(means, "mean") + ".",
-        n=f"{_range(counts)} clauses at each scale, the same for every strategy; removal: {baseline}; {sign} scores",
+        n=f"{say_range(counts)} clauses at each scale, the same for every strategy; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -223,7 +223,7 @@ def draw_differences(
             f"{r.row} at {r.scale}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in frame.itertuples(index=False)
         )
         + ".",
-        n=f"{_range(chosen['n'])} clauses a pair; removal: {baseline}; {sign} scores",
+        n=f"{say_range(chosen['n'])} clauses a pair; removal: {baseline}; {sign} scores",
         interval="95 % bootstrap of the mean difference over clauses",
         folder=folder,
         narrow=layout.narrow,
@@ -295,7 +295,7 @@ def draw_distances(
             f"{r['row']} at {r['scale']} {r['jensen_shannon']:.3f}" for r in medians.reset_index().to_dict("records")
         )
         + ".",
-        n=f"{_range(frame.groupby(['scale', 'row'])['id'].nunique())} clauses a box; "
+        n=f"{say_range(frame.groupby(['scale', 'row'])['id'].nunique())} clauses a box; "
         f"pairs of seeds averaged inside a clause; "
         f"removal: {baseline}; {sign} scores",
         interval="the box spans the quartiles, the whiskers at most 1.5 box lengths; not an interval of an estimate",
@@ -357,7 +357,7 @@ def draw_category_lift(
         "of the dotted line it "
         "carries more than its share. Only clauses that have the category count.",
         alt="Log lift by category. " + _say(frame, "mean", extra="category") + ".",
-        n=f"{_range(frame['n_clauses'])} clauses, depending on the category; removal: {baseline}; {sign} scores",
+        n=f"{say_range(frame['n_clauses'])} clauses, depending on the category; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -394,54 +394,7 @@ def draw_lift_by_scale(
         title="Lift of numerical constraints and rule identifiers against model size",
         caption="Above the dotted line these words carry more than their share of the clause.",
         alt="Log lift against model size. " + _say(frame, "mean", extra="category") + ".",
-        n=f"{_range(frame['n_clauses'])} clauses; removal: {baseline}; {sign} scores",
-        interval=BOOTSTRAP,
-        folder=folder,
-        narrow=layout.narrow,
-    )
-
-
-def draw_correctness(
-    gold: pd.DataFrame,
-    measure: str = "precision_at_k",
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "positive",
-    scales: Sequence[str] = (),
-) -> Figure:
-    """Correctness against the gold alignment by rule element (``alignment.summarise_gold``).
-
-    ``scales`` names the order of the panels: this frame carries no model sizes.
-    """
-    chosen = require_rows(_select(gold, baseline, sign).dropna(subset=[measure]), "correctness")
-    scales = order_scales(chosen, scales)
-    counts = chosen.groupby("kind")["n_links"].max()
-    rows = [str(kind) for kind in counts.sort_values(ascending=False, kind="stable").index]
-    chance = {"precision_at_k": "chance_precision", "average_precision": "chance_average_precision"}.get(measure)
-    frame = chosen.assign(
-        row=chosen["kind"], panel=_panel(chosen), value=chosen[measure], low=chosen[f"{measure}_low"],
-        high=chosen[f"{measure}_high"], n=chosen["n_clauses"], chance=chosen[chance] if chance else 0.5,
-    )  # fmt: skip
-    interactive, still, layout = draw_rows(
-        frame,
-        rows=rows,
-        panels=_titles(chosen, scales),
-        x_title=MEASURES[measure],
-        reference_label="by chance",
-        x_range=SHARES,
-    )
-    return save_figure(
-        f"correctness-{measure.replace('_', '-')}",
-        interactive,
-        still,
-        chosen,
-        title=f"Do the scores point at the words that decide? {_bare(measure).capitalize()} by rule element",
-        caption="For each element of the rule the clause's words are ranked by score and compared with the words "
-        "that decide "
-        "the element in the gold alignment. Grey strokes: what a random ranking would reach.",
-        alt=f"{humanise(measure)} by element. " + _say(frame, "value", extra="row") + ".",
-        n=f"{_range(frame['n'])} clauses, depending on the element; removal: {baseline}; {sign} scores",
+        n=f"{say_range(frame['n_clauses'])} clauses; removal: {baseline}; {sign} scores",
         interval=BOOTSTRAP,
         folder=folder,
         narrow=layout.narrow,
@@ -482,7 +435,8 @@ def _fade(lines: int) -> float:
     return float(np.clip(14 / max(lines, 1), 0.1, 0.45))
 
 
-def _range(counts: Any) -> str:
+def say_range(counts: Any) -> str:
+    """Counts in words: ``6`` or ``6 to 48``."""
     values = sorted({int(count) for count in counts})
     return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 

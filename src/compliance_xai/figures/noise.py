@@ -78,9 +78,11 @@ def draw_controls(
     sign: str = "absolute",
     title: str = "difference in normalised entropy",
 ) -> Figure:
-    """The difference between ``first`` and each other strategy under every control (``stats.controls_table``)."""
+    """The difference between ``first`` and each trained strategy under every control (``stats.controls_table``)."""
     chosen = controls[(controls["baseline"] == baseline) & (controls["sign"] == sign)].dropna(subset=["estimate"])
     chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)]
+    # The untouched base is far from any trained model in confidence: holding that equal would be extrapolation.
+    chosen = chosen[~chosen[["strategy_a", "strategy_b"]].isin(["none"]).any(axis=1)]
     require_rows(chosen, "controls")
     turned = (chosen["strategy_b"] == first).to_numpy()
     other = chosen["strategy_a"].where(turned, chosen["strategy_b"])
@@ -99,7 +101,7 @@ def draw_controls(
         interactive,
         still,
         frame.drop(columns=["row", "panel"]),
-        title=f"Does the difference remain? {title.capitalize()}, {first} against each other strategy",
+        title=f"Does the difference remain? {title.capitalize()}, {first} against other strategies",
         caption="Left of the dotted line the first strategy is more focused. Equal mass or log-probability: what is "
         "left of the difference where both strategies are as sure as each other, by regression inside pairs. Clauses: "
         "thirds by number of words.",

@@ -138,6 +138,7 @@ def lay_out_panels(
     y_title: str = "",
     legend: bool = True,
     gap: float = 0.05,
+    narrow_columns: int = 1,
 ) -> Panels:
     """Axes for ``titles`` panels that share ``x`` and ``y`` settings; ``height`` is that of one panel in px.
 
@@ -148,7 +149,8 @@ def lay_out_panels(
     count = len(titles)
     columns = min(count, columns or count)
     layout = _arrange(titles, columns, height, gap_x=gap, x=x, y=y, x_title=x_title, y_title=y_title)
-    narrow = _arrange(titles, 1, height, gap_x=0.0, x=x, y=y, x_title=x_title, y_title=y_title)
+    few = min(count, narrow_columns)
+    narrow = _arrange(titles, few, height, gap_x=0.08 if few > 1 else 0.0, x=x, y=y, x_title=x_title, y_title=y_title)
     layout |= {
         "showlegend": legend,
         "font": {"size": 13, "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"},

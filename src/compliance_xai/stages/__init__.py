@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compliance_xai.stages.attribute import attribute_cell
     from compliance_xai.stages.common import StageResult, read_stage, show_provenance
+    from compliance_xai.stages.contexts import compare_contexts
     from compliance_xai.stages.corpus import prepare_corpus
+    from compliance_xai.stages.faithfulness import judge_attribution
     from compliance_xai.stages.findings import judge_claims
     from compliance_xai.stages.finetune import finetune_cell
     from compliance_xai.stages.generate import generate_cell
@@ -27,12 +29,14 @@ __all__ = [
     "StageResult",
     "attribute_cell",
     "attribute_picked",
+    "compare_contexts",
     "compare_protocols",
     "compare_scales",
     "compare_strategies",
     "describe_ladder",
     "finetune_cell",
     "generate_cell",
+    "judge_attribution",
     "judge_claims",
     "pick_protocols",
     "prepare_corpus",
@@ -44,12 +48,14 @@ _HOMES = {
     "StageResult": "common",
     "attribute_cell": "attribute",
     "attribute_picked": "picked",
+    "compare_contexts": "contexts",
     "compare_protocols": "protocols",
     "compare_scales": "scales",
     "compare_strategies": "strategies",
     "describe_ladder": "ladder",
     "finetune_cell": "finetune",
     "generate_cell": "generate",
+    "judge_attribution": "faithfulness",
     "judge_claims": "findings",
     "pick_protocols": "picking",
     "prepare_corpus": "corpus",

@@ -67,6 +67,11 @@ def join_costs(work: Work) -> pd.DataFrame:
     return costs
 
 
+def keep_method(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the study's first method, where attributions by a second one stand in the same table."""
+    return frame if "method" not in frame else frame[frame["method"] == work.study.attribution.method]
+
+
 def join_masses(work: Work) -> pd.DataFrame:
     """``focus.mass_frame`` of every cell, with the cell's columns."""
     import pandas as pd

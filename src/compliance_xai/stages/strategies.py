@@ -1,11 +1,10 @@
-"""The stage that compares strategies: focus, distances between runs, and agreement with the gold alignment."""
+"""The stage that compares strategies: focus, and distances between runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from compliance_xai import stats
-from compliance_xai.alignment import summarise_gold
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.joining import join_cells, join_costs, join_masses, join_trained, keep_evaluated
@@ -25,9 +24,9 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
         (``stats.mixed_model_table``), ``controls`` (``stats.controls_table``) and ``strategy_equivalence``
         (``stats.equivalence_table`` between strategies) of the outcome declared for C2; ``noise``
         (``stats.noise_table``), ``reliability``, ``feature_reliability``, ``split_half``; ``distances``
-        (``stats.distance_frame``), ``distance_tests`` (``stats.compare_distances``) and ``gold_summary``
-        (``alignment.summarise_gold``). ``focus`` holds every split; the others the evaluated one. Of the fine-tuned
-        cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
+        (``stats.distance_frame``) and ``distance_tests`` (``stats.compare_distances``). ``focus`` holds every split;
+        the others the evaluated one. Of the fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``,
+        ``costs`` (``joining.join_costs``).
     """
     return run_stage(study, "compare_strategies", work=_work)
 
@@ -35,9 +34,7 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
 def _work(work: Work) -> None:
     bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
     everything = join_cells(work, "attribute", "focus")
-    focus, gold, masses = (
-        keep_evaluated(work, frame) for frame in (everything, join_cells(work, "attribute", "gold"), join_masses(work))
-    )
+    focus, masses = (keep_evaluated(work, frame) for frame in (everything, join_masses(work)))
     outcome, trained = work.study.tests.C2.outcome, focus[focus["strategy"] != stats.CONTROL]
     distances = stats.distance_frame(masses)
     own_masses = masses[masses["strategy"] != stats.CONTROL]
@@ -64,7 +61,6 @@ def _work(work: Work) -> None:
         "split_half": stats.split_half_table(trained, bootstrap=bootstrap),
         "distances": distances,
         "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
-        "gold_summary": summarise_gold(gold, bootstrap=bootstrap),
         "movement": join_trained(work, "movement"),
         "costs": join_costs(work),
     }

@@ -102,7 +102,8 @@ def _compare(clauses: pd.DataFrame, runs: pd.DataFrame, margin: float) -> dict[s
         result["reason"] = "the same difference on every clause"
     if len(runs) < 3:
         return result | {"reason": result["reason"] or "fewer than three pairs of runs"}
-    over_runs = _two_one_sided(*(runs[name].to_numpy() for name in runs), margin)
+    run_a, run_b = (runs[name].to_numpy() for name in runs)
+    over_runs = _two_one_sided(run_a, run_b, margin)
     result |= {"p_tost_run": over_runs["p_tost"], "p_difference_run": over_runs["p_difference"]}
     return result | {"equivalent": max(over_clauses["p_tost"], over_runs["p_tost"]) < LEVEL}
 

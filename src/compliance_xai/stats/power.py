@@ -78,7 +78,7 @@ def find_rate(claim: str, effect: float, design: Design | None = None, *, studie
         shifts = [-effect] + [0.0] * (d.strategies - 1)
         return float(detect_focus(simulate_values(d, studies, strategy=shifts, seed=seed)).mean())
     if claim == "C3":
-        rising = effect * np.array(DECADES)
+        rising = [effect * decade for decade in DECADES]
         both = (simulate_values(d, studies, scale=rising, seed=(seed, outcome)) for outcome in (0, 1))
         return float(np.logical_and(*(detect_trend(values, DECADES) for values in both)).mean())
     rise = [0.0] + [effect] * (d.scales - 1)
@@ -164,9 +164,9 @@ def _signed_rank(difference_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wilcoxon's p-value and the rank-biserial correlation of each study."""
     from scipy.stats import rankdata, wilcoxon
 
-    p = np.asarray(wilcoxon(difference_NC, axis=1).pvalue)
+    _, p_N = wilcoxon(difference_NC, axis=1)
     ranks = rankdata(np.abs(difference_NC), axis=1)
-    return p, (ranks * np.sign(difference_NC)).sum(axis=1) / ranks.sum(axis=1)
+    return np.asarray(p_N), (ranks * np.sign(difference_NC)).sum(axis=1) / ranks.sum(axis=1)
 
 
 def _holm(p_NT: np.ndarray) -> np.ndarray:

@@ -1,0 +1,209 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Faithfulness and correctness
+#
+# Does attribution point at the right words, does the model depend on them as the scores say, and do the scores find
+# errors? Three questions with three answers: an attribution can be faithful to a model that reads the wrong words.
+#
+# *Reads* the attributions, rules and weights of all runs. *Writes* `results/<study>/faithfulness`. *Takes* a minute.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+
+# %% tags=["hide-input"]
+from compliance_xai import detector, figures, stages
+from compliance_xai.study import load_study
+
+settings = load_study(study)
+result = stages.judge_attribution(settings)
+folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+operators = settings.faithfulness.operators
+
+# %% [markdown]
+# ## Correctness: are they the right words?
+#
+# On the synthetic corpus the words that decide each element of a rule are known, because the program that wrote the
+# clause noted them. For each element the clause's words are ranked by how much they raise its probability. *Precision
+# at k* is the share of deciding words among the first k, k being their number; *average precision* and the *area under
+# the ROC curve* look at the whole ranking. A correct attribution says that the model reads what it should; a wrong one
+# may be the model's fault or the attribution's.
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_correctness_by_scale,
+    result.correctness,
+    folder=folder,
+    baseline=baseline,
+    otherwise="This corpus has no gold alignment, so nobody knows which words are the right ones.",
+)
+
+# %% tags=["hide-input"]
+correctness = result.correctness
+correctness = correctness[correctness["n_clauses"] > 0]
+labels = {"precision_at_k": "precision at k", "average_precision": "average precision", "auroc": "area under ROC"}
+for name, label in labels.items():
+    correctness[label] = [
+        f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
+        for mean, low, high in zip(
+            correctness[name], correctness[f"{name}_low"], correctness[f"{name}_high"], strict=True
+        )
+    ]
+columns = ["baseline", "kind", "scale", "strategy", "n_clauses", "n_links", *labels.values()]
+figures.show_html(
+    figures.table_html(
+        correctness.sort_values(["baseline", "kind"], kind="stable")[columns],
+        caption="Correctness by element, with 95 % bootstrap interval over clauses; chance for the area is 0.5",
+        headings={"n_clauses": "clauses", "n_links": "elements", "baseline": "removal"},
+    )
+)
+
+# %% [markdown]
+# ## Faithfulness: does the model depend on them?
+#
+# Words of the clause go in a few steps (the study says how many), and the log-probability of the reference
+# rule is read after each step.
+#
+# - *Deletion*: the words with the highest scores go first. The area over the curve is set between the smallest and the
+#   largest area that any order was found to have on the same model and clause {cite:p}`edin2024naopc`, so that models
+#   can be compared: 0 is the worst order, 1 the best. The limits come from a beam search that takes, at each step, the
+#   words that cost most (or least) by themselves; every other order that was looked at can only widen them.
+# - *Insertion*: the same from the other end: only the words with the highest scores stay.
+# - *LDS*: the rank correlation of the log-probability under random masks with the sum of the scores of the words that
+#   are left {cite:p}`cohenwang2024contextcite`.
+# - *Top-k drop*: what the first one or three words are worth, as a share of what all words are worth.
+#
+# Scores that were made by leaving words out would look good by construction if they were judged in the same way. They
+# are judged with another operator.
+
+# %% tags=["hide-input"]
+for operator in operators:
+    pair = {"folder": folder, "attribution": baseline, "operator": operator}
+    figures.show_drawn(figures.draw_faithfulness, result.area_summary, **pair, otherwise="No clause could be judged.")
+    figures.show_drawn(
+        figures.draw_removal_curves, result.curve_summary, **pair, otherwise="No clause could be judged."
+    )
+
+# %% tags=["hide-input"]
+summary = result.area_summary.dropna(subset=["mean"])
+summary["value"] = [
+    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
+    for mean, low, high in zip(summary["mean"], summary["low"], summary["high"], strict=True)
+]
+cell = ["attribution", "operator", "scale", "strategy"]
+shown = ["deletion", "random_deletion", "reversed_deletion", "insertion", "lds", "top_1_drop", "top_3_drop"]
+table = summary.pivot_table(index=cell, columns="measure", values="value", aggfunc="first", sort=False).reset_index()
+counts = summary.groupby(cell, sort=False)["n_clauses"].max().reset_index(name="clauses")
+table = table.merge(counts, on=cell)
+figures.show_html(
+    figures.table_html(
+        table[[*cell, "clauses", *(name for name in shown if name in table)]],
+        caption="Faithfulness and its controls, with 95 % bootstrap interval over clauses",
+        headings={
+            "attribution": "scores made by",
+            "operator": "judged by",
+            "random_deletion": "deletion, random order",
+            "reversed_deletion": "deletion, reversed order",
+            "lds": "LDS",
+            "top_1_drop": "top-1 drop",
+            "top_3_drop": "top-3 drop",
+        },
+    )
+)
+remarks = result.areas.loc[result.areas["reason"] != "", ["scale", "strategy", "id", "reason"]].drop_duplicates()
+remarks = remarks.groupby(["scale", "strategy", "reason"], sort=False)["id"].nunique().reset_index(name="clauses")
+figures.show_html(figures.table_html(remarks, caption="Clauses that could not be judged, and why"))
+
+# %% [markdown]
+# ## Does it matter? Attribution as an error detector
+#
+# A reviewer has no reference rule. Can attribution say which elements of a written rule to distrust? The rules that the
+# fine-tuned models wrote are attributed, and each of their elements gets signals that need no reference: is the mass on
+# words that could spell the element, is it concentrated, is there any? Whether the element is wrong comes from the
+# comparison with the reference. Signals of attribution stand beside four that need none: how unlikely the model found
+# its own token, how unsure it was, the length of the clause, and whether the clause has such a word at all.
+
+# %% tags=["hide-input"]
+for sentence in detector.describe_gain(result.signals, result.regressions):
+    figures.show_html(f"<p>{sentence}</p>", text=sentence)
+figures.show_drawn(
+    figures.draw_signals,
+    result.signals,
+    folder=folder,
+    otherwise="Too few elements were wrong, or right, for an area under the ROC curve.",
+)
+
+# %% tags=["hide-input"]
+numbers = ["auroc", "low", "high", "difference", "difference_low", "difference_high"]
+figures.show_html(
+    figures.table_html(
+        result.regressions[["split", "signal", "n_elements", "n_wrong", "n_clauses", *numbers, "reason"]],
+        caption="Logistic regressions on the signals: area under ROC, and difference to the baselines, with 95 % "
+        "bootstrap intervals over clauses",
+        headings={
+            "signal": "given",
+            "n_elements": "elements",
+            "n_wrong": "wrong",
+            "n_clauses": "clauses",
+            "auroc": "area under ROC",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)
+
+# %% [markdown]
+# ### Calibration
+#
+# A regression turns signals into a probability that an element is wrong. Clauses of known contexts are predicted by a
+# regression that has not seen them (five folds of clauses), the held-out context by one that has seen known contexts
+# only. The *Brier score* is the mean squared error of the probability {cite:p}`brier1950verification`; the *expected
+# calibration error* is the mean distance between predicted and observed shares over ten equal bins
+# {cite:p}`naeini2015obtaining`.
+
+# %% tags=["hide-input"]
+figures.show_drawn(
+    figures.draw_reliability,
+    result.bins,
+    folder=folder,
+    otherwise="Too few elements were wrong, or right, for a regression.",
+)
+figures.show_html(
+    figures.table_html(
+        result.calibration[["split", "model", "n_elements", "n_wrong", "brier", "low", "high", "brier_base", "ece"]],
+        caption="Calibration: Brier score with 95 % bootstrap interval over clauses, and that of saying the "
+        "share of wrong elements every time",
+        headings={
+            "n_elements": "elements",
+            "n_wrong": "wrong",
+            "brier": "Brier score",
+            "brier_base": "without signals",
+            "ece": "calibration error",
+        },
+        formats=dict.fromkeys(("brier", "low", "high", "brier_base", "ece"), ".3f"),
+    )
+)
+kinds = result.elements.groupby(["split", "kind"], sort=False)["wrong"].agg(["size", "sum", "mean"]).reset_index()
+figures.show_html(
+    figures.table_html(
+        kinds,
+        caption="Elements of the written rules, all fine-tuned models together",
+        headings={"size": "elements", "sum": "wrong", "mean": "share"},
+        formats={"mean": ".3f"},
+    )
+)
+figures.show_html(
+    figures.table_html(
+        result.left_out.groupby(["scale", "strategy", "reason"], sort=False).size().reset_index(name="rules"),
+        caption="Rules that no element was taken from",
+    )
+)

@@ -1,0 +1,93 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Contexts
+#
+# Do models read clauses on fire as they read clauses on drainage? And does focus survive in a regulatory context that
+# no model was trained on? There the words for things and properties are new; numbers, units, comparators and deontic
+# words are not.
+#
+# *Reads* the attributions and scores of all runs. *Writes* `results/<study>/contexts`. *Takes* seconds.
+
+# %% tags=["parameters"]
+study: str = "studies/quick.yaml"
+
+# %% tags=["hide-input"]
+from compliance_xai import contexts, figures, stages
+from compliance_xai.study import load_study
+
+settings = load_study(study)
+result = stages.compare_contexts(settings)
+folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+held_out = result.held_out[result.held_out["baseline"].isin((baseline, ""))]
+
+# %% [markdown]
+# ## Does focus survive where the model was not trained?
+#
+# Means over clauses, seeds averaged inside each. The held-out context has other clauses than the known ones, so the
+# comparison is not paired; what the untouched base does on the same clauses is taken off in the table's last columns.
+
+# %% tags=["hide-input"]
+for measure in contexts.MEASURES:
+    sentence = contexts.describe_held_out(held_out, measure)
+    figures.show_html(f"<p>{sentence}</p>", text=sentence)
+
+# %% tags=["hide-input"]
+measures = {
+    name: label for name, label in contexts.MEASURES.items() if name in ("normalised_entropy", "precision_at_k")
+}
+for measure, label in measures.items():
+    figures.show_drawn(
+        figures.draw_by_context,
+        result.by_context,
+        measure,
+        folder=folder,
+        label=label,
+        baseline=baseline,
+        otherwise=f"Nothing to show for {label}.",
+    )
+
+# %% tags=["hide-input"]
+numbers = ["known", "held_out", "difference", "low", "high", "adjusted", "adjusted_low", "adjusted_high"]
+figures.show_html(
+    figures.table_html(
+        held_out[["measure", "scale", "strategy", "n_known", "n_held_out", *numbers, "reason"]].assign(
+            measure=held_out["measure"].map(contexts.MEASURES)
+        ),
+        caption="The held-out context against the known ones: difference with 95 % bootstrap interval over clauses, "
+        "and the same after taking off what the untouched base does on each clause",
+        headings={"n_known": "known clauses", "n_held_out": "held-out clauses", "adjusted": "over the base"},
+        formats=dict.fromkeys(numbers, ".2f"),
+    )
+)
+
+# %% [markdown]
+# ## Every measure by context
+
+# %% tags=["hide-input"]
+by_context = result.by_context.dropna(subset=["mean"])
+by_context = by_context[by_context["baseline"].isin((baseline, ""))]
+by_context["value"] = [
+    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]" if low == low else f"{mean:.2f}"
+    for mean, low, high in zip(by_context["mean"], by_context["low"], by_context["high"], strict=True)
+]
+table = by_context.pivot_table(
+    index=["split", "context", "scale", "strategy"], columns="measured", values="value", aggfunc="first", sort=False
+).reset_index()
+figures.show_html(
+    figures.table_html(
+        table,
+        caption="Means with 95 % bootstrap interval over clauses; no interval with a single clause",
+        headings=contexts.MEASURES,
+    )
+)

@@ -1,0 +1,350 @@
+"""Is the attribution faithful to the model? What happens to the target when words go in the order of their scores.
+
+Words are taken away a few at a time, and log p(target) is read after each step. Taking them away in the order of their
+scores should cost much at once (*deletion*); keeping only the first ones should keep much (*insertion*, the same masks
+seen from the other end). Areas of two models cannot be compared as they are: each area is set between the smallest and
+the largest that any order was found to reach on the same model and clause (NAOPC, Edin et al. 2024, arXiv 2408.08137).
+Random and reversed orders are controls. Scores that were made by deletion should be judged with another operator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Score: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Keep-masks (masks, features) -> log p(whole target) under each, nats."""
+
+TOPS = (1, 3)
+"""How many of the first words are taken away for the top-k drop."""
+
+MEASURES = ("deletion", "insertion", "lds", "top_1_drop", "top_3_drop")
+CONTROLS = {"random_deletion": "deletion", "reversed_deletion": "deletion", "random_top_3_drop": "top_3_drop"}
+"""A control, and the measure that it is a control of."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured for one clause.
+
+    ``points``: steps of a curve; ``random_orders``: orders drawn as a control; ``masks``: held out for the LDS;
+    ``beam``: width of the search for the best and the worst order.
+    """
+
+    points: int = 4
+    random_orders: int = 2
+    masks: int = 16
+    beam: int = 1
+
+
+def count_removed(n_features: int, points: int) -> np.ndarray:
+    """How many features are gone at each point of a curve: from none to all, evenly spaced, every count once.
+
+    Examples
+    --------
+    >>> count_removed(10, 4).tolist(), count_removed(3, 8).tolist()
+    ([0, 2, 5, 8, 10], [0, 1, 2, 3])
+    """
+    return np.unique(np.round(np.linspace(0, n_features, min(points, n_features) + 1)).astype(int))
+
+
+def order_features(scores_F: np.ndarray) -> np.ndarray:
+    """Feature numbers by falling score, signs kept; equal ones in text order.
+
+    Examples
+    --------
+    >>> order_features(np.array([0.5, -2.0, 3.0])).tolist()
+    [2, 0, 1]
+    """
+    return np.argsort(-np.asarray(scores_F, dtype=np.float64), kind="stable")
+
+
+def removal_masks(order_F: np.ndarray, removed_P: np.ndarray) -> np.ndarray:
+    """Keep-masks along an order: bool, shape (points, features).
+
+    Examples
+    --------
+    >>> removal_masks(np.array([2, 0, 1]), np.array([0, 1, 3])).astype(int).tolist()
+    [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
+    """
+    rank_F = np.argsort(order_F)
+    return rank_F[None, :] >= np.asarray(removed_P)[:, None]
+
+
+def perturbation_area(log_probs_P: np.ndarray) -> float:
+    """Area over the perturbation curve (AOPC): mean over the steps of log p(whole) - log p(after the step), nats.
+
+    Any real number; large where the first words that go matter most. With one feature a step it is that of Edin et al.
+    (2024), with log p in place of p; with larger steps it is the same mean over fewer of them.
+
+    Examples
+    --------
+    >>> perturbation_area(np.array([-1.0, -3.0, -5.0]))
+    3.0
+    """
+    values = np.asarray(log_probs_P, dtype=np.float64)
+    return float((values[0] - values[1:]).mean()) if len(values) > 1 else float("nan")
+
+
+def normalise_area(area: float, lowest: float, highest: float) -> float:
+    """NAOPC: ``(area - lowest) / (highest - lowest)``, 0 for the worst order, 1 for the best.
+
+    After Edin et al. (2024). NaN where every order has the same area.
+
+    Examples
+    --------
+    >>> normalise_area(3.0, 1.0, 5.0)
+    0.5
+    """
+    return float((area - lowest) / (highest - lowest)) if highest > lowest else float("nan")
+
+
+def additive_lds(scores_F: np.ndarray, masks_MF: np.ndarray, log_probs_M: np.ndarray) -> float:
+    """Linear datamodeling score: Spearman's correlation of predicted and actual log p(target) on held-out masks.
+
+    The prediction under a mask is the sum of the scores of the kept features. From -1 to 1; NaN where either side is
+    constant. Cohen-Wang et al. (2024).
+
+    Examples
+    --------
+    >>> masks = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=bool)
+    >>> additive_lds(np.array([2.0, 1.0]), masks, np.array([-1.0, -2.0, -3.0, -9.0]))
+    1.0
+    """
+    from scipy.stats import spearmanr
+
+    predicted_M = np.asarray(masks_MF, dtype=np.float64) @ np.asarray(scores_F, dtype=np.float64)
+    if len(predicted_M) < 2 or np.ptp(predicted_M) == 0 or np.ptp(log_probs_M) == 0:
+        return float("nan")
+    result: Any = spearmanr(predicted_M, log_probs_M)
+    return round(float(result.statistic), 12)
+
+
+def held_out_masks(n_features: int, count: int, *, seed: int = 0) -> np.ndarray:
+    """Random keep-masks, each feature kept with probability 1/2; mask ``i`` depends on ``seed`` and ``i`` alone."""
+    drawn = [np.random.default_rng((seed, 1, index)).random(n_features) < 0.5 for index in range(count)]
+    return np.array(drawn, dtype=bool).reshape(count, n_features)
+
+
+def random_order(n_features: int, index: int, *, seed: int = 0) -> np.ndarray:
+    """A random order of the features; depends on ``seed`` and ``index`` alone."""
+    return np.random.default_rng((seed, 2, index)).permutation(n_features)
+
+
+class _Memory:
+    """Scores each mask once, whoever asks for it."""
+
+    def __init__(self, score: Score) -> None:
+        self.score = score
+        self.known: dict[bytes, float] = {}
+
+    def learn(self, masks_MF: np.ndarray, values: Iterable[float]) -> None:
+        self.known.update(zip((mask.tobytes() for mask in masks_MF), map(float, values), strict=True))
+
+    def __call__(self, masks_MF: np.ndarray) -> np.ndarray:
+        keys = [mask.tobytes() for mask in masks_MF]
+        fresh = {key: mask for key, mask in zip(keys, masks_MF, strict=True) if key not in self.known}
+        if fresh:
+            masks = np.array(list(fresh.values()))
+            self.learn(masks, self.score(masks))
+        return np.array([self.known[key] for key in keys])
+
+
+@dataclass(frozen=True)
+class _State:
+    """A partial order of the search: what is gone so far, in order, and the sum of log-probabilities on the way."""
+
+    gone: tuple[int, ...]
+    total: float
+
+
+def search_orders(
+    score: Score, n_features: int, removed_P: np.ndarray, *, beam: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Orders of nearly the largest and nearly the smallest area, by beam search (Edin et al. 2024).
+
+    Every remaining feature is taken away by itself, and those that cost most (or least) go. Where a step takes several
+    features, they are the ones with the largest effects by themselves, and the states of the beam differ in the last of
+    them; with one feature a step this is the search of the paper, whose width is 5.
+
+    Returns
+    -------
+    best, worst
+        Feature numbers in the order in which they go.
+    """
+    beams = {-1: [_State((), 0.0)], 1: [_State((), 0.0)]}
+    for before, after in itertools.pairwise(removed_P):
+        if after == n_features:
+            break
+        singles = [mask for sign in beams for state in beams[sign] for mask in _without_each(state.gone, n_features)]
+        score(np.array(singles))  # one call for both searches; a memory answers below
+        for sign, states in beams.items():
+            beams[sign] = _extend(score, states, n_features, int(after - before), beam, sign)
+    best, worst = (_complete(beams[sign][0].gone, n_features) for sign in (-1, 1))
+    return best, worst
+
+
+def _without_each(gone: Sequence[int], n_features: int) -> np.ndarray:
+    """Masks without what is gone and without one feature more, for each that is left."""
+    left = [feature for feature in range(n_features) if feature not in gone]
+    masks = np.ones((len(left), n_features), dtype=bool)
+    masks[:, list(gone)] = False
+    masks[np.arange(len(left)), left] = False
+    return masks
+
+
+def _extend(score: Score, states: Iterable[_State], n: int, step: int, beam: int, sign: int) -> list[_State]:
+    """The next states: of each, the features with the lowest (sign -1) or highest log p without them go."""
+    children: dict[frozenset[int], _State] = {}
+    for state in states:
+        left = np.array([feature for feature in range(n) if feature not in state.gone])
+        effect = score(_without_each(state.gone, n))
+        ranked = left[np.argsort(-sign * effect, kind="stable")]
+        ends = ranked[step - 1 : step - 1 + beam]
+        offspring = [(*state.gone, *map(int, ranked[: step - 1]), int(end)) for end in ends]
+        masks = np.array([[feature not in gone for feature in range(n)] for gone in offspring])
+        for gone, value in zip(offspring, score(masks), strict=True):
+            child = _State(gone, state.total + value)
+            known = children.get(frozenset(gone))
+            if known is None or sign * child.total > sign * known.total:
+                children[frozenset(gone)] = child
+    return sorted(children.values(), key=lambda child: -sign * child.total)[:beam]
+
+
+def _complete(gone: Sequence[int], n_features: int) -> np.ndarray:
+    return np.array([*gone, *(feature for feature in range(n_features) if feature not in gone)], dtype=int)
+
+
+def judge_scores(
+    score: Score,
+    scores: Mapping[str, np.ndarray],
+    *,
+    effort: Effort = Effort(),
+    singles: tuple[float, np.ndarray] | None = None,
+    seed: int = 0,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Judge several attributions of one clause with one operator.
+
+    Parameters
+    ----------
+    score
+        Log p(whole target) under keep-masks, with the judging operator.
+    scores
+        Name of an attribution -> signed score of each feature, summed over the target's tokens, nats.
+    singles
+        Log p(whole target) with every feature, and without each by itself, where leave-one-out with the judging
+        operator has read them already.
+
+    Returns
+    -------
+    measures
+        One row for each attribution: ``attribution, n_features, whole, empty`` (nats), ``lowest, highest`` (areas,
+        nats: over the searched orders and every other order that was looked at), ``area`` (of the score's order);
+        ``deletion`` (its NAOPC), ``insertion`` (1 - NAOPC of the reversed order, which is the normalised area under the
+        insertion curve), ``random_deletion``, ``reversed_deletion`` (controls), ``lds``; ``top_1_drop, top_3_drop,
+        random_top_1_drop, random_top_3_drop`` (share of ``whole - empty`` that is lost with the first k words),
+        ``top_1_nats, top_3_nats``; ``reason`` (why measures are NaN, else empty).
+    curves
+        One row for each order and point: ``attribution, order`` (``score``, ``reversed``, ``random``, ``best``,
+        ``worst``), ``draw, step`` (from 0), ``removed`` (share of the features), ``log_prob`` (nats), ``kept`` (share
+        of ``whole - empty`` that is left; NaN where the clause does not help).
+    """
+    n = len(next(iter(scores.values())))
+    removed_P = count_removed(n, effort.points)
+    if n < 2:
+        return [{"attribution": name, "n_features": n, "reason": "fewer than two words"} for name in scores], []
+    ask = _Memory(score)
+    if singles is not None:
+        ask.learn(np.vstack([np.ones((1, n), dtype=bool), ~np.eye(n, dtype=bool)]), [singles[0], *singles[1]])
+    orders = {("", "random", draw): random_order(n, draw, seed=seed) for draw in range(effort.random_orders)}
+    for name, scores_F in scores.items():
+        orders[name, "score", 0] = order_features(scores_F)
+        orders[name, "reversed", 0] = order_features(scores_F)[::-1]
+    held_out_MF = held_out_masks(n, effort.masks, seed=seed)
+    counts = np.array([k for k in TOPS if k <= n])
+    tops = [removal_masks(order, counts) for (_, kind, _), order in orders.items() if kind != "reversed"]
+    ask(np.vstack([held_out_MF, *tops, *(removal_masks(order, removed_P) for order in orders.values())]))
+    searched = search_orders(ask, n, removed_P, beam=effort.beam)
+    orders |= {("", name, 0): order for name, order in zip(("best", "worst"), searched, strict=True)}
+    values = {key: ask(removal_masks(order, removed_P)) for key, order in orders.items()}
+    areas = {key: perturbation_area(values_P) for key, values_P in values.items()}
+    common = {"n_features": n, "whole": ask(np.ones((1, n), bool))[0], "empty": ask(np.zeros((1, n), bool))[0]}
+    common |= {"lowest": min(areas.values()), "highest": max(areas.values())}
+    measures = [
+        _measure(name, np.asarray(scores_F, dtype=np.float64), ask, orders, areas, common, held_out_MF)
+        for name, scores_F in scores.items()
+    ]
+    return measures, _trace(values, removed_P, common)
+
+
+def _measure(
+    name: str,
+    scores_F: np.ndarray,
+    ask: Score,
+    orders: Mapping[tuple[str, str, int], np.ndarray],
+    areas: Mapping[tuple[str, str, int], float],
+    common: dict[str, Any],
+    held_out_MF: np.ndarray,
+) -> dict[str, Any]:
+    record = {"attribution": name, **common, "area": areas[name, "score", 0]}
+    reasons = []
+    if np.ptp(scores_F) == 0:
+        reasons.append("all scores are equal")
+    if not common["highest"] > common["lowest"]:
+        reasons.append("every order has the same area")
+    span = common["whole"] - common["empty"]
+    if not span > 0:
+        reasons.append("the target is no likelier with the clause than without")
+    if not reasons:
+        limits = common["lowest"], common["highest"]
+        random_areas = [area for (_, order, _), area in areas.items() if order == "random"]
+        reversed_share = normalise_area(areas[name, "reversed", 0], *limits)
+        record |= {
+            "deletion": normalise_area(record["area"], *limits),
+            "insertion": 1 - reversed_share,
+            "reversed_deletion": reversed_share,
+            "random_deletion": normalise_area(float(np.mean(random_areas)), *limits) if random_areas else np.nan,
+            "lds": additive_lds(scores_F, held_out_MF, ask(held_out_MF)),
+        }
+        record |= _drops(name, ask, orders, common["whole"], span)
+    return record | {"reason": "; ".join(reasons)}
+
+
+def _drops(
+    name: str, ask: Score, orders: Mapping[tuple[str, str, int], np.ndarray], whole: float, span: float
+) -> dict[str, float]:
+    """What the first k words are worth: nats, and as a share of what all words are worth."""
+    drops: dict[str, float] = {}
+    random_orders = [order for (_, kind, _), order in orders.items() if kind == "random"]
+    for k in TOPS:
+        if k > len(orders[name, "score", 0]):
+            continue
+        lost = whole - ask(removal_masks(orders[name, "score", 0], np.array([k])))[0]
+        drops |= {f"top_{k}_nats": lost, f"top_{k}_drop": lost / span}
+        if random_orders:
+            at_random = [whole - ask(removal_masks(order, np.array([k])))[0] for order in random_orders]
+            drops[f"random_top_{k}_drop"] = float(np.mean(at_random)) / span
+    return drops
+
+
+def _trace(
+    values: Mapping[tuple[str, str, int], np.ndarray], removed_P: np.ndarray, common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    span = common["whole"] - common["empty"]
+    return [
+        {
+            "attribution": name,
+            "order": order,
+            "draw": draw,
+            "step": step,
+            "removed": float(removed / common["n_features"]),
+            "log_prob": float(value),
+            "kept": float((value - common["empty"]) / span) if span > 0 else float("nan"),
+        }
+        for (name, order, draw), values_P in values.items()
+        for step, (removed, value) in enumerate(zip(removed_P, values_P, strict=True))
+    ]

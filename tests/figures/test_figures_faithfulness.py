@@ -1,0 +1,113 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from compliance_xai import detector, figures
+from compliance_xai.figures import NothingToPlot
+
+SCALES = {"300k": 312_000, "1m": 1_050_000}
+STRATEGIES = ("none", "full", "lora")
+
+
+def cells(**columns):
+    keys = itertools.product(SCALES, STRATEGIES, *columns.values())
+    rows = [
+        {"scale": scale, "parameters": SCALES[scale], "strategy": strategy} | dict(zip(columns, values, strict=True))
+        for scale, strategy, *values in keys
+    ]
+    return pd.DataFrame(rows)
+
+
+def with_interval(frame, name="mean"):
+    values = np.linspace(0.2, 0.8, len(frame))
+    return frame.assign(**{name: values, "low": values - 0.05, "high": values + 0.05, "n_clauses": 20})
+
+
+@pytest.fixture
+def correctness():
+    frame = cells(kind=["all", "value", "deontic", "negation"], baseline=["delete"], sign=["positive"])
+    values = np.linspace(0.3, 0.9, len(frame))
+    counts = {"all": (48, 300), "value": (39, 58), "deontic": (48, 48), "negation": (3, 3)}
+    frame[["n_clauses", "n_links"]] = [counts[kind] for kind in frame["kind"]]
+    return frame.assign(
+        precision_at_k=values, precision_at_k_low=values - 0.1, precision_at_k_high=values + 0.1,
+        precision_at_k_chance_low=0.02, precision_at_k_chance_high=0.15,
+    )  # fmt: skip
+
+
+def test_correctness_has_a_panel_for_each_element_and_a_band_of_chance(correctness, tmp_path):
+    figure = figures.draw_correctness_by_scale(correctness, folder=tmp_path)
+    titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert titles == ["<b>all kinds (48)</b>", "<b>value (39)</b>", "<b>deontic (48)</b>"]
+    assert "Too rare for a panel (fewer than 5 clauses): negation" in figure.caption
+    bands = [trace for trace in figure.spec["data"] if trace.get("fill") == "toself"]
+    assert len(bands) == 3
+    assert figure.n.startswith("39 to 48 clauses")
+    # Two columns on a narrow page: the second panel stands beside the first one.
+    assert figure.spec["narrow"]["xaxis2"]["domain"][0] > 0.5
+    assert "value 0." in figure.alt
+    with pytest.raises(NothingToPlot):
+        figures.draw_correctness_by_scale(correctness.iloc[:0], folder=tmp_path)
+
+
+def test_faithfulness_shows_what_a_random_order_reaches(tmp_path):
+    frame = cells(
+        attribution=["delete"], operator=["mask", "delete"],
+        measure=["deletion", "insertion", "lds", "top_1_drop", "random_deletion", "random_top_1_drop"],
+    )  # fmt: skip
+    frame = with_interval(frame)
+    frame.loc[frame["measure"] == "random_deletion", "mean"] = 0.48
+    figure = figures.draw_faithfulness(frame, folder=tmp_path)
+    chance = next(trace for trace in figure.spec["data"] if trace["name"] == "random order")
+    places = dict(zip(figure.spec["layout"]["yaxis"]["ticktext"], range(9), strict=False))
+    by_row = dict(zip(_array(chance["y"]), _array(chance["x"]), strict=True))
+    assert by_row[places["deletion (NAOPC)"]] == pytest.approx(0.48)
+    assert by_row[places["LDS (rank correlation)"]] == 0
+    assert "circular" not in figure.caption
+    circular = figures.draw_faithfulness(frame, folder=tmp_path, operator="delete")
+    assert "circular" in circular.caption
+    assert circular.name != figure.name
+    assert not any(trace["name"] == "base, not tuned" for trace in figure.spec["data"])
+
+
+def test_removal_curves_show_every_order(tmp_path):
+    scored = cells(attribution=["delete"], operator=["mask"], order=["score"], step=[0, 1, 2])
+    others = cells(attribution=[""], operator=["mask"], order=["random", "best", "worst"], step=[0, 1, 2])
+    figure = figures.draw_removal_curves(with_interval(pd.concat([scored, others])), folder=tmp_path)
+    names = [trace["name"] for trace in figure.spec["data"] if trace["xaxis"] == "x"]
+    assert names[:3] == ["full, by score", "LoRA, by score", "random order"]
+    assert _array(figure.spec["data"][0]["x"]).tolist() == [0, 50, 100]
+
+
+def test_signals_and_reliability_name_their_counts(tmp_path):
+    rng = np.random.default_rng(0)
+    wrong = rng.random(400) < 0.3
+    frame = pd.DataFrame({"id": [f"c{i // 10}" for i in range(400)], "split": "test", "wrong": wrong})
+    frame = frame.assign(**{name: rng.normal(size=400) + wrong for name in detector.SIGNALS})
+    signals = detector.rank_signals(frame, detector.SIGNALS, against="unlikely", bootstrap=100)
+    figure = figures.draw_signals(signals, folder=tmp_path)
+    assert figure.n == f"{wrong.sum()} wrong of 400 elements in 40 clauses (known contexts)"
+    families = {trace["name"] for trace in figure.spec["data"]}
+    assert families == {"by chance", "from attribution", "without attribution"}
+    _, bins = detector.calibration_table(detector.predict_wrong(frame), bootstrap=100)
+    figure = figures.draw_reliability(bins.assign(split="test"), folder=tmp_path)
+    assert figure.n == "40 elements a point"
+    assert len(figure.spec["data"]) == 1 + len(detector.MODELS)
+
+
+def test_contexts_come_with_the_held_out_one_last(tmp_path):
+    frame = cells(measured=["exact"], baseline=[""], context=["plumbing", "fire", "access"])
+    frame = with_interval(frame).assign(split=["document" if c == "plumbing" else "test" for c in frame["context"]])
+    figure = figures.draw_by_context(frame, "exact", folder=tmp_path, label="exact match")
+    labels = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert labels == ["access, n = 20", "fire, n = 20", "plumbing (held out), n = 20"]
+
+
+def _array(value):
+    if isinstance(value, dict):
+        import base64
+
+        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
+    return np.asarray(value)
