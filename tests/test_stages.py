@@ -360,7 +360,7 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
     assert died.returncode == -signal.SIGKILL, died.stderr
     folder = study.folder / "runs" / "s" / "none" / "attribute"
     assert read_manifest(folder) is None
-    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == ["seed-0-delete-00000"]
+    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == ["seed-0-leave_one_out-delete-00000"]
     asked = []
     real = explain.attribute
     monkeypatch.setattr(
