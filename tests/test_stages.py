@@ -370,7 +370,8 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
     )
     rows = read_attribution_rows(stages.attribute_cell(study, "s", "none").folder / "attributions.parquet")
     assert asked[:2] == [row["id"] for row in rows[4:6]]
-    assert set(asked[2:]) <= {rows[0]["id"]}  # scored again for the noise of batches and dtypes
+    # The first clauses are scored again for the noise of batches and dtypes; those kept between are not.
+    assert not {row["id"] for row in rows[2:4]} & set(asked)
     assert not (folder / "checkpoints").exists()
     monkeypatch.setattr(explain, "attribute", real)
     whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
