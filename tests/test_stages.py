@@ -360,15 +360,18 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
     assert died.returncode == -signal.SIGKILL, died.stderr
     folder = study.folder / "runs" / "s" / "none" / "attribute"
     assert read_manifest(folder) is None
-    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == ["seed-0-delete-00000"]
+    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == [
+        "seed-0-leave_one_out-delete-00000"
+    ]
     asked = []
     real = explain.attribute
     monkeypatch.setattr(
         explain, "attribute", lambda *given, **options: asked.append(options["id"]) or real(*given, **options)
     )
     rows = read_attribution_rows(stages.attribute_cell(study, "s", "none").folder / "attributions.parquet")
-    assert asked == [row["id"] for row in rows[4:]]
-    assert len(rows) == 6
+    assert asked[:2] == [row["id"] for row in rows[4:6]]
+    # The first clauses are scored again for the noise of batches and dtypes; those kept between are not.
+    assert not {row["id"] for row in rows[2:4]} & set(asked)
     assert not (folder / "checkpoints").exists()
     monkeypatch.setattr(explain, "attribute", real)
     whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})

@@ -126,5 +126,5 @@ def _draw_still(frame: pd.DataFrame) -> Any:
             axis.set_title(title)
             axis.set_xlabel("words of the clause" if varied == "clause" else "tokens of the rule")
         axes[0, 0].set_ylabel(_Y_TITLE)
-        axes[0, 0].legend()
+        axes[0, 0].legend(loc="lower right")
     return figure
