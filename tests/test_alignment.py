@@ -155,7 +155,7 @@ def test_a_corpus_without_alignment_gives_an_empty_frame():
     assert "auroc" in frame.columns
     summary = alignment.summarise_gold(frame.assign(scale="", strategy=""))
     assert summary.empty
-    assert list(summary.columns[:7]) == ["scale", "strategy", "baseline", "sign", "kind", "n_clauses", "n_links"]
+    assert list(summary.columns[:6]) == ["scale", "strategy", "method", "baseline", "sign", "kind"]
 
 
 def test_summary_takes_the_clause_as_unit():

@@ -35,11 +35,13 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
     monkeypatch.setattr(pages, "format_plan", lambda: "plan")
+    monkeypatch.setattr(pages, "format_power", lambda: "power")
     plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}), states={})
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
     monkeypatch.setattr(pages, "format_power", lambda: "power")
     monkeypatch.setattr(pages.strategies_page, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
+    assert {"power", "verdicts"} < set(parts)
     assert {f"worked_{name}" for name in ("features", "plan", "review", "scores", "verdicts")} < set(parts)
     assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))

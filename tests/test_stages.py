@@ -408,6 +408,7 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
         assert attribution.standard_errors.shape == attribution.scores.shape
     assert set(result.checks["name"]) == {
         "batched_equals_single",
+        "cached_equals_uncached",
         "null_feature",
         "planted_feature",
         "efficiency",

@@ -42,7 +42,7 @@ models do."""
 
 CHECKPOINTS = "checkpoints"
 
-EQUAL_COMPUTATIONS = ("batched_equals_single", "null_feature")
+EQUAL_COMPUTATIONS = ("batched_equals_single", "cached_equals_uncached", "null_feature")
 """Checks whose deviation is the noise floor of a single score: the same number computed twice."""
 
 
