@@ -201,7 +201,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
             running = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, checkpoint)
-    model.to(getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
+    torch.nn.Module.to(model, getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
     record = {
         "recipe": asdict(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -50,7 +50,7 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
     frame = require_rows(frame.dropna(subset=["relative_change"]), name)
     means = frame.groupby(["strategy", "layer", "matrix"], sort=False)["relative_change"].mean().reset_index()
     styles = style_strategies(means["strategy"])
-    rows, layers = _order_matrices(means["matrix"]), sorted(set(means["layer"]))
+    rows, layers = _order_matrices(list(means["matrix"])), sorted(set(means["layer"]))
     labels = ["–" if layer == 0 else str(layer) for layer in layers]
     top = max(float(means["relative_change"].max()), 10 * _FLOOR)
     tables = {strategy: _spread(means[means["strategy"] == strategy], rows, layers) for strategy in styles}

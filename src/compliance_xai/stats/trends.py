@@ -63,7 +63,7 @@ def _trend(
 ) -> dict[str, Any]:
     scales, decades = list(order), np.log10(list(order.values()))
     runs = pivot(group, ["id"], ["member", "scale", "seed"], measure, "scale_trend").sort_index(axis=1)
-    cells = runs.columns.droplevel("seed")
+    cells = pd.MultiIndex.from_frame(runs.columns.to_frame()[["member", "scale"]])
     seeds = cells.value_counts()
     complete = runs.dropna()
     result: dict[str, Any] = {
