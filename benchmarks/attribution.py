@@ -116,8 +116,9 @@ def build_model(shape: Sequence[int], dtype: str, device: str) -> Any:
 
 def run_ours(model: Any, tokenizer: Any, clause: str, rule: str, prompt: str = PROMPT, path: str = "auto") -> Any:
     """Log-probabilities (masks, tokens) of leave-one-out."""
-    masks = leave_one_out_masks(len(segment(clause)))
-    return score_masks(model, tokenizer, clause, rule, masks, prompt=prompt, path=path)
+    features = segment(clause)
+    masks = leave_one_out_masks(len(features))
+    return score_masks(model, tokenizer, clause, rule, masks, features=features, prompt=prompt, path=path)
 
 
 def run_captum(

@@ -43,7 +43,7 @@ def test_what_a_study_names_must_exist(toy, capsys, monkeypatch, override, messa
 def test_plan_shows_the_grid_and_writes_nothing(toy, capsys, monkeypatch):
     code, out, err = run(capsys, monkeypatch, "study", "plan", "toy")
     assert (code, err) == (0, "")
-    assert "A run would execute 21 of 21 notebooks." in out
+    assert "A run would execute 23 of 23 notebooks." in out
     assert "no training" in out
     assert "Memory and time are not planned: " in out  # the toy has no clauses to measure
     assert not (toy.folder / "results").exists()
@@ -52,7 +52,7 @@ def test_plan_shows_the_grid_and_writes_nothing(toy, capsys, monkeypatch):
 def test_status_says_by_its_exit_whether_everything_is_done(toy, capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "study", "status", "toy")
     assert code == 1
-    assert out.splitlines()[-1] == "21 not run"
+    assert out.splitlines()[-1] == "23 not run"
 
 
 def test_the_contents_can_be_written(toy, capsys, monkeypatch):
@@ -80,7 +80,7 @@ def test_corpus_describe_counts_the_shipped_corpus(capsys, monkeypatch):
 def test_an_unknown_corpus_cannot_be_fetched(capsys, monkeypatch):
     code, _, err = run(capsys, monkeypatch, "corpus", "fetch", "nzbc")
     assert code == 2
-    assert "corpus to fetch: expected one of nzbc-lrml, found 'nzbc'" in err
+    assert "corpus to fetch: expected one of nzbc-lrml, code-accord-train, code-accord-test, found 'nzbc'" in err
 
 
 @pytest.mark.parametrize("arguments", [(), ("study",), ("study", "run"), ("corpus", "fetch"), ("book", "build")])

@@ -44,7 +44,7 @@ def test_a_run_executes_everything_once_and_a_second_one_nothing(toy):
     first = run_small(toy)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    assert "[12/12] done   Findings" in first.stdout
+    assert "[12/12] done" in first.stdout
     assert "How long each stage took" in first.stdout
     assert set(states(toy).values()) == {"done"}
     pages = sorted((toy.folder / "book" / "runs" / "toy").glob("*.ipynb"))

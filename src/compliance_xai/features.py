@@ -7,6 +7,7 @@ marks characters; joining features and the gaps between them gives the clause ba
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -171,6 +172,8 @@ def perturb(
             _take_space(clause, gone, feature)
         else:
             pieces[feature.start] = substitutes[index]
+    if not pieces:
+        return "".join(itertools.compress(clause, map(operator.not_, gone)))
     return "".join(
         pieces.get(position, "") + ("" if removed else character)
         for position, (character, removed) in enumerate(zip(clause, gone, strict=True))

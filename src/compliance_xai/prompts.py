@@ -136,11 +136,26 @@ def render(tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = D
     The beginning-of-text token comes first where the tokenizer adds one by itself, and never twice. A chat template
     says itself where it comes.
     """
-    return render_spans(tokenizer, clause, template, offsets=False)[0]
+    return render_all(tokenizer, [clause], template)[0]
+
+
+def render_all(
+    tokenizer: PreTrainedTokenizerBase, clauses: Sequence[str], template: Prompt = DEFAULT_TEMPLATE
+) -> list[list[int]]:
+    """``render`` of many clauses, cut into tokens in one call."""
+    if not clauses:
+        return []
+    chosen = make_template(tokenizer, template)
+    texts = [chosen.text.replace("{clause}", clause) for clause in clauses]
+    encoded: Any = tokenizer(texts, add_special_tokens=False)
+    opening = [] if chosen.complete else _opening(tokenizer)
+    return [
+        list(ids) if ids[: len(opening)] == opening else [*opening, *ids] for ids in map(list, encoded["input_ids"])
+    ]
 
 
 def render_spans(
-    tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE, *, offsets: bool = True
+    tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of the prompt, and the characters of the clause that each token covers.
 
@@ -148,18 +163,16 @@ def render_spans(
     -------
     ids, spans
         Spans are offsets into ``clause``; they reach below 0 or beyond its length for tokens of the text around it.
-        No spans where ``offsets`` is False (slow tokenizers give none).
     """
     chosen = make_template(tokenizer, template)
     start = chosen.text.index("{clause}")
     text = chosen.text.replace("{clause}", clause)
-    encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=offsets)
-    ids, spans = list(encoded["input_ids"]), []
-    if offsets:
-        spans = [(first - start, last - start) for first, last in encoded["offset_mapping"]]
+    encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = list(encoded["input_ids"])
+    spans = [(first - start, last - start) for first, last in encoded["offset_mapping"]]
     opening = [] if chosen.complete else _opening(tokenizer)
     if ids[: len(opening)] != opening:
-        ids, spans = [*opening, *ids], [*[(-start - 1, -start - 1)] * (len(opening) if offsets else 0), *spans]
+        ids, spans = [*opening, *ids], [*[(-start - 1, -start - 1)] * len(opening), *spans]
     return ids, spans
 
 

@@ -277,7 +277,7 @@ class AttributionSettings(Settings):
     """Another method, for some clauses and with the first baseline: a verdict asks for two that agree."""
     second_clauses: Count = 12
     """How many clauses of the evaluated split it is given, the first of those attributed."""
-    batch_tokens: Count = 4096
+    batch_tokens: Count = 2048
     """Tokens per forward pass; results do not depend on it."""
     precision_clauses: Whole = 0
     """Measure on the first n attributed clauses what merging, dequantising and bfloat16 change; first seed only."""

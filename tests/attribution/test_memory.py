@@ -12,15 +12,15 @@ import numpy as np
 from compliance_xai.attribution import score_texts
 import torch, transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
-raw = Tokenizer(models.WordLevel({str(n): n for n in range(2048)}, unk_token="0"))
+raw = Tokenizer(models.WordLevel({**{str(n): n for n in range(2047)}, "<eos>": 2047}, unk_token="0"))
 raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="1")
+tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>")
 config = transformers.Qwen2Config(
     vocab_size=2048, hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=8,
     num_key_value_heads=4, max_position_embeddings=8192, tie_word_embeddings=True,
 )
 model = transformers.AutoModelForCausalLM.from_config(config).eval()
-words = np.random.default_rng(0).integers(2, 2048, 4000).astype(str).tolist()
+words = np.random.default_rng(0).integers(2, 2047, 4000).astype(str).tolist()
 texts = [" ".join(words[:cut] + words[cut + 1 :]) for cut in (4000, 3900, 3000)]
 found = score_texts(model, tokenizer, texts, " ".join(words[:60]), prompt="{clause}")
 print(model.num_parameters(), found.shape, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from compliance_xai import figures
 from compliance_xai.pages import write_parts
+from compliance_xai.study import load_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,7 +67,7 @@ def test_pages_and_figures_build_without_a_warning_or_a_foreign_address(tmp_path
     (tmp_path / "_toc.yml").write_text(TOC)
     shutil.copytree(REPOSITORY / "data" / "results", tmp_path / "data" / "results")
     figures.collect_assets(tmp_path, ["toy"])
-    write_parts(tmp_path)
+    write_parts(tmp_path, SimpleNamespace(study=load_study("quick"), states={}))
 
     call = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", call, "build", str(tmp_path), "-W", "-n", "--keep-going"]

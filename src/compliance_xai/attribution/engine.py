@@ -24,7 +24,8 @@ from compliance_xai.replacements import DRAWS, Pool, write_perturbed
 if TYPE_CHECKING:
     from compliance_xai.prompts import Prompt
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
+"""What a pass computes of a small model then stays in the processor's own cache (docs/LOG.md)."""
 
 
 @dataclass
@@ -167,15 +168,18 @@ def score_texts(
     float32, shape (N, T)
         Nats; log-softmax in float32 whatever the model's dtype. The last of the ``T`` tokens is the end-of-text token.
     """
-    from compliance_xai.prompts import make_template, render
+    from compliance_xai.prompts import make_template, render_all
 
     if batch_tokens < 1:
         raise InputError(
-            "batch_tokens", expected="a positive number", found=str(batch_tokens), remedy="4096 suits a laptop."
+            "batch_tokens",
+            expected="a positive number",
+            found=str(batch_tokens),
+            remedy=f"{BATCH_TOKENS} suits a laptop.",
         )
     encoded = _encode_target(tokenizer, target, id)
     template = make_template(tokenizer, prompt)
-    prompts = [tuple(render(tokenizer, clause, template)) for clause in clauses]
+    prompts = [tuple(ids) for ids in render_all(tokenizer, clauses, template)]
     unique = list(dict.fromkeys(prompts)) if deduplicate else prompts
     _check_lengths(model, unique, encoded, id)
     cost = Cost() if cost is None else cost

@@ -128,7 +128,7 @@ def plan_cell(
     seeds: int = 1,
     scored_tokens: float = 0.0,
     generate: tuple[int, int] = (32, 192),
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     processes: int = 1,
     sharded: bool = False,
 ) -> CellPlan:
