@@ -61,6 +61,8 @@ def scale_trend(
 def _trend(
     group: pd.DataFrame, measure: str, order: dict[str, int], bootstrap: int, permutations: int, seed: int
 ) -> dict[str, Any]:
+    import pandas as pd
+
     scales, decades = list(order), np.log10(list(order.values()))
     runs = pivot(group, ["id"], ["member", "scale", "seed"], measure, "scale_trend").sort_index(axis=1)
     cells = pd.MultiIndex.from_frame(runs.columns.to_frame()[["member", "scale"]])
