@@ -363,7 +363,7 @@ def format_speed(project: Path) -> str:
         caption="How many times as long others take on the same clauses, and the efficiency of this engine",
         formats=dict.fromkeys(list(rows[0])[1:], ".2f"),
     )
-    return _raw(table + "\n" + figure_html(dataclasses.replace(figure, folder=Path("_static") / "speed"))) + "\n"
+    return _raw(table + "\n" + figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / "speed"))) + "\n"
 
 
 def _labelled(label: str, rule: str) -> str:

@@ -53,15 +53,16 @@ def test_it_opens_with_two_strategies_side_by_side(visit, data):
 
 def test_pointing_at_an_element_shows_its_words_and_leaving_it_the_whole_rule(visit):
     whole = shades(visit, "left")
-    visit.page.locator(".ce-piece", has_text="obligation").first.hover()
+    modality = visit.page.locator(".ce-piece", has_text=re.compile("obligation|permission|prohibition")).first
+    modality.hover()
     pointed = shades(visit, "left")
     assert pointed != whole
     visit.page.locator(".ce-choose").hover()
     assert shades(visit, "left") == whole
-    visit.page.locator(".ce-piece", has_text="obligation").first.click()
+    modality.click()
     visit.page.locator(".ce-choose").hover()
     assert shades(visit, "left") == pointed
-    assert "“obligation”" in visit.page.locator("[aria-live=polite]").inner_text()
+    assert f"“{modality.inner_text().strip()}”" in visit.page.locator("[aria-live=polite]").inner_text()
 
 
 def test_elements_add_up_to_the_whole_rule(visit):
