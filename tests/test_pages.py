@@ -141,7 +141,7 @@ def test_the_speed_figure_shows_what_was_measured(tmp_path):
     text = pages.format_speed(tmp_path)
     for shown in (">2.75<", ">2.00<", ">5.25<", ">3.50<", ">0.81<", "A &lt;fast&gt; one", "captum 0.9.0", "0.6 s"):
         assert shown in text, shown
-    assert 'href="_static/speed/attribution-speed.csv"' in text
+    assert 'href="../_static/speed/attribution-speed.csv"' in text
     drawn = pd.read_csv(tmp_path / "book" / "runs" / "_static" / "speed" / "attribution-speed.csv")
     ours = drawn[drawn["system"] == "this engine"]
     assert ours["scaled_minimum"].tolist() == pytest.approx(ours["seconds"].tolist())

@@ -281,7 +281,7 @@ def _attend_along_paths(
     """Attention as transformers calls it, for tensors of shape (1, heads, positions, width of a head)."""
     unknown = {name for name, given in options.items() if given is not None} - _KNOWN_OPTIONS
     if attention_mask is not None or unknown:
-        raise NotImplementedError(f"attention with {', '.join(sorted(unknown)) or 'a mask of its own'}")
+        raise TypeError(f"attention with {', '.join(sorted(unknown)) or 'a mask of its own'}")
     work = _current.get()
     mixed_PHD = work.attend(
         module.layer_idx,
