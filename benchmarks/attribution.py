@@ -461,7 +461,7 @@ def time_matrices(size: int = 8192) -> float:
 
 def write_markdown(result: dict[str, Any]) -> str:
     """The figures as tables."""
-    lines = ["# Speed of attribution", "", " ".join(__doc__.split("\n\n")[2].split()), ""]
+    lines = ["# Speed of attribution", "", " ".join(__doc__.partition("on a GPU). ")[2].split()), ""]
     lines += [f"Clauses: {result['clauses']}. Versions: {result['versions']}. Machine: {result['machine']}.", ""]
     for name, model in result["models"].items():
         main = model.get("leave_one_out", model)

@@ -126,7 +126,9 @@ def _compare_head(model: Any, ids_1L: torch.Tensor) -> bool:
         return False
     if rebuilt.shape != logits.shape:
         return False
-    allowed = 1e-5 if logits.dtype in (torch.float32, torch.float64) else 2e-2
+    # The same float32 row twice in one process was seen to differ by 2e-5 of its largest logit: alignment of memory
+    # decides which kernel multiplies. What a head does beyond its product is larger by orders.
+    allowed = 1e-4 if logits.dtype in (torch.float32, torch.float64) else 2e-2
     scale = logits.float().abs().max().clamp(min=1.0)
     return bool((rebuilt - logits.float()).abs().max() <= allowed * scale)
 
@@ -149,7 +151,7 @@ def make_log_prob(model: Any) -> Callable[[torch.Tensor, torch.Tensor], torch.Te
     import torch
 
     head, finish = unwrap(model).get_output_embeddings(), _finish(text_config(model))
-    if type(head) is torch.nn.Linear:
+    if type(head) is torch.nn.Linear and not head.weight.is_meta:  # accelerate fetches an offloaded one when called
         return lambda hidden_PH, token_P: _linear_log_prob(head, finish, hidden_PH, token_P)
     weights = [weight.dtype for weight in head.parameters()]
     if weights and all(dtype in (torch.float16, torch.bfloat16) for dtype in weights):
