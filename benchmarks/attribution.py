@@ -4,7 +4,9 @@
 
 writes ``benchmarks/results/attribution.json`` and ``attribution.md`` (``attribution_cuda.*`` on a GPU). Clauses of 30
 to 57 words with rules of 61 to 84 tokens come from the published New Zealand table where it lies beside the checkout,
-otherwise from the synthetic corpus. Models are random Qwen2 shapes: speed does not depend on what a model has learnt.
+otherwise from the synthetic corpus; an instruction of 42 tokens stands before them. Models are random Qwen2 shapes:
+speed does not depend on what a model has learnt. Every system is called as its documentation says, and freed memory is
+kept, as in the kernels of a study.
 
 *Minimum*: positions that rows do not share with one before. *Efficiency*: minimum / time, over the best dense forward
 throughput (logits included) of the same model in the same process. Ratios are medians over repeats; a repeat times
@@ -17,6 +19,7 @@ import argparse
 import copy
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -32,6 +35,7 @@ import torch
 from compliance_xai.attribution import Cost, perturb, score_masks, segment
 from compliance_xai.attribution.methods import leave_one_out_masks
 from compliance_xai.attribution.surrogate import surrogate_masks
+from compliance_xai.execution import KERNEL_SETTINGS
 from compliance_xai.folders import find_data_folder
 from compliance_xai.prompts import render
 from compliance_xai.provenance import describe_machine, package_versions
@@ -39,8 +43,8 @@ from compliance_xai.provenance import describe_machine, package_versions
 REPOSITORY = Path(__file__).resolve().parents[1]
 PUBLISHED = REPOSITORY.parent / "shared" / "data" / "nzbc_lrml_v8_dev.csv"
 PROMPT = (
-    "Translate the clause of a building code into one rule of conditions and obligations. Keep every number, unit and "
-    "reference of the clause just as they stand there.\nClause: {clause}\nRule:\n"
+    "Translate the clause of a building code into one rule of conditions and obligations that a machine can check. "
+    "Keep every number, unit and reference of the clause in the rule as it stands there.\nClause: {clause}\nRule:\n"
 )
 LONG = "Here is how such rules are written, by example and with every word that may be used in them. "
 SHAPES = {"1 M": (128, 4), "5 M": (256, 6)}
@@ -136,7 +140,7 @@ def run_captum(
     target = torch.tensor([*tokenizer(rule)["input_ids"], tokenizer.eos_token_id])
     captum = LLMAttribution(FeatureAblation(model), tokenizer)
     options = {"use_cached_outputs": False} if in_tokens else {}
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return captum.attribute(inputs, target=target, forward_in_tokens=in_tokens, **options)
 
@@ -176,7 +180,7 @@ def run_shap(model: Any, tokenizer: Any, clause: str, rule: str, prompt: str = P
 
     target = np.array([[*tokenizer(rule)["input_ids"], tokenizer.eos_token_id]])
     masker = shap.maskers.OutputComposite(shap.maskers.Text(r"\W", mask_token="..."), lambda _: target)
-    with warnings.catch_warnings(), torch.inference_mode():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         explainer = shap.PartitionExplainer(score, masker)
         explainer(np.array([clause]), max_evals=evaluations, silent=True)
@@ -522,6 +526,9 @@ def main() -> None:
     parser.add_argument("--clauses", type=int, default=8)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
+    settings = {name: value for name, value in KERNEL_SETTINGS.items() if name.startswith("MALLOC_")}
+    if not settings.items() <= os.environ.items():  # malloc reads them when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | settings)
     result = (measure_gpu if given.device == "cuda" else measure_cpu)(given.repeats, given.clauses)
     result |= {
         "threads": torch.get_num_threads(), "machine": describe_machine(), "versions": package_versions(PACKAGES)

@@ -56,7 +56,7 @@ def run_lean(model: Any, work: Pass) -> torch.Tensor:
     targets_Q = work.targets_RT.flatten().to(hidden_PH.device)
     for number, layer in enumerate(base.layers):
         last = number == len(base.layers) - 1
-        normed_PH = layer.input_layernorm(hidden_PH)
+        normed_PH = _normalise(layer.input_layernorm, hidden_PH)
         key_PGD, value_PGD = _heads(layer, "k_proj", normed_PH), _heads(layer, "v_proj", normed_PH)
         key_PGD = _rotate(key_PGD, cos_PD, sin_PD)
         if last:
@@ -72,8 +72,19 @@ def run_lean(model: Any, work: Pass) -> torch.Tensor:
             scaling=layer.self_attn.scaling,
         )
         hidden_PH = hidden_PH.add_(layer.self_attn.o_proj(mixed_QHD.flatten(1)))
-        hidden_PH = hidden_PH.add_(_feed_forward(layer.mlp, layer.post_attention_layernorm(hidden_PH)))
+        hidden_PH = hidden_PH.add_(_feed_forward(layer.mlp, _normalise(layer.post_attention_layernorm, hidden_PH)))
     return base.norm(hidden_PH).view(*work.targets_RT.shape, -1)
+
+
+def _normalise(norm: Any, states_PH: torch.Tensor) -> torch.Tensor:
+    """RMS norm without a table of squares; reduced precision is left to the model, which rounds in its own way."""
+    import torch
+
+    if states_PH.dtype not in (torch.float32, torch.float64):
+        return norm(states_PH)
+    length_P1 = torch.linalg.vector_norm(states_PH, dim=-1, keepdim=True)
+    mean_P1 = length_P1.square_().div_(states_PH.shape[-1])
+    return torch.mul(states_PH, mean_P1.add_(norm.variance_epsilon).rsqrt_()).mul_(norm.weight)
 
 
 def _window(attention: Any) -> int | None:

@@ -99,8 +99,8 @@ class Pass:
             query_Q, key_RL, flat_Q = (
                 places.to(query_QHD.device) for places in (block.query_RS, block.key_RL, block.flat_Q)
             )
-            query_RHSD = query_QHD[query_Q].transpose(1, 2)
-            key_RGLD, value_RGLD = (table[key_RL].transpose(1, 2) for table in (key_PGD, value_PGD))
+            query_RHSD = _gather(query_QHD, query_Q)
+            key_RGLD, value_RGLD = (_gather(table, key_RL) for table in (key_PGD, value_PGD))
             mask = self._mask((blocks is self.blocks, number, window), block, query_RHSD)
             mixed_RHSD = _mix(query_RHSD, key_RGLD, value_RGLD, mask, cap, scaling)
             mixed_QHD[query_Q.flatten()[flat_Q]] = mixed_RHSD.transpose(1, 2).flatten(0, 1)[flat_Q]
@@ -120,6 +120,11 @@ class Pass:
             zeros_RSL = torch.zeros(hidden_RSL.shape, dtype=like.dtype, device=like.device)
             self._masks[known] = zeros_RSL.masked_fill_(hidden_RSL, float("-inf"))[:, None]
         return self._masks[known]
+
+
+def _gather(table_PHD: torch.Tensor, places_RS: torch.Tensor) -> torch.Tensor:
+    """Rows of a table, shape (rows, heads, places, width); indexing by a matrix would not copy them whole."""
+    return table_PHD.index_select(0, places_RS.flatten()).unflatten(0, places_RS.shape).transpose(1, 2)
 
 
 def _mix(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,15 +75,16 @@ def _work(work: Work) -> None:
     checks: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
     effects: list[pd.DataFrame] = []
+    pools: dict[str, Pool] = {}
     for seed in work.study.seeds_of(strategy):
-        reader = open_reader(work, seed_folder(work, seed))
+        reader = open_reader(work, seed_folder(work, seed), pools)
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
         checks += seed_checks
         noise += [{"seed": seed, **row} for row in _measure_noise(reader, examples[0], seed_rows[0])]
         if not effects and work.study.attribution.precision_clauses:
             effects.append(_measure_precision(reader, examples).assign(seed=seed))
-    floor = max(check["deviation"] for check in checks if check["name"] in EQUAL_COMPUTATIONS)
+    floor = noise_floor(checks)
     work.clear_once()
     write_attributions(rows, work.folder / "attributions.parquet")
     work.write_frame(focus_frame(rows, floor=floor), "focus")
@@ -98,7 +99,10 @@ def _work(work: Work) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """One trained model of a cell, and how the study has it read clauses; ``tokens`` go through it at once."""
+    """One trained model of a cell, and how the study has it read clauses.
+
+    ``tokens`` go through it at once; ``pools`` holds what counterfactuals are drawn from, by unit, once collected.
+    """
 
     work: Work
     model: Any
@@ -138,15 +142,19 @@ class Reader:
         return self.pools[unit]
 
 
-def open_reader(work: Work, folder: Path | None) -> Reader:
-    """Load the weights in a folder of the cell's fine-tuning, or the untouched base where there is none."""
+def open_reader(work: Work, folder: Path | None, pools: dict[str, Pool] | None = None) -> Reader:
+    """Load the weights in a folder of the cell's fine-tuning, or the untouched base where there is none.
+
+    Readers of the same clauses may share ``pools``, which take seconds to collect.
+    """
     settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     if folder is not None:
         work.read(*sorted(folder.glob("*.safetensors")))
     model, tokenizer = load_trained(rung, settings, folder)
     asked = work.study.attribution.batch_tokens
     tokens = min(asked, rung.batch.attribution_tokens or asked)
-    return Reader(work, model, tokenizer, make_template(tokenizer, choose_prompt(work.study, rung)), tokens)
+    template = make_template(tokenizer, choose_prompt(work.study, rung))
+    return Reader(work, model, tokenizer, template, tokens, {} if pools is None else pools)
 
 
 def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
@@ -198,6 +206,11 @@ def attribute_seed(
             name = f"{CHECKPOINTS}/seed-{seed}{mark}-{method}-{baseline}-{start:05d}"
             rows += read_attribution_rows(work.make_piece(name, attribute_chunk).folder / "rows.parquet")
     return rows, checks
+
+
+def noise_floor(checks: Sequence[Mapping[str, Any]]) -> float:
+    """The largest deviation between two computations of the same number, nats."""
+    return max(check["deviation"] for check in checks if check["name"] in EQUAL_COMPUTATIONS)
 
 
 def _measure_noise(reader: Reader, example: Example, row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def join_costs(work: Work) -> pd.DataFrame:
 
 def keep_method(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the study's first method, where attributions by a second one stand in the same table."""
-    return frame if "method" not in frame else frame[frame["method"] == work.study.attribution.method]
+    return frame[frame["method"] == work.study.attribution.method]
 
 
 def join_masses(work: Work) -> pd.DataFrame:

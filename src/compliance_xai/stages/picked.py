@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.focus import focus_frame
-from compliance_xai.stages.attribute import CHECKPOINTS, attribute_seed, open_reader
+from compliance_xai.stages.attribute import CHECKPOINTS, attribute_seed, noise_floor, open_reader
 from compliance_xai.stages.cells import seed_folder
 from compliance_xai.stages.common import StageResult, Work, read_stage, run_stage
 from compliance_xai.stages.examples import attributed_examples
@@ -16,6 +16,8 @@ from compliance_xai.train import evaluated_weights, read_result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from compliance_xai.replacements import Pool
 
 
 def attribute_picked(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
@@ -41,8 +43,9 @@ def _work(work: Work) -> None:
     picks = read_stage(work.study, "pick").picks
     picks = picks[(picks["scale"] == scale) & (picks["strategy"] == strategy) & picks["reached"]]
     frames = []
+    pools: dict[str, Pool] = {}
     for seed, step in picks[["seed", "step"]].drop_duplicates().itertuples(index=False):
-        focus = _read_focus(work, int(seed), int(step))
+        focus = _read_focus(work, int(seed), int(step), pools)
         members = picks[(picks["seed"] == seed) & (picks["step"] == step)]
         frames += [focus.assign(protocol=protocol, step=int(step)) for protocol in members["protocol"]]
     work.clear_once()
@@ -51,12 +54,12 @@ def _work(work: Work) -> None:
     shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _read_focus(work: Work, seed: int, step: int) -> pd.DataFrame:
+def _read_focus(work: Work, seed: int, step: int, pools: dict[str, Pool]) -> pd.DataFrame:
     """Focus of one seed at one step."""
     weights = evaluated_weights(read_result(seed_folder(work, seed) or ""))
     if step == max(weights):
         focus = read_stage(work.study, "attribute", *work.cell).focus
         return focus[focus["seed"] == seed]
-    reader = open_reader(work, weights[step])
-    rows, _ = attribute_seed(reader, attributed_examples(work.study), seed, mark=f"-step-{step}")
-    return focus_frame(rows)
+    reader = open_reader(work, weights[step], pools)
+    rows, checks = attribute_seed(reader, attributed_examples(work.study), seed, mark=f"-step-{step}")
+    return focus_frame(rows, floor=noise_floor(checks))
