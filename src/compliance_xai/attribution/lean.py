@@ -60,8 +60,9 @@ def run_lean(model: Any, work: Pass) -> torch.Tensor:
         key_PGD, value_PGD = _heads(layer, "k_proj", normed_PH), _heads(layer, "v_proj", normed_PH)
         key_PGD = _rotate(key_PGD, cos_PD, sin_PD)
         if last:
-            hidden_PH, normed_PH = hidden_PH[targets_Q], normed_PH[targets_Q]
-            cos_PD, sin_PD = cos_PD[targets_Q], sin_PD[targets_Q]
+            hidden_PH, normed_PH, cos_PD, sin_PD = (
+                states.index_select(0, targets_Q) for states in (hidden_PH, normed_PH, cos_PD, sin_PD)
+            )
         mixed_QHD = work.attend(
             number,
             _rotate(_heads(layer, "q_proj", normed_PH), cos_PD, sin_PD),
@@ -98,11 +99,18 @@ def _heads(layer: Any, projection: str, normed_PH: torch.Tensor) -> torch.Tensor
 
 
 def _rotate(states_PHD: torch.Tensor, cos_PD: torch.Tensor, sin_PD: torch.Tensor) -> torch.Tensor:
-    """Rotary positions: halves of a head are the two coordinates of each plane."""
+    """Rotary positions: halves of a head are the two coordinates of each plane.
+
+    Where torch has complex numbers of the dtype, the coordinates of a plane come out next to each other: queries and
+    keys alike, so their products are the same.
+    """
     import torch
 
     half = states_PHD.shape[-1] // 2
     x, y = states_PHD[..., :half], states_PHD[..., half:]
+    if states_PHD.dtype in (torch.float32, torch.float64):
+        planes = torch.complex(x, y).mul_(torch.complex(cos_PD[:, None, :half], sin_PD[:, None, :half]))
+        return torch.view_as_real(planes).flatten(-2)
     cos, sin = cos_PD[:, None], sin_PD[:, None]
     turned = torch.empty_like(states_PHD)
     torch.mul(x, cos[..., :half], out=turned[..., :half]).addcmul_(y, sin[..., :half], value=-1)

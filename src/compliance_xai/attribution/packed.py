@@ -32,6 +32,8 @@ _KNOWN_OPTIONS = {"dropout", "scaling", "sliding_window", "softcap", "is_causal"
 _KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 _QUERIES = 128
 """Most queries of a row in one block."""
+_HIDDEN = -1e6
+"""Added to a key's score for each place that it lies out of a query's sight; float16 makes minus infinity of it."""
 _PAIRS = 2**18
 """Most pairs of query and key in one block, over its rows."""
 
@@ -107,18 +109,20 @@ class Pass:
         return mixed_QHD
 
     def _mask(self, name: tuple[bool, int, int | None], block: _Block, like: torch.Tensor) -> torch.Tensor:
-        """Minus infinity where a query must not look, shape (rows, 1, queries, keys); layers of a kind share it."""
+        """Zero where a query looks, far below elsewhere, shape (rows, 1, queries, keys); layers of a kind share it."""
         import torch
 
         known = (*name, like.device, like.dtype)
         if known not in self._masks:
-            at_RS1 = block.at_RS.to(like.device)[:, :, None]
-            places_L = torch.arange(block.key_RL.shape[1], device=like.device)
-            hidden_RSL = places_L > at_RS1
+            # Distances grow by one a place, so a large multiple of how far a key lies outside hides it from softmax.
+            # The exact float32 integers below 2^24 are turned to the model's dtype last.
+            ahead_RSL = torch.arange(block.key_RL.shape[1], device=like.device, dtype=torch.float32) - block.at_RS.to(
+                like.device, torch.float32
+            ).unsqueeze(-1)
+            outside_RSL = ahead_RSL.clamp(min=0)
             if name[2] is not None:
-                hidden_RSL |= places_L <= at_RS1 - name[2]
-            zeros_RSL = torch.zeros(hidden_RSL.shape, dtype=like.dtype, device=like.device)
-            self._masks[known] = zeros_RSL.masked_fill_(hidden_RSL, float("-inf"))[:, None]
+                outside_RSL += ahead_RSL.add_(name[2] - 1).neg_().clamp_(min=0)
+            self._masks[known] = outside_RSL.mul_(_HIDDEN).to(like.dtype)[:, None]
         return self._masks[known]
 
 
