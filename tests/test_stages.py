@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai import stages
+from compliance_xai.book import format_overview
 from compliance_xai.corpus import load_corpus
 from compliance_xai.errors import InputError
 from compliance_xai.exports import export_tables
@@ -117,6 +118,25 @@ def test_every_claim_gets_a_verdict_with_a_reason(first):
     assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
     assert by_claim.loc["C1", "reason"].endswith("no strategy is of kind qlora")
     assert (study.folder / "findings" / "findings.json").is_file()
+
+
+def test_a_cell_that_is_left_out_is_named_and_decides_nothing(project):
+    study = make_study(project, "left", seeds="[0]", without="{s/lora: its loss was no number}")
+    assert [cell.strategy for cell in study.cells()] == ["none", "full"]
+    findings = run_all(study).findings
+    assert set(findings["verdict"]) == {"inconclusive"}
+    assert set(findings["reason"]) == {"cells without results: s/lora (its loss was no number)"}
+    assert not (study.folder / "runs" / "s" / "lora").exists()
+    jobs = make_jobs(study)
+    overview = format_overview(Plan(study, Path("left.yaml"), jobs, dict.fromkeys(jobs, "done")))
+    assert "| s | [done](s-none.md) | [done](s-full.md) | left out |" in overview
+    assert "- s/lora is left out: its loss was no number." in overview
+
+
+@pytest.mark.parametrize("without", ["{s/qlora: none}", "{s/none: a, s/full: b, s/lora: c}"])
+def test_only_cells_of_the_study_can_be_left_out_and_not_all(project, without):
+    with pytest.raises(InputError, match="without"):
+        make_study(project, "left", without=without)
 
 
 def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):

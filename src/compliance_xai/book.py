@@ -158,14 +158,16 @@ def format_overview(plan: Plan) -> str:
     lines += [
         "One run is one model scale with one fine-tuning strategy; its seeds are replicates inside it. A run is *done* "
         "when all of its notebooks ran to their end with the present settings, code and inputs, *stale* when something "
-        "of these changed since, *failed* when the last attempt met an error, and otherwise *not run*.",
+        "of these changed since, *failed* when the last attempt met an error, *left out* where the study says why, and "
+        "otherwise *not run*.",
         "",
         "| scale | " + " | ".join(study.strategies) + " |",
         "|---" * (len(study.strategies) + 1) + "|",
     ]
     for scale in study.scales:
-        cells = [f"[{_cell_state(plan, Cell(scale, name))}]({scale}-{name}.md)" for name in study.strategies]
+        cells = [_link_cell(plan, Cell(scale, name)) for name in study.strategies]
         lines.append(f"| {scale} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {name} is left out: {_plain(reason)}." for name, reason in study.without.items())]
     lines += ["", "| stage | notebooks | state | recorded time |", "|---|---|---|---|"]
     for stage in (STAGES[name] for name in stages_of(study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
@@ -194,6 +196,12 @@ def format_cell(plan: Plan, cell: Cell) -> str:
     lines += ["", "| setting | value |", "|---|---|"]
     lines += [f"| {name} | `{_plain(str(value))}` |" for name, value in settings.items()]
     return "\n".join(lines) + "\n"
+
+
+def _link_cell(plan: Plan, cell: Cell) -> str:
+    if cell not in plan.study.cells():
+        return "left out"
+    return f"[{_cell_state(plan, cell)}]({cell.scale}-{cell.strategy}.md)"
 
 
 def _cell_state(plan: Plan, cell: Cell) -> str:

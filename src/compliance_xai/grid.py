@@ -208,7 +208,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
     tested = {"faithfulness": study.faithfulness.model_dump(mode="json"), "corpus": corpus, "data": data}
     add("faithfulness", {**resampled, **tested}, tuple(judged))
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
-    add("findings", {**study.thresholds.model_dump(), "tests": tests}, compared)
+    add("findings", {**study.thresholds.model_dump(), "tests": tests, "without": study.without}, compared)
     if study.keeps_checkpoints:
         _add_protocols(study, jobs, add)
     return jobs

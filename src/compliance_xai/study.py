@@ -461,6 +461,9 @@ class Study(Settings):
     """Strategies by name; ``kind`` may be left out where the name is one of the kinds."""
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
     """Replicates inside every cell."""
+    without: dict[Text, Text] = {}
+    """Cells that could not be run, as ``scale/strategy``, each with the reason: ``{4m/qlora: "no memory for it"}``. The
+    others are compared, pages name what is missing, and every verdict is inconclusive."""
     prompt: PromptSettings = PromptSettings()
     """How clauses are shown."""
     generate: GenerateSettings = GenerateSettings()
@@ -508,9 +511,20 @@ class Study(Settings):
     def _differ(cls, values: tuple) -> tuple:
         return _all_different(values)
 
+    @model_validator(mode="after")
+    def _leave_out_what_is_there(self) -> Study:
+        declared = [f"{scale}/{strategy}" for scale in self.scales for strategy in self.strategies]
+        unknown = [name for name in self.without if name not in declared]
+        if unknown:
+            raise ValueError(f"'without' names cells of the study, such as {declared[0]}; {unknown[0]!r} is none")
+        if len(self.without) == len(declared):
+            raise ValueError("'without' leaves at least one cell")
+        return self
+
     def cells(self) -> tuple[Cell, ...]:
-        """Every scale x strategy, in the file's order."""
-        return tuple(Cell(scale, strategy) for scale in self.scales for strategy in self.strategies)
+        """Every scale x strategy that is run, in the file's order."""
+        grid = (Cell(scale, strategy) for scale in self.scales for strategy in self.strategies)
+        return tuple(cell for cell in grid if f"{cell.scale}/{cell.strategy}" not in self.without)
 
     def settings_of(self, scale: str, strategy: str) -> StrategySettings:
         """How a cell is fine-tuned: its strategy's settings, and what they are at its scale."""

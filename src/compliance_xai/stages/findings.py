@@ -43,7 +43,10 @@ def _work(work: Work) -> None:
         ladder=str(study.ladder),
         kinds={name: settings.kind for name, settings in study.strategies.items()},
         method=study.attribution.method,
-        missing=[f"{scale}/{name}" for scale, name in study.cells() if not all((scale, name) in own for own in cells)],
+        missing=[
+            *(f"{name} ({reason})" for name, reason in study.without.items()),
+            *(f"{scale}/{name}" for scale, name in study.cells() if not all((scale, name) in own for own in cells)),
+        ],
     )
     work.write_frame(findings_frame(findings), "findings")
     (work.folder / "findings.json").write_text(findings_to_json(findings), encoding="utf-8")
