@@ -118,7 +118,7 @@ def _end_where_not_done(outcome: Outcome) -> None:
     if outcome.failed:
         print(
             f"{len(outcome.failed)} notebooks failed and those that need them did not run; finished results are kept. "
-            "The same command runs the rest again. To compare the others without a cell that cannot be run, declare it: "
+            "The same command runs the rest again. To compare the others without a cell that cannot run, declare it: "
             "--set 'without={SCALE/STRATEGY: reason}', or the key 'without' of the study.",
             file=sys.stderr,
         )

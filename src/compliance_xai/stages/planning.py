@@ -86,17 +86,25 @@ def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Tex
 
 
 def _count_masks(study: Study, examples: Sequence[Example]) -> int:
-    """Texts that one model scores: the clause and its perturbations, for every baseline."""
-    from compliance_xai.attribution import sampling, surrogate
-    from compliance_xai.replacements import DRAWS
-
+    """Texts that one model scores: the clause and its perturbations, for every baseline and the second method."""
     settings, total = study.attribution, 0
-    for example in examples:
+    for place, example in enumerate(examples):
         features = len(segment(example.clause, settings.unit))
-        masks = {"leave_one_out": features, "shapley": sampling.BUDGET, "owen": sampling.BUDGET}
-        each = masks.get(settings.method, surrogate.BUDGET)
-        total += sum(1 + each * (DRAWS if baseline == "counterfactual" else 1) for baseline in settings.baselines)
+        for baseline in settings.baselines:
+            draws = settings.draws if baseline == "counterfactual" else 1
+            total += 1 + _budget(settings.method, features) * draws
+        if settings.second_method is not None and place < settings.second_clauses:
+            total += 1 + _budget(settings.second_method, features)
     return total
+
+
+def _budget(method: str, features: int) -> int:
+    """Masks of one clause."""
+    from compliance_xai.attribution import sampling, surrogate
+
+    if method == "leave_one_out":
+        return features
+    return sampling.BUDGET if method in ("shapley", "owen") else surrogate.BUDGET
 
 
 def _count_processes(study: Study) -> tuple[int, bool]:
