@@ -18,11 +18,13 @@ SPREAD = {
 }
 
 
-def test_scores_are_the_same_wherever_the_layers_lie(rungs):
-    rung = dataclasses.replace(rungs["llama"], device_map=SPREAD)
+@pytest.mark.parametrize("on_disk", ["model.layers.1", "lm_head"])
+def test_scores_are_the_same_wherever_the_layers_lie(rungs, on_disk):
+    spread_over = SPREAD | {on_disk: "disk"}
+    rung = dataclasses.replace(rungs["llama"], device_map=spread_over)
     tokenizer = load_tokenizer(rung)
     whole, spread = load_base(rungs["llama"]), load_base(rung)
-    assert spread.hf_device_map == SPREAD
+    assert spread.hf_device_map == spread_over
     assert {parameter.device.type for parameter in spread.parameters()} == {"cpu", "meta"}
     assert hasattr(spread.model.layers[1], "_hf_hook")
     clauses = ["A door shall be 3 wide.", "A wall.", "A window may be very, very wide."]
