@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai import pages
+from compliance_xai.pages import measured, worked
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,8 +25,8 @@ def test_verdicts_are_the_solvers():
 def test_scores_show_that_similar_is_not_right():
     from compliance_xai.metrics import score_rules
 
-    written = [pages.VARIANTS[name] for name in ("1.2 m", "1200 m")]
-    scores = score_rules(written, [pages.REFERENCE] * 2, encoder="minilm")
+    written = [worked.VARIANTS[name] for name in ("1.2 m", "1200 m")]
+    scores = score_rules(written, [worked.REFERENCE] * 2, encoder="minilm")
     assert scores["equivalent"].tolist() == [1.0, 0.0]
     assert scores["semantic"][1] > scores["semantic"][0] > 0.98  # the chapter says so
     assert f"{scores['semantic'][1]:.3f}" in pages.format_scores()
@@ -39,7 +40,7 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}), states={})
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
     monkeypatch.setattr(pages, "format_power", lambda: "power")
-    monkeypatch.setattr(pages.strategies_page, "format_costs", lambda study: "costs")
+    monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
     assert {"power", "verdicts"} < set(parts)
     assert {f"worked_{name}" for name in ("features", "plan", "review", "scores", "verdicts")} < set(parts)
@@ -133,11 +134,11 @@ def test_the_speed_figure_shows_what_was_measured(tmp_path):
     seconds = {"this engine": 2.0, "plain batched loop": 4.0}
     loo = {"captum_over": {"this engine": 2.75}, "seconds": seconds, "efficiency": {"this engine": 0.8125}}
     model = {"leave_one_out": loo, "long_prefix": {"ratio": 5.25}, "shap": {"ratio": 3.5}}
-    measured = {"growth": {"model": "1 M", "cases": cases}, "models": {"1 M": model}, "threads": 1}
-    measured |= {"machine": {"processor": "A <fast> one"}, "versions": {"captum": "0.9.0", "shap": "0.51.0"}}
-    path = tmp_path / pages.SPEED
+    result = {"growth": {"model": "1 M", "cases": cases}, "models": {"1 M": model}, "threads": 1}
+    result |= {"machine": {"processor": "A <fast> one"}, "versions": {"captum": "0.9.0", "shap": "0.51.0"}}
+    path = tmp_path / measured.SPEED
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(measured), encoding="utf-8")
+    path.write_text(json.dumps(result), encoding="utf-8")
     text = pages.format_speed(tmp_path)
     for shown in (">2.75<", ">2.00<", ">5.25<", ">3.50<", ">0.81<", "A &lt;fast&gt; one", "captum 0.9.0", "0.6 s"):
         assert shown in text, shown

@@ -1,4 +1,5 @@
-"""The tables of the chapter on models and strategies: what each trains, which ladders there are, what it cost."""
+"""The tables of the chapter on models and strategies: what each trains, which ladders there are, what cells
+need, what they cost."""
 
 from __future__ import annotations
 
@@ -7,12 +8,17 @@ from typing import TYPE_CHECKING
 from compliance_xai.figures.tables import table_html
 from compliance_xai.folders import find_data_folder
 from compliance_xai.grid import pages_folder, stage_folder
-from compliance_xai.provenance import read_manifest
+from compliance_xai.pages.markdown import raw_html
+from compliance_xai.provenance import code_digest, digest, read_manifest
 from compliance_xai.rungs import load_ladder
-from compliance_xai.study import KINDS
+from compliance_xai.study import KINDS, load_study
 
 if TYPE_CHECKING:
     from compliance_xai.study import Study
+
+
+PLANNED = ("qwen-coder", "80GB", 200.0)
+"""The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
 
 
 def format_kinds() -> str:
@@ -20,7 +26,7 @@ def format_kinds() -> str:
     import pandas as pd
 
     frame = pd.DataFrame(KINDS.items(), columns=pd.Index(["strategy", "what it trains"]))
-    return _raw(table_html(frame, caption="Strategies", code=("strategy",)))
+    return raw_html(table_html(frame, caption="Strategies", code=("strategy",)))
 
 
 def format_ladders() -> str:
@@ -42,13 +48,33 @@ def format_ladders() -> str:
             }
             for rung in sorted((*ladder.rungs, *ladder.absent), key=lambda rung: rung.parameters)
         ]
-    return _raw(table_html(pd.DataFrame(rows), caption="Models that a study can name"))
+    return raw_html(table_html(pd.DataFrame(rows), caption="Models that a study can name"))
 
 
 def _say_source(absent: bool, obtain: str, local: bool, path: str) -> str:
     if absent:
         return f"trained by you: {obtain}"
     return "shipped" if local else f"hub: {path}"
+
+
+def plan_key() -> str:
+    """Digest of all that decides ``format_plan``."""
+    ladder = load_ladder(load_study(PLANNED[0]).ladder)
+    return digest([code_digest(["compliance_xai.stages.planning"], leave_out=()), repr(ladder), repr(PLANNED)])
+
+
+def format_plan() -> str:
+    """What the cells of a study of large models need; nothing is fetched for it."""
+    from compliance_xai.planner import choose_device, describe_cells
+    from compliance_xai.stages.planning import plan_study
+
+    name, memory, speed = PLANNED
+    cells = plan_study(name, choose_device(memory, speed))
+    frame = describe_cells(cells).drop(columns=["gradients", "kv"])
+    frame["to change"] = [cell.remedy or "nothing" for cell in cells]
+    return raw_html(
+        table_html(frame, caption=f"The study {name} on one device of {memory}; memory in GB, time in hours")
+    )
 
 
 def format_costs(study: Study) -> str:
@@ -76,8 +102,4 @@ def format_costs(study: Study) -> str:
     page = pages_folder(study.name) / "compare_strategies.ipynb"
     link = f"runs/{study.name}/{page.name}"
     moved = f"\nWhere the weights moved is drawn in [the comparison of strategies]({link}).\n" if page.is_file() else ""
-    return f"{_raw(table)}\n{moved}"
-
-
-def _raw(text: str) -> str:
-    return f"```{{raw}} html\n{text}\n```\n"
+    return f"{raw_html(table)}\n{moved}"

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from compliance_xai import strategies_page
+from compliance_xai.pages import strategies
 from compliance_xai.study import KINDS, load_study
 
 
 def test_every_kind_and_every_rung_is_listed():
-    kinds = strategies_page.format_kinds()
+    kinds = strategies.format_kinds()
     assert all(f">{kind}<" in kinds for kind in KINDS)
-    ladders = strategies_page.format_ladders()
+    ladders = strategies.format_ladders()
     assert "hub: Qwen/Qwen2.5-Coder-32B-Instruct" in ladders
     assert "32,763,876,352" in ladders
     assert "trained by you: make ladder RUNGS=&quot;30m&quot;" in ladders
@@ -18,14 +18,14 @@ def test_every_kind_and_every_rung_is_listed():
 
 def test_costs_say_where_there_are_none_and_average_over_seeds(toy, monkeypatch):
     study = load_study(toy.study)
-    assert "not compared its strategies yet" in strategies_page.format_costs(study)
+    assert "not compared its strategies yet" in strategies.format_costs(study)
     folder = toy.folder / "results" / "toy" / "compare_strategies"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(strategies_page, "read_manifest", lambda folder: {})
+    monkeypatch.setattr(strategies, "read_manifest", lambda folder: {})
     rows = [("s", "lora", seed, 0.25, 100.0 + seed) for seed in (0, 1)]
     frame = pd.DataFrame(rows, columns=["scale", "strategy", "seed", "share", "seconds"])
     frame.assign(trained=50, validation_loss=0.5, peak_memory_bytes=2**20).to_parquet(folder / "costs.parquet")
-    text = strategies_page.format_costs(study)
+    text = strategies.format_costs(study)
     assert "means over training seeds (2)" in text
     assert ">25.0%<" in text
     assert ">100.5<" in text

@@ -1,0 +1,93 @@
+"""Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
+
+``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review,
+what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of
+studies that were run elsewhere and are stored under ``data/results``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compliance_xai.evidence import STORED, format_findings, format_power
+from compliance_xai.pages.markdown import raw_html
+from compliance_xai.pages.measured import (
+    AGREEMENT,
+    MEASURED,
+    format_agreement,
+    format_planned,
+    format_speed,
+    format_training,
+)
+from compliance_xai.pages.stored import format_stored
+from compliance_xai.pages.strategies import format_costs, format_kinds, format_ladders, format_plan, plan_key
+from compliance_xai.pages.worked import (
+    choose_reviewer,
+    format_features,
+    format_review,
+    format_scores,
+    format_verdicts,
+)
+from compliance_xai.provenance import code_digest, digest
+
+if TYPE_CHECKING:
+    from compliance_xai.runs import Plan
+
+__all__ = ["write_parts"]
+
+
+def write_parts(project: Path, plan: Plan) -> list[Path]:
+    """Write the computed parts into ``book/runs``; an unchanged one is left alone.
+
+    Parameters
+    ----------
+    plan
+        The book's study; the rule under review comes from one of its trained models.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The parts, in the order of their names.
+    """
+    runs = project / "book" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    code, parts = code_digest(["compliance_xai.pages"], leave_out=()), []
+    cell = choose_reviewer(plan)
+    makers: dict[str, tuple[str, Callable[[], str]]] = {
+        "worked_scores": (code, format_scores),
+        "worked_verdicts": (code, format_verdicts),
+        "worked_features": (code, format_features),
+        "worked_plan": (plan_key(), format_plan),
+        "power": (code_digest(["compliance_xai.evidence"], leave_out=()), lambda: raw_html(format_power())),
+        "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
+    }
+    for name, (key, make) in makers.items():
+        part = runs / f"{name}.md"
+        if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
+            # Scoring loads the sentence encoder and power simulates studies, so an unchanged part is not made again.
+            part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
+        parts.append(part)
+    for name, make_table in (("planner", format_planned), ("training", format_training)):
+        stored = project / MEASURED / f"{name}.json"
+        if stored.is_file():
+            parts.append(_write(runs / f"measured_{name}.md", make_table(stored)))
+    agreement = project / AGREEMENT
+    if agreement.is_file():
+        parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
+    parts.append(_write(runs / "speed.md", format_speed(project)))
+    parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
+    for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
+        parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
+    parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
+    parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
+    parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
+    return sorted(parts)
+
+
+def _write(part: Path, text: str) -> Path:
+    text = text.rstrip("\n") + "\n"
+    if not part.is_file() or part.read_text(encoding="utf-8") != text:
+        part.write_text(text, encoding="utf-8")
+    return part

@@ -1,0 +1,160 @@
+"""Worked examples of the chapters: rules scored and compared, clauses cut into words, rules under review."""
+
+from __future__ import annotations
+
+import html
+import logging
+from typing import TYPE_CHECKING
+
+from compliance_xai.models import without_progress_bars
+from compliance_xai.pages.markdown import raw_html
+
+if TYPE_CHECKING:
+    from compliance_xai.runs import Plan
+    from compliance_xai.study import Study
+
+REFERENCE = (
+    "if(and(is(stair.location,exit),not(has(building,sprinkler)))),"
+    "then(obligation(and(greaterThanEqual(stair.width,1200 mm),asPer(stair,d1_t2))))"
+)
+VARIANTS = {
+    "other order": (
+        "if(and(not(has(building,sprinkler)),is(stair.location,exit))),"
+        "then(obligation(and(asPer(stair,d1_t2),greaterThanEqual(stair.width,1200 mm))))"
+    ),
+    "1.2 m": REFERENCE.replace("1200 mm", "1.2 m"),
+    "1100 mm": REFERENCE.replace("1200 mm", "1100 mm"),
+    "1200 m": REFERENCE.replace("1200 mm", "1200 m"),
+    "lessThan": REFERENCE.replace("greaterThanEqual", "lessThan"),
+    "not lessThan": REFERENCE.replace("greaterThanEqual(stair.width,1200 mm)", "not(lessThan(stair.width,1200 mm))"),
+    "permission": REFERENCE.replace("obligation", "permission"),
+    "no exception": REFERENCE.replace(
+        "and(is(stair.location,exit),not(has(building,sprinkler)))", "is(stair.location,exit)"
+    ),
+    "another table": REFERENCE.replace("d1_t2", "d1_t3"),
+    "bracket lost": REFERENCE[:-1],
+}
+"""What a model might write instead of the reference."""
+
+STAIR = "if(exist(stair)),then(obligation(lessThanEqual(riser.height,180 mm)))"
+DOOR = "if(is(building.use,hospital)),then(obligation(greaterThanEqual(door.width,900 mm)))"
+WINDOW = "if(exist(window)),then(permission(has(window,or(latch,stay))))"
+TAP = "if(exist(tap)),then(obligation(lessThanEqual(water.temperature,60 degC)))"
+COMPARED = (
+    ("Units, De Morgan and contraposition change nothing.", STAIR,
+     "if(greaterThan(riser.height,0.18 m)),then(obligation(not(exist(stair))))"),
+    ("A larger limit asks more.", DOOR, DOOR.replace("greaterThanEqual(door.width,900", "greaterThan(door.width,850")),
+    ("May is not must.", WINDOW, WINDOW.replace("permission", "obligation")),
+    ("Whole numbers, alternatives and prohibition.",
+     "if(is(building.use,or(school,shop))),then(obligation(greaterThanEqual(count(exit),2)))",
+     "if(or(is(building.use,shop),is(building.use,school))),then(prohibition(lessThanEqual(count(exit),1)))"),
+    ("A lost unit is a different rule.", TAP, TAP.replace("60 degC", "60")),
+)  # fmt: skip
+"""Pairs of rules, each with what it shows."""
+
+CLAUSES = (
+    "4.2.1 The clear width of an exit door shall be not less than 850 mm.",
+    "Where the building is not sprinklered, pipes shall comply with Table 3 of NZS 3604.",
+)
+"""What the chapter on features cuts into words."""
+
+SHOWN = {
+    "exact": "exact",
+    "equivalent": "says the same",
+    "lrml_f1": "LRML F1",
+    "chrf": "chrF",
+    "semantic": "semantic",
+    "tree_edit_distance": "tree edits",
+    "numeric_fidelity": "numeric",
+    "identifier_fidelity": "identifier",
+}
+
+REVIEWED = (
+    "The clear width of an exit door shall be not less than 850 mm.",
+    "The clear width of an exit door shall be not less than 850 kg.",
+    "Parties after ten shall be quiet.",
+)
+"""Clauses for the page on practice: an ordinary one, one with a wrong unit, and one that asks for no rule."""
+
+
+def format_features() -> str:
+    """Two clauses, word by word, by category."""
+    import pandas as pd
+
+    from compliance_xai.features import segment
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.figures.theme import humanise
+    from compliance_xai.records import CATEGORIES
+
+    columns = [[segment(clause), clause] for clause in CLAUSES]
+    rows = [
+        {"category": humanise(category)}
+        | {clause: " · ".join(f.text for f in features if f.category == category) for features, clause in columns}
+        for category in CATEGORIES
+    ]
+    return raw_html(table_html(pd.DataFrame(rows), caption="Two clauses, their words by category"))
+
+
+def format_scores() -> str:
+    """The reference and what might be written instead, with every score and the kinds of error."""
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.metrics import error_kinds, score_rules
+
+    written = list(VARIANTS.values())
+    # bitsandbytes, which the encoder's library imports, announces optional CPU kernels.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        scores = score_rules(written, [REFERENCE] * len(written), encoder="minilm")[list(SHOWN)]
+    scores.insert(0, "written instead", list(VARIANTS))
+    kinds = [", ".join(dict.fromkeys(error.kind for error in error_kinds(rule, REFERENCE))) for rule in written]
+    scores.insert(1, "kinds of error", [text.replace("_", " ") or "none" for text in kinds])
+    formats = dict.fromkeys(SHOWN, ".2f") | dict.fromkeys(("exact", "equivalent"), ".0f")
+    formats |= dict.fromkeys(("lrml_f1", "chrf"), ".1f") | {"semantic": ".3f"}
+    table = table_html(scores, caption="One reference, ten other rules", headings=SHOWN, formats=formats)
+    return raw_html(f'<div class="cx-clause">{_labelled("Reference", REFERENCE)}</div>\n{table}')
+
+
+def format_verdicts() -> str:
+    """Pairs of rules, how they relate, and a building on which they differ."""
+    from compliance_xai.rules import equivalent
+
+    relation = {"equivalent": "says the same as", "stronger": "asks more than", "weaker": "asks less than"}
+    blocks = []
+    for shows, a, b in COMPARED:
+        verdict = equivalent(a, b)
+        says = f"a {relation.get(verdict.answer, 'differs from')} b ({verdict.answer})"
+        if verdict.counterexample:
+            says += f". A building on which they differ: {verdict.counterexample}"
+        blocks.append(
+            f'<div class="cx-clause"><p><strong>{html.escape(shows)}</strong></p>'
+            f"{_labelled('a', a)}{_labelled('b', b)}<p>{html.escape(says)}.</p></div>"
+        )
+    return raw_html("\n".join(blocks))
+
+
+def choose_reviewer(plan: Plan) -> tuple[str, str, str] | None:
+    """The trained cell that writes the rules under review, and its key: the largest scale's first that is done."""
+    for scale in reversed(plan.study.scales):
+        for strategy in plan.study.strategies:
+            name = f"{scale}-{strategy}-finetune"
+            if plan.states.get(name) == "done":
+                return scale, strategy, plan.jobs[name].key
+    return None
+
+
+def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:
+    """What a reviewer sees for a few clauses, with a trained model of the study."""
+    from compliance_xai.review import load_writer, review_clause, review_html
+
+    if cell is None:
+        return "No model of this study has been trained yet."
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        writer = load_writer(study, *cell[:2])
+        reviews = [review_html(review_clause(writer, clause)) for clause in REVIEWED]
+    name = html.escape(f"{study.name}, {writer.name}")
+    return "\n\n".join([raw_html(f"<p>The model: {name}.</p>"), *map(raw_html, reviews)])
+
+
+def _labelled(label: str, rule: str) -> str:
+    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{html.escape(rule)}</p>'
