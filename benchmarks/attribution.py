@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from keep import keep_result
 
 from compliance_xai.attribution import Cost, perturb, score_masks, score_texts, segment
 from compliance_xai.attribution.methods import leave_one_out_masks
@@ -543,12 +544,8 @@ def main() -> None:
     result |= {
         "threads": torch.get_num_threads(), "machine": describe_machine(), "versions": package_versions(PACKAGES)
     }  # fmt: skip
-    folder = REPOSITORY / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
     name = "attribution" if given.device == "cpu" else "attribution_cuda"
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(write_markdown(result), encoding="utf-8")
-    print(write_markdown(result))
+    keep_result(name, result, write_markdown(result))
 
 
 if __name__ == "__main__":

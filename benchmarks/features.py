@@ -11,8 +11,9 @@ on the test split.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from keep import keep_result
 
 from compliance_xai.corpus.code_accord import count_disagreements, measure_agreement, read_entities
 from compliance_xai.corpus.fetch import PUBLIC_FILES
@@ -20,7 +21,6 @@ from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.folders import find_data_folder
 from compliance_xai.provenance import code_digest
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SPLITS = {"train": "tuned on", "test": "held out"}
 
 
@@ -42,10 +42,7 @@ def main() -> None:
                 "disagreements": count_disagreements(sentences),
             }
         )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "features.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "features.md").write_text(write_markdown(result), encoding="utf-8")
-    print(write_markdown(result))
+    keep_result("features", result, write_markdown(result))
 
 
 def write_markdown(result: dict) -> str:

@@ -11,7 +11,6 @@ step, and how many tokens attribution scores per second.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from keep import keep_result
 
 from compliance_xai.corpus import load_corpus
 from compliance_xai.models import load_base, load_tokenizer
@@ -31,7 +31,6 @@ from compliance_xai.study import StrategySettings
 from compliance_xai.train import encode_examples
 from compliance_xai.train.batches import plan_batches
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SCALES, KINDS = ("0.3m", "1m", "4m"), ("full", "lora", "qlora")
 BATCH, STEPS, ROUNDS = 8, 16, 3
 LIMIT = 0.25
@@ -131,10 +130,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": package_versions(),
     }
-    folder = REPOSITORY / "benchmarks" / "results"
-    (folder / "planner.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / "planner.md").write_text(write_markdown(result), encoding="utf-8")
-    print(write_markdown(result))
+    keep_result("planner", result, write_markdown(result))
 
 
 def write_markdown(result: dict[str, Any]) -> str:

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from keep import keep_result
+
 from compliance_xai import metrics, scores
 from compliance_xai.folders import find_data_folder
 from compliance_xai.provenance import describe_machine, package_versions
@@ -119,11 +121,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": package_versions(),
     }
-    folder = REPOSITORY / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "rules.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "rules.md").write_text(write_markdown(result), encoding="utf-8")
-    print(write_markdown(result))
+    keep_result("rules", result, write_markdown(result))
 
 
 def write_markdown(result: dict) -> str:

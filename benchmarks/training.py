@@ -12,15 +12,14 @@ step are compared. Throughput: the plain trainer draws its own batches at random
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
+from keep import keep_result
 
 from compliance_xai.corpus import load_corpus
 from compliance_xai.models import load_base, load_tokenizer
@@ -35,7 +34,6 @@ from compliance_xai.train.checkpoints import Progress
 from compliance_xai.train.launch import connect
 from compliance_xai.train.loop import Loop, choose_precision, make_optimizer
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 STEPS, ROUNDS, BATCH = 40, 5, 8
 ASKED_RATIO = 1.3
 CELLS = [(scale, kind) for scale in ("0.3m", "1m", "4m") for kind in ("full", "lora")]
@@ -166,10 +164,7 @@ def main() -> None:
         "machine": describe_machine(),
         "versions": package_versions(),
     }
-    folder = REPOSITORY / "benchmarks" / "results"
-    (folder / "training.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / "training.md").write_text(write_markdown(result), encoding="utf-8")
-    print(write_markdown(result))
+    keep_result("training", result, write_markdown(result))
 
 
 def write_markdown(result: dict[str, Any]) -> str:
