@@ -246,24 +246,11 @@ figures.show_html(
 # of focus because a model that is unsure of everything also looks spread out.
 
 # %% tags=["hide-input"]
-numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
-columns = ["measure", "scale", "strategy_a", "strategy_b", "n", *numbers]
 pairs = main(result.pairs, baseline=baseline, sign="absolute")
 pooled = "all" if "all" in set(pairs["scale"]) else settings.scales[-1]
 pairs = pairs[pairs["scale"] == pooled]
-figures.show_html(
-    figures.table_html(
-        pairs[columns],
-        caption="Paired comparisons: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap interval",
-        headings={
-            "n": "clauses",
-            "mean_difference": "difference",
-            "p_holm": "p (Holm)",
-            "rank_biserial": "rank-biserial",
-        },
-        formats=dict.fromkeys(numbers, ".3f"),
-    )
-)
+keys = ["measure", "scale", "strategy_a", "strategy_b"]
+figures.show_html(figures.pairs_html(pairs, keys=keys, caption="Paired comparisons"))
 friedman = main(result.friedman, baseline=baseline, sign="absolute", measure=outcome)
 figures.show_html(
     figures.table_html(

@@ -36,18 +36,6 @@ pairs = result.pairs[
     & (result.pairs["sign"] == "absolute")
     & (result.pairs["baseline"] == settings.attribution.baselines[0])
 ]
-numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial"]
 keys = [name for name in ("scale", "split", "strategy_a", "strategy_b") if name in pairs]
-figures.show_html(
-    figures.table_html(
-        pairs.sort_values(keys)[[*keys, "protocol", "n", *numbers]],
-        caption="Normalised entropy, paired by clause: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap",
-        headings={
-            "n": "clauses",
-            "mean_difference": "difference",
-            "p_holm": "p (Holm)",
-            "rank_biserial": "rank-biserial",
-        },
-        formats=dict.fromkeys(numbers, ".3f"),
-    )
-)
+pairs = pairs.sort_values(keys)
+figures.show_html(figures.pairs_html(pairs, keys=[*keys, "protocol"], caption="Normalised entropy, paired by clause"))

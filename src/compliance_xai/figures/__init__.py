@@ -44,6 +44,7 @@ _HOMES = {
     "draw_growth": "speed",
     "table_html": "tables",
     "claims_html": "tables",
+    "pairs_html": "tables",
     "verdicts_html": "tables",
     "collect_assets": "assets",
 }
@@ -83,6 +84,7 @@ __all__ = [
     "draw_growth",
     "table_html",
     "claims_html",
+    "pairs_html",
     "verdicts_html",
     "collect_assets",
 ]
@@ -120,7 +122,7 @@ if TYPE_CHECKING:
     from compliance_xai.figures.movement import draw_movement
     from compliance_xai.figures.noise import draw_controls, draw_noise
     from compliance_xai.figures.speed import draw_growth
-    from compliance_xai.figures.tables import claims_html, table_html, verdicts_html
+    from compliance_xai.figures.tables import claims_html, pairs_html, table_html, verdicts_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,6 +64,22 @@ def table_html(
         f'<div class="cx-table"><p class="cx-caption">{html.escape(caption)}</p>'
         f'<div class="cx-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>"
+    )
+
+
+def pairs_html(pairs: pd.DataFrame, *, keys: Sequence[str], caption: str) -> str:
+    """Paired comparisons (``stats.compare_strategies``): what tells the rows apart, then their numbers."""
+    numbers = ("mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial")
+    return table_html(
+        pairs[[*keys, "n", *numbers]],
+        caption=f"{caption}: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap interval",
+        headings={
+            "n": "clauses",
+            "mean_difference": "difference",
+            "p_holm": "p (Holm)",
+            "rank_biserial": "rank-biserial",
+        },
+        formats=dict.fromkeys(numbers, ".3f"),
     )
 
 
