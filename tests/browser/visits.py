@@ -27,6 +27,8 @@ _BECAME_MARKUP = """[...document.querySelectorAll('article *')].filter(node =>
 
 _NOT_DRAWN = "document.querySelectorAll('figure.cx-figure[data-interactive]:not(.cx-drawn)').length === 0"
 
+_OPEN_SOLUTIONS = "document.querySelectorAll('.toggle-hidden button.toggle-button').forEach(button => button.click())"
+
 _SERIOUS = """async options => {
     // Without preload it would ask for the style sheets again, which pages of the file system may not.
     const always = {preload: false, resultTypes: ['violations']};
@@ -62,7 +64,8 @@ class Visit:
         self.context.close()
 
     def scroll(self) -> None:
-        """Figures are drawn as they come near the window, so every part of the page is shown once."""
+        """Figures are drawn as they come near the window, so every part of the page is shown once, solutions too."""
+        self.page.evaluate(_OPEN_SOLUTIONS)
         position = 0
         while position < self.page.evaluate("document.documentElement.scrollHeight"):
             self.page.evaluate(f"window.scrollTo(0, {position})")

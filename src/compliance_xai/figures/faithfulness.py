@@ -410,7 +410,7 @@ def draw_by_context(
     held_out = set(frame.loc[frame["split"] == "document", "context"])
     counts = frame.groupby("context")["n_clauses"].max()
     labels = {
-        row: f"{humanise(row) or 'no context'}{' (held out)' if row in held_out else ''}, n = {counts[row]}"
+        row: f"{_shorten(humanise(row)) or 'no context'}{' (held out)' if row in held_out else ''}, n = {counts[row]}"
         for row in rows
     }
     scales = order_scales(frame)
@@ -437,6 +437,11 @@ def draw_by_context(
         folder=folder,
         narrow=layout.narrow,
     )
+
+
+def _shorten(name: str, most: int = 32) -> str:
+    """A name that leaves room for its marks."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _title(frame: pd.DataFrame, scale: str) -> str:
