@@ -108,3 +108,17 @@ def test_power_rows_are_shares_that_grow_with_the_effect():
     assert frame["effect"].drop_duplicates().tolist() == [0.0, *evidence.EFFECTS["C4"]]
     assert frame[frame["effect"] == 0]["2 seeds"].max() <= 0.1
     assert frame[frame["effect"] == frame["effect"].max()]["5 seeds"].min() >= 0.8
+
+
+def test_the_power_page_draws_what_its_tables_say(tmp_path):
+    text = evidence.format_power(tmp_path / "power", studies=20)
+    assert text.count("<table>") == 1 + len(evidence.EFFECTS)
+    assert 'href="../_static/power/power.csv"' in text
+    drawn = pd.read_csv(tmp_path / "power" / "power.csv")
+    counted = {(row.claim, row.effect, row.seeds): row for row in drawn.itertuples()}
+    told = evidence.power_frame("C4", studies=20).set_index(["effect", "clauses"])
+    for effect in (0.0, *evidence.EFFECTS["C4"]):
+        assert counted["C4", effect, 5].value == told.loc[(effect, evidence.DRAWN), "5 seeds"]
+    assert ((drawn["low"] <= drawn["value"]) & (drawn["value"] <= drawn["high"])).all()
+    none = drawn[drawn["value"] == 0].iloc[0]
+    assert none["high"] == pytest.approx(0.161, abs=1e-3)  # Wilson, 0 of 20: z² / (20 + z²)

@@ -36,10 +36,9 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_scores", lambda: "scores")
     monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
     monkeypatch.setattr(pages, "format_plan", lambda: "plan")
-    monkeypatch.setattr(pages, "format_power", lambda: "power")
+    monkeypatch.setattr(pages, "format_power", lambda folder: "power")
     plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}), states={})
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
-    monkeypatch.setattr(pages, "format_power", lambda: "power")
     monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
     assert {"power", "verdicts"} < set(parts)

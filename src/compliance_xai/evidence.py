@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ EFFECTS = {"C1": (0.25, 0.35), "C2": (0.02, 0.03, 0.04), "C3": (0.1, 0.15), "C4"
 CLAUSES, SEEDS = (24, 48, 96), (2, 3, 5)
 FEWER = {"C1": ((24, 48), (2, 3))}
 """Clauses and seeds where more would take minutes: patterns are whole distributions, and their runs many pairs."""
+DRAWN = 48
+"""Clauses of the studies in the figure."""
 STUDIES = 200
 """Simulated studies for each number of the power page: a standard error of at most 4 per cent."""
 
@@ -76,10 +79,14 @@ def power_frame(claim: str, *, studies: int = STUDIES) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def format_power(*, studies: int = STUDIES) -> str:
-    """The power page's tables; HTML."""
+def format_power(folder: Path, *, studies: int = STUDIES) -> str:
+    """The power page's figure, whose files go to ``folder``, and its tables; HTML."""
+    import dataclasses
+
     import pandas as pd
 
+    from compliance_xai.figures.contract import figure_html
+    from compliance_xai.figures.power import draw_power
     from compliance_xai.figures.tables import table_html
     from compliance_xai.stats import power
 
@@ -92,8 +99,10 @@ def format_power(*, studies: int = STUDIES) -> str:
         ]
     )
     parts = [table_html(spreads, caption="What is simulated, and the effect that the default study claims to find")]
-    for claim in EFFECTS:
-        frame = power_frame(claim, studies=studies)
+    frames = {claim: power_frame(claim, studies=studies) for claim in EFFECTS}
+    figure = draw_power(_drawn(frames, studies), clauses=DRAWN, studies=studies, folder=folder)
+    parts.insert(0, figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / folder.name)))
+    for claim, frame in frames.items():
         parts.append(
             table_html(
                 frame,
@@ -103,3 +112,23 @@ def format_power(*, studies: int = STUDIES) -> str:
             )
         )
     return "\n".join(parts)
+
+
+def _drawn(frames: Mapping[str, pd.DataFrame], studies: int) -> pd.DataFrame:
+    """One number of clauses, a row per claim, effect and number of seeds, with intervals."""
+    import numpy as np
+    import pandas as pd
+    from statsmodels.stats.proportion import proportion_confint
+
+    from compliance_xai.stats import power
+
+    rows = []
+    for claim, frame in frames.items():
+        chosen = frame[frame["clauses"] == DRAWN].melt(["effect", "clauses"], var_name="seeds")
+        chosen["seeds"] = chosen["seeds"].str.removesuffix(" seeds").astype(int)
+        found = (chosen["value"] * studies).round()
+        low, high = proportion_confint(found, studies, method="wilson")
+        # At 0 and 1 the interval ends there, but for rounding.
+        chosen["low"], chosen["high"] = np.minimum(low, chosen["value"]), np.maximum(high, chosen["value"])
+        rows.append(chosen.assign(claim=claim, unit=power.UNITS[claim]))
+    return pd.concat(rows, ignore_index=True)

@@ -42,6 +42,7 @@ _HOMES = {
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
     "draw_growth": "speed",
+    "draw_power": "power",
     "table_html": "tables",
     "claims_html": "tables",
     "pairs_html": "tables",
@@ -82,6 +83,7 @@ __all__ = [
     "draw_error_kinds",
     "draw_errors_by_scale",
     "draw_growth",
+    "draw_power",
     "table_html",
     "claims_html",
     "pairs_html",
@@ -121,6 +123,7 @@ if TYPE_CHECKING:
     )
     from compliance_xai.figures.movement import draw_movement
     from compliance_xai.figures.noise import draw_controls, draw_noise
+    from compliance_xai.figures.power import draw_power
     from compliance_xai.figures.speed import draw_growth
     from compliance_xai.figures.tables import claims_html, pairs_html, table_html, verdicts_html
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PANELS = {"clause": "longer clauses", "target": "longer rules"}
-_X_TITLE = "words of the clause (left), tokens of the rule (right)"
+_X_TITLES = {"clause": "words of the clause", "target": "tokens of the rule"}
 _Y_TITLE = "seconds"
 _MINIMUM = "least positions, scaled"
 _STYLES = {
@@ -62,15 +62,16 @@ def draw_growth(cases: pd.DataFrame, *, folder: Path | str, where: str) -> Figur
 
 def _lay_out(frame: pd.DataFrame) -> Panels:
     low, high = frame["seconds"].min(), frame["seconds"].max()
+    ticks = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 2, 5)]
     layout = lay_out_panels(
         list(PANELS.values()),
         x={"type": "log", "zeroline": False},
         y={
-            "type": "log", "zeroline": False, "dtick": 1,
+            "type": "log", "zeroline": False, "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks],
             "range": [float(np.log10(low / 1.5)), float(np.log10(high * 1.5))],
         },
         height=300,
-        x_title=_X_TITLE,
+        x_title=list(_X_TITLES.values()),
         y_title=_Y_TITLE,
     )  # fmt: skip
     for part in (layout.layout, layout.narrow):
@@ -124,7 +125,7 @@ def _draw_still(frame: pd.DataFrame) -> Any:
             axis.set_xticks(sizes, [str(size) for size in sizes])
             axis.minorticks_off()
             axis.set_title(title)
-            axis.set_xlabel("words of the clause" if varied == "clause" else "tokens of the rule")
+            axis.set_xlabel(_X_TITLES[varied])
         axes[0, 0].set_ylabel(_Y_TITLE)
         axes[0, 0].legend(loc="lower right")
     return figure

@@ -174,8 +174,9 @@ def _arrange(
     rows = -(-len(titles) // columns)
     shared, each = (x_title, []) if isinstance(x_title, str) else ("", list(x_title))
     lines = _wrap(shared) if columns == 1 else [shared]
-    top, bottom = (34 if any(titles) else 10), (34 + 18 * len(lines) if x_title else 34)
-    between = 82 if each else 62
+    deepest = max((title.count("<br>") + 1 for title in each), default=len(lines))
+    top, bottom = (34 if any(titles) else 10), (34 + 18 * deepest if x_title else 34)
+    between = 64 + 18 * deepest if each else 62
     inner = rows * height + (rows - 1) * between
     layout: dict[str, Any] = {
         "height": inner + top + bottom,

@@ -60,7 +60,10 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_verdicts": (code, format_verdicts),
         "worked_features": (code, format_features),
         "worked_plan": (plan_key(), format_plan),
-        "power": (code_digest(["compliance_xai.evidence"], leave_out=()), lambda: raw_html(format_power())),
+        "power": (
+            code_digest(["compliance_xai.evidence"], leave_out=()),
+            lambda: raw_html(format_power(runs / "_static" / "power")),
+        ),
         "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
