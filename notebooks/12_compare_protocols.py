@@ -34,7 +34,7 @@ figures.show_html(figures.table_html(missing, caption="Cells that a protocol did
 pairs = result.pairs[
     (result.pairs["measure"] == "normalised_entropy")
     & (result.pairs["sign"] == "absolute")
-    & (result.pairs["baseline"] == settings.attribution.baselines[0])
+    & (result.pairs["baseline"] == (settings.attribution.picked_baselines or settings.attribution.baselines)[0])
 ]
 keys = [name for name in ("scale", "split", "strategy_a", "strategy_b") if name in pairs]
 pairs = pairs.sort_values(keys)

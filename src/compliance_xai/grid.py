@@ -196,7 +196,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
             trained = (add("finetune", {**base, "corpus": trained_on, **kept}, (), scale, strategy),)
         generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
         judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
-        attribute = study.attribution.model_dump(mode="json")
+        attribute = study.attribution.model_dump(mode="json", exclude={"picked_baselines"})
         judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
     statistics = {"bootstrap": study.thresholds.bootstrap, "permutations": study.thresholds.permutations}
     tests = study.tests.model_dump()
@@ -223,7 +223,8 @@ def _add_protocols(study: Study, jobs: Mapping[str, Job], add: Callable[..., str
     for scale, strategy in cells:
         read = jobs[f"{scale}-{strategy}-attribute"]
         needs = (f"{scale}-{strategy}-finetune", read.name, pick)
-        picked.append(add("attribute_picked", dict(read.settings), needs, scale, strategy))
+        settings = {**read.settings, "picked_baselines": study.attribution.picked_baselines}
+        picked.append(add("attribute_picked", settings, needs, scale, strategy))
     add("compare_protocols", {"bootstrap": study.thresholds.bootstrap}, (pick, *picked))
 
 

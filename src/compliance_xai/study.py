@@ -277,6 +277,9 @@ class AttributionSettings(Settings):
     """Another method, for some clauses and with the first baseline: a verdict asks for two that agree."""
     second_clauses: Count = 12
     """How many clauses of the evaluated split it is given, the first of those attributed."""
+    picked_baselines: tuple[Literal["delete", "mask", "counterfactual"], ...] | None = None
+    """Where protocols compare other checkpoints than the last: the baselines that these are read with, by the first
+    method alone. Every baseline and both methods where absent."""
     batch_tokens: Count = 2048
     """Tokens per forward pass; results do not depend on it."""
     precision_clauses: Whole = 0
@@ -286,6 +289,13 @@ class AttributionSettings(Settings):
     @classmethod
     def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
         return _all_different(baselines)
+
+    @model_validator(mode="after")
+    def _pick_among_baselines(self) -> AttributionSettings:
+        picked = self.picked_baselines
+        if picked is not None and (not picked or not set(picked) <= set(self.baselines)):
+            raise ValueError(f"picked_baselines that are among the baselines, {', '.join(self.baselines)}")
+        return self
 
     @model_validator(mode="after")
     def _need_two_methods(self) -> AttributionSettings:

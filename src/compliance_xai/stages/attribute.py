@@ -157,11 +157,14 @@ def open_reader(work: Work, folder: Path | None, pools: dict[str, Pool] | None =
     return Reader(work, model, tokenizer, template, tokens, {} if pools is None else pools)
 
 
-def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
-    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline."""
+def _views(
+    study: Study, examples: list[Example], baselines: Sequence[str] | None
+) -> list[tuple[str, str, list[Example]]]:
+    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline; some
+    baselines and the main method alone where they are named."""
     chosen = study.attribution
-    views = [(chosen.method, baseline, examples) for baseline in chosen.baselines]
-    if chosen.second_method is not None:
+    views = [(chosen.method, baseline, examples) for baseline in baselines or chosen.baselines]
+    if chosen.second_method is not None and baselines is None:
         evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
         few = take_in_turn(evaluated, min(chosen.second_clauses, len(evaluated)), "attribution.second_clauses")
         views.append((chosen.second_method, chosen.baselines[0], few))
@@ -169,16 +172,17 @@ def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[E
 
 
 def attribute_seed(
-    reader: Reader, examples: list[Example], seed: int, mark: str = ""
+    reader: Reader, examples: list[Example], seed: int, mark: str = "", baselines: Sequence[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed.
 
-    ``mark`` tells the pieces of another checkpoint of the same seed apart.
+    ``mark`` tells the pieces of another checkpoint of the same seed apart; ``baselines`` are those of the study, and
+    the second method too, where None.
     """
     work = reader.work
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
-    for method, baseline, clauses in _views(work.study, examples):
+    for method, baseline, clauses in _views(work.study, examples, baselines):
         if method == work.study.attribution.method:
             passed = self_check(
                 reader.model,

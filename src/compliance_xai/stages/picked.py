@@ -57,9 +57,15 @@ def _work(work: Work) -> None:
 def _read_focus(work: Work, seed: int, step: int, pools: dict[str, Pool]) -> pd.DataFrame:
     """Focus of one seed at one step."""
     weights = evaluated_weights(read_result(seed_folder(work, seed) or ""))
+    chosen = work.study.attribution
+    baselines = chosen.picked_baselines
     if step == max(weights):
         focus = read_stage(work.study, "attribute", *work.cell).focus
-        return focus[focus["seed"] == seed]
+        focus = focus[focus["seed"] == seed]
+        if baselines is None:
+            return focus
+        return focus[focus["baseline"].isin(baselines) & (focus["method"] == chosen.method)]
     reader = open_reader(work, weights[step], pools)
-    rows, checks = attribute_seed(reader, attributed_examples(work.study), seed, mark=f"-step-{step}")
+    examples = attributed_examples(work.study)
+    rows, checks = attribute_seed(reader, examples, seed, mark=f"-step-{step}", baselines=baselines)
     return focus_frame(rows, floor=noise_floor(checks))
