@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 _NAME = "compliance_xai_tree"
-_States: TypeAlias = "dict[int, tuple[torch.Tensor, torch.Tensor]]"
+States: TypeAlias = "dict[int, tuple[torch.Tensor, torch.Tensor]]"
 """Keys and values by layer, each of shape (positions, heads, width of a head)."""
 
 Forward: TypeAlias = "Callable[[Any, Pass], torch.Tensor]"
@@ -36,6 +36,8 @@ _HIDDEN = -1e6
 """Added to a key's score for each place that it lies out of a query's sight; float16 makes minus infinity of it."""
 _PAIRS = 2**18
 """Most pairs of query and key in one block, over its rows."""
+_COMMON = 96
+"""Fewest places that all rows of a pass share for which these are read once, by all queries together."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Pass:
         Which of them predict the target.
     blocks, target_blocks
         Attention for all positions; for those alone that predict the target, in a table of their own.
+    common
+        How many places at the beginning of the table lie on the path of every row.
     """
 
     ids_P: torch.Tensor
@@ -71,9 +75,10 @@ class Pass:
     targets_RT: torch.Tensor
     blocks: list[_Block]
     target_blocks: list[_Block]
-    _kept: _States
+    common: int
+    _kept: States
     _keep_L: torch.Tensor
-    passed_on: _States = field(default_factory=dict)
+    passed_on: States = field(default_factory=dict)
     _masks: dict[Any, torch.Tensor] = field(default_factory=dict)
 
     def attend(
@@ -96,29 +101,46 @@ class Pass:
             key_PGD, value_PGD = (torch.cat(pair) for pair in zip(self._kept[layer], (key_PGD, value_PGD), strict=True))
         keep_L = self._keep_L.to(key_PGD.device)
         self.passed_on[layer] = (key_PGD[keep_L], value_PGD[keep_L])
+        skip = self.common if window is None and cap is None and query_QHD.device.type == "cpu" else 0
+        skip = skip if skip >= _COMMON else 0
         mixed_QHD = query_QHD.new_empty(*query_QHD.shape[:2], value_PGD.shape[2])
+        size_QH = torch.empty(query_QHD.shape[:2], dtype=torch.float32, device=query_QHD.device) if skip else None
         for number, block in enumerate(blocks):
             query_Q, key_RL, flat_Q = (
-                places.to(query_QHD.device) for places in (block.query_RS, block.key_RL, block.flat_Q)
+                places.to(query_QHD.device) for places in (block.query_RS, block.key_RL[:, skip:], block.flat_Q)
             )
             query_RHSD = _gather(query_QHD, query_Q)
             key_RGLD, value_RGLD = (_gather(table, key_RL) for table in (key_PGD, value_PGD))
-            mask = self._mask((blocks is self.blocks, number, window), block, query_RHSD)
-            mixed_RHSD = _mix(query_RHSD, key_RGLD, value_RGLD, mask, cap, scaling)
-            mixed_QHD[query_Q.flatten()[flat_Q]] = mixed_RHSD.transpose(1, 2).flatten(0, 1)[flat_Q]
+            mask = self._mask((blocks is self.blocks, number, window, skip), block, query_RHSD)
+            place_Q = query_Q.flatten()[flat_Q]
+            if size_QH is None:
+                mixed_RHSD = _mix(query_RHSD, key_RGLD, value_RGLD, mask, cap, scaling)
+            else:
+                mixed_RHSD, size_RHS = _attend_part(query_RHSD, key_RGLD, value_RGLD, mask, scaling)
+                size_QH[place_Q] = size_RHS.transpose(1, 2).flatten(0, 1)[flat_Q]
+            mixed_QHD[place_Q] = mixed_RHSD.transpose(1, 2).flatten(0, 1)[flat_Q]
+        if size_QH is not None:
+            query_1HQD, key_1GLD, value_1GLD = (
+                states.transpose(0, 1)[None] for states in (query_QHD, key_PGD[:skip], value_PGD[:skip])
+            )
+            head_1HQD, head_1HQ = _attend_part(query_1HQD, key_1GLD, value_1GLD, None, scaling)
+            share_QH1 = (head_1HQ[0].T - size_QH).sigmoid_().to(mixed_QHD.dtype).unsqueeze(-1)
+            mixed_QHD.lerp_(head_1HQD[0].transpose(0, 1), share_QH1)
         return mixed_QHD
 
-    def _mask(self, name: tuple[bool, int, int | None], block: _Block, like: torch.Tensor) -> torch.Tensor:
-        """Zero where a query looks, far below elsewhere, shape (rows, 1, queries, keys); layers of a kind share it."""
+    def _mask(self, name: tuple[bool, int, int | None, int], block: _Block, like: torch.Tensor) -> torch.Tensor:
+        """Zero where a query looks, far below elsewhere, shape (rows, 1, queries, keys); layers of a kind share it.
+
+        The keys before place ``name[3]`` of a row are left out; every query sees them.
+        """
         import torch
 
         known = (*name, like.device, like.dtype)
         if known not in self._masks:
             # Distances grow by one a place, so a large multiple of how far a key lies outside hides it from softmax.
             # The exact float32 integers below 2^24 are turned to the model's dtype last.
-            ahead_RSL = torch.arange(block.key_RL.shape[1], device=like.device, dtype=torch.float32) - block.at_RS.to(
-                like.device, torch.float32
-            ).unsqueeze(-1)
+            place_L = torch.arange(name[3], block.key_RL.shape[1], device=like.device, dtype=torch.float32)
+            ahead_RSL = place_L - block.at_RS.to(like.device, torch.float32).unsqueeze(-1)
             outside_RSL = ahead_RSL.clamp(min=0)
             if name[2] is not None:
                 outside_RSL += ahead_RSL.add_(name[2] - 1).neg_().clamp_(min=0)
@@ -152,6 +174,22 @@ def _mix(
     return scores.softmax(dim=-1, dtype=at_least_float32(mask).dtype).to(value_RHLD.dtype) @ value_RHLD
 
 
+def _attend_part(
+    query_RHSD: torch.Tensor,
+    key_RGLD: torch.Tensor,
+    value_RGLD: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What queries read from some of their keys, and the log of the sum of exponentials there, by which such parts are
+    weighed against each other."""
+    import torch
+
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query_RHSD, key_RGLD, value_RGLD, 0.0, False, attn_mask=mask, scale=scaling
+    )
+
+
 _current: ContextVar[Pass] = ContextVar("_current")
 
 
@@ -166,14 +204,27 @@ def why_not_packed(model: Any) -> str:
     return ""
 
 
+def run_trunk(model: Any, trunk: Branch, n_targets: int, forward: Forward | None = None) -> tuple[torch.Tensor, States]:
+    """Hidden states of one branch at its targets, shape (1, targets, hidden), and the keys and values of all of it."""
+    work = _plan([trunk], n_targets, {}, len(trunk.ids), input_device(model))
+    return (forward or _forward)(model, work), work.passed_on
+
+
 def run_packed(
-    model: Any, branches: Sequence[Branch], n_targets: int, batch_tokens: int, forward: Forward | None = None
+    model: Any,
+    branches: Sequence[Branch],
+    n_targets: int,
+    batch_tokens: int,
+    forward: Forward | None = None,
+    trunk: States | None = None,
 ) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
     """Hidden states at the last ``n_targets`` positions of every branch; see ``cached.run_cached``.
 
-    ``forward`` computes one pass; with the model's own modules where None.
+    ``forward`` computes one pass; with the model's own modules where None. What the first branch shares is taken from
+    ``trunk``, which ``run_trunk`` gives.
     """
-    kept: _States = {}
+    start = branches[0].shared
+    kept = {layer: (key[:start], value[:start]) for layer, (key, value) in (trunk or {}).items()}
     passes = list(split_passes(branches, batch_tokens))
     for number, batch in enumerate(passes):
         next_start = passes[number + 1][0].shared if number + 1 < len(passes) else 0
@@ -207,7 +258,7 @@ def _replace_attention(model: Any) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def _plan(batch: Sequence[Branch], n_targets: int, kept: _States, next_start: int, device: torch.device) -> Pass:
+def _plan(batch: Sequence[Branch], n_targets: int, kept: States, next_start: int, device: torch.device) -> Pass:
     import torch
 
     base = batch[0].shared
@@ -230,6 +281,7 @@ def _plan(batch: Sequence[Branch], n_targets: int, kept: _States, next_start: in
         torch.from_numpy(np.stack([path_L[-n_targets:] for path_L in paths]) - base),
         list(_make_blocks(own)),
         list(_make_blocks(ends)),
+        min(branch.shared for branch in batch),
         kept,
         torch.from_numpy(paths[-1][:next_start]),
     )

@@ -22,8 +22,9 @@ from compliance_xai.attribution.anatomy import (
 )
 from compliance_xai.attribution.cached import run_cached, why_not_cached
 from compliance_xai.attribution.lean import run_lean, why_not_lean
-from compliance_xai.attribution.packed import run_packed, why_not_packed
-from compliance_xai.attribution.tree import Branch, grow_tree
+from compliance_xai.attribution.packed import Forward, run_packed, run_trunk, why_not_packed
+from compliance_xai.attribution.tree import Branch, grow_tree, split_chains
+from compliance_xai.attribution.workers import count_workers, run_workers
 from compliance_xai.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ PATHS = ("lean", "packed", "cached", "uncached")
 
 _MAX_FULL_LOGITS = 2**25
 """Most float32 logits held at once where a model gives no hidden states (128 MiB); a single row may need more."""
+
+_FORWARDS: dict[str, Forward | None] = {"lean": run_lean, "packed": None}
+"""Paths that can go on from any row, and how they compute a pass."""
+
+_LONG_BEGINNING = 256
+"""Positions that all rows share from which a pass of its own for them pays: all queries then read them together."""
 
 _seen: weakref.WeakKeyDictionary[Any, dict[str, tuple[int, str]]] = weakref.WeakKeyDictionary()
 """Per model object and path: the longest row that it was measured on, and what was wrong with it there."""
@@ -80,16 +87,48 @@ def score_tree(
     if path == "uncached" and not has_plain_head(model, torch.tensor([branches[0].ids], device=input_device(model))):
         yield from _score_full_logits(model, branches, target, batch_tokens)
         return
+    log_prob, target_T = make_log_prob(model), torch.tensor(target)
+
+    def score(hidden_RTH: torch.Tensor) -> torch.Tensor:
+        token_P = target_T.repeat(len(hidden_RTH)).to(hidden_RTH.device)
+        return log_prob(hidden_RTH.flatten(0, 1), token_P).view(len(hidden_RTH), len(target))
+
+    if path in _FORWARDS:
+        workers = count_workers(model, branches) if path == "lean" else 1
+        if workers > 1 or min((branch.shared for branch in branches[1:]), default=0) >= _LONG_BEGINNING:
+            yield from _score_from_trunk(model, branches, len(target), batch_tokens, path, workers, score)
+            return
     run = {
-        "lean": functools.partial(run_packed, forward=run_lean),
+        "lean": functools.partial(run_packed, forward=_FORWARDS["lean"]),
         "packed": run_packed,
         "cached": run_cached,
         "uncached": _run_uncached,
     }[path]
-    log_prob, target_T = make_log_prob(model), torch.tensor(target)
     for batch, hidden_RTH, computed in run(model, branches, len(target), batch_tokens):
-        token_P = target_T.repeat(len(batch)).to(hidden_RTH.device)
-        yield batch, log_prob(hidden_RTH.flatten(0, 1), token_P).view(len(batch), len(target)), computed
+        yield batch, score(hidden_RTH), computed
+
+
+def _score_from_trunk(
+    model: Any,
+    branches: Sequence[Branch],
+    n_targets: int,
+    batch_tokens: int,
+    path: str,
+    workers: int,
+    score: Callable[[torch.Tensor], torch.Tensor],
+) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
+    """The first branch by itself; then the others, which all begin like it, shared out among workers."""
+    forward = _FORWARDS[path]
+    hidden_1TH, trunk = run_trunk(model, branches[0], n_targets, forward)
+    yield [branches[0]], score(hidden_1TH), len(branches[0].ids)
+    at_once = max(1, batch_tokens // workers)
+
+    def score_chain(chain: list[Branch]) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
+        for batch, hidden_RTH, computed in run_packed(model, chain, n_targets, at_once, forward, trunk):
+            yield batch, score(hidden_RTH), computed
+
+    chains = split_chains(branches, workers, n_targets)
+    yield from run_workers(score_chain, chains) if workers > 1 else score_chain(chains[0])
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------

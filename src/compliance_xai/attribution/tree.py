@@ -64,6 +64,30 @@ def count_shared(a: Sequence[int], b: Sequence[int]) -> int:
     return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
+def split_chains(branches: Sequence[Branch], count: int, n_targets: int) -> list[list[Branch]]:
+    """The branches after the first in ``count`` chains of about equally many positions, each with nothing to wait for.
+
+    A chain's first branch shares with the first of all branches only; what it shared with the one before is its own.
+
+    Examples
+    --------
+    >>> chains = split_chains(grow_tree([(1, 2, 3), (1, 2, 4), (1, 5, 3), (1, 5, 4)], (7, 0)), 2, 2)
+    >>> [[(branch.index, branch.shared) for branch in chain] for chain in chains]
+    [[(1, 2)], [(2, 1), (3, 2)]]
+    """
+    trunk, rest = branches[0], branches[1:]
+    total, done = sum(branch.own for branch in rest), 0
+    chains: list[list[Branch]] = [[] for _ in range(count)]
+    for branch in rest:
+        chain = chains[min(count - 1, done * count // max(1, total))]
+        done += branch.own
+        if not chain:
+            shared = min(count_shared(branch.ids, trunk.ids), len(branch.ids) - n_targets)
+            branch = Branch(branch.index, branch.ids, min(branch.shared, shared))
+        chain.append(branch)
+    return [chain for chain in chains if chain]
+
+
 def split_passes(branches: Sequence[Branch], most: int) -> Iterator[list[Branch]]:
     """Neighbouring branches with at most ``most`` positions of their own together; a branch always fits alone."""
     batch: list[Branch] = []
