@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -186,3 +187,14 @@ def test_panels_stack_on_a_narrow_page_without_overlap():
 
 def test_parameter_counts_read_as_people_say_them():
     assert format_parameters(70_000_000_000) == "70 B"
+
+
+def test_the_books_legend_draws_the_marker_of_every_strategy():
+    from compliance_xai.figures import theme
+
+    script = (Path(__file__).resolve().parents[2] / "book" / "_static" / "figures.js").read_text(encoding="utf-8")
+    shapes = script[script.index("const SHAPES = {") : script.index("const symbolOf")]
+    drawn = set(re.findall(r"([a-z-]+)\"?: '<", shapes))
+    used = {style.symbol.removesuffix("-open") for style in theme._KNOWN.values()}
+    used |= {symbol for _, symbol, _ in theme._SPARE}
+    assert used <= drawn
