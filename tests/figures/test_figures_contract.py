@@ -157,7 +157,7 @@ def test_verdict_cards_show_effect_and_interval():
         [finding, {"claim": "C1", "verdict": "inconclusive", "effect": None, "reason": "one seed"}]
     )
     assert 'class="cx-claim contradicted"' in markup
-    assert "rank-biserial -0.210 [-0.400, -0.020], n = 40" in markup
+    assert "rank-biserial −0.210 [−0.400, −0.020], n = 40" in markup
     assert "<b>" not in markup.replace("<b></b>", "")
     assert "One seed." in markup
 

@@ -194,7 +194,7 @@ def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
     frame = pd.DataFrame(
         {
             "word removed": ["none", *words],
-            "probability": np.exp([whole, *(whole - scores_F)]),
+            "probability": [_say_probability(value) for value in np.exp([whole, *(whole - scores_F)])],
             "score": [float("nan"), *scores_F],
         }
     )
@@ -202,16 +202,24 @@ def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
         frame,
         caption=f"The probability of “{part}” in the rule, after the whole clause and after the clause without a word",
         headings={"probability": f"probability of “{part}”", "score": "score (nats)"},
-        formats={"probability": ".3g", "score": "+.2f"},
+        formats={"score": ".2f"},
     )
     top = int(np.argmax(scores_F))
     says = (
         f"<p>The model: {html.escape(name)}. The word that counts most for “{html.escape(part)}” is "
-        f"“{html.escape(words[top])}”: ln {math.exp(whole):.3g} − ln {math.exp(whole - scores_F[top]):.3g} = "
-        f"{scores_F[top]:.2f} nats.</p>"
+        f"“{html.escape(words[top])}”: ln {_say_probability(math.exp(whole))} − "
+        f"ln ({_say_probability(math.exp(whole - scores_F[top]))}) = {scores_F[top]:.2f} nats.</p>"
     )
     return raw_html(f"{says}\n{table}")
 
 
+def _say_probability(value: float) -> str:
+    from compliance_xai.figures.tables import typeset
+
+    return f"{value:.4f}" if value >= 0.001 else typeset(f"{value:.1e}")
+
+
 def _labelled(label: str, rule: str) -> str:
-    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{html.escape(rule)}</p>'
+    from compliance_xai.figures.clause import rule_html
+
+    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{rule_html(rule)}</p>'
