@@ -89,8 +89,12 @@
       icon.setAttribute("fill", open ? "none" : colour);
       icon.setAttribute("stroke", open ? colour : "none");
       icon.setAttribute("stroke-width", "2");
+    } else if (trace.fill) {
+      icon.innerHTML = '<path d="M0 3h16v10H0z"/>';
+      icon.setAttribute("fill", trace.fillcolor ?? colour);
     } else {
-      icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${trace.line?.dash && trace.line.dash !== "solid" ? 'stroke-dasharray="3 2.5"' : ""}/>`;
+      const dashes = { dash: "4.5 3", dot: "1.8 2.4" }[trace.line?.dash];
+      icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${dashes ? `stroke-dasharray="${dashes}"` : ""}/>`;
       icon.setAttribute("stroke", colour);
     }
     return icon;
