@@ -85,7 +85,7 @@ def test_the_measured_score_is_the_one_that_its_sentence_computes():
     assert "“850” is “850”: ln 0.4000 − ln (0.0400) = 2.30 nats" in text
     assert "&lt;mine&gt;" in text
     assert '<tr><td>Doors</td><td>0.2000</td><td class="cx-number">0.69</td>' in text
-    assert worked._say_probability(1.24e-8) == "1.2 × 10⁻⁸"
+    assert worked._say_probability(1.01e-8) == "1.01 × 10⁻⁸"
     assert worked.format_score(SimpleNamespace(), None).startswith("No model of this study")
 
 

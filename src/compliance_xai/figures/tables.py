@@ -171,7 +171,7 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             effect = f"{finding['effect_name']} {finding['effect']:.3f}"
             if _known(finding.get("low")) and _known(finding.get("high")):
                 effect += f" [{finding['low']:.3f}, {finding['high']:.3f}]"
-            effect = _SIGN.sub("−", effect)
+            effect = _JOINED.sub(" ", _SIGN.sub("−", effect))
             if _known(finding.get("n")):
                 effect += f", n = {finding['n']}"
         statement = finding.get("statement") or CLAIMS.get(str(finding["claim"]), "")
@@ -210,7 +210,12 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
         where = {"study": finding["study"], "corpus": finding["corpus"], "ladder": finding["ladder"]} if studies else {}
         rows.append(
             {"claim": finding["claim"], **(where or {"the source's statement": finding["statement"]})}
-            | {"verdict": finding["verdict"], "effect": finding["effect_name"], "value": interval, "n": finding["n"]}
+            | {
+                "verdict": finding["verdict"],
+                "effect": _JOINED.sub(" ", finding["effect_name"]),
+                "value": interval,
+                "n": finding["n"],
+            }
             | {"reason": _JOINED.sub(" ", finding["reason"]), "what would change it": finding["what_would_change"]}
         )
     return table_html(pd.DataFrame(rows), caption=caption)

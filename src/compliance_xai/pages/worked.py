@@ -216,7 +216,7 @@ def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
 def _say_probability(value: float) -> str:
     from compliance_xai.figures.tables import typeset
 
-    return f"{value:.4f}" if value >= 0.001 else typeset(f"{value:.1e}")
+    return f"{value:.4f}" if value >= 0.001 else typeset(f"{value:.2e}")
 
 
 def _labelled(label: str, rule: str) -> str:
