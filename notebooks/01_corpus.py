@@ -15,7 +15,7 @@
 #
 # The clauses and rules of the study: how many there are, how long they are and which kinds of words they are made of.
 #
-# *Reads* the corpus that the study names. *Writes* `results/<study>/corpus`. *Takes* seconds.
+# *Reads* the corpus that the study names. *Writes* `results/<study>/corpus`. *Takes* about ten seconds.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"

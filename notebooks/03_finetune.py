@@ -17,8 +17,8 @@
 # given. Learning rate, rank and steps were chosen for each strategy on the validation split; they stand at the foot of
 # this page.
 #
-# *Reads* the corpus and the base model. *Writes* `results/<study>/runs/<scale>/<strategy>/finetune`. *Takes* seconds to
-# minutes for each seed; the table below says how long it took.
+# *Reads* the corpus and the base model. *Writes* `results/<study>/runs/<scale>/<strategy>/finetune`. *Takes* a minute
+# or two with its defaults on two cores; the table below says how long each seed took.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"

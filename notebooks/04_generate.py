@@ -17,7 +17,7 @@
 # Decoding is greedy: the same model writes the same rule twice.
 #
 # *Reads* the trained weights and the corpus. *Writes* `results/<study>/runs/<scale>/<strategy>/generate`. *Takes*
-# seconds to minutes.
+# half a minute with its defaults on two cores.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"

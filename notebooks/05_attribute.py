@@ -17,7 +17,7 @@
 # compared with and without it. A positive score means that the word makes the token more likely.
 #
 # *Reads* the trained weights and the corpus. *Writes* `results/<study>/runs/<scale>/<strategy>/attribute`. *Takes*
-# seconds to minutes.
+# half a minute with its defaults on two cores.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"

@@ -16,8 +16,8 @@
 # What changes as the models grow: the quality of the rules, and the weight on numerical constraints and rule
 # identifiers?
 #
-# *Reads* the scores and attributions of all runs. *Writes* `results/<study>/compare_scales`. *Takes* seconds to
-# minutes.
+# *Reads* the scores and attributions of all runs. *Writes* `results/<study>/compare_scales`. *Takes* seconds with its
+# defaults, a minute with three scales.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
@@ -49,7 +49,7 @@ figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
 quality = result.quality
 digits = quality["measure"].isin(("lrml_f1", "bleu", "chrf")).map({True: 1, False: 2})
 quality["interval"] = [
-    f"{mean:.{places}f} [{low:.{places}f},\u00a0{high:.{places}f}]"
+    figures.format_interval(mean, low, high, digits=places)
     for mean, low, high, places in zip(quality["mean"], quality["low"], quality["high"], digits, strict=True)
 ]
 cell = ["split", "scale", "strategy", "n_clauses", "n_seeds"]
@@ -96,7 +96,7 @@ figures.show(figures.draw_error_kinds(shares, folder=folder))
 mistakes = shares[shares.groupby("kind")["n_rules"].transform("sum") > 0]
 mistakes = mistakes.assign(
     interval=[
-        f"{share:.2f} [{low:.2f},\u00a0{high:.2f}]"
+        figures.format_interval(share, low, high)
         for share, low, high in zip(mistakes["share"], mistakes["low"], mistakes["high"], strict=True)
     ],
     kind=mistakes["kind"].str.replace("_", " "),
@@ -123,7 +123,7 @@ columns = ["strategy", "a", "b", "n", "n_runs", *numbers, "p_difference", "p_dif
 figures.show_html(
     figures.table_html(
         result.equivalence[columns],
-        caption=f"Equivalence of neighbouring scales in {outcome} (two one-sided tests, 90 % interval)",
+        caption=f"Equivalence of neighbouring scales in {figures.name_of(outcome)}: two one-sided tests, 90 % interval",
         headings={
             "n": "clauses",
             "n_runs": "pairs of runs",

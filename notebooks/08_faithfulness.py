@@ -54,7 +54,7 @@ correctness = correctness[correctness["n_clauses"] > 0]
 labels = {"precision_at_k": "precision at k", "average_precision": "average precision", "auroc": "area under ROC"}
 for name, label in labels.items():
     correctness[label] = [
-        f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
+        figures.format_interval(mean, low, high)
         for mean, low, high in zip(
             correctness[name], correctness[f"{name}_low"], correctness[f"{name}_high"], strict=True
         )
@@ -97,7 +97,7 @@ for operator in operators:
 # %% tags=["hide-input"]
 summary = result.area_summary.dropna(subset=["mean"])
 summary["value"] = [
-    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]"
+    figures.format_interval(mean, low, high)
     for mean, low, high in zip(summary["mean"], summary["low"], summary["high"], strict=True)
 ]
 cell = ["attribution", "operator", "scale", "strategy"]

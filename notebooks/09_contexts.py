@@ -78,7 +78,7 @@ figures.show_html(
 by_context = result.by_context.dropna(subset=["mean"])
 by_context = by_context[by_context["baseline"].isin((baseline, ""))]
 by_context["value"] = [
-    f"{mean:.2f} [{low:.2f},\u00a0{high:.2f}]" if low == low else f"{mean:.2f}"
+    figures.format_interval(mean, low, high)
     for mean, low, high in zip(by_context["mean"], by_context["low"], by_context["high"], strict=True)
 ]
 table = by_context.pivot_table(

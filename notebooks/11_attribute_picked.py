@@ -16,7 +16,7 @@
 # The checkpoints that a protocol picked of this cell, read like the last one. What was read already is not read again.
 #
 # *Reads* the kept weights and the picks. *Writes* `results/<study>/runs/<scale>/<strategy>/attribute_picked`. *Takes*
-# seconds to minutes for each checkpoint that is not the last.
+# half a minute, on two cores, for each checkpoint that is not the last.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"

@@ -121,17 +121,37 @@ def test_the_coverage_page_shows_the_worst_state_of_every_run(toy):
     lines = format_overview(Plan(plan.study, plan.path, plan.jobs, states)).splitlines()
     assert lines[:3] == ["# Runs", "", "Study: *A toy study*."]
     assert "| scale | none | full | lora |" in lines
-    assert "| s | [done](s-none.md) | [failed](s-full.md) | [done](s-lora.md) |" in lines
-    assert "| m | [not run](m-none.md) | [done](m-full.md) | [stale](m-lora.md) |" in lines
-    assert "| Fine-tune | 4 | 3 done, 1 stale | 0 s |" in lines
+
+    def mark(state: str, cell: str) -> str:
+        return f"[[{state}]({cell}.md)]{{.cx-state .cx-{state.replace(' ', '-')}}}"
+
+    small = [mark("done", "s-none"), mark("failed", "s-full"), mark("done", "s-lora")]
+    medium = [mark("not run", "m-none"), mark("done", "m-full"), mark("stale", "m-lora")]
+    assert f"| s | {' | '.join(small)} |" in lines
+    assert f"| m | {' | '.join(medium)} |" in lines
+    assert "Of 6 runs: 3 done, 1 stale, 1 failed, 1 not run." in lines
+    assert "| Fine-tune | 4 | [3 done]{.cx-state .cx-done}, [1 stale]{.cx-state .cx-stale} | 0 s |" in lines
+
+
+def test_a_book_in_part_shows_what_failed_and_leaves_its_page_out(toy):
+    plan = plan_with(run(toy, "corpus"), corpus="failed", ladder="failed")
+    plan.jobs["ladder"].page.unlink(missing_ok=True)
+    assert check_pages(plan, partial=True) == ["corpus"]  # its page is of an older run that ended well
+    plan = plan_with(plan, **{"s-full-finetune": "failed"})
+    kept = plan.jobs["s-full-finetune"].failed_page
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("{}", encoding="utf-8")
+    text = format_cell(plan, Cell("s", "full"))
+    assert "| Fine-tune | [failed]{.cx-state .cx-failed} |" in text
+    assert f"the failed attempt is kept in `{kept.relative_to(toy.folder).as_posix()}`" in text
 
 
 def test_a_runs_page_links_to_the_notebooks_that_are_there(toy):
     plan = run(toy, "s-full-finetune")
     text = format_cell(plan, Cell("s", "full"))
     assert text.startswith("# s, full\n")
-    assert "| [Fine-tune](s-full-finetune.ipynb) | done |" in text
-    assert "| Generate | not run |  |  |" in text
+    assert "| [Fine-tune](s-full-finetune.ipynb) | [done]{.cx-state .cx-done} |" in text
+    assert "| Generate | [not run]{.cx-state .cx-not-run} |  |  |" in text
     assert "| steps | `5` |" in text
     assert "Fine-tune" not in format_cell(plan, Cell("s", "none"))
 

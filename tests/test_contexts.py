@@ -59,8 +59,8 @@ def test_a_sentence_counts_cells_by_direction():
     values = pd.concat([up, same.assign(strategy="lora"), base])
     table = contexts.compare_held_out(values, "test", bootstrap=200)
     assert contexts.describe_held_out(table, "normalised_entropy") == (
-        "Normalised entropy: on average 0.68 on the held-out context and 0.45 elsewhere; the interval of the "
-        "difference lies below 0 in 0, above in 1 and across it in 1 of 2 fine-tuned cells."
+        "Normalised entropy: on average 0.68 in the held-out context and 0.45 elsewhere; higher in 1, not told apart "
+        "in 1 of 2 fine-tuned cells, by the interval of the difference."
     )
     assert contexts.describe_held_out(table, "exact") == "Exact match: not measured."
 

@@ -68,7 +68,7 @@ def test_the_page_of_verdicts_shows_every_stored_finding(folder):
         )
         assert finding.verdict in row
         if finding.effect is not None:
-            assert f"{finding.effect:.3f}" in row
+            assert f"{finding.effect:.3f}".replace("-", "−") in row
         assert f">{finding.n}<" in row
 
 

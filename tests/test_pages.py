@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from compliance_xai import pages
 from compliance_xai.pages import measured, worked
+from compliance_xai.records import Attribution, Feature, TargetToken
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -42,7 +44,7 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
     assert {"power", "verdicts"} < set(parts)
-    assert {f"worked_{name}" for name in ("features", "plan", "review", "scores", "verdicts")} < set(parts)
+    assert {f"worked_{name}" for name in ("features", "plan", "review", "score", "scores", "verdicts")} < set(parts)
     assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
     before = {name: part.stat().st_mtime_ns for name, part in parts.items()}
@@ -64,6 +66,27 @@ def test_the_largest_trained_scale_writes_the_rules_under_review():
     jobs = {name: SimpleNamespace(key=f"key of {name}") for name in states}
     plan = SimpleNamespace(study=study, states=states, jobs=jobs)
     assert pages.choose_reviewer(plan) == ("m", "lora", "key of m-lora-finetune")
+
+
+def test_the_measured_score_is_the_one_that_its_sentence_computes():
+    features = (Feature(0, 5, "Doors", "object"), Feature(6, 9, "850", "number"))
+    tokens = tuple(TargetToken(start, start + len(text), text) for text, start in (("w,", 0), ("8", 2), ("50", 3)))
+    probabilities = np.log([[0.5, 0.8, 0.5], [0.5, 0.4, 0.5], [0.5, 0.1, 0.4]])  # whole clause, without each word
+    found = Attribution(
+        "x",
+        "Doors 850",
+        "w,850",
+        features,
+        tokens,
+        (probabilities[0] - probabilities[1:]).astype("float32"),
+        probabilities[0].astype("float32"),
+    )
+    text = worked._say_score(found, 2, 5, name="<mine>")
+    assert "“850” is “850”: ln 0.4000 − ln (0.0400) = 2.30 nats" in text
+    assert "&lt;mine&gt;" in text
+    assert '<tr><td>Doors</td><td>0.2000</td><td class="cx-number">0.69</td>' in text
+    assert worked._say_probability(1.01e-8) == "1.01 × 10⁻⁸"
+    assert worked.format_score(SimpleNamespace(), None).startswith("No model of this study")
 
 
 def test_the_chapter_on_features_says_what_was_measured():
@@ -88,7 +111,7 @@ def test_chapters_include_parts_that_are_made():
         "measured_planner.md",
         "measured_training.md",
     }
-    made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "scores", "verdicts")}
+    made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "score", "scores", "verdicts")}
     made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):

@@ -23,6 +23,8 @@ SECOND = (
     '<a href="../../../_static/figures/bars.svg">SVG</a></p></figure>'
     '<div class="solution dropdown admonition" id="s"><p class="admonition-title">Solution</p>'
     "<p>&lt;script&gt;</p></div>"
+    '<link rel="stylesheet" href="../_static/explorer.css"><noscript><p>no scripts</p></noscript>'
+    '<div class="ce" x-data="explorer"><template><p>inside</p></template></div>'
 )
 
 
@@ -62,6 +64,8 @@ def test_one_file_holds_every_page_and_needs_no_other(book):
     assert page.xpath("//script | //link | //nav[not(@aria-label)]") == []
     sources = page.xpath("//img/@src")
     assert sources == ["data:image/svg+xml;base64,PHN2Zy8+", "data:image/webp;base64,AA=="]
+    assert publish.NO_EXPLORER in page.text_content()
+    assert page.xpath("//template | //noscript | //@*[starts-with(name(), 'x-')]") == []
 
 
 def test_links_stay_inside_the_one_file(book):

@@ -48,6 +48,9 @@
   const humanise = (name) => name.replaceAll("_", " ");
   const overlaps = (start, end, spans) => spans.some(([from, to]) => start < to && from < end);
 
+  /* A word joiner keeps a mark that follows a word, such as a comma, on the word's line. */
+  const joined = (part, place) => (place && !part.word && /^\S/.test(part.text) ? { ...part, text: `\u2060${part.text}` } : part);
+
   /* A text cut at spans: what lies between them comes as plain strings. */
   const cut = (text, spans, describe) => {
     const parts = [];
@@ -184,7 +187,7 @@
           shown: Math.abs(nats) / full >= SHOWN, gold: overlaps(start, end, this.deciding),
           note: `${signed(nats)} nats, ${humanise(this.record.words[place][2])}`,
         };
-      });
+      }).map(joined);
     },
     heaviest(side, count = 5) {
       const full = this.strongest || 1;
@@ -250,7 +253,8 @@
     get entry() { return this.listed.some(({ id }) => id === this.clause) ? this.clause : this.listed[0]?.id; },
     summary(row) {
       const rules = row.wrong ? `${row.wrong} of ${row.known} rules not exact` : row.known ? "both rules exact" : "";
-      return [row.distance === null ? "" : `distance ${row.distance.toFixed(2)}`, rules].filter(Boolean).join(" · ");
+      const focus = this.sort === "focus" && row.focus < 9 ? `entropy ${row.focus.toFixed(2)}` : "";
+      return [focus, row.distance === null ? "" : `distance ${row.distance.toFixed(2)}`, rules].filter(Boolean).join(" · ");
     },
 
     // ---- keyboard: one stop of the Tab key for the list and one for the rule, arrows inside

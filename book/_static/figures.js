@@ -71,8 +71,11 @@
   /* The legend is HTML: it wraps, it can be reached by keyboard, and a press hides or shows its marks. */
   const SHAPES = {
     circle: '<circle cx="8" cy="8" r="5"/>', square: '<path d="M3 3h10v10H3z"/>', diamond: '<path d="M8 2l6 6-6 6-6-6z"/>',
-    "triangle-up": '<path d="M8 2l6 11H2z"/>', "triangle-down": '<path d="M8 14L2 3h12z"/>', star: '<path d="M8 1l2 5h5l-4 3 2 6-5-4-5 4 2-6-4-3h5z"/>',
-    x: '<path d="M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z"/>', "line-ns": '<path d="M8 2v12" stroke-width="2.5"/>',
+    "triangle-up": '<path d="M8 2l6 11H2z"/>', "triangle-down": '<path d="M8 14L2 3h12z"/>',
+    "triangle-left": '<path d="M2 8l11-6v12z"/>', star: '<path d="M8 1l2 5h5l-4 3 2 6-5-4-5 4 2-6-4-3h5z"/>',
+    pentagon: '<path d="M8 2l6 4.4-2.3 7.1H4.3L2 6.4z"/>', hexagon: '<path d="M8 2l5.2 3v6L8 14l-5.2-3V5z"/>',
+    cross: '<path d="M6 2h4v4h4v4h-4v4H6v-4H2V6h4z"/>', x: '<path d="M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z"/>',
+    "line-ns": '<path d="M8 2v12" stroke-width="2.5"/>',
   };
   const symbolOf = (trace) => {
     const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -86,8 +89,12 @@
       icon.setAttribute("fill", open ? "none" : colour);
       icon.setAttribute("stroke", open ? colour : "none");
       icon.setAttribute("stroke-width", "2");
+    } else if (trace.fill) {
+      icon.innerHTML = '<path d="M0 3h16v10H0z"/>';
+      icon.setAttribute("fill", trace.fillcolor ?? colour);
     } else {
-      icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${trace.line?.dash && trace.line.dash !== "solid" ? 'stroke-dasharray="3 2.5"' : ""}/>`;
+      const dashes = { dash: "4.5 3", dot: "1.8 2.4" }[trace.line?.dash];
+      icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${dashes ? `stroke-dasharray="${dashes}"` : ""}/>`;
       icon.setAttribute("stroke", colour);
     }
     return icon;

@@ -108,18 +108,19 @@ def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
     plan
         The study and the states of its jobs.
     partial
-        Whether pages may be missing or stale. Broken ones stop the build all the same.
+        Whether pages may be missing, stale or older than an attempt that failed; the coverage page says which are.
+        Broken ones stop the build all the same.
 
     Raises
     ------
     InputError
-        If a notebook failed or did not run to its end, or (unless ``partial``) is missing or stale.
+        If a notebook did not run to its end, or (unless ``partial``) failed, is missing or stale.
     """
     present = []
     for name, job in plan.jobs.items():
         state = plan.states[name]
         problems = validate_notebook(job.page) if job.page.is_file() else []
-        if state == "failed":
+        if state == "failed" and not partial:
             problems = [f"its last attempt failed and is kept in {job.failed_page}"]
         elif not problems and state != "done" and not partial:
             problems = ["it was not run"] if state == "not run" else ["its settings, code or inputs changed since"]
@@ -159,7 +160,9 @@ def format_overview(plan: Plan) -> str:
         "One run is one model scale with one fine-tuning strategy; its seeds are replicates inside it. A run is *done* "
         "when all of its notebooks ran to their end with the present settings, code and inputs, *stale* when something "
         "of these changed since, *failed* when the last attempt met an error, *left out* where the study says why, and "
-        "otherwise *not run*.",
+        "otherwise *not run*. Each leads to the run's page.",
+        "",
+        _count_runs(plan),
         "",
         "| scale | " + " | ".join(study.strategies) + " |",
         "|---" * (len(study.strategies) + 1) + "|",
@@ -172,7 +175,7 @@ def format_overview(plan: Plan) -> str:
     for stage in (STAGES[name] for name in stages_of(study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
         counts = [plan.states[job.name] for job in members]
-        state = ", ".join(f"{counts.count(state)} {state}" for state in STATES if state in counts)
+        state = ", ".join(_mark(f"{counts.count(state)} {state}", state) for state in STATES if state in counts)
         seconds = sum(manifest["wall_seconds"] for job in members if (manifest := read_manifest(job.folder)))
         lines.append(f"| {stage.title} | {len(members)} | {state} | {_duration(seconds)} |")
     return "\n".join(lines) + "\n"
@@ -185,6 +188,7 @@ def format_cell(plan: Plan, cell: Cell) -> str:
     lines = [f"# {cell.scale}, {cell.strategy}", ""]
     lines += [f"Study *{_plain(study.title)}*. Seeds: {seeds}.", ""]
     lines += ["| notebook | state | time | peak memory |", "|---|---|---|---|"]
+    failed = []
     for name in _notebooks(study, cell):
         job, state = plan.jobs[name], plan.states[name]
         manifest = read_manifest(job.folder)
@@ -192,7 +196,10 @@ def format_cell(plan: Plan, cell: Cell) -> str:
         link = f"[{title}]({name}.ipynb)" if job.page.is_file() else title
         time = _duration(manifest["wall_seconds"]) if manifest else ""
         memory = f"{manifest['peak_memory_bytes'] / 2**20:.0f} MiB" if manifest else ""
-        lines.append(f"| {link} | {state} | {time} | {memory} |")
+        lines.append(f"| {link} | {_mark(state, state)} | {time} | {memory} |")
+        if state == "failed" and job.failed_page.is_file():
+            failed.append(f"- {title}: the failed attempt is kept in `{_inside(job.failed_page)}`.")
+    lines += ["", *failed] if failed else []
     lines += ["", "| setting | value |", "|---|---|"]
     lines += [f"| {name} | `{_plain(str(value))}` |" for name, value in settings.items()]
     return "\n".join(lines) + "\n"
@@ -200,8 +207,28 @@ def format_cell(plan: Plan, cell: Cell) -> str:
 
 def _link_cell(plan: Plan, cell: Cell) -> str:
     if cell not in plan.study.cells():
-        return "left out"
-    return f"[{_cell_state(plan, cell)}]({cell.scale}-{cell.strategy}.md)"
+        return _mark("left out", "left-out")
+    state = _cell_state(plan, cell)
+    return _mark(f"[{state}]({cell.scale}-{cell.strategy}.md)", state)
+
+
+def _count_runs(plan: Plan) -> str:
+    """How many runs are in which state, in one sentence."""
+    cells = plan.study.cells()
+    states = [_cell_state(plan, cell) for cell in cells]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+    return f"Of {len(cells)} runs: {counts}."
+
+
+def _mark(text: str, state: str) -> str:
+    """Text in the colour of a state, with a dot before it (``custom.css``)."""
+    return f"[{text}]{{.cx-state .cx-{state.replace(' ', '-')}}}"
+
+
+def _inside(path: Path) -> str:
+    """A path as seen from the project's folder."""
+    project = find_project_folder()
+    return path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name
 
 
 def _cell_state(plan: Plan, cell: Cell) -> str:

@@ -150,8 +150,9 @@ def describe_held_out(table: pd.DataFrame, measure: str) -> str:
         return f"{label[0].upper()}{label[1:]}: nothing can be said ({rows['reason'].iloc[0]})."
     lower, higher = int((judged["high"] < 0).sum()), int((judged["low"] > 0).sum())
     n = len(judged)
+    counts = {"higher": higher, "lower": lower, "not told apart": n - lower - higher}
+    says = ", ".join(f"{what} in {count}" for what, count in counts.items() if count)
     return (
-        f"{label[0].upper()}{label[1:]}: on average {judged['held_out'].mean():.2f} on the held-out context and "
-        f"{judged['known'].mean():.2f} elsewhere; the interval of the difference lies below 0 in {lower}, above in "
-        f"{higher} and across it in {n - lower - higher} of {n} fine-tuned cells."
+        f"{label[0].upper()}{label[1:]}: on average {judged['held_out'].mean():.2f} in the held-out context and "
+        f"{judged['known'].mean():.2f} elsewhere; {says} of {n} fine-tuned cells, by the interval of the difference."
     )

@@ -35,6 +35,11 @@ SUMS = "SHA256SUMS"
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """Time of every file in an archive, so that the same book gives the same archive."""
 
+NO_EXPLORER = (
+    "The explorer needs scripts and other files, so it is part of the book's site only. Every run's page shows three "
+    "of its clauses."
+)
+
 _REFERENCES = ("aria-labelledby", "aria-describedby", "for")
 
 
@@ -183,7 +188,11 @@ def _title_page() -> str:
 
 def _clean(article: Any) -> None:
     """Take out what needs a script or another page, and let solutions fold without one."""
-    for bad in article.xpath(".//script | .//button | .//a[contains(@class,'headerlink')] | .//*[@class='cx-links']"):
+    for explorer in article.xpath(".//div[@class='ce']"):
+        explorer.clear()
+        explorer.text = NO_EXPLORER
+    unwanted = ".//script | .//link | .//noscript | .//button"
+    for bad in article.xpath(f"{unwanted} | .//a[contains(@class,'headerlink')] | .//*[@class='cx-links']"):
         bad.drop_tree()
     for wrapper in article.xpath(".//div[contains(@class,'tableofcontents')] | .//div[contains(@class,'toctree')]"):
         wrapper.drop_tree()

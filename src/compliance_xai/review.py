@@ -209,17 +209,17 @@ def _judge(
 
 def review_html(review: Review) -> str:
     """A review for a page: clause with shaded words, the rule with parts marked that rest on no word, and the table."""
-    from compliance_xai.figures.clause import attribution_html
+    from compliance_xai.figures.clause import attribution_html, rule_html
     from compliance_xai.figures.tables import table_html
 
     pieces, cursor = [], 0
     for row in review.parts.to_dict("records"):
         mark = {CLAUSE: "cx-vague", NOTHING: "cx-nowhere"}.get(row["rests_on"], "cx-rests")
         note, start, end = html.escape(row["words"] or row["rests_on"]), row["start"], row["end"]
-        pieces.append(html.escape(review.rule[cursor:start]))
+        pieces.append(rule_html(review.rule[cursor:start]))
         pieces.append(f'<span class="{mark}" title="{note}">{html.escape(review.rule[start:end])}</span>')
         cursor = end
-    pieces.append(html.escape(review.rule[cursor:]))
+    pieces.append(rule_html(review.rule[cursor:]))
     marked = (
         '<div class="cx-clause"><p class="cx-label">The rule, its parts marked</p>'
         f'<p class="cx-rule">{"".join(pieces)}</p><p class="cx-scale"><span class="cx-vague">rests on the clause, '

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from visits import PATIENCE, Visit
 
-KEPT = ("book/index", "book/explorer", "overview", "compare_strategies", "findings", "-attribute", "-generate")
+from compliance_xai.folders import find_project_folder
+from compliance_xai.publish import assemble
+
+KEPT = (
+    *("book/index", "book/explorer", "book/method", "book/verdicts", "overview", "compare_strategies"),
+    *("compare_scales", "faithfulness", "contexts", "findings", "provenance", "4_trust", "-attribute", "-generate"),
+)
 """Ends of the names of pages whose pictures are kept; of several runs' pages those of the first."""
 
 
@@ -89,6 +95,26 @@ def test_the_landing_page_draws_nothing(chromium, book):
     with Visit(chromium, book, "book/index.html") as visit:
         visit.scroll()
         assert not [address for address in visit.requests if "plotly" in address]
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_book_as_one_file_needs_no_other_and_is_no_wider_than_its_window(chromium, book, tmp_path, width):
+    if not (find_project_folder() / "book" / "runs" / "_toc.yml").is_file():
+        pytest.skip("the contents of this book lie elsewhere")
+    file = tmp_path / "book.html"
+    file.write_text(assemble(book), encoding="utf-8")
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    requests, problems = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    try:
+        page.goto(file.as_uri(), timeout=PATIENCE)
+        assert [address for address in requests if not address.startswith("data:")] == [file.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        assert "part of the book's site only" in page.locator("#page-explorer").inner_text()
+        assert problems == []
+    finally:
+        page.close()
 
 
 def test_the_folder_leads_to_the_first_page(chromium, book):

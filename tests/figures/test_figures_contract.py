@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,7 @@ def test_the_drawing_data_survive_escaping(tmp_path, hostile):
 def test_a_hostile_clause_shows_as_text(hostile):
     markup = figures.attribution_html(hostile, generated=hostile.target, heading="<i>x</i>")
     page = _Elements(markup)
-    assert set(page.names) == {"div", "p", "span"}
+    assert set(page.names) == {"div", "p", "span", "wbr"}
     assert hostile.clause in page.text
     assert page.text.count(hostile.target) == 2
     assert "<i>x</i>" in page.text
@@ -156,7 +157,7 @@ def test_verdict_cards_show_effect_and_interval():
         [finding, {"claim": "C1", "verdict": "inconclusive", "effect": None, "reason": "one seed"}]
     )
     assert 'class="cx-claim contradicted"' in markup
-    assert "rank-biserial -0.210 [-0.400, -0.020], n = 40" in markup
+    assert "rank-biserial −0.210 [−0.400, −0.020], n = 40" in markup
     assert "<b>" not in markup.replace("<b></b>", "")
     assert "One seed." in markup
 
@@ -186,3 +187,14 @@ def test_panels_stack_on_a_narrow_page_without_overlap():
 
 def test_parameter_counts_read_as_people_say_them():
     assert format_parameters(70_000_000_000) == "70 B"
+
+
+def test_the_books_legend_draws_the_marker_of_every_strategy():
+    from compliance_xai.figures import theme
+
+    script = (Path(__file__).resolve().parents[2] / "book" / "_static" / "figures.js").read_text(encoding="utf-8")
+    shapes = script[script.index("const SHAPES = {") : script.index("const symbolOf")]
+    drawn = set(re.findall(r"([a-z-]+)\"?: '<", shapes))
+    used = {style.symbol.removesuffix("-open") for style in theme._KNOWN.values()}
+    used |= {symbol for _, symbol, _ in theme._SPARE}
+    assert used <= drawn

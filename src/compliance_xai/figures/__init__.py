@@ -44,6 +44,8 @@ _HOMES = {
     "draw_growth": "speed",
     "draw_power": "power",
     "table_html": "tables",
+    "format_interval": "tables",
+    "name_of": "tables",
     "claims_html": "tables",
     "pairs_html": "tables",
     "verdicts_html": "tables",
@@ -85,6 +87,8 @@ __all__ = [
     "draw_growth",
     "draw_power",
     "table_html",
+    "format_interval",
+    "name_of",
     "claims_html",
     "pairs_html",
     "verdicts_html",
@@ -125,7 +129,14 @@ if TYPE_CHECKING:
     from compliance_xai.figures.noise import draw_controls, draw_noise
     from compliance_xai.figures.power import draw_power
     from compliance_xai.figures.speed import draw_growth
-    from compliance_xai.figures.tables import claims_html, pairs_html, table_html, verdicts_html
+    from compliance_xai.figures.tables import (
+        claims_html,
+        format_interval,
+        name_of,
+        pairs_html,
+        table_html,
+        verdicts_html,
+    )
     from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from compliance_xai.figures.theme import (
     lay_out_panels,
     new_print_figure,
     plain,
+    print_legend,
     print_style,
     style_strategies,
 )
@@ -151,13 +153,15 @@ def _print_rows(frame, rows, panels, styles, offsets, labels, x_title, reference
                 positions = [rows.index(row) + offsets[name] for row in some["row"]]
                 _print_marks(axis, some["value"], positions, some, style, vertical=False)
             axis.set_title(panel if len(panels) > 1 else "")
-        # One title below all panels: side by side, long ones would run into each other.
-        figure.supxlabel(x_title, fontsize=10)
+        if len(panels) == 1:
+            axes[0, 0].set_xlabel("\n".join(textwrap.wrap(x_title, 36)))
+        else:  # one title below all panels: side by side, long ones would run into each other
+            figure.supxlabel(x_title, fontsize=10)
         axes[0, 0].set_yticks(range(len(rows)), [labels[row].replace("$", r"\$") for row in rows])
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
         if span:
             axes[0, 0].set_xlim(span)
-        _print_legend(figure, axes[0, 0])
+        print_legend(figure, axes[0, 0])
     return figure
 
 
@@ -309,7 +313,7 @@ def _print_lines(
                 axis.set_ylabel(y_title)
             if y_range:
                 axis.set_ylim(y_range)
-        _print_legend(figure, axes[0, 0])
+        print_legend(figure, axes[0, 0])
     return figure
 
 
@@ -359,11 +363,3 @@ def _print_marks(axis: Any, values: Any, places: Any, frame: pd.DataFrame, style
         x, y, **{"yerr" if vertical else "xerr": errors}, fmt=style.marker, color=style.colour, markersize=5.5,
         markerfacecolor="white" if style.hollow else style.colour, elinewidth=1.4, label=style.label,
     )  # fmt: skip
-
-
-def _print_legend(figure: Any, axis: Any) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        unique.values(), unique.keys(), loc="outside upper left", ncols=min(5, len(unique)), handletextpad=0.4
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,17 @@ from compliance_xai.records import Attribution
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def rule_html(rule: str) -> str:
+    """A rule, escaped, that may be broken after a comma or a bracket, and elsewhere only where it must.
+
+    Examples
+    --------
+    >>> rule_html("not(a,b)")
+    'not(<wbr>a,<wbr>b)'
+    """
+    return re.sub(r"([,(]+)", r"\1<wbr>", html.escape(rule))
 
 
 def attribution_html(
@@ -51,11 +63,11 @@ def attribution_html(
     written = ""
     if generated is not None:
         same = " (the same text)" if generated == attribution.target else ""
-        written = f'<p class="cx-label">Rule the model wrote{same}</p><p class="cx-rule">{html.escape(generated)}</p>'
+        written = f'<p class="cx-label">Rule the model wrote{same}</p><p class="cx-rule">{rule_html(generated)}</p>'
     return (
         f'<div class="cx-clause"><p class="cx-label">{html.escape(label)}</p><p class="cx-text">{"".join(pieces)}</p>'
         f'<p class="cx-label">{html.escape(target_label)}</p>'
-        f'<p class="cx-rule">{html.escape(attribution.target)}</p>{written}'
+        f'<p class="cx-rule">{rule_html(attribution.target)}</p>{written}'
         f'<p class="cx-scale"><span>With the word the rule is less likely (−{strongest:.2g} nats)</span>'
         f'<span class="cx-ramp"></span><span>more likely (+{strongest:.2g} nats)</span></p></div>'
     )
@@ -84,10 +96,10 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
             hovertemplate="<b>%{customdata[0]}</b> → %{customdata[1]}<br>%{z:+.2f} nats<extra></extra>",
         )
     )  # fmt: skip
-    height = 140 + 21 * count_f
+    height = 116 + 21 * count_f
     interactive.update_layout(
         height=height,
-        margin={"l": 20, "r": 10, "t": 36, "b": 70},
+        margin={"l": 20, "r": 10, "t": 12, "b": 70},
         font={"size": 12, "family": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"},
         xaxis={"tickvals": list(range(count_t)), "ticktext": [plain(_clip(_visible(t))) for t in tokens],
                "tickangle": -90,

@@ -11,11 +11,13 @@ from compliance_xai.figures.charts import spread
 from compliance_xai.figures.contract import Figure, save_figure
 from compliance_xai.figures.theme import (
     SPLIT_COLOURS,
+    box_summary,
     draw_print_boxes,
     humanise,
     lay_out_panels,
     new_print_figure,
     plain,
+    print_legend,
     print_style,
 )
 from compliance_xai.records import CATEGORIES, SPLITS
@@ -60,7 +62,8 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
             left = left + table[split]
         axes[0, 0].grid(axis="y", visible=False)
         axes[0, 0].set_xlabel("clauses")
-        still.legend(loc="outside upper left", ncols=4)
+        axes[0, 0].set_xlim(0, 1.03 * float(left.max()))
+        print_legend(still, axes[0, 0])
     totals = "; ".join(f"{humanise(str(name))} {int(total)}" for name, total in table.sum(axis=1)[::-1].items())
     return save_figure(
         "corpus-counts",
@@ -105,9 +108,8 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
             words = some.loc[some["context"] == context, "words"].to_numpy()
             interactive.add_trace(
                 go.Box(
-                    x=words, y=[plain(name)] * len(words), orientation="h", xaxis=x_axis, yaxis=y_axis,
-                    name=plain(name),
-                    boxpoints=False, line={"color": colours[text], "width": 1.6}, showlegend=False, width=0.55,
+                    **box_summary(words), y=[plain(name)], orientation="h", xaxis=x_axis, yaxis=y_axis,
+                    name=plain(name), line={"color": colours[text], "width": 1.6}, showlegend=False, width=0.55,
                 )
             )  # fmt: skip
     with print_style():
@@ -175,7 +177,7 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
         axes[0, 0].set_xlim(left=0)
         axes[0, 0].set_xlabel("share of the words (%)")
-        still.legend(loc="outside upper left", ncols=4)
+        print_legend(still, axes[0, 0])
     overall = (table.sum(axis=1) / table.to_numpy().sum()).sort_values(ascending=False, kind="stable")
     return save_figure(
         "corpus-categories",

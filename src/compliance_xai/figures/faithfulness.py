@@ -20,6 +20,7 @@ from compliance_xai.figures.theme import (
     new_print_figure,
     order_scales,
     plain,
+    print_legend,
     print_style,
     style_strategies,
 )
@@ -241,8 +242,7 @@ def draw_removal_curves(
             axis.set_title(title)
             axis.set_xlabel("words gone (%)")
         axes[0, 0].set_ylabel("share of log p that is left")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        still.legend(handles, labels, loc="outside upper left", ncols=3)
+        print_legend(still, axes[0, 0], columns=3)
     first = frame[(frame["order"] == "score") & (frame["step"] == 1)]
     return save_figure(
         f"removal-curves-{attribution}-by-{operator}",
@@ -372,8 +372,7 @@ def draw_reliability(bins: pd.DataFrame, *, folder: Path | str) -> Figure:
             axes[0, index].set_title(titles[index])
             axes[0, index].set_xlabel("predicted share of wrong elements")
         axes[0, 0].set_ylabel("observed share")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        still.legend(handles, labels, loc="outside upper left", ncols=5)
+        print_legend(still, axes[0, 0])
     last = frame.sort_values("bin").groupby(["split", "model"], sort=False).tail(1)
     return save_figure(
         "error-reliability",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.theme import lay_out_panels, new_print_figure, plain, print_style
+from compliance_xai.figures.theme import lay_out_panels, new_print_figure, plain, print_legend, print_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def draw_curves(
             ends.append(f"{key} from {some[y].iloc[0]:.2f} to {some[y].iloc[-1]:.2f}")
         axes[0, 0].set_xlabel(units[0])
         axes[0, 0].set_ylabel(units[1])
-        still.legend(loc="outside upper left", ncols=4)
+        print_legend(still, axes[0, 0], columns=4)
     return save_figure(
         name,
         interactive,

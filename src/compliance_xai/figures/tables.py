@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,77 @@ CLAIMS = {
     "C3": "Larger models put more weight on numerical constraints and rule identifiers.",
     "C4": "Semantic similarity of generated and reference rules levels off with scale.",
 }
+
+NAMES = {
+    "jensen_shannon": "Jensen–Shannon",
+    "rank_biased_overlap": "1 − rank-biased overlap",
+    "spearman": "1 − Spearman",
+    "dtype": "float type",
+    "semantic": "semantic similarity",
+    "rule_identifier_all": "rule identifiers and references",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "lrml_f1": "LRML F1",
+    "lrml f1": "LRML F1",
+    "lrml precision": "LRML precision",
+    "lrml recall": "LRML recall",
+}
+"""Names of the code whose words alone would not say what they are."""
+
+_NAMED = frozenset(
+    {"measure", "method", "category", "kind", "name", "source", "metric", "outcome", "test", "companion"}
+)
+"""Columns that hold names of the code."""
+
+_SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
+_POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
+_NUMERIC = re.compile(r"[-+\d.,%\s\[\]()]*\d[-+\d.,%\s\[\]()]*")
+_JOINED = re.compile(r"(?<=[a-z\d])_(?=[a-z\d])")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_interval(mean: float, low: float, high: float, digits: int = 2) -> str:
+    """A mean with its interval as one text; the mean alone where there is no interval.
+
+    Examples
+    --------
+    >>> format_interval(-0.5, -0.75, 0.25)
+    '−0.50 [−0.75,\\xa00.25]'
+    >>> format_interval(0.5, float("nan"), float("nan"))
+    '0.50'
+    """
+    text = f"{mean:.{digits}f}" + ("" if math.isnan(low) else f" [{low:.{digits}f},\u00a0{high:.{digits}f}]")
+    return typeset(text)
+
+
+def typeset(text: str) -> str:
+    """A number, or a text of numbers, with real minus signs and powers of ten.
+
+    Examples
+    --------
+    >>> [typeset(text) for text in ("-0.25", "9.5e-06", "1e-04", "0.0e+00", "-0.00", "2026-11-26")]
+    ['−0.25', '9.5 × 10⁻⁶', '10⁻⁴', '0', '0.00', '2026-11-26']
+    """
+    power = _POWER.fullmatch(text)
+    if power:
+        mantissa, sign, exponent = power.groups()
+        if not float(mantissa):
+            return "0"
+        raised = f"10{(sign.strip('+') + exponent).translate(_RAISED)}"
+        return raised if float(mantissa) == 1 else f"{mantissa.replace('-', '−')} × {raised}"
+    text = re.sub(r"(?<![\w.])-(0(?:\.0*)?%?)(?![\d.])", r"\1", text)
+    return _SIGN.sub("−", text)
+
+
+def name_of(text: str) -> str:
+    """A name of the code as people write it.
+
+    Examples
+    --------
+    >>> [name_of(text) for text in ("leave_one_out", "jensen_shannon", "full")]
+    ['leave one out', 'Jensen–Shannon', 'full']
+    """
+    return NAMES.get(text) or _JOINED.sub(" ", text)
 
 
 def table_html(
@@ -55,8 +127,10 @@ def table_html(
         cells = []
         for name, value in zip(columns, values, strict=True):
             text = _say(value, formats.get(name))
+            text = name_of(text) if name in _NAMED and name not in code else text
             kind = "cx-code" if name in code else "cx-number" if numeric[name] else "cx-long" if len(text) > 60 else ""
-            cells.append(f"<td{_class(kind)}>{html.escape(text)}</td>")
+            shown = re.sub(r"([,(]+)", r"\1<wbr>", html.escape(text)) if name in code else html.escape(text)
+            cells.append(f"<td{_class(kind)}>{shown}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     if len(frame) > limit:
         caption += f" (first {limit} of {len(frame)} rows)"
@@ -86,7 +160,7 @@ def pairs_html(pairs: pd.DataFrame, *, keys: Sequence[str], caption: str) -> str
 def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -> str:
     """The verdicts as cards, one per finding (the fields of ``findings.Finding``).
 
-    ``short`` leaves out the reason and what would change the verdict.
+    ``short`` leaves out what would change a verdict, and the reason but for the first words of an open one's.
     """
     cards = []
     for finding in findings:
@@ -97,6 +171,7 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             effect = f"{finding['effect_name']} {finding['effect']:.3f}"
             if _known(finding.get("low")) and _known(finding.get("high")):
                 effect += f" [{finding['low']:.3f}, {finding['high']:.3f}]"
+            effect = _JOINED.sub(" ", _SIGN.sub("−", effect))
             if _known(finding.get("n")):
                 effect += f", n = {finding['n']}"
         statement = finding.get("statement") or CLAIMS.get(str(finding["claim"]), "")
@@ -105,8 +180,11 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             f"<p>{html.escape(str(statement))}</p>",
             f'<p class="cx-effect">{html.escape(effect)}</p>' if effect else "",
         ]
+        reason = _sentence(str(finding.get("reason") or ""))
+        if short and kind == "open" and reason:
+            lines.append(f'<p class="cx-effect">Why: {html.escape(_shorten(reason))}</p>')
         if not short:
-            lines.append(f"<p>{html.escape(_sentence(str(finding.get('reason') or '')))}</p>")
+            lines.append(f"<p>{html.escape(reason)}</p>")
             if finding.get("what_would_change"):
                 lines.append(
                     f'<p class="cx-effect">What would change this: {html.escape(str(finding["what_would_change"]))}</p>'
@@ -118,7 +196,8 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
 def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studies: bool = False) -> str:
     """The verdicts as a table: the source's statement, verdict, effect with its interval, n, what would change it.
 
-    ``studies`` adds which study, corpus and ladder a row belongs to (its ``study`` beside the fields of a finding).
+    ``studies`` says which study, corpus and ladder a row belongs to (its ``study`` beside the fields of a finding), in
+    the place of the claim's statement, which the caption holds.
     """
     import pandas as pd
 
@@ -126,14 +205,18 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
     for finding in findings:
         interval = ""
         if _known(finding["effect"]):
-            interval = f"{finding['effect']:.3f}"
-            if _known(finding["low"]) and _known(finding["high"]):
-                interval += f" [{finding['low']:.3f},\u00a0{finding['high']:.3f}]"
+            low, high = (finding[end] if _known(finding[end]) else math.nan for end in ("low", "high"))
+            interval = format_interval(finding["effect"], low, high, digits=3)
         where = {"study": finding["study"], "corpus": finding["corpus"], "ladder": finding["ladder"]} if studies else {}
         rows.append(
-            {"claim": finding["claim"], "the source's statement": finding["statement"], **where}
-            | {"verdict": finding["verdict"], "effect": finding["effect_name"], "value": interval, "n": finding["n"]}
-            | {"reason": finding["reason"], "what would change it": finding["what_would_change"]}
+            {"claim": finding["claim"], **(where or {"the source's statement": finding["statement"]})}
+            | {
+                "verdict": finding["verdict"],
+                "effect": _JOINED.sub(" ", finding["effect_name"]),
+                "value": interval,
+                "n": finding["n"],
+            }
+            | {"reason": _JOINED.sub(" ", finding["reason"]), "what would change it": finding["what_would_change"]}
         )
     return table_html(pd.DataFrame(rows), caption=caption)
 
@@ -142,8 +225,18 @@ def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
+def _shorten(sentence: str, length: int = 120) -> str:
+    """The parts of a sentence up to a semicolon, as many as are not too long together, the first in any case."""
+    first, *others = sentence.rstrip(".").split("; ")
+    for other in others:
+        if len(first) + len(other) > length:
+            return f"{first}; …"
+        first = f"{first}; {other}"
+    return f"{first}."
+
+
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    text = _JOINED.sub(" ", text[:1].upper() + text[1:])
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -154,10 +247,16 @@ def _known(value: Any) -> bool:
 def _say(value: Any, specification: str | None) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if specification:
-        return format(value, specification)
+        return typeset(format(value, specification))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return typeset(f"{value:.3g}")
+    if isinstance(value, int):
+        return typeset(f"{value:,}")
+    text = str(value)
+    # Intervals and percentages come as texts; other texts are data and stay as they are.
+    return typeset(text) if ("[" in text or text.endswith("%")) and _NUMERIC.fullmatch(text) else text

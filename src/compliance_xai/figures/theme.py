@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from compliance_xai.records import SPLITS
 
 GREY = "#7f8790"
@@ -250,6 +252,35 @@ def new_print_figure(rows: int, columns: int, *, width: float, height: float, **
     figure = PrintFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.06))
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def print_legend(figure: Any, axis: Any, *, columns: int = 5) -> None:
+    """The legend above a print figure, in as many columns (at most ``columns``) as its width has room for."""
+    handles, labels = axis.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    for count in range(min(columns, len(unique)), 0, -1):
+        legend = figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=count, handletextpad=0.4)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
+def box_summary(values: Any) -> dict[str, list[float]]:
+    """What a box shows, as plotly's keys: quartiles, and whiskers to the last value within 1.5 box lengths.
+
+    Without it plotly draws whiskers to the extremes where single points are not shown.
+
+    Examples
+    --------
+    >>> box_summary([1, 2, 3, 4, 20])
+    {'q1': [2.0], 'median': [3.0], 'q3': [4.0], 'lowerfence': [1.0], 'upperfence': [4.0]}
+    """
+    found = np.asarray(values, dtype=float)
+    q1, median, q3 = (float(value) for value in np.percentile(found, (25, 50, 75)))
+    inside = found[(found >= q1 - 1.5 * (q3 - q1)) & (found <= q3 + 1.5 * (q3 - q1))]
+    # An inner end that falls short of the box would turn the whisker round.
+    low, high = min(float(inside.min()), q1), max(float(inside.max()), q3)
+    return {"q1": [q1], "median": [median], "q3": [q3], "lowerfence": [low], "upperfence": [high]}
 
 
 def draw_print_boxes(

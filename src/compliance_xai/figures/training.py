@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from compliance_xai.figures.charts import draw_lines
 from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.theme import GREY, lay_out_panels, new_print_figure, print_style, style_strategies
+from compliance_xai.figures.theme import (
+    GREY,
+    lay_out_panels,
+    new_print_figure,
+    print_legend,
+    print_style,
+    style_strategies,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +67,7 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str
         axis.set_xlabel("training step")
         axis.set_ylabel("loss (nats per rule token, log scale)")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        still.legend(loc="outside upper left", ncols=2)
+        print_legend(still, axis, columns=2)
     seeds = sorted(set(log["seed"]))
     last = log[log["split"] == "validation"].sort_values("step").groupby("seed")["loss"].last()
     return save_figure(

@@ -1,8 +1,8 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
-``write_parts`` leaves them in ``book/runs``: the worked examples of "What is a correct rule?", a rule under review,
-what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the tables of
-studies that were run elsewhere and are stored under ``data/results``.
+``write_parts`` leaves them in ``book/runs``: the worked examples of "Method" and "What is a correct rule?", a rule
+under review, what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the
+tables of studies that were run elsewhere and are stored under ``data/results``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from compliance_xai.pages.worked import (
     choose_reviewer,
     format_features,
     format_review,
+    format_score,
     format_scores,
     format_verdicts,
 )
@@ -65,6 +66,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
             lambda: raw_html(format_power(runs / "_static" / "power")),
         ),
         "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
+        "worked_score": (digest([code, cell]), lambda: format_score(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
         part = runs / f"{name}.md"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from compliance_xai.models import without_progress_bars
 from compliance_xai.pages.markdown import raw_html
 
 if TYPE_CHECKING:
+    from compliance_xai.records import Attribution
     from compliance_xai.runs import Plan
     from compliance_xai.study import Study
 
@@ -75,6 +77,13 @@ REVIEWED = (
     "Parties after ten shall be quiet.",
 )
 """Clauses for the page on practice: an ordinary one, one with a wrong unit, and one that asks for no rule."""
+
+SCORED = (
+    "The clear width of an exit door shall be not less than 850 mm.",
+    "if(exist(exitDoor)),then(obligation(greaterThanEqual(exitDoor.clearWidth,850 mm)))",
+    "850",
+)
+"""The chapter on method: a clause, its rule, and the part of the rule whose probability is read."""
 
 
 def format_features() -> str:
@@ -156,5 +165,61 @@ def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:
     return "\n\n".join([raw_html(f"<p>The model: {name}.</p>"), *map(raw_html, reviews)])
 
 
+def format_score(study: Study, cell: tuple[str, str, str] | None) -> str:
+    """One part of a rule, its probability after the whole clause and after the clause without each of its words."""
+    from compliance_xai.review import load_writer
+
+    if cell is None:
+        return "No model of this study has been trained yet, so there is nothing measured to show.\n"
+    clause, rule, part = SCORED
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        writer = load_writer(study, *cell[:2])
+        found = writer.explain(clause, rule)
+    start = rule.index(part)
+    return _say_score(found, start, start + len(part), name=f"{study.name}, {writer.name}")
+
+
+def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
+    """The table of ``format_score`` for the characters ``start`` to ``end`` of the rule, and the sum in words."""
+    import numpy as np
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+
+    part = found.target[start:end]
+    inside_T = np.array([token.start < end and start < token.end for token in found.target_tokens])
+    whole, scores_F = float(found.baseline_log_probs[inside_T].sum()), found.sum_spans([(start, end)])[:, 0]
+    words = [feature.text for feature in found.features]
+    frame = pd.DataFrame(
+        {
+            "word removed": ["none", *words],
+            "probability": [_say_probability(value) for value in np.exp([whole, *(whole - scores_F)])],
+            "score": [float("nan"), *scores_F],
+        }
+    )
+    table = table_html(
+        frame,
+        caption=f"The probability of “{part}” in the rule, after the whole clause and after the clause without a word",
+        headings={"probability": f"probability of “{part}”", "score": "score (nats)"},
+        formats={"score": ".2f"},
+    )
+    top = int(np.argmax(scores_F))
+    says = (
+        f"<p>The model: {html.escape(name)}. The word that counts most for “{html.escape(part)}” is "
+        f"“{html.escape(words[top])}”: ln {_say_probability(math.exp(whole))} − "
+        f"ln ({_say_probability(math.exp(whole - scores_F[top]))}) = {scores_F[top]:.2f} nats.</p>"
+    )
+    return raw_html(f"{says}\n{table}")
+
+
+def _say_probability(value: float) -> str:
+    from compliance_xai.figures.tables import typeset
+
+    return f"{value:.4f}" if value >= 0.001 else typeset(f"{value:.2e}")
+
+
 def _labelled(label: str, rule: str) -> str:
-    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{html.escape(rule)}</p>'
+    from compliance_xai.figures.clause import rule_html
+
+    return f'<p class="cx-label">{html.escape(label)}</p><p class="cx-rule">{rule_html(rule)}</p>'
