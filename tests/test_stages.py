@@ -435,42 +435,124 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
     }
 
 
-def test_protocols_share_a_training_and_read_only_other_checkpoints(project, monkeypatch):
+FAIR = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
+        (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))} | {
+    "protocols": "[matched_compute, matched_loss, best]",
+    "seeds": "[0]",
+    "attribution.clauses": "2",
+    "attribution.precision_clauses": "0",
+    "attribution.baselines": "[delete, mask]",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fair(project):
+    """A study with protocols whose cells are trained and read at their last checkpoints."""
+    study = make_study(project, "fair", **FAIR)
+    for cell in study.cells():
+        if cell.strategy != "none":
+            stages.finetune_cell(study, *cell)
+            stages.attribute_cell(study, *cell)
+    return study
+
+
+def watch_readers(monkeypatch):
+    """Names of the folders whose weights the stage loads, in order."""
     from compliance_xai.stages import picked
 
-    changes = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
-               (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))}  # fmt: skip
-    study = make_study(
-        project, "fair", protocols="[matched_compute, matched_loss, best]", seeds="[0]", **changes,
-        **{"thresholds.matched_loss": "0.000001", "attribution.clauses": "2", "attribution.precision_clauses": "0"},
-    )  # fmt: skip
+    opened, real = [], picked.open_reader
+
+    def watch(work, folder, pools):
+        opened.append(folder.name)
+        return real(work, folder, pools)
+
+    monkeypatch.setattr(picked, "open_reader", watch)
+    return opened
+
+
+def test_protocols_share_a_training_and_mark_what_was_not_reached(fair, project, monkeypatch):
+    study = make_study(project, "fair", **FAIR, **{"thresholds.matched_loss": "0.000001"})
     assert {"pick", "s-full-attribute_picked", "compare_protocols"} <= set(make_jobs(study))
     assert "s-none-attribute_picked" not in make_jobs(study)
-    cells = [cell for cell in study.cells() if cell.strategy != "none"]
-    for cell in cells:
-        stages.finetune_cell(study, *cell)
-        stages.attribute_cell(study, *cell)
     kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
     assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
     picks = stages.pick_protocols(study).picks
     assert len(picks) == 3 * 2
     matched = picks[picks["protocol"] == "matched_loss"]
     assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
-    opened = []
-    real = picked.open_reader
-    monkeypatch.setattr(picked, "open_reader", lambda work, folder: opened.append(folder.name) or real(work, folder))
-    for cell in cells:
-        result = stages.attribute_picked(study, *cell)
-        steps = result.focus.groupby("protocol")["step"].unique()
-        assert steps["matched_compute"].tolist() == [6]
-        last = stages.read_stage(study, "attribute", *cell).focus
-        again = result.focus[result.focus["protocol"] == "matched_compute"]
-        assert again["gini"].tolist() == last["gini"].tolist()
-    others = picks[picks["reached"] & (picks["step"] != 6)].drop_duplicates(["strategy", "step"])
-    assert len(opened) == len(others)
+    assert set(picks.loc[picks["reached"], "step"]) == {6}
+    opened = watch_readers(monkeypatch)
+    for strategy in ("full", "lora"):
+        focus = stages.attribute_picked(study, "s", strategy).focus
+        last = stages.read_stage(study, "attribute", "s", strategy).focus
+        for _, again in focus.groupby("protocol"):
+            assert again["gini"].tolist() == last["gini"].tolist()
+    assert opened == []  # what was read already is not read again
     compared = stages.compare_protocols(study)
     assert set(compared.pairs["protocol"]) == {"matched_compute", "best"}
     assert set(compared.summary["protocol"]) == {"matched_compute", "matched_loss", "best"}
+
+
+@pytest.mark.parametrize("baselines", [None, ("mask",)])
+def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_for(
+    fair, project, monkeypatch, baselines
+):
+    from compliance_xai.attribution import attribute_many
+    from compliance_xai.focus import focus_frame
+    from compliance_xai.records import attribution_row
+    from compliance_xai.rungs import load_ladder
+    from compliance_xai.strategies import load_trained
+    from compliance_xai.train import evaluated_weights, read_result
+
+    asked = {"attribution.picked_baselines": f"[{', '.join(baselines)}]"} if baselines else {}
+    study = make_study(project, "fair", **FAIR, **asked, **{"thresholds.matched_loss": "100"})
+    assert make_jobs(study)["s-full-attribute"].key == make_jobs(fair)["s-full-attribute"].key
+    picks = stages.pick_protocols(study).picks
+    assert picks["reached"].all()
+    [earlier] = picks[picks["step"] < 6].to_dict("records")  # one strategy learned more, and is met on its way
+    assert earlier["protocol"] == "matched_loss"
+    opened = watch_readers(monkeypatch)
+    focus = stages.attribute_picked(study, "s", earlier["strategy"]).focus
+    assert opened == [f"step-{earlier['step']:08d}"]
+    assert focus.groupby("protocol")["step"].unique().str[0].to_dict() == {
+        "matched_compute": 6, "matched_loss": earlier["step"], "best": 6
+    }  # fmt: skip
+    every = {("leave_one_out", "delete"), ("leave_one_out", "mask"), ("surrogate_ridge", "delete")}
+    wanted = every if baselines is None else {("leave_one_out", "mask")}
+    for _, block in focus.groupby("protocol"):
+        assert set(zip(block["method"], block["baseline"], strict=True)) == wanted
+    keys = ["method", "baseline", "sign", "id"]
+    last, there = (focus[focus["protocol"] == name].set_index(keys)["gini"] for name in ("best", "matched_loss"))
+    assert last.index.equals(there.index)
+    assert (last != there).any()
+
+    settings, rung = study.settings_of("s", earlier["strategy"]), load_ladder(study.ladder).rung("s")
+    folder = stages.read_stage(study, "finetune", "s", earlier["strategy"]).folder / "seed-0"
+    model, tokenizer = load_trained(rung, settings, evaluated_weights(read_result(folder))[earlier["step"]])
+    examples = attributed_examples(study)
+    found = attribute_many(model, tokenizer, examples, prompt=study.prompt.template, baseline="mask")
+    rows = [
+        attribution_row(one, seed=0, baseline="mask", split=example.split)
+        for one, example in zip(found, examples, strict=True)
+    ]
+    expected = focus_frame(rows, floor=0.0).set_index(["sign", "id"])["gini"]
+    computed = there.loc["leave_one_out"].loc["mask"]
+    assert computed.tolist() == pytest.approx(expected.loc[computed.index].tolist(), rel=1e-3)
+
+
+def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project):
+    plain, asked = (
+        make_jobs(make_study(project, "fair", **FAIR, **change))
+        for change in ({}, {"attribution.picked_baselines": "[mask]"})
+    )
+    changed = {name for name in plain if plain[name].key != asked[name].key}
+    assert changed == {"s-full-attribute_picked", "s-lora-attribute_picked", "compare_protocols"}
+
+
+@pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
+def test_other_checkpoints_are_read_with_baselines_of_the_study(project, picked):
+    with pytest.raises(InputError, match="picked_baselines that are among the baselines, delete, mask"):
+        make_study(project, "fair", **FAIR, **{"attribution.picked_baselines": picked})
 
 
 def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, monkeypatch):
