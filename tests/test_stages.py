@@ -1,5 +1,6 @@
 """The stages joined, with tiny random models: every room is called for real, nothing is learned."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,9 +15,10 @@ from compliance_xai import stages
 from compliance_xai.book import format_overview
 from compliance_xai.corpus import load_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.exports import export_tables
+from compliance_xai.exports import export_search, export_tables
 from compliance_xai.folders import find_data_folder
 from compliance_xai.grid import make_jobs
+from compliance_xai.pages.compared import format_compared
 from compliance_xai.provenance import read_manifest
 from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
 from compliance_xai.runs import Plan
@@ -110,6 +112,64 @@ def first(project):
     return study, run_all(study)
 
 
+@pytest.mark.slow
+def test_four_architectures_pass_the_whole_pipeline(project):
+    from tiny_checkpoints import ARCHITECTURES, make_model
+
+    from compliance_xai.models import load_tokenizer
+    from compliance_xai.rungs import load_ladder
+
+    tokenizer = load_tokenizer(load_ladder("tiny").rung("s"))
+    folder = project / "data" / "ladders" / "four"
+    rungs = []
+    for architecture in ARCHITECTURES:
+        model = make_model(architecture, len(tokenizer))
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(folder / architecture)
+        tokenizer.save_pretrained(folder / architecture)
+        rungs.append({"name": architecture, "path": architecture, "parameters": model.num_parameters()})
+    (folder / "ladder.yaml").write_text(json.dumps({"name": "four", "rungs": rungs}), encoding="utf-8")
+    scales = [rung["name"] for rung in sorted(rungs, key=lambda rung: rung["parameters"])]
+    settings = "steps: 2, batch_size: 4, evaluations: 2, learning_rate: 0.01"
+    study = make_study(
+        project, "four", ladder="four", scales=f"[{', '.join(scales)}]", seeds="[0]",
+        strategies=f"{{full: {{{settings}}}, qlora: {{{settings}, rank: 2}}}}", protocols="[matched_compute, best]",
+        **{"attribution.clauses": "1", "faithfulness.clauses": "1", "faithfulness.operators": "[delete]"},
+        **{"attribution.second_clauses": "1", "generate.max_new_tokens": "4"},
+    )  # fmt: skip
+    findings = run_all(study).findings
+    assert list(findings["claim"]) == ["C1", "C2", "C3", "C4"]
+    for scale, strategy in study.cells():
+        log = stages.read_stage(study, "finetune", scale, strategy).log
+        losses = log.loc[log["split"] == "validation", "loss"]
+        assert losses.iloc[-1] < losses.iloc[0], (scale, strategy)
+        assert len(stages.read_stage(study, "generate", scale, strategy).scores) == 7 + 2
+        read = stages.read_stage(study, "attribute", scale, strategy)
+        assert read.checks["passed"].all()
+        assert (read.focus["total_mass"] > 0).all()
+        assert "bfloat16" in set(read.precision_effects["change"])
+    compared = stages.read_stage(study, "compare_strategies")
+    for frame in (compared.summary, compared.costs, compared.movement):
+        cells = frame[["scale", "strategy"]].drop_duplicates()
+        assert sorted(cells.itertuples(index=False, name=None)) == sorted(study.cells())
+    assert stages.pick_protocols(study).picks["reached"].all()
+    for cell in study.cells():
+        stages.attribute_picked(study, *cell)
+    compared = stages.compare_protocols(study)
+    assert set(compared.pairs["scale"]) == {*scales, "all"}
+    assert set(compared.pairs["n"]) == {1}  # the held-out clause is another question
+    jobs = make_jobs(study)
+    stored = project / "data" / "results" / "four"
+    written = export_tables(Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done")), stored)
+    assert {f"protocol_{name}.csv" for name in ("picks", "summary", "pairs")} <= {path.name for path in written}
+    text = format_compared(project, project / "drawn")
+    assert text.startswith("### The study four\n")
+    assert "Normalised entropy under every protocol, scale all" in text
+    assert "merged 4bit: adapters merged into the 4-bit weights" in text
+    assert ">matched_compute<" in text
+    assert (project / "drawn" / "four" / "movement-four.csv").is_file()
+
+
 def test_every_claim_gets_a_verdict_with_a_reason(first):
     study, result = first
     assert list(result.findings["claim"]) == ["C1", "C2", "C3", "C4"]
@@ -154,6 +214,12 @@ def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):
     for example in load_corpus("synthetic", split="test"):
         assert example.clause not in everything
         assert example.rule not in everything
+    assert "protocol_pairs.csv" not in names
+    precision = pd.read_csv(tmp_path / "kept" / "precision.csv")
+    assert list(precision["strategy"]) == ["none", "full", "lora", "lora"]
+    moved = pd.read_csv(tmp_path / "kept" / "movement.csv")
+    assert list(moved) == ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
+    assert set(moved["strategy"]) == {"full", "lora"}
     training = pd.read_csv(tmp_path / "kept" / "training.csv")
     assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
     again = export_tables(done, tmp_path / "kept")
@@ -582,6 +648,45 @@ def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, m
     assert tuned.settings_of("s", "lora").learning_rate == chosen["learning_rate"]
     monkeypatch.setattr(search, "finetune", None)
     assert search.search_settings(study).equals(trials)  # finished trials are read
+
+
+def test_a_search_reads_the_studys_own_training_and_gives_the_same_on_several_cores(project, tmp_path, monkeypatch):
+    from compliance_xai.stages import search
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(stages.__file__).parents[2]))
+    study = make_study(project, "tuned", seeds="[1, 2]", **{"search.trials": "2"})
+    result = stages.finetune_cell(study, "s", "full")
+    own = result.summary.set_index("seed").loc[1, "validation_loss"]
+    trained = []
+    real = search.finetune
+    monkeypatch.setattr(
+        search, "finetune", lambda *given, **keys: trained.append((given[1], keys["seed"])) or real(*given, **keys)
+    )
+    alone = search.search_settings(study)
+    assert trained == [("full", 1), ("lora", 1), ("lora", 1)]  # the first trial of full was there
+    assert alone.set_index(["strategy", "trial"]).loc[("full", 0), "validation_loss"] == own
+    shutil.rmtree(study.folder / "search")
+    reported = []
+    together = search.search_settings(study, lambda cell, trial, loss: reported.append((cell.strategy, trial)), cores=2)
+    pd.testing.assert_frame_equal(together.drop(columns="seconds"), alone.drop(columns="seconds"))
+    assert sorted(reported) == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
+
+    kept = export_search(study, tmp_path / "kept")
+    assert kept.name == "search_trials.csv"
+    assert pd.read_csv(kept)["validation_loss"].tolist() == pytest.approx(alone["validation_loss"].tolist(), rel=1e-5)
+    changed = make_study(project, "tuned", **{"strategies.lora.learning_rate": "0.5"})
+    with pytest.raises(InputError, match="expected trials around the study's present settings, found others"):
+        export_search(changed, tmp_path / "kept")
+    with pytest.raises(InputError, match=r"expected the trials of a search, found no such file\. Run 'compliance-xai"):
+        export_search(make_study(project, "untuned"), tmp_path)
+
+
+def test_a_search_trains_in_one_process_and_says_so(project):
+    from compliance_xai.stages import search
+
+    study = make_study(project, "wide", **{"launch.config": "configs/accelerate/ddp_cpu.yaml"})
+    with pytest.raises(InputError, match=r"'launch\.config': expected none for a search"):
+        search.search_settings(study)
 
 
 def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypatch):
