@@ -1,5 +1,7 @@
 """The tables of the chapter on models and strategies."""
 
+import re
+
 import pandas as pd
 
 from compliance_xai.pages import compared, strategies
@@ -49,8 +51,7 @@ def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_
     pd.DataFrame(rows, columns=columns).to_csv(folder / compared.SEARCH, index=False)
     text = compared.format_search(tmp_path)
     assert "Search of the study mine" in text
-    cells = text.split("<tbody>")[1].replace("</td>", "").split("<tr>")[1:]
-    full, lora = ([cell.split(">")[1] for cell in row.split("<td")[1:]] for row in cells)
+    full, lora = (re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in text.split("<tr>")[2:])
     assert full == ["s", "full", "2", "1 to 4 times its own", "0.5000", "0.2500", "0.004", "–", "300", "0", "150"]
     assert lora == ["s", "lora", "2", "1 to 4 times its own", "0.3750", "0.3750", "0.002", "8", "300", "1", "90"]
     assert "2 trials for every strategy at every scale, one training seed, 4 minutes of training." in text

@@ -164,7 +164,8 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
 
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build_model(recipe, tokenizer).to(device)
+    model = build_model(recipe, tokenizer)
+    torch.nn.Module.to(model, device)
     decay = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
@@ -213,7 +214,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
             print(_say_progress(recipe, state, first), flush=True)
         if state["step"] % save_every == 0:
             _save(recipe, model, optimizer, folder, state)
-    model.to("cpu")
+    torch.nn.Module.to(model, "cpu")
     torch.nn.Module.to(model, getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
     record = {
         "recipe": asdict(recipe),

@@ -50,7 +50,7 @@ def _format_trials(path: Path) -> str:
     trials, rows = pd.read_csv(path), []
     for (scale, strategy), block in trials.groupby(["scale", "strategy"], sort=False):
         own = block[block["trial"] == 0].iloc[0]
-        best = block.loc[block["validation_loss"].idxmin()]
+        best = block.sort_values("validation_loss", kind="stable").iloc[0]
         rates = block["learning_rate"] / own["learning_rate"]
         rows.append(
             {
