@@ -5,8 +5,9 @@
 writes ``benchmarks/results/planner.json`` and ``planner.md``. Memory: the most bytes of tensors during a step over the
 longest pairs. Time: steps over the study's own batches, against a prediction from two layers of random weights (the
 probe of ``study plan --probe``); probe and steps take turns, in processor time, and medians are compared, because the
-machine has other work. On a GPU a randomly initialised model of a 7B shape is measured as well: one LoRA and one QLoRA
-step, and how many tokens attribution scores per second.
+machine has other work. Of ``lora-then-full`` it is the second phase, which needs the more memory. On a GPU a randomly
+initialised model of a 7B shape is measured as well: one LoRA and one QLoRA step, and how many tokens attribution scores
+per second.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from keep import keep_result
 
+from compliance_xai import study
 from compliance_xai.corpus import load_corpus
 from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.planner import Texts, probe_speed, sizes, speed
@@ -31,7 +33,7 @@ from compliance_xai.study import StrategySettings
 from compliance_xai.train import encode_examples
 from compliance_xai.train.batches import plan_batches
 
-SCALES, KINDS = ("0.3m", "1m", "4m"), ("full", "lora", "qlora")
+SCALES, KINDS = ("0.3m", "1m", "4m"), tuple(kind for kind in study.KINDS if kind != "none")
 BATCH, STEPS, ROUNDS = 8, 16, 3
 LIMIT = 0.25
 GPU_SHAPE = ("qwen2.5-coder", "7b")

@@ -34,8 +34,9 @@ figures.show_html(figures.table_html(missing, caption="Cells that a protocol did
 pairs = result.pairs[
     (result.pairs["measure"] == "normalised_entropy")
     & (result.pairs["sign"] == "absolute")
+    & (result.pairs["method"] == settings.attribution.method)
     & (result.pairs["baseline"] == (settings.attribution.picked_baselines or settings.attribution.baselines)[0])
 ]
-keys = [name for name in ("scale", "split", "strategy_a", "strategy_b") if name in pairs]
-pairs = pairs.sort_values(keys)
+keys = ["scale", "strategy_a", "strategy_b"]
+pairs = pairs.sort_values(keys, kind="stable")
 figures.show_html(figures.pairs_html(pairs, keys=[*keys, "protocol"], caption="Normalised entropy, paired by clause"))

@@ -1,6 +1,7 @@
 """Pre-training of the embedded ladder: what it reads, what it must not read, and that it is reproducible."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -88,27 +89,76 @@ def test_batches_hold_whole_documents_and_weigh_no_padding(tokenizer):
         assert torch.all(weights_BT[~padding] > 0)
 
 
-def test_pre_training_is_reproducible_and_goes_on_where_it_was_stopped(tokenizer, tmp_path, monkeypatch):
-    whole = pretrain(TINY, tokenizer, tmp_path / "whole", every=3)
-    calls = []
-    save = torch.save
+def test_pre_training_is_reproducible_and_goes_on_where_it_was_stopped(tokenizer, tmp_path, monkeypatch, capsys):
+    whole = pretrain(TINY, tokenizer, tmp_path / "whole", every=3, save_every=2)
+    said = capsys.readouterr().out
+    assert re.search(r"tiny: [\d,]+ of 12,000 tokens, loss \d\.\d+, [\d,]+ tokens/s, \d+ minutes left", said)
+    save = ladder._save
 
-    def save_then_die(*arguments):
-        save(*arguments)
-        calls.append(1)
-        if len(calls) == 1:
+    def save_then_die(recipe, model, optimizer, folder, state):
+        save(recipe, model, optimizer, folder, state)
+        if state["step"] == 4:  # between two points of the curve
+            (folder / ".checkpoint.safetensors.part").write_bytes(b"half a file")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", save_then_die)
+    monkeypatch.setattr(ladder, "_save", save_then_die)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(TINY, tokenizer, tmp_path / "stopped", every=3)
-    resumed = pretrain(TINY, tokenizer, tmp_path / "stopped", every=3)
-    assert resumed["steps"] == whole["steps"]
+        pretrain(TINY, tokenizer, tmp_path / "stopped", every=3, save_every=2)
+    monkeypatch.setattr(ladder, "_save", save)
+    seen = []
+    batches = ladder.token_batches
+    monkeypatch.setattr(
+        ladder,
+        "token_batches",
+        lambda *given: (seen.append(index) or batch for index, batch in enumerate(batches(*given))),
+    )
+    resumed = pretrain(TINY, tokenizer, tmp_path / "stopped", every=3, save_every=2)
+    assert resumed["steps"] == whole["steps"] == seen[-1] + 1
+    assert [[point[name] for name in ("tokens", "loss", "exact")] for point in resumed["curve"]] == [
+        [point[name] for name in ("tokens", "loss", "exact")] for point in whole["curve"]
+    ]
+    assert whole["device"] == "one CPU thread"
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
     assert weights[0] == weights[1]
-    assert not (tmp_path / "stopped" / "checkpoint.pt").exists()
+    assert not list((tmp_path / "stopped").glob("checkpoint*"))
     write_card(tmp_path / "whole")
-    assert f"{whole['tokens']:,} in {whole['steps']:,} steps" in (tmp_path / "whole" / "README.md").read_text("utf-8")
+    card = (tmp_path / "whole" / "README.md").read_text("utf-8")
+    assert f"{whole['tokens']:,} in {whole['steps']:,} steps" in card
+    assert "| time on one CPU thread |" in card
+
+
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tokenizer, tmp_path):
+    model = build_model(TINY, tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    state = {"step": 1, "tokens": 5, "seconds": 1.5, "curve": [], "running": [2.0]}
+    ladder._save(TINY, model, optimizer, tmp_path, state)
+    other = build_model(replace(TINY, seed=1), tokenizer)
+    assert (
+        ladder._restore(replace(TINY, learning_rate=2e-3), other, torch.optim.AdamW(other.parameters()), tmp_path)
+        is None
+    )
+    restored = torch.optim.AdamW(other.parameters())
+    assert ladder._restore(TINY, other, restored, tmp_path) == state
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert all(torch.equal(optimizer.state[a][kind], restored.state[b][kind]) for kind in restored.state[b])
+
+
+def test_a_trial_of_few_tokens_goes_elsewhere_and_is_not_taken_for_the_rung(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(ladder, "base_exact", lambda *_, **__: 0.5)
+    with pytest.raises(SystemExit):
+        ladder.main(["--tokens", "4000", "tiny"])
+    assert "--folder, so that no shipped rung is replaced" in capsys.readouterr().err
+    ladder.main(["--tokens", "4000", "--folder", str(tmp_path), "tiny"])
+    assert json.loads((tmp_path / "tiny" / "training.json").read_text("utf-8"))["recipe"]["tokens"] == 4000
+    assert (tmp_path / "tiny" / "README.md").is_file()
+    with pytest.raises(InputError, match=r"expected a rung trained on 12,000 tokens, found 4,000"):
+        train_ladder(tmp_path, ["tiny"])
 
 
 def test_the_recipes_grow_and_their_seed_decides_the_weights(tokenizer):

@@ -112,7 +112,7 @@ def test_chapters_include_parts_that_are_made():
         "measured_training.md",
     }
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "score", "scores", "verdicts")}
-    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs")}
+    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs", "search", "compared")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")

@@ -1,8 +1,10 @@
 """The tables of the chapter on models and strategies."""
 
+import re
+
 import pandas as pd
 
-from compliance_xai.pages import strategies
+from compliance_xai.pages import compared, strategies
 from compliance_xai.study import KINDS, load_study
 
 
@@ -30,3 +32,35 @@ def test_costs_say_where_there_are_none_and_average_over_seeds(toy, monkeypatch)
     assert ">25.0%<" in text
     assert ">100.5<" in text
     assert "runs/toy/compare_strategies.ipynb" not in text
+
+
+def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_path):
+    assert compared.format_search(tmp_path).startswith(
+        "No search is stored yet: `compliance-xai study search reference"
+    )
+    folder = tmp_path / "data" / "results" / "mine"
+    folder.mkdir(parents=True)
+    rows = [
+        ("s", "full", 0, 1e-3, None, None, 300, 0.5, 60.0, False),
+        ("s", "full", 1, 4e-3, None, None, 300, 0.25, 90.0, True),
+        ("s", "lora", 0, 2e-3, None, 8, 300, 0.375, 60.0, True),
+        ("s", "lora", 1, 8e-3, None, 16, 300, float("inf"), 30.0, False),
+    ]
+    tuned = ["learning_rate", "full_learning_rate", "rank", "steps"]
+    columns = ["scale", "strategy", "trial", *tuned, "validation_loss", "seconds", "best"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / compared.SEARCH, index=False)
+    text = compared.format_search(tmp_path)
+    assert "Search of the study mine" in text
+    full, lora = (re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in text.split("<tr>")[2:])
+    assert full == ["s", "full", "2", "1 to 4 times its own", "0.5000", "0.2500", "0.004", "–", "300", "0", "150"]
+    assert lora == ["s", "lora", "2", "1 to 4 times its own", "0.3750", "0.3750", "0.002", "8", "300", "1", "90"]
+    assert "2 trials for every strategy at every scale, one training seed, 4 minutes of training." in text
+    assert "best in 1 of 2 cells" in text
+
+
+def test_without_a_stored_study_the_chapter_says_what_makes_one(tmp_path):
+    text = compared.format_compared(tmp_path, tmp_path / "drawn")
+    assert text == (
+        "No study that compares under several protocols is stored yet: `compliance-xai study export reference FOLDER` "
+        "does it.\n"
+    )

@@ -97,7 +97,7 @@ def test_what_is_trained_is_what_a_model_trains(tmp_path, kind):
     assert sizes.trained_weights(rung, settings) == pytest.approx(trained, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
+@pytest.mark.parametrize("kind", ["full", "lora", "lora+", "dora", "lora-then-full", "full-top"])
 def test_a_step_takes_the_memory_that_was_planned(tmp_path, kind):
     rung = speed.write_random(SMALL, tmp_path)
     settings = StrategySettings(kind=kind, batch_size=8, steps=10)
@@ -149,6 +149,14 @@ def test_hours_are_operations_over_speed():
     operations = 3 * 300 * speed.training_flops(SEVEN, settings, TEXTS)
     assert plan.training_hours == pytest.approx(operations / 2e14 / 3600)
     assert plan.attribution_hours == pytest.approx(3 * speed.scoring_flops(SEVEN, 1e6, 120.0) / 2e14 / 3600)
+
+
+def test_each_phase_has_its_own_operations():
+    device, settings = Device("d", 1e15, flops=2e14), settings_of("lora-then-full", steps=400, full_share=0.25)
+    plan = plan_cell(SEVEN, "lora-then-full", settings, TEXTS, device)
+    each = {kind: speed.training_flops(SEVEN, settings_of(kind), TEXTS) for kind in ("lora", "full")}
+    assert plan.training_hours == pytest.approx((300 * each["lora"] + 100 * each["full"]) / 2e14 / 3600)
+    assert plan.trained == SEVEN.parameters  # of the second phase, which needs the more memory
 
 
 @pytest.mark.parametrize("text", ["80", "80XB", "GB", ""])

@@ -1,5 +1,6 @@
 """The stages joined, with tiny random models: every room is called for real, nothing is learned."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,9 +15,10 @@ from compliance_xai import stages
 from compliance_xai.book import format_overview
 from compliance_xai.corpus import load_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.exports import export_tables
+from compliance_xai.exports import export_search, export_tables
 from compliance_xai.folders import find_data_folder
 from compliance_xai.grid import make_jobs
+from compliance_xai.pages.compared import format_compared
 from compliance_xai.provenance import read_manifest
 from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
 from compliance_xai.runs import Plan
@@ -110,6 +112,64 @@ def first(project):
     return study, run_all(study)
 
 
+@pytest.mark.slow
+def test_four_architectures_pass_the_whole_pipeline(project):
+    from tiny_checkpoints import ARCHITECTURES, make_model
+
+    from compliance_xai.models import load_tokenizer
+    from compliance_xai.rungs import load_ladder
+
+    tokenizer = load_tokenizer(load_ladder("tiny").rung("s"))
+    folder = project / "data" / "ladders" / "four"
+    rungs = []
+    for architecture in ARCHITECTURES:
+        model = make_model(architecture, len(tokenizer))
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(folder / architecture)
+        tokenizer.save_pretrained(folder / architecture)
+        rungs.append({"name": architecture, "path": architecture, "parameters": model.num_parameters()})
+    (folder / "ladder.yaml").write_text(json.dumps({"name": "four", "rungs": rungs}), encoding="utf-8")
+    scales = [rung["name"] for rung in sorted(rungs, key=lambda rung: rung["parameters"])]
+    settings = "steps: 2, batch_size: 4, evaluations: 2, learning_rate: 0.01"
+    study = make_study(
+        project, "four", ladder="four", scales=f"[{', '.join(scales)}]", seeds="[0]",
+        strategies=f"{{full: {{{settings}}}, qlora: {{{settings}, rank: 2}}}}", protocols="[matched_compute, best]",
+        **{"attribution.clauses": "1", "faithfulness.clauses": "1", "faithfulness.operators": "[delete]"},
+        **{"attribution.second_clauses": "1", "generate.max_new_tokens": "4"},
+    )  # fmt: skip
+    findings = run_all(study).findings
+    assert list(findings["claim"]) == ["C1", "C2", "C3", "C4"]
+    for scale, strategy in study.cells():
+        log = stages.read_stage(study, "finetune", scale, strategy).log
+        losses = log.loc[log["split"] == "validation", "loss"]
+        assert losses.iloc[-1] < losses.iloc[0], (scale, strategy)
+        assert len(stages.read_stage(study, "generate", scale, strategy).scores) == 7 + 2
+        read = stages.read_stage(study, "attribute", scale, strategy)
+        assert read.checks["passed"].all()
+        assert (read.focus["total_mass"] > 0).all()
+        assert "bfloat16" in set(read.precision_effects["change"])
+    compared = stages.read_stage(study, "compare_strategies")
+    for frame in (compared.summary, compared.costs, compared.movement):
+        cells = frame[["scale", "strategy"]].drop_duplicates()
+        assert sorted(cells.itertuples(index=False, name=None)) == sorted(study.cells())
+    assert stages.pick_protocols(study).picks["reached"].all()
+    for cell in study.cells():
+        stages.attribute_picked(study, *cell)
+    compared = stages.compare_protocols(study)
+    assert set(compared.pairs["scale"]) == {*scales, "all"}
+    assert set(compared.pairs["n"]) == {1}  # the held-out clause is another question
+    jobs = make_jobs(study)
+    stored = project / "data" / "results" / "four"
+    written = export_tables(Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done")), stored)
+    assert {f"protocol_{name}.csv" for name in ("picks", "summary", "pairs")} <= {path.name for path in written}
+    text = format_compared(project, project / "drawn")
+    assert text.startswith("### The study four\n")
+    assert "Normalised entropy under every protocol, scale all" in text
+    assert "merged 4bit: adapters merged into the 4-bit weights" in text
+    assert ">matched_compute<" in text
+    assert (project / "drawn" / "four" / "movement-four.csv").is_file()
+
+
 def test_every_claim_gets_a_verdict_with_a_reason(first):
     study, result = first
     assert list(result.findings["claim"]) == ["C1", "C2", "C3", "C4"]
@@ -154,6 +214,12 @@ def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):
     for example in load_corpus("synthetic", split="test"):
         assert example.clause not in everything
         assert example.rule not in everything
+    assert "protocol_pairs.csv" not in names
+    precision = pd.read_csv(tmp_path / "kept" / "precision.csv")
+    assert list(precision["strategy"]) == ["none", "full", "lora", "lora"]
+    moved = pd.read_csv(tmp_path / "kept" / "movement.csv")
+    assert list(moved) == ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
+    assert set(moved["strategy"]) == {"full", "lora"}
     training = pd.read_csv(tmp_path / "kept" / "training.csv")
     assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
     again = export_tables(done, tmp_path / "kept")
@@ -435,42 +501,124 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
     }
 
 
-def test_protocols_share_a_training_and_read_only_other_checkpoints(project, monkeypatch):
+FAIR = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
+        (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))} | {
+    "protocols": "[matched_compute, matched_loss, best]",
+    "seeds": "[0]",
+    "attribution.clauses": "2",
+    "attribution.precision_clauses": "0",
+    "attribution.baselines": "[delete, mask]",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fair(project):
+    """A study with protocols whose cells are trained and read at their last checkpoints."""
+    study = make_study(project, "fair", **FAIR)
+    for cell in study.cells():
+        if cell.strategy != "none":
+            stages.finetune_cell(study, *cell)
+            stages.attribute_cell(study, *cell)
+    return study
+
+
+def watch_readers(monkeypatch):
+    """Names of the folders whose weights the stage loads, in order."""
     from compliance_xai.stages import picked
 
-    changes = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
-               (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))}  # fmt: skip
-    study = make_study(
-        project, "fair", protocols="[matched_compute, matched_loss, best]", seeds="[0]", **changes,
-        **{"thresholds.matched_loss": "0.000001", "attribution.clauses": "2", "attribution.precision_clauses": "0"},
-    )  # fmt: skip
+    opened, real = [], picked.open_reader
+
+    def watch(work, folder, pools):
+        opened.append(folder.name)
+        return real(work, folder, pools)
+
+    monkeypatch.setattr(picked, "open_reader", watch)
+    return opened
+
+
+def test_protocols_share_a_training_and_mark_what_was_not_reached(fair, project, monkeypatch):
+    study = make_study(project, "fair", **FAIR, **{"thresholds.matched_loss": "0.000001"})
     assert {"pick", "s-full-attribute_picked", "compare_protocols"} <= set(make_jobs(study))
     assert "s-none-attribute_picked" not in make_jobs(study)
-    cells = [cell for cell in study.cells() if cell.strategy != "none"]
-    for cell in cells:
-        stages.finetune_cell(study, *cell)
-        stages.attribute_cell(study, *cell)
     kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
     assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
     picks = stages.pick_protocols(study).picks
     assert len(picks) == 3 * 2
     matched = picks[picks["protocol"] == "matched_loss"]
     assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
-    opened = []
-    real = picked.open_reader
-    monkeypatch.setattr(picked, "open_reader", lambda work, folder: opened.append(folder.name) or real(work, folder))
-    for cell in cells:
-        result = stages.attribute_picked(study, *cell)
-        steps = result.focus.groupby("protocol")["step"].unique()
-        assert steps["matched_compute"].tolist() == [6]
-        last = stages.read_stage(study, "attribute", *cell).focus
-        again = result.focus[result.focus["protocol"] == "matched_compute"]
-        assert again["gini"].tolist() == last["gini"].tolist()
-    others = picks[picks["reached"] & (picks["step"] != 6)].drop_duplicates(["strategy", "step"])
-    assert len(opened) == len(others)
+    assert set(picks.loc[picks["reached"], "step"]) == {6}
+    opened = watch_readers(monkeypatch)
+    for strategy in ("full", "lora"):
+        focus = stages.attribute_picked(study, "s", strategy).focus
+        last = stages.read_stage(study, "attribute", "s", strategy).focus
+        for _, again in focus.groupby("protocol"):
+            assert again["gini"].tolist() == last["gini"].tolist()
+    assert opened == []  # what was read already is not read again
     compared = stages.compare_protocols(study)
     assert set(compared.pairs["protocol"]) == {"matched_compute", "best"}
     assert set(compared.summary["protocol"]) == {"matched_compute", "matched_loss", "best"}
+
+
+@pytest.mark.parametrize("baselines", [None, ("mask",)])
+def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_for(
+    fair, project, monkeypatch, baselines
+):
+    from compliance_xai.attribution import attribute_many
+    from compliance_xai.focus import focus_frame
+    from compliance_xai.records import attribution_row
+    from compliance_xai.rungs import load_ladder
+    from compliance_xai.strategies import load_trained
+    from compliance_xai.train import evaluated_weights, read_result
+
+    asked = {"attribution.picked_baselines": f"[{', '.join(baselines)}]"} if baselines else {}
+    study = make_study(project, "fair", **FAIR, **asked, **{"thresholds.matched_loss": "100"})
+    assert make_jobs(study)["s-full-attribute"].key == make_jobs(fair)["s-full-attribute"].key
+    picks = stages.pick_protocols(study).picks
+    assert picks["reached"].all()
+    [earlier] = picks[picks["step"] < 6].to_dict("records")  # one strategy learned more, and is met on its way
+    assert earlier["protocol"] == "matched_loss"
+    opened = watch_readers(monkeypatch)
+    focus = stages.attribute_picked(study, "s", earlier["strategy"]).focus
+    assert opened == [f"step-{earlier['step']:08d}"]
+    assert focus.groupby("protocol")["step"].unique().str[0].to_dict() == {
+        "matched_compute": 6, "matched_loss": earlier["step"], "best": 6
+    }  # fmt: skip
+    every = {("leave_one_out", "delete"), ("leave_one_out", "mask"), ("surrogate_ridge", "delete")}
+    wanted = every if baselines is None else {("leave_one_out", "mask")}
+    for _, block in focus.groupby("protocol"):
+        assert set(zip(block["method"], block["baseline"], strict=True)) == wanted
+    keys = ["method", "baseline", "sign", "id"]
+    last, there = (focus[focus["protocol"] == name].set_index(keys)["gini"] for name in ("best", "matched_loss"))
+    assert last.index.equals(there.index)
+    assert (last != there).any()
+
+    settings, rung = study.settings_of("s", earlier["strategy"]), load_ladder(study.ladder).rung("s")
+    folder = stages.read_stage(study, "finetune", "s", earlier["strategy"]).folder / "seed-0"
+    model, tokenizer = load_trained(rung, settings, evaluated_weights(read_result(folder))[earlier["step"]])
+    examples = attributed_examples(study)
+    found = attribute_many(model, tokenizer, examples, prompt=study.prompt.template, baseline="mask")
+    rows = [
+        attribution_row(one, seed=0, baseline="mask", split=example.split)
+        for one, example in zip(found, examples, strict=True)
+    ]
+    expected = focus_frame(rows, floor=0.0).set_index(["sign", "id"])["gini"]
+    computed = there.loc["leave_one_out"].loc["mask"]
+    assert computed.tolist() == pytest.approx(expected.loc[computed.index].tolist(), rel=1e-3)
+
+
+def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project):
+    plain, asked = (
+        make_jobs(make_study(project, "fair", **FAIR, **change))
+        for change in ({}, {"attribution.picked_baselines": "[mask]"})
+    )
+    changed = {name for name in plain if plain[name].key != asked[name].key}
+    assert changed == {"s-full-attribute_picked", "s-lora-attribute_picked", "compare_protocols"}
+
+
+@pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
+def test_other_checkpoints_are_read_with_baselines_of_the_study(project, picked):
+    with pytest.raises(InputError, match="picked_baselines that are among the baselines, delete, mask"):
+        make_study(project, "fair", **FAIR, **{"attribution.picked_baselines": picked})
 
 
 def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, monkeypatch):
@@ -500,6 +648,45 @@ def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, m
     assert tuned.settings_of("s", "lora").learning_rate == chosen["learning_rate"]
     monkeypatch.setattr(search, "finetune", None)
     assert search.search_settings(study).equals(trials)  # finished trials are read
+
+
+def test_a_search_reads_the_studys_own_training_and_gives_the_same_on_several_cores(project, tmp_path, monkeypatch):
+    from compliance_xai.stages import search
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(stages.__file__).parents[2]))
+    study = make_study(project, "tuned", seeds="[1, 2]", **{"search.trials": "2"})
+    result = stages.finetune_cell(study, "s", "full")
+    own = result.summary.set_index("seed").loc[1, "validation_loss"]
+    trained = []
+    real = search.finetune
+    monkeypatch.setattr(
+        search, "finetune", lambda *given, **keys: trained.append((given[1], keys["seed"])) or real(*given, **keys)
+    )
+    alone = search.search_settings(study)
+    assert trained == [("full", 1), ("lora", 1), ("lora", 1)]  # the first trial of full was there
+    assert alone.set_index(["strategy", "trial"]).loc[("full", 0), "validation_loss"] == own
+    shutil.rmtree(study.folder / "search")
+    reported = []
+    together = search.search_settings(study, lambda cell, trial, loss: reported.append((cell.strategy, trial)), cores=2)
+    pd.testing.assert_frame_equal(together.drop(columns="seconds"), alone.drop(columns="seconds"))
+    assert sorted(reported) == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
+
+    kept = export_search(study, tmp_path / "kept")
+    assert kept.name == "search_trials.csv"
+    assert pd.read_csv(kept)["validation_loss"].tolist() == pytest.approx(alone["validation_loss"].tolist(), rel=1e-5)
+    changed = make_study(project, "tuned", **{"strategies.lora.learning_rate": "0.5"})
+    with pytest.raises(InputError, match="expected trials around the study's present settings, found others"):
+        export_search(changed, tmp_path / "kept")
+    with pytest.raises(InputError, match=r"expected the trials of a search, found no such file\. Run 'compliance-xai"):
+        export_search(make_study(project, "untuned"), tmp_path)
+
+
+def test_a_search_trains_in_one_process_and_says_so(project):
+    from compliance_xai.stages import search
+
+    study = make_study(project, "wide", **{"launch.config": "configs/accelerate/ddp_cpu.yaml"})
+    with pytest.raises(InputError, match=r"'launch\.config': expected none for a search"):
+        search.search_settings(study)
 
 
 def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypatch):

@@ -199,18 +199,35 @@ def show_status(study: StudyArgument, set_: SetOption = None) -> None:
 
 
 @study_app.command("search")
-def search_study(study: StudyArgument, set_: SetOption = None) -> None:
+def search_study(
+    study: StudyArgument,
+    set_: SetOption = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once, times the study's threads.", show_default="all cores")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="Also keep all trials there as CSV, for example data/results/mine; the book shows them."
+        ),
+    ] = None,
+) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
-    from compliance_xai.stages.search import FOLDER, search_settings
+    from compliance_xai.exports import export_search
+    from compliance_xai.stages.search import FOLDER, TRIALS, search_settings
     from compliance_xai.study import load_study
 
     loaded, console = load_study(study, set_ or ()), _console()
     trials = search_settings(
-        loaded, lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}")
+        loaded,
+        lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}"),
+        cores=cores or _count_cores(),
     )
     _print_frame(console, "Best trials", trials[trials["best"]].drop(columns="best"))
-    folder = loaded.folder / FOLDER
-    console.print(f"All trials: {folder / 'trials.csv'}. Settings for a study: {folder / 'best.yaml'}", soft_wrap=True)
+    place = loaded.folder / FOLDER
+    console.print(f"All trials: {place / TRIALS}. Settings for a study: {place / 'best.yaml'}", soft_wrap=True)
+    if folder:
+        console.print(f"Kept: {export_search(loaded, folder)}", soft_wrap=True)
 
 
 @study_app.command("export")

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
+from compliance_xai.precision import summarise_precision
 from compliance_xai.provenance import read_manifest
+from compliance_xai.stages.search import FOLDER, TRIALS, TUNED
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from compliance_xai.runs import Plan
+    from compliance_xai.study import Study
+
+SEARCH = "search_trials.csv"
+"""All trials of a study's search, among its kept tables."""
 
 TABLES = {
     "compare_strategies": (
@@ -25,6 +31,9 @@ TABLES = {
     "contexts": ("by_context", "held_out"),
 }
 """The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
+
+PROTOCOLS = ("picks", "summary", "pairs")
+"""Those of the comparison of protocols, where a study compares by others than equal compute."""
 
 
 def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
@@ -44,13 +53,16 @@ def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
     list of pathlib.Path
         What was written: the tables, ``quality.csv`` (``scale, strategy, seed, split, metric, value``),
         ``training.csv`` (``scale, strategy, seed, trained, parameters, validation_loss, tokens, seconds,
-        peak_memory_bytes``), ``findings.json`` and ``manifest.json`` (settings, data, versions, machine, times).
+        peak_memory_bytes``), ``movement.csv`` (``scale, strategy, seed, layer, matrix, relative_change``; the largest
+        scale), ``findings.json`` and ``manifest.json`` (settings, data, versions, machine, times). Where the study has
+        them: ``protocol_picks.csv``, ``protocol_summary.csv`` and ``protocol_pairs.csv``, ``precision.csv``
+        (``precision.summarise_precision`` by scale and strategy), and ``search_trials.csv`` (``export_search``).
         Numbers have six significant digits.
 
     Raises
     ------
     InputError
-        If a notebook of the study is not done.
+        If a notebook of the study is not done, or its search was made with other settings.
     """
     pending = [job.label for job in plan.pending]
     if pending:
@@ -64,17 +76,76 @@ def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
     frames = {name: _read(plan, stage, name) for stage, names in TABLES.items() for name in names}
     frames["quality"] = _join(plan, "generate", ("corpus_scores",))
     frames["training"] = _join(plan, "finetune", ("summary", "timing"))
-    written = []
-    for name, frame in frames.items():
-        path = target / f"{name}.csv"
-        frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
-        written.append(path)
+    frames["movement"] = _take_movement(plan)
+    if "compare_protocols" in plan.jobs:
+        frames |= {f"protocol_{name}": _read(plan, "compare_protocols", name) for name in PROTOCOLS}
+    if plan.study.attribution.precision_clauses:
+        frames["precision"] = summarise_precision([_join_precision(plan)], by=("scale", "strategy"))
+    written = [_write(frame, target / f"{name}.csv") for name, frame in frames.items()]
+    if (plan.study.folder / FOLDER / TRIALS).is_file():
+        written.append(export_search(plan.study, target))
     shutil.copyfile(plan.jobs["findings"].folder / "findings.json", target / "findings.json")
     manifest = target / "manifest.json"
     manifest.write_text(
         json.dumps(_describe(plan) | {"note": note}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return [*written, target / "findings.json", manifest]
+
+
+def export_search(study: Study, target: Path) -> Path:
+    """Write the trials of a study's search (``stages.search.search_settings``) as ``search_trials.csv``.
+
+    Raises
+    ------
+    InputError
+        If there are none, or the study's own settings are not those of the first trials.
+    """
+    import pandas as pd
+
+    path = study.folder / FOLDER / TRIALS
+    remedy = f"Run 'compliance-xai study search {study.name}' first."
+    if not path.is_file():
+        raise InputError(str(path), expected="the trials of a search", found="no such file", remedy=remedy)
+    trials = pd.read_csv(path)
+    first = trials[trials["trial"] == 0].set_index(["scale", "strategy"])[list(TUNED)].astype(float)
+    cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
+    own = pd.DataFrame(
+        [{name: study.settings_of(*cell).used().get(name) for name in TUNED} for cell in cells],
+        index=pd.MultiIndex.from_tuples(cells, names=["scale", "strategy"]),
+        dtype=float,
+    )
+    if not first.sort_index().equals(own.sort_index()):
+        raise InputError(
+            str(path), expected="trials around the study's present settings", found="others", remedy=remedy
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    return _write(trials, target / SEARCH)
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
+    frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+def _take_movement(plan: Plan) -> pd.DataFrame:
+    """Where the weights of the largest scale moved, which is what pages draw; every scale would take a megabyte."""
+    moved = _read(plan, "compare_strategies", "movement")
+    columns = ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
+    return moved.reindex(columns=columns)[lambda frame: frame["scale"] == plan.study.scales[-1]]
+
+
+def _join_precision(plan: Plan) -> pd.DataFrame:
+    """What other forms of each cell's model change, clause by clause."""
+    import pandas as pd
+
+    return pd.concat(
+        [
+            pd.read_parquet(job.folder / "precision_effects.parquet").assign(scale=job.scale, strategy=job.strategy)
+            for job in plan.jobs.values()
+            if job.stage == "attribute"
+        ],
+        ignore_index=True,
+    )
 
 
 def _read(plan: Plan, stage: str, name: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,11 @@ RECIPES = {
     )
 }
 
+CHECKPOINT = "checkpoint.safetensors"
+"""Where a training that was stopped goes on, in the rung's folder: weights, AdamW's means, and the log so far."""
+
+ONE_THREAD = "one CPU thread"
+
 LARGE = ("12m", "30m")
 """Rungs that ``make ladder`` trains only where it is asked to; they need not be shipped."""
 
@@ -139,8 +144,15 @@ def token_batches(recipe: Recipe, tokenizer: Any) -> Iterator[tuple[torch.Tensor
             yield ids_BT, weights_BT
 
 
-def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) -> dict[str, Any]:
+def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, save_every: int = 50) -> dict[str, Any]:
     """Pre-train one rung from scratch and save it to ``folder``; goes on from its last checkpoint if there is one.
+
+    On a CUDA device where there is one, else on the CPU. Prints how far it is and how long the rest will take.
+
+    Parameters
+    ----------
+    every, save_every
+        Steps between two points of the curve, and between two checkpoints; neither decides the weights.
 
     Returns
     -------
@@ -151,7 +163,9 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(recipe, tokenizer)
+    torch.nn.Module.to(model, device)
     decay = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
@@ -159,22 +173,18 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
         lr=recipe.learning_rate,
         betas=(0.9, 0.98),
     )
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
+    state = _restore(recipe, model, optimizer, folder) or {
+        "step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "running": []
+    }  # fmt: skip
     batches = islice(token_batches(recipe, tokenizer), state["step"], None)
-    started, running = time.monotonic() - state["seconds"], []
+    started, first = time.monotonic() - state["seconds"], (time.monotonic(), state["tokens"])
     while state["tokens"] < recipe.tokens:
-        ids_BT, weights_BT = next(batches)
+        ids_BT, weights_BT = (tensor.to(device) for tensor in next(batches))
         progress = state["tokens"] / recipe.tokens
         rate = recipe.learning_rate * min(progress / recipe.warmup, 0.5 * (1 + math.cos(math.pi * progress)))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, recipe.learning_rate * 1e-3)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
             logits = model(input_ids=ids_BT).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none"
@@ -185,22 +195,26 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        running.append(loss.item())
+        state["running"].append(loss.item())
         state["step"] += 1
         state["tokens"] += int((weights_BT > 0).sum())
+        state["seconds"] = time.monotonic() - started
         if state["step"] % every == 0:
-            state["seconds"] = time.monotonic() - started
             exact = sum(base_exact(model, tokenizer, notation=name, count=32) for name in BASE_NOTATIONS) / 2
             point = {
                 "tokens": state["tokens"],
-                "loss": sum(running) / len(running),
+                "loss": sum(state["running"]) / len(state["running"]),
                 "exact": exact,
                 "seconds": round(state["seconds"], 1),
             }
             state["curve"].append(point)
-            running = []
+            state["running"] = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": state}, checkpoint)
+        if state["step"] % save_every == 0 or state["step"] == 5:
+            print(_say_progress(recipe, state, first), flush=True)
+        if state["step"] % save_every == 0:
+            _save(recipe, model, optimizer, folder, state)
+    torch.nn.Module.to(model, "cpu")
     torch.nn.Module.to(model, getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
     record = {
         "recipe": asdict(recipe),
@@ -211,13 +225,62 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500) 
         "exact_held_out": {name: base_exact(model, tokenizer, notation=name, count=400) for name in BASE_NOTATIONS},
         "exact_held_out_n": 400,
         "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else ONE_THREAD,
         "curve": state["curve"],
     }
     model.to(getattr(torch, recipe.stored)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    checkpoint.unlink(missing_ok=True)
+    folder.joinpath(CHECKPOINT).unlink(missing_ok=True)
     return record
+
+
+def _say_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int]) -> str:
+    """Tokens so far, loss of the last steps, speed since ``first`` (time, tokens) and how long the rest will take."""
+    pace = (state["tokens"] - first[1]) / max(time.monotonic() - first[0], 1e-9)
+    left = (recipe.tokens - state["tokens"]) / pace / 60
+    last = state["running"][-10:] or [state["curve"][-1]["loss"]]
+    return (
+        f"{recipe.name}: {state['tokens']:,} of {recipe.tokens:,} tokens, loss {sum(last) / len(last):.3f}, "
+        f"{pace:,.0f} tokens/s, " + (f"{left / 60:.1f} hours left" if left > 90 else f"{max(left, 0):.0f} minutes left")
+    )
+
+
+def _save(recipe: Recipe, model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint under another name and rename it: whoever kills the training finds a whole one."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        tensors |= {f"{kind}.{name}": tensor for kind, tensor in optimizer.state[parameter].items()}
+    part = folder / f".{CHECKPOINT}.part"
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        part,
+        metadata={"recipe": json.dumps(asdict(recipe)), "state": json.dumps(state)},
+    )
+    part.replace(folder / CHECKPOINT)
+
+
+def _restore(recipe: Recipe, model: Any, optimizer: Any, folder: Path) -> dict[str, Any] | None:
+    """Put a checkpoint into model and optimiser; None where there is none, or one of another recipe."""
+    import torch
+    from safetensors import safe_open
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file, torch.no_grad():
+        stored = file.metadata()
+        if json.loads(stored["recipe"]) != asdict(recipe):
+            return None
+        for name, parameter in model.named_parameters():
+            parameter.copy_(file.get_tensor(f"model.{name}"))
+            kinds = {kind: file.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {
+                kind: tensor if kind == "step" else tensor.to(parameter.device) for kind, tensor in kinds.items()
+            }
+    return json.loads(stored["state"])
 
 
 def base_exact(model: Any, tokenizer: Any, *, notation: str, count: int, split: str = "test", seed: int = 7) -> float:
@@ -232,7 +295,8 @@ def base_exact(model: Any, tokenizer: Any, *, notation: str, count: int, split: 
             chunk = pairs[start : start + 64]
             prompts = [tokenizer(BASE_TEMPLATES[notation].format(clause=clause))["input_ids"] for clause, _ in chunk]
             longest = max(map(len, prompts))
-            ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(ids)) + ids for ids in prompts])
+            padded = [[tokenizer.pad_token_id] * (longest - len(ids)) + ids for ids in prompts]
+            ids = torch.tensor(padded, device=model.device)
             written = model.generate(
                 input_ids=ids,
                 attention_mask=(ids != tokenizer.pad_token_id).long(),
@@ -266,7 +330,7 @@ grammar of this project.
 | tokenizer | byte-level BPE, {vocabulary:,} tokens, digits one by one; shared by every rung |
 | pre-training tokens | {tokens:,} in {steps:,} steps of about {batch_tokens:,} |
 | optimiser | AdamW, peak learning rate {learning_rate}, cosine, {precision} |
-| time on one CPU thread | {minutes:.0f} minutes |
+| time on {device} | {minutes:.0f} minutes |
 {scores}
 
 Pre-training text: clauses with rules in two *base* notations, infix (`exitDoor => must exitDoor.clearWidth >= 850 mm`)
@@ -306,6 +370,7 @@ def write_card(folder: Path) -> None:
         tokens=record["tokens"],
         steps=record["steps"],
         precision="bfloat16 autocast" if recipe["bfloat16"] else "float32",
+        device=record.get("device", ONE_THREAD),
         minutes=record["seconds"] / 60,
         scores="\n".join(scores),
         held_out=HELD_OUT_CONTEXT,
@@ -346,17 +411,22 @@ def write_ladder(root: Path) -> Path:
     return path
 
 
-def train_ladder(root: Path, names: list[str] | None = None) -> None:
+def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | None = None) -> None:
     """Pre-train rungs from scratch into ``root/<name>``, with cards and ``ladder.yaml``.
 
     A finished rung is left alone, an interrupted one goes on from its last checkpoint. Every rung has the same
     tokenizer. One thread each: small matrices gain little from more, and the result does not depend on the machine's
     number of cores.
 
+    Parameters
+    ----------
+    tokens
+        Train on so many instead of the recipe's, for a trial.
+
     Raises
     ------
     InputError
-        If a name is not a recipe.
+        If a name is not a recipe, or a finished rung was trained on another number of tokens.
     """
     import torch
 
@@ -367,23 +437,41 @@ def train_ladder(root: Path, names: list[str] | None = None) -> None:
             raise InputError(
                 "ladder rung", expected="one of " + ", ".join(RECIPES), found=repr(name), remedy="Choose one of these."
             )
-        folder = root / name
+        recipe, folder = RECIPES[name], root / name
+        recipe = recipe if tokens is None else replace(recipe, tokens=tokens)
         if not (folder / "training.json").is_file():
-            record = pretrain(RECIPES[name], tokenizer, folder)
+            record = pretrain(recipe, tokenizer, folder)
             print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
+        _require_recipe(recipe, folder / "training.json")
         write_card(folder)
     write_ladder(root)
 
 
-def main() -> None:
-    """``python -m compliance_xai.ladder [--folder FOLDER] [rung ...]``: the small rungs by default."""
+def _require_recipe(recipe: Recipe, path: Path) -> None:
+    """Stop where a finished rung is not the one that is asked for, such as that of a short trial."""
+    found = json.loads(path.read_text(encoding="utf-8"))["recipe"]["tokens"]
+    if found != recipe.tokens:
+        raise InputError(
+            str(path),
+            expected=f"a rung trained on {recipe.tokens:,} tokens",
+            found=f"{found:,}",
+            remedy="Remove its folder, or name another with --folder.",
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """``python -m compliance_xai.ladder [--folder FOLDER] [--tokens N] [rung ...]``: the small rungs by default."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")
     parser.add_argument("--folder", type=Path, help="where the rungs go (default: data/ladders/embedded)")
+    parser.add_argument("--tokens", type=int, help="train on so many tokens, for a trial; asks for a --folder")
     parser.add_argument("rungs", nargs="*", help="rungs to train (default: all but the large ones)")
-    options = parser.parse_args()
-    train_ladder(options.folder or find_data_folder() / "ladders" / "embedded", options.rungs)
+    options = parser.parse_args(arguments)
+    if options.tokens is not None and (options.folder is None or options.tokens < 1):
+        parser.error("--tokens takes a number of at least 1, and a --folder, so that no shipped rung is replaced")
+    place = options.folder or find_data_folder() / "ladders" / "embedded"
+    train_ladder(place, options.rungs, tokens=options.tokens)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.evidence import STORED, format_findings, format_power
+from compliance_xai.pages.compared import format_compared, format_search
 from compliance_xai.pages.markdown import raw_html
 from compliance_xai.pages.measured import (
     AGREEMENT,
@@ -88,6 +89,8 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
     parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
+    parts.append(_write(runs / "strategies_search.md", format_search(project)))
+    parts.append(_write(runs / "strategies_compared.md", format_compared(project, runs / "_static" / "strategies")))
     return sorted(parts)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from compliance_xai.figures.tables import table_html
 from compliance_xai.folders import find_data_folder
 from compliance_xai.grid import pages_folder, stage_folder
+from compliance_xai.pages.compared import costs_html
 from compliance_xai.pages.markdown import raw_html
 from compliance_xai.provenance import code_digest, digest, read_manifest
 from compliance_xai.rungs import load_ladder
@@ -85,20 +86,8 @@ def format_costs(study: Study) -> str:
     if read_manifest(folder) is None or not (folder / "costs.parquet").is_file():
         return "The study of this book has not compared its strategies yet.\n"
     costs = pd.read_parquet(folder / "costs.parquet")
-    costs["memory"] = costs["peak_memory_bytes"] / 2**20
-    numbers = ["trained", "share", "validation_loss", "seconds", "memory"]
-    means = costs.groupby(["scale", "strategy"], sort=False)[numbers].mean().reset_index()
-    table = table_html(
-        means,
-        caption=f"Trained by the study {study.name}; means over training seeds ({costs['seed'].nunique()})",
-        headings={
-            "trained": "trained parameters",
-            "share": "share of all",
-            "validation_loss": "validation loss (nats per rule token)",
-            "memory": "peak memory (MiB)",
-        },
-        formats={"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"},
-    )
+    caption = f"Trained by the study {study.name}; means over training seeds ({costs['seed'].nunique()})"
+    table = costs_html(costs, caption)
     page = pages_folder(study.name) / "compare_strategies.ipynb"
     link = f"runs/{study.name}/{page.name}"
     moved = f"\nWhere the weights moved is drawn in [the comparison of strategies]({link}).\n" if page.is_file() else ""

@@ -157,7 +157,8 @@ def plan_cell(
     inference = loaded + max(kv, inference_bytes(shape, batch_tokens, each=each))
     room = MARGIN * device.memory
     fits = memory.peak <= room and inference <= room
-    hours = _hours(settings.steps * training_flops(rung, settings, texts) * seeds / processes, device)
+    operations = sum(phase.steps * training_flops(rung, phase, texts) for phase in settings.phases)
+    hours = _hours(operations * seeds / processes, device)
     return CellPlan(
         rung.name,
         strategy,

@@ -68,14 +68,19 @@ def embedding_weights(shape: Shape) -> int:
     return shape.vocabulary * shape.hidden_size * (1 if shape.tied else 2)
 
 
-def adapter_weights(shape: Shape, settings: StrategySettings) -> int:
-    """Weights of low-rank adapters: rank x (inputs + outputs) for each adapted linear layer."""
+def adapted_sizes(shape: Shape, settings: StrategySettings) -> list[tuple[int, int]]:
+    """(inputs, outputs) of the linear layers of one decoder layer that get adapters."""
     targets = settings.target_modules
-    chosen = [
+    return [
         size
         for name, size in linear_sizes(shape).items()
         if targets == "all-linear" or name in targets or name == targets
     ]
+
+
+def adapter_weights(shape: Shape, settings: StrategySettings) -> int:
+    """Weights of low-rank adapters: rank x (inputs + outputs) for each adapted linear layer."""
+    chosen = adapted_sizes(shape, settings)
     each = sum(settings.rank * (inputs + outputs) for inputs, outputs in chosen)
     each += sum(outputs for _, outputs in chosen) if settings.kind == "dora" else 0
     return each * (shape.layers // 2 if settings.kind == "full-top" else shape.layers)
@@ -139,7 +144,8 @@ def activation_bytes(
     Per token and layer (decoder of Llama's kind, flash attention): the residual stream before attention and before the
     feed-forward, a float32 copy of each for the norm where it is bfloat16, and both normalised where the norms' weights
     are trained; inputs and outputs of the linear layers in the precision of the passes. With ``gradient_checkpointing``
-    one residual per layer, and all of this for a single layer. Logits exist at the rules' positions only, as such,
+    one residual per layer, and all of this for a single layer. DoRA keeps two outputs more of every adapted layer, the
+    base's and the adapter's, for the gradient of its lengths. Logits exist at the rules' positions only, as such,
     chosen, in the softmax, and as a gradient.
     """
     tokens, compute = rows * texts.longest, 2 if bfloat16 else 4
@@ -149,6 +155,8 @@ def activation_bytes(
     linear = 2 * shape.hidden_size + 3 * queries + 2 * keys + 4 * shape.intermediate_size
     if has_adapters(settings):
         linear += settings.rank * len(linear_sizes(shape))
+    if settings.kind == "dora":
+        linear += 2 * sum(outputs for _, outputs in adapted_sizes(shape, settings))
     layer = 2 * shape.hidden_size * residual + normalised + linear * compute
     layers = shape.layers * layer
     if settings.gradient_checkpointing:
