@@ -7,7 +7,7 @@ from pathlib import Path
 from compliance_xai import stats
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, read_stage, run_stage
-from compliance_xai.stages.joining import join_trained
+from compliance_xai.stages.joining import join_trained, keep_evaluated
 from compliance_xai.study import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -20,8 +20,8 @@ def compare_protocols(study: Study | Path | str) -> StageResult:
     -------
     StageResult
         ``picks`` (of the stage ``pick``), ``summary`` (``stats.summarise_measures``) and ``pairs``
-        (``stats.compare_strategies``), each with ``protocol`` in front. A cell that a protocol did not reach is in
-        neither; a comparison that lacks it has no row.
+        (``stats.compare_strategies``, on the evaluated split), each with ``protocol`` in front. A cell that a protocol
+        did not reach is in neither; a comparison that lacks it has no row.
     """
     return run_stage(study, "compare_protocols", work=_work)
 
@@ -37,7 +37,7 @@ def _work(work: Work) -> None:
         summary = stats.summarise_measures(
             block, FOCUS, by=("scale", "strategy", "split", "method", "baseline", "sign"), bootstrap=bootstrap
         )
-        compared = stats.compare_strategies(block, FOCUS, bootstrap=bootstrap)
+        compared = stats.compare_strategies(keep_evaluated(work, block), FOCUS, bootstrap=bootstrap)
         for frame, collected in ((summary, summaries), (compared, pairs)):
             frame.insert(0, "protocol", protocol)
             collected.append(frame)
