@@ -38,6 +38,20 @@ def read_findings(project: Path) -> list[dict[str, Any]]:
     ]
 
 
+def rules_note(manifest: Mapping[str, Any]) -> str:
+    """What a reader must know where verdicts were decided by other rules than today's; empty where they were not.
+
+    Studies stored before tests were declared in their file asked for no agreement of baselines and methods.
+    """
+    if "tests" in manifest["study"]:
+        return ""
+    return (
+        "These verdicts were decided by an earlier version, whose rules did not ask several ways of taking a word away "
+        "and a second method of attribution to agree. By today's rules the claims about attributions would be "
+        "*inconclusive* by design."
+    )
+
+
 def format_findings(project: Path) -> str:
     """One table of verdicts for each claim, over all corpora and ladders that were run; HTML."""
     from compliance_xai.figures.tables import verdicts_html
