@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STORED = Path("data") / "results"
-EFFECTS = {"C1": (0.25, 0.35), "C2": (0.02, 0.03, 0.04), "C3": (0.1, 0.15), "C4": (0.01, 0.02, 0.05)}
+EFFECTS = {"C1": (0.25, 0.35), "C2": (0.02, 0.03, 0.04), "C3": (0.1, 0.17), "C4": (0.01, 0.02, 0.05)}
 CLAUSES, SEEDS = (24, 48, 96), (2, 3, 5)
 FEWER = {"C1": ((24, 48), (2, 3))}
 """Clauses and seeds where more would take minutes: patterns are whole distributions, and their runs many pairs."""
@@ -116,6 +116,7 @@ def format_power(folder: Path, *, studies: int = STUDIES) -> str:
     frames = {claim: power_frame(claim, studies=studies) for claim in EFFECTS}
     figure = draw_power(_drawn(frames, studies), clauses=DRAWN, studies=studies, folder=folder)
     parts.insert(0, figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / folder.name)))
+    parts.append(_false_contradictions(studies))
     for claim, frame in frames.items():
         parts.append(
             table_html(
@@ -126,6 +127,35 @@ def format_power(folder: Path, *, studies: int = STUDIES) -> str:
             )
         )
     return "\n".join(parts)
+
+
+def _false_contradictions(studies: int) -> str:
+    """How often a claim is contradicted although the effect is there, just as large as declared; HTML."""
+    import dataclasses
+
+    import pandas as pd
+
+    from compliance_xai.figures.tables import table_html
+    from compliance_xai.stats import power
+
+    rows = []
+    for claim, effect in power.MARGIN.items():
+        design = power.DEFAULT[claim]
+        if claim in FEWER:
+            design = dataclasses.replace(design, clauses=FEWER[claim][0][0])
+        rates = {
+            f"{seeds} seeds": power.contradict_rate(
+                claim, effect, dataclasses.replace(design, seeds=seeds), studies=studies
+            )
+            for seeds in SEEDS
+        }
+        rows.append({"claim": claim, "clauses": design.clauses, "effect": effect} | rates)
+    return table_html(
+        pd.DataFrame(rows),
+        caption=f"Share of {studies} simulated studies that contradict a claim although the effect is just as large as "
+        "it declares",
+        formats={"effect": "g"} | dict.fromkeys([f"{seeds} seeds" for seeds in SEEDS], ".1%"),
+    )
 
 
 def _drawn(frames: Mapping[str, pd.DataFrame], studies: int) -> pd.DataFrame:
