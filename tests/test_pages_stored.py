@@ -128,11 +128,33 @@ def test_protocols_stand_side_by_side_and_what_was_not_reached_is_said(folder, t
     assert "-0.250 [-0.350,\u00a0-0.050], p\u00a0=\u00a00.25" in text
     # The other way round: full less lora+ is minus what the table holds, and its bounds change places.
     assert "-0.500 [-0.700,\u00a0-0.400], p\u00a0=\u00a00.25" in text
-    missed = text.split("<th scope=\"col\" class=\"cx-number\">reached</th>")[1].split("</table>")[0]
+    missed = text.split('<th scope="col" class="cx-number">reached</th>')[1].split("</table>")[0]
     assert missed.count("<td>lora+</td>") == len(SCALES)
     drawn = pd.read_csv(tmp_path / "stored" / "mine" / "protocols-normalised-entropy.csv")
     assert len(drawn) == 15
     assert (drawn["value"] < 0).all()
+
+
+def test_the_mixed_model_and_equivalence_are_shown_for_every_strategy(folder, tmp_path):
+    view = {"method": "leave_one_out", "sign": "absolute"}
+    nothing = float("nan")
+    mixed = {
+        "baseline": ["delete", "mask"] * 2, "measure": "normalised_entropy",
+        "strategy_a": ["full", "full", "lora+", "lora+"], "strategy_b": ["lora", "lora", "full", "full"],
+        "estimate": [-0.5, -0.25, 0.5, nothing], "low": [-0.75, -0.5, 0.25, nothing],
+        "high": [-0.25, 0.0, 1.0, nothing], "p": [0.01, 0.05, 0.02, nothing],
+        "reason": ["", "", "", "it did not converge"],
+    }  # fmt: skip
+    pd.DataFrame(mixed | view).to_csv(folder / "mixed.csv", index=False)
+    same = {"baseline": "delete", "a": ["full", "lora"], "b": ["lora", "lora+"], "n": 40, "mean_difference": 0.5}
+    same |= {"low": 0.25, "high": 0.75, "margin": 0.125, "p_tost": 0.9, "p_tost_run": 0.8, "equivalent": [False, True]}
+    pd.DataFrame(same | view).to_csv(folder / "strategy_equivalence.csv", index=False)
+    text = format_stored(folder, tmp_path / "stored" / "mine")
+    assert "-0.500 [-0.750,\u00a0-0.250], p\u00a0=\u00a00.01" in text
+    assert "-0.500 [-1.000,\u00a0-0.250], p\u00a0=\u00a00.02" in text
+    assert "<td>it did not converge</td>" in text
+    assert ">yes<" in text
+    assert "0.500 [0.250,\u00a00.750]" in text
 
 
 def test_distances_between_strategies_stand_beside_those_between_seeds(folder, tmp_path):

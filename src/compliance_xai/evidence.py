@@ -38,6 +38,15 @@ def read_findings(project: Path) -> list[dict[str, Any]]:
     ]
 
 
+def _name_study(project: Path, finding: Mapping[str, Any]) -> str:
+    """A study's name, where it is, and whether its verdicts are of other rules than today's."""
+    name = f"{finding['study']} ({finding['where']})"
+    manifest = project / STORED / finding["study"] / "manifest.json"
+    if finding["where"] == "here" or not manifest.is_file():
+        return name
+    return name + (", earlier rules" if rules_note(json.loads(manifest.read_text(encoding="utf-8"))) else "")
+
+
 def rules_note(manifest: Mapping[str, Any]) -> str:
     """What a reader must know where verdicts were decided by other rules than today's; empty where they were not.
 
@@ -60,7 +69,7 @@ def format_findings(project: Path) -> str:
     tables = []
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
         own = [finding for finding in findings if finding["claim"] == claim]
-        own = [finding | {"study": f"{finding['study']} ({finding['where']})"} for finding in own]
+        own = [finding | {"study": _name_study(project, finding)} for finding in own]
         caption = f"{claim}: {own[0]['statement']}"
         tables.append(verdicts_html(own, caption=caption, studies=True))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"

@@ -221,12 +221,53 @@ def _correctness(stored: Stored) -> list[str]:
 def _focus(stored: Stored) -> list[str]:
     from compliance_xai.figures.focus import draw_focus_by_scale
 
+    drawn = stored.draw(
+        draw_focus_by_scale, stored.read("summary"), baseline=stored.baseline, otherwise="No clause has mass."
+    )
+    return [raw_html(drawn)]
+
+
+def _mixed(stored: Stored) -> list[str]:
+    """The declared test of the claim on focus: a row for each strategy, a column for each way of taking words away."""
+    mixed = _beside(stored.read("mixed").query("sign == 'absolute'"), stored.full)
+    turn = np.where(mixed["strategy_a"] == stored.full, 1.0, -1.0)
+    ends = np.sort([turn * mixed["low"], turn * mixed["high"]], axis=0)
+    mixed = mixed.assign(difference=turn * mixed["estimate"], low=ends[0], high=ends[1])
+    mixed["text"] = [
+        f"{text}, p\u00a0=\u00a0{p:.2g}" if text else reason
+        for text, p, reason in zip(_interval(mixed, "difference"), mixed["p"], mixed["reason"], strict=True)
+    ]
+    table = mixed.pivot_table(index="other", columns="baseline", values="text", aggfunc="first", sort=False)
+    outcome = str(mixed["measure"].iloc[0]).replace("_", " ") if len(mixed) else ""
+    text = (
+        "Strategy, size, length and log-probability as fixed effects, clauses and training runs as random intercepts. "
+        "A negative difference says that full fine-tuning is more focused."
+    )
+    caption = f"Mixed model: {outcome}, {stored.full} less the other, with 95 % t interval"
+    return [text, "", raw_html(table_html(table.reset_index(), caption=caption, headings={"other": "strategy"}))]
+
+
+def _same(stored: Stored) -> list[str]:
+    """Which strategies are equivalent in focus, LoRA and QLoRA among them."""
+    same = stored.read("strategy_equivalence")
+    same = same[(same["baseline"] == stored.baseline) & (same["sign"] == "absolute")]
+    numbers = ["margin", "p_tost", "p_tost_run"]
+    table = same.assign(difference=_interval(same, "mean_difference"))
+    text = (
+        "Two strategies are called equivalent only where the interval of their difference lies inside what two "
+        "trainings of one cell differ by, over clauses and over runs."
+    )
     return [
+        text,
+        "",
         raw_html(
-            stored.draw(
-                draw_focus_by_scale, stored.read("summary"), baseline=stored.baseline, otherwise="No clause has mass."
+            table_html(
+                table[["a", "b", "n", "difference", *numbers, "equivalent"]],
+                caption="Two one-sided tests of the focus of strategies, second less first, with 90 % interval",
+                headings={"n": "clauses", "p_tost": "p, clauses", "p_tost_run": "p, runs"},
+                formats=dict.fromkeys(numbers, ".3f"),
             )
-        )
+        ),
     ]
 
 
@@ -462,6 +503,8 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Stored], list[str]]], ...
     ("How good are the rules?", ("quality",), _quality),
     ("Which mistakes go away with size?", ("error_shares",), _errors),
     ("How focused is attribution?", ("summary",), _focus),
+    ("The declared test of focus: one mixed model", ("mixed",), _mixed),
+    ("The same, or merely not different?", ("strategy_equivalence",), _same),
     ("Different patterns, or different seeds?", ("distance_tests",), _distances),
     ("At equal confidence, and for short and long clauses", ("controls",), _controls),
     ("At equal compute, at equal loss, and each at its best", ("protocol_picks", "protocol_pairs"), _protocols),
