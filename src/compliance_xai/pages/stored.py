@@ -36,7 +36,7 @@ def read_stored(folder: Path, name: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXTS, str))
-    for column in frame.columns.intersection(_TEXTS):
+    for column in frame.columns.intersection(list(_TEXTS)):
         frame[column] = frame[column].fillna("")
     if "baseline" in frame and "method" not in frame and name in _BY_METHOD:
         frame.insert(0, "method", "leave_one_out")
@@ -305,8 +305,8 @@ def _distance_table(tests: pd.DataFrame, stored: Stored) -> str:
     )
     table = chosen.pivot_table(index="other", columns="measure", values="text", aggfunc="first", sort=False)
     table = table[[name for name in _DISTANCES if name in table]].rename(columns=_DISTANCES).reset_index()
-    least = chosen["p_run_smallest"].max()
-    possible = f"; this many seeds could reach p = {least:.1g}" if least == least else ""
+    least = [float(p) for p in chosen["p_run_smallest"].dropna()]
+    possible = f"; this many seeds could reach p = {max(least):.1g}" if least else ""
     return table_html(
         table,
         caption=f"Mean distance to {stored.full} / between seeds, and the one-sided p of permuted runs{possible}",

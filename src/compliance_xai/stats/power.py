@@ -171,7 +171,7 @@ def exclude_focus(values_NSKRC: np.ndarray, *, margin: float = 0.3, bootstrap: i
     for other in range(1, strategies):
         # More focus is a lower value, so the other strategy comes first.
         sides = (runs[other], -runs[0])
-        total = sum(side.mean(axis=1).mean(axis=1) for side in sides)
+        total = np.sum([side.mean(axis=(1, 2)) for side in sides], axis=0)
         variance = np.zeros(n)
         for side, scale in itertools.product(sides, range(scales)) if size > 1 else ():
             mean = side[:, :, scale].mean(axis=1)
