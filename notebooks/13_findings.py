@@ -45,11 +45,11 @@ figures.show_html(
 # %% tags=["hide-input"]
 import pandas as pd
 
-from compliance_xai.findings import AGREEMENT, RULES
+from compliance_xai.findings import AGREEMENT, INTERVALS, RULES
 
 tests = pd.DataFrame([{"claim": claim} | test for claim, test in settings.tests.model_dump().items()])
 figures.show_html(figures.table_html(tests, caption="Outcome, test and margin, from the study's file"))
-rules = pd.DataFrame([*RULES.items(), ("C1 to C3", AGREEMENT)], columns=["claim", "rule"])
+rules = pd.DataFrame([*RULES.items(), ("C1 to C3", AGREEMENT), ("all", INTERVALS)], columns=["claim", "rule"])
 figures.show_html(figures.table_html(rules, caption="Decision rules"))
 
 # %% tags=["hide-input"]

@@ -112,7 +112,7 @@ def test_power_rows_are_shares_that_grow_with_the_effect():
 
 def test_the_power_page_draws_what_its_tables_say(tmp_path):
     text = evidence.format_power(tmp_path / "power", studies=20)
-    assert text.count("<table>") == 1 + len(evidence.EFFECTS)
+    assert text.count("<table>") == 2 + len(evidence.EFFECTS)
     assert 'href="../_static/power/power.csv"' in text
     drawn = pd.read_csv(tmp_path / "power" / "power.csv")
     counted = {(row.claim, row.effect, row.seeds): row for row in drawn.itertuples()}

@@ -18,6 +18,7 @@ from compliance_xai.findings import (
     findings_to_json,
     judge,
 )
+from compliance_xai.stats import runs
 from compliance_xai.study import ClaimTests, LiftTest, Thresholds
 
 SCALES = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
@@ -73,16 +74,26 @@ def compare(frames, *, bootstrap=200, permutations=300):
     """What the comparison stages give ``judge``."""
     few = {"bootstrap": bootstrap, "permutations": permutations}
     focus, scores = frames["focus"], stats.with_trained(frames["scores"])
+    distances = stats.distance_frame(frames["masses"])
+    lift, by = stats.with_trained(frames["categories"]), ("strategy", *stats.VIEW, "category")
     return {
-        "distances": stats.compare_distances(stats.distance_frame(frames["masses"]), ["jensen_shannon"], **few),
-        "effects": stats.strategy_effects(focus, "normalised_entropy", **few),
+        "distances": runs.add_errors(
+            stats.compare_distances(distances, ["jensen_shannon"], **few),
+            runs.ratio_errors(distances, "jensen_shannon"),
+        ),
+        "effects": runs.add_errors(
+            stats.strategy_effects(focus, "normalised_entropy", **few),
+            runs.rank_biserial_errors(focus, "normalised_entropy"),
+        ),
         "pairs": stats.compare_strategies(focus, "normalised_entropy", bootstrap=bootstrap),
         "mixed": stats.mixed_model_table(focus[focus["id"] < "c030"], "normalised_entropy"),  # for speed
         "controls": stats.controls_table(focus, "normalised_entropy", bootstrap=bootstrap),
-        "trends": stats.scale_trend(
-            stats.with_trained(frames["categories"]), "log_lift", by=("strategy", *stats.VIEW, "category"), **few
+        "trends": runs.add_errors(
+            stats.scale_trend(lift, "log_lift", by=by, **few), runs.slope_errors(lift, "log_lift", by=by)
         ),
-        "equivalence": stats.equivalence_table(scores, "semantic", margin=0.02),
+        "equivalence": runs.add_errors(
+            stats.equivalence_table(scores, "semantic", margin=0.02), runs.step_errors(scores, "semantic")
+        ),
         "breaks": stats.find_break(scores, "semantic", bootstrap=bootstrap),
     }
 
@@ -141,6 +152,19 @@ def test_the_opposite_of_focus_is_contradicted():
     found = decide(simulate(focus=-0.2))["C2"]
     assert found.verdict == CONTRADICTED
     assert found.effect < -0.9
+
+
+def test_runs_that_differ_contradict_nothing(compared):
+    """What many clauses exclude for these trainings, other trainings may still do."""
+    small = compare(simulate(quality=(0.5, 0.65, 0.8), clauses=250))
+    unsure = {
+        name: frame.assign(run_error=10.0, run_dof=4.0) if "run_error" in frame else frame
+        for name, frame in small.items()
+    }
+    found = decide_compared(unsure)
+    assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
+    assert found["C1"].low < -10 < 10 < found["C1"].high  # the interval that decides is the one that is shown
+    assert (found["C2"].low, found["C2"].high) == (-1.0, 1.0)
 
 
 def test_a_single_seed_decides_nothing():

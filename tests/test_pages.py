@@ -43,7 +43,7 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
     monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
-    assert {"power", "verdicts"} < set(parts)
+    assert {"power", "verdicts", "stored_reference"} < set(parts)
     assert {f"worked_{name}" for name in ("features", "plan", "review", "score", "scores", "verdicts")} < set(parts)
     assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
@@ -114,35 +114,13 @@ def test_chapters_include_parts_that_are_made():
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "score", "scores", "verdicts")}
     made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs", "search", "compared")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
+    made |= {f"stored_{name}.md" for name in pages.CHAPTERS}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         included = {
             line.split("runs/")[1].strip() for line in text.splitlines() if line.startswith("```{include} runs/")
         }
         assert included <= made, page.name
-
-
-def test_a_stored_study_is_shown_with_its_machine_and_verdicts(tmp_path):
-    manifest = {
-        "study": {"name": "mine"},
-        "machine": {"processor": "A <fast> one", "cores": "2", "memory": "24 GiB"},
-        "version": "0.1.0",
-        "finished": "2026-11-21",
-        "note": "The machine was busy.",
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    finding = {"claim": "C1", "verdict": "inconclusive", "statement": "a <b>", "corpus": "c", "ladder": "l"}
-    (tmp_path / "findings.json").write_text(json.dumps([finding]), encoding="utf-8")
-    quality = {"scale": "1m", "strategy": "full", "seed": [0, 1], "split": "test", "metric": "lrml_f1"}
-    pd.DataFrame(quality | {"value": [40.0, 41.0]}).to_csv(tmp_path / "quality.csv", index=False)
-    summary = {"scale": "1m", "strategy": "full", "baseline": "delete", "sign": ["absolute"], "measure": "gini"}
-    pd.DataFrame(summary | {"mean": [0.5]}).to_csv(tmp_path / "summary.csv", index=False)
-    text = pages.format_stored(tmp_path)
-    assert "2 cores, 24 GiB. The machine was busy. The study" in text
-    assert ">40.5<" in text
-    assert ">0.500<" in text
-    assert "inconclusive" in text
-    assert "a <b>" not in text
 
 
 def test_the_speed_figure_shows_what_was_measured(tmp_path):

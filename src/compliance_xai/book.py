@@ -28,9 +28,11 @@ BEFORE = (
     "The question",
     ("book/background", "book/method", "book/features", "book/rules", "book/strategies", "book/attribution"),
 )
-ELSEWHERE = ("The evidence", ("book/verdicts", "book/new_zealand", "book/power"))
+ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/new_zealand", "book/power"))
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))
+REFERENCE = "reference"
+"""The stored study whose verdicts stand on the landing page, and its chapter."""
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"
@@ -258,6 +260,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     InputError
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
+    from compliance_xai.evidence import STORED
     from compliance_xai.explorer import write_explorer
     from compliance_xai.figures import collect_assets
     from compliance_xai.pages import write_parts
@@ -267,7 +270,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     written = write_overview(plan)
     toc = project / "book" / "runs" / "_toc.yml"
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
-    collect_assets(project, [plan.study.name, SOURCES])
+    collect_assets(project, [plan.study.name, SOURCES], reference=project / STORED / REFERENCE)
     write_parts(project, plan)
     write_explorer(plan.study, project)
     lessons = write_pages()

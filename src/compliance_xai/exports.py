@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 SEARCH = "search_trials.csv"
 """All trials of a study's search, among its kept tables."""
 
-TABLES = {
-    "compare_strategies": (
-        *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
-        *("reliability", "feature_reliability", "split_half", "noise", "distance_tests"),
-    ),
-    "compare_scales": ("trends", "lift", "equivalence", "breaks", "error_shares"),
-    "faithfulness": ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins"),
-    "contexts": ("by_context", "held_out"),
+TABLES: dict[str, dict[str, str]] = {
+    "compare_strategies": {
+        name: name
+        for name in (
+            *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
+            *("reliability", "feature_reliability", "split_half", "noise", "distance_tests"),
+        )
+    },
+    "compare_scales": {"scores": "quality"}
+    | {name: name for name in ("trends", "lift", "equivalence", "breaks", "error_shares")},
+    "faithfulness": {
+        name: name
+        for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
+    },
+    "contexts": {name: name for name in ("by_context", "held_out")},
+    "compare_protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
 }
-"""The tables that are copied, by stage: summaries and tests, which hold no text of the corpus."""
-
-PROTOCOLS = ("picks", "summary", "pairs")
-"""Those of the comparison of protocols, where a study compares by others than equal compute."""
+"""The tables that are copied, by stage: the file's name, and the table's. They hold summaries and tests, and no text of
+the corpus. A stage that the study does not have is left out."""
 
 
 def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
@@ -51,12 +57,12 @@ def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
     Returns
     -------
     list of pathlib.Path
-        What was written: the tables, ``quality.csv`` (``scale, strategy, seed, split, metric, value``),
+        What was written: the ``TABLES``, ``quality.csv`` (``scale, strategy, seed, split, metric, value``),
         ``training.csv`` (``scale, strategy, seed, trained, parameters, validation_loss, tokens, seconds,
         peak_memory_bytes``), ``movement.csv`` (``scale, strategy, seed, layer, matrix, relative_change``; the largest
         scale), ``findings.json`` and ``manifest.json`` (settings, data, versions, machine, times). Where the study has
-        them: ``protocol_picks.csv``, ``protocol_summary.csv`` and ``protocol_pairs.csv``, ``precision.csv``
-        (``precision.summarise_precision`` by scale and strategy), and ``search_trials.csv`` (``export_search``).
+        them: ``precision.csv`` (``precision.summarise_precision`` by scale and strategy) and ``search_trials.csv``
+        (``export_search``).
         Numbers have six significant digits.
 
     Raises
@@ -73,12 +79,15 @@ def export_tables(plan: Plan, target: Path, *, note: str = "") -> list[Path]:
             remedy=f"Run 'compliance-xai study run {plan.study.name}' first.",
         )
     target.mkdir(parents=True, exist_ok=True)
-    frames = {name: _read(plan, stage, name) for stage, names in TABLES.items() for name in names}
+    frames = {
+        file: _read(plan, stage, table)
+        for stage, tables in TABLES.items()
+        if stage in plan.jobs
+        for file, table in tables.items()
+    }
     frames["quality"] = _join(plan, "generate", ("corpus_scores",))
     frames["training"] = _join(plan, "finetune", ("summary", "timing"))
     frames["movement"] = _take_movement(plan)
-    if "compare_protocols" in plan.jobs:
-        frames |= {f"protocol_{name}": _read(plan, "compare_protocols", name) for name in PROTOCOLS}
     if plan.study.attribution.precision_clauses:
         frames["precision"] = summarise_precision([_join_precision(plan)], by=("scale", "strategy"))
     written = [_write(frame, target / f"{name}.csv") for name, frame in frames.items()]

@@ -427,7 +427,8 @@ class Thresholds(Settings):
     """What decides a verdict besides each claim's own margin; declared before the run, shown on the findings page."""
 
     alpha: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.05
-    """Family-wise error rate, after Holm's correction."""
+    """Level of every test: of each claim by itself, all of whose parts must hold (an intersection-union test, Berger
+    1982), and of Holm's correction where pairs of strategies are compared."""
     matched_loss: Positive = 0.1
     """Validation losses that differ from the target by at most this share of it count as matched."""
     min_baselines: Count = 3

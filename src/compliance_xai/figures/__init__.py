@@ -33,6 +33,7 @@ _HOMES = {
     "draw_lift_by_scale": "comparison",
     "draw_noise": "noise",
     "draw_controls": "noise",
+    "draw_correctness_by_element": "correctness",
     "draw_correctness_by_scale": "faithfulness",
     "draw_faithfulness": "faithfulness",
     "draw_removal_curves": "faithfulness",
@@ -41,6 +42,9 @@ _HOMES = {
     "draw_by_context": "faithfulness",
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
+    "draw_focus_by_scale": "focus",
+    "draw_protocols": "focus",
+    "draw_separation": "focus",
     "draw_growth": "speed",
     "draw_power": "power",
     "table_html": "tables",
@@ -76,6 +80,7 @@ __all__ = [
     "draw_lift_by_scale",
     "draw_noise",
     "draw_controls",
+    "draw_correctness_by_element",
     "draw_correctness_by_scale",
     "draw_faithfulness",
     "draw_removal_curves",
@@ -84,6 +89,9 @@ __all__ = [
     "draw_by_context",
     "draw_error_kinds",
     "draw_errors_by_scale",
+    "draw_focus_by_scale",
+    "draw_protocols",
+    "draw_separation",
     "draw_growth",
     "draw_power",
     "table_html",
@@ -116,6 +124,7 @@ if TYPE_CHECKING:
         show_html,
     )
     from compliance_xai.figures.corpus import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
+    from compliance_xai.figures.correctness import draw_correctness_by_element
     from compliance_xai.figures.errors import draw_error_kinds, draw_errors_by_scale
     from compliance_xai.figures.faithfulness import (
         draw_by_context,
@@ -125,6 +134,7 @@ if TYPE_CHECKING:
         draw_removal_curves,
         draw_signals,
     )
+    from compliance_xai.figures.focus import draw_focus_by_scale, draw_protocols, draw_separation
     from compliance_xai.figures.movement import draw_movement
     from compliance_xai.figures.noise import draw_controls, draw_noise
     from compliance_xai.figures.power import draw_power

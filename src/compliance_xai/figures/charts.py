@@ -64,6 +64,7 @@ def draw_rows(
     labels = labels or {row: humanise(row) for row in rows}
     styles = styles or style_strategies(frame["strategy"])
     offsets = dict(zip(styles, spread(len(styles)) if dodge else np.zeros(len(styles)), strict=True))
+    abreast = len(styles) if dodge else 2
     span = list(x_range) if x_range else None
     layout = lay_out_panels(
         panels if len(panels) > 1 else [""],
@@ -72,7 +73,7 @@ def draw_rows(
             "tickvals": list(range(len(rows))), "ticktext": [plain(labels[row]) for row in rows],
             "range": [len(rows) - 0.5, -0.5], "zeroline": False, "gridcolor": "rgba(127,135,144,0.16)",
         },
-        height=max(150, 30 + (18 + 9 * len(styles)) * len(rows)),
+        height=max(150, 30 + (18 + 9 * abreast) * len(rows)),
         columns=2 if len(panels) == 4 else None,
         x_title=x_title,
     )  # fmt: skip
@@ -133,7 +134,7 @@ def _print_rows(frame, rows, panels, styles, offsets, labels, x_title, reference
             1,
             len(panels),
             width=2.2 + 2.3 * len(panels),
-            height=1.5 + (0.16 + 0.095 * len(styles)) * len(rows),
+            height=1.5 + (0.16 + 0.095 * (len(styles) if any(offsets.values()) else 2)) * len(rows),
             sharex=True,
             sharey=True,
         )

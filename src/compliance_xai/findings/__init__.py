@@ -26,6 +26,7 @@ from compliance_xai.findings.records import (
     findings_to_json,
 )
 from compliance_xai.stats.frames import TRAINED
+from compliance_xai.stats.runs import widen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ __all__ = [
     "AGREEMENT",
     "CONTRADICTED",
     "FRAMES",
+    "INTERVALS",
     "INCONCLUSIVE",
     "RULES",
     "STATEMENTS",
@@ -83,7 +85,7 @@ RULES = {
         "more rungs the line before the break must also be steeper than the one after it, intervals apart. The margin "
         "is what two trainings of one cell differ by, and at most the declared one. Inconclusive where the largest "
         "rung is within the margin of the best possible score: then the task ends, not the models. Contradicted where "
-        "the interval of the last step lies above the margin."
+        "the interval of the last step lies above the declared margin."
     ),
 }
 """The decision rules in words, as ``judge`` applies them."""
@@ -93,6 +95,13 @@ AGREEMENT = (
     "method, on fewer clauses, must find an effect on the same side of the margin; p-values are not asked of it."
 )
 """What holds for every claim about attributions."""
+
+INTERVALS = (
+    "Intervals hold for other clauses and other trainings: half widths over clauses (bootstrap) and over runs (spread "
+    "of seeds) add as squares. With a single seed there is none for other trainings, and nothing is contradicted. Each "
+    "claim is tested at alpha by itself; all of its parts must hold, so they take no correction."
+)
+"""What holds for every claim."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +249,10 @@ def _judge_plateau(equivalence: pd.DataFrame, breaks: pd.DataFrame, rules: Rules
     if any(math.isnan(step["mean_difference"]) for step in steps):
         reason = next((str(step["reason"]) for step in steps if step["reason"]), "undefined similarities")
         return _finding("C4", tests, INCONCLUSIVE, reason, None)
+    # Bounds of 90 %, as two one-sided tests have them, for other clauses and other trainings.
+    wide = widen(*(last[key] for key in ("mean_difference", "low", "high", "run_error", "run_dof")), confidence=0.9)
+    if math.isfinite(wide[0]):
+        last |= {"low": wide[0], "high": wide[1]}
     numbers = (last["mean_difference"], last["low"], last["high"])
     part = Part(f"{last['a']} to {last['b']}", "", "", *numbers, int(last["n"]), False, False, "")
     if min(step["n_seeds"] for step in steps) < 2:
@@ -250,15 +263,18 @@ def _judge_plateau(equivalence: pd.DataFrame, breaks: pd.DataFrame, rules: Rules
         reason = f"the largest rung is at the ceiling of the score: {last['mean_b']:.3f} of {_BEST[outcome]:g}"
         return _finding("C4", tests, INCONCLUSIVE, reason, part, "A harder corpus.")
     bends = rows_of(breaks[(breaks["strategy"] == TRAINED) & (breaks["measure"] == outcome)])
-    verdict, reason = _plateau_verdict(steps, bends[0] if bends else {"reason": "no break"}, rules.thresholds.alpha)
+    bend = bends[0] if bends else {"reason": "no break"}
+    verdict, reason = _plateau_verdict(steps, bend, rules.thresholds.alpha, tests.C4.margin)
     return _finding("C4", tests, verdict, reason, part)
 
 
-def _plateau_verdict(steps: Sequence[Mapping[str, Any]], bend: Mapping[str, Any], alpha: float) -> tuple[str, str]:
+def _plateau_verdict(
+    steps: Sequence[Mapping[str, Any]], bend: Mapping[str, Any], alpha: float, declared: float
+) -> tuple[str, str]:
     last = steps[-1]
     within = f"{last['margin']:.3g} ({last['mean_b']:.3f} on the largest rung)"
-    if last["low"] > last["margin"]:
-        return CONTRADICTED, f"the last step still rises by more than {within}"
+    if last["low"] > max(declared, last["margin"]):
+        return CONTRADICTED, f"the last step still rises by more than {max(declared, last['margin']):.3g}"
     if not max(last["p_tost"], last["p_tost_run"]) <= alpha:
         return INCONCLUSIVE, f"the last step is neither equivalent within {within} nor surely larger"
     rose = [

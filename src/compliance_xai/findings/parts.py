@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.stats.frames import ALL_SCALES, TRAINED, VIEW
+from compliance_xai.stats.runs import widen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("numerical_constraint", "rule_identifier_all")
 HELD_EQUAL = "equal mass and log-probability"
-_NO_RUN = {"p_run": math.nan, "p_run_smallest": math.nan, "reason": "no comparison of runs"}
+_NO_RUN = {
+    **dict.fromkeys(("p_run", "p_run_smallest", "run_error", "run_dof"), math.nan),
+    "reason": "no comparison of runs",
+}
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,17 @@ def distance_parts(distances: pd.DataFrame, wanted: Sequence[tuple[str, str]], r
         found = _pair_rows(rows, full, adapter)
         parts += _absent(f"{full} and {adapter}", found)
         for row, _ in found:
-            told, far = str(row["reason"]), row["ratio_low"] >= test.margin
+            low, high, wide = _reach(row, row, row["ratio"], row["ratio_low"], row["ratio_high"])
+            told, far = str(row["reason"]), wide and low >= test.margin
             close = "" if far else f"the ratio's lower bound is below {test.margin:g}"
             parts.append(
                 _part(
                     f"{full} and {adapter}",
                     row,
-                    (row["ratio"], row["ratio_low"], row["ratio_high"]),
+                    (row["ratio"], low, high),
                     row["n_clauses"],
                     far and row["p_run"] <= alpha and not told,
-                    row["ratio_high"] < test.margin and not told,
+                    wide and high < test.margin and not told,
                     told or _run_doubt(row, alpha) or close,
                     rules,
                     test.margin,
@@ -104,6 +109,8 @@ def _focus_part(
     effect = -turn * row["rank_biserial"]
     low, high = sorted((-turn * row["rank_biserial_low"], -turn * row["rank_biserial_high"]))
     run, _ = own["effects"] or (_NO_RUN, 1.0)
+    low, high, wide = _reach(row, run, effect, low, high)
+    low, high = max(-1.0, low), min(1.0, high)
     mixed, mixed_turn = own["mixed"] or ({"converged": False, "reason": "no mixed model"}, 1.0)
     control, control_turn = own["controls"] or ({"estimate": math.nan}, 1.0)
     adjusted = -control_turn * control["estimate"]
@@ -117,7 +124,7 @@ def _focus_part(
         "" if math.isnan(adjusted) or adjusted > 0 else f"it vanishes at {HELD_EQUAL}",
     )
     doubt = next((text for text in doubts if text), "")
-    part = _part(name, row, (effect, low, high), row["n"], not doubt, high < margin, doubt, rules, margin)
+    part = _part(name, row, (effect, low, high), row["n"], not doubt, wide and high < margin, doubt, rules, margin)
     if mixed["converged"] or row["method"] != rules.method:
         return part, ""
     return part, f"{_place(name, row)}: {mixed['reason']}; decided by its companion, Wilcoxon's test"
@@ -132,7 +139,8 @@ def trend_parts(trends: pd.DataFrame, rules: Rules) -> list[Part]:
         found = rows_of(pooled[pooled["category"] == outcome])
         parts += _absent(outcome, found)
         for row in found:
-            steep = row["low"] > test.margin
+            low, high, wide = _reach(row, row, row["slope"], row["low"], row["high"])
+            steep = wide and low > test.margin
             rising = row["page_p"] <= alpha and row["p_run"] <= alpha
             few = "" if row["n_scales"] > 2 else "fewer than three scales"
             seeds = "" if row["n_seeds"] > 1 else "a single seed in some cell"
@@ -143,16 +151,24 @@ def trend_parts(trends: pd.DataFrame, rules: Rules) -> list[Part]:
                 _part(
                     outcome,
                     row,
-                    (row["slope"], row["low"], row["high"]),
+                    (row["slope"], low, high),
                     row["n_clauses"],
                     steep and rising and not (few or seeds),
-                    row["high"] < test.margin and not (few or seeds),
+                    wide and high < test.margin and not (few or seeds),
                     doubt,
                     rules,
                     test.margin,
                 )
             )
     return parts
+
+
+def _reach(
+    row: Mapping[str, Any], run: Mapping[str, Any], effect: float, low: float, high: float
+) -> tuple[float, float, bool]:
+    """The interval for other clauses and other trainings, and whether it is one: else it is that over clauses alone."""
+    wide = widen(effect, low, high, run["run_error"], run["run_dof"])
+    return (*wide, True) if math.isfinite(wide[0]) else (low, high, False)
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -27,7 +27,8 @@ class Finding:
     """A verdict on one claim for one corpus and ladder.
 
     ``effect``, ``low`` and ``high`` belong to the comparison that decides (the weakest part of the claim); None where
-    nothing could be computed. ``n`` counts clauses.
+    nothing could be computed. The interval holds for other clauses and other trainings; with a single seed it is that
+    over clauses. ``n`` counts clauses.
     """
 
     claim: str

@@ -22,7 +22,7 @@ from compliance_xai.pages.measured import (
     format_speed,
     format_training,
 )
-from compliance_xai.pages.stored import format_stored
+from compliance_xai.pages.stored import format_absent, format_stored
 from compliance_xai.pages.strategies import format_costs, format_kinds, format_ladders, format_plan, plan_key
 from compliance_xai.pages.worked import (
     choose_reviewer,
@@ -32,12 +32,15 @@ from compliance_xai.pages.worked import (
     format_scores,
     format_verdicts,
 )
-from compliance_xai.provenance import code_digest, digest
+from compliance_xai.provenance import code_digest, digest, sha256_file
 
 if TYPE_CHECKING:
     from compliance_xai.runs import Plan
 
 __all__ = ["write_parts"]
+
+CHAPTERS = ("reference", "nzbc")
+"""Stored studies that have a chapter, whether or not they are there."""
 
 
 def write_parts(project: Path, plan: Plan) -> list[Path]:
@@ -70,11 +73,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_score": (digest([code, cell]), lambda: format_score(plan.study, cell)),
     }
     for name, (key, make) in makers.items():
-        part = runs / f"{name}.md"
-        if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
-            # Scoring loads the sentence encoder and power simulates studies, so an unchanged part is not made again.
-            part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
-        parts.append(part)
+        parts.append(_make(runs / f"{name}.md", key, make))
     for name, make_table in (("planner", format_planned), ("training", format_training)):
         stored = project / MEASURED / f"{name}.json"
         if stored.is_file():
@@ -84,14 +83,28 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     parts.append(_write(runs / "speed.md", format_speed(project)))
     parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
-    for folder in sorted(path for path in (project / STORED).glob("*") if path.joinpath("manifest.json").is_file()):
-        parts.append(_write(runs / f"stored_{folder.name}.md", format_stored(folder)))
+    stored = {path.parent.name: path.parent for path in (project / STORED).glob("*/manifest.json")}
+    for name in sorted({*stored, *CHAPTERS}):
+        part = runs / f"stored_{name}.md"
+        if name in stored:
+            key = digest([code, {path.name: sha256_file(path) for path in sorted(stored[name].iterdir())}])
+            drawings = runs / "_static" / "stored" / name
+            parts.append(_make(part, key, lambda: format_stored(stored[name], drawings)))  # noqa: B023
+        else:
+            parts.append(_write(part, format_absent(name)))
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
     parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
     parts.append(_write(runs / "strategies_search.md", format_search(project)))
     parts.append(_write(runs / "strategies_compared.md", format_compared(project, runs / "_static" / "strategies")))
     return sorted(parts)
+
+
+def _make(part: Path, key: str, make: Callable[[], str]) -> Path:
+    """Write a part that takes time (models, simulations, many figures), unless one of the same key is there."""
+    if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
+        part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
+    return part
 
 
 def _write(part: Path, text: str) -> Path:

@@ -8,6 +8,7 @@ from compliance_xai import stats
 from compliance_xai.metrics import COLUMNS
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.joining import join_cells, join_error_shares, keep_evaluated
+from compliance_xai.stats import runs
 from compliance_xai.study import Study
 
 
@@ -30,22 +31,26 @@ def _work(work: Work) -> None:
     scores = join_cells(work, "generate", "scores")
     categories = keep_evaluated(work, join_cells(work, "attribute", "categories"))
     evaluated = keep_evaluated(work, scores)
-    group = ("scale", "parameters", "strategy")
+    group, by = ("scale", "parameters", "strategy"), ("strategy", *stats.VIEW, "category")
     measured = [name for name in COLUMNS if evaluated[name].notna().any()]
+    lift = stats.summarise_measures(
+        categories, ("log_lift",), by=(*group, *stats.VIEW, "category"), bootstrap=thresholds.bootstrap
+    )
+    categories, evaluated = stats.with_trained(categories), stats.with_trained(evaluated)
     tables = {
         "quality": stats.summarise_measures(scores, measured, by=(*group, "split"), bootstrap=thresholds.bootstrap),
-        "lift": stats.summarise_measures(
-            categories, ("log_lift",), by=(*group, *stats.VIEW, "category"), bootstrap=thresholds.bootstrap
+        "lift": lift,
+        "trends": runs.add_errors(
+            stats.scale_trend(
+                categories, "log_lift", by=by, bootstrap=thresholds.bootstrap, permutations=thresholds.permutations
+            ),
+            runs.slope_errors(categories, "log_lift", by=by),
         ),
-        "trends": stats.scale_trend(
-            stats.with_trained(categories),
-            "log_lift",
-            by=("strategy", *stats.VIEW, "category"),
-            bootstrap=thresholds.bootstrap,
-            permutations=thresholds.permutations,
+        "equivalence": runs.add_errors(
+            stats.equivalence_table(evaluated, plateau.outcome, margin=plateau.margin),
+            runs.step_errors(evaluated, plateau.outcome),
         ),
-        "equivalence": stats.equivalence_table(stats.with_trained(evaluated), plateau.outcome, margin=plateau.margin),
-        "breaks": stats.find_break(stats.with_trained(evaluated), plateau.outcome, bootstrap=thresholds.bootstrap),
+        "breaks": stats.find_break(evaluated, plateau.outcome, bootstrap=thresholds.bootstrap),
         "error_shares": join_error_shares(work),
     }
     for name, table in tables.items():

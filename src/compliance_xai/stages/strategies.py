@@ -8,6 +8,7 @@ from compliance_xai import stats
 from compliance_xai.focus import MEASURES
 from compliance_xai.stages.common import StageResult, Work, run_stage
 from compliance_xai.stages.joining import join_cells, join_costs, join_masses, join_trained, keep_evaluated
+from compliance_xai.stats import runs
 from compliance_xai.study import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -24,7 +25,8 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
         (``stats.mixed_model_table``), ``controls`` (``stats.controls_table``) and ``strategy_equivalence``
         (``stats.equivalence_table`` between strategies) of the outcome declared for C2; ``noise``
         (``stats.noise_table``), ``reliability``, ``feature_reliability``, ``split_half``; ``distances``
-        (``stats.distance_frame``) and ``distance_tests`` (``stats.compare_distances``). ``focus`` holds every split;
+        (``stats.distance_frame``) and ``distance_tests`` (``stats.compare_distances``). ``effects`` and
+        ``distance_tests`` also say what other trainings would change (``stats.runs``). ``focus`` holds every split;
         the others the evaluated one. Of the fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``,
         ``costs`` (``joining.join_costs``).
     """
@@ -46,7 +48,10 @@ def _work(work: Work) -> None:
         ),
         "pairs": stats.compare_strategies(focus, FOCUS, bootstrap=bootstrap),
         "friedman": stats.friedman_table(focus, outcome),
-        "effects": stats.strategy_effects(focus, outcome, bootstrap=bootstrap, permutations=permutations),
+        "effects": runs.add_errors(
+            stats.strategy_effects(focus, outcome, bootstrap=bootstrap, permutations=permutations),
+            runs.rank_biserial_errors(focus, outcome),
+        ),
         "mixed": stats.mixed_model_table(focus, outcome),
         "controls": stats.controls_table(focus, outcome, bootstrap=bootstrap),
         "strategy_equivalence": stats.equivalence_table(trained, outcome, along="strategy", by=stats.VIEW),
@@ -60,7 +65,10 @@ def _work(work: Work) -> None:
         "feature_reliability": stats.feature_reliability(own_masses),
         "split_half": stats.split_half_table(trained, bootstrap=bootstrap),
         "distances": distances,
-        "distance_tests": stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
+        "distance_tests": runs.add_errors(
+            stats.compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
+            runs.ratio_errors(distances),
+        ),
         "movement": join_trained(work, "movement"),
         "costs": join_costs(work),
     }

@@ -1,0 +1,77 @@
+import pandas as pd
+import pytest
+
+from compliance_xai import figures
+from compliance_xai.figures import NothingToPlot
+
+
+@pytest.fixture
+def separation():
+    rows = [
+        {"scale": scale, "baseline": "delete", "sign": "absolute", "measure": measure, "strategy_a": a, "strategy_b": b,
+         "n_clauses": 40, "ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1}
+        for scale in ("1m", "all")
+        for measure in ("jensen_shannon", "spearman")
+        for a, b, ratio in (("none", "full", 2.0), ("full", "lora", 1.25), ("lora", "qlora", 1.0))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_focus_by_scale_has_a_panel_for_each_measure(focus_summary, tmp_path):
+    figure = figures.draw_focus_by_scale(focus_summary, folder=tmp_path)
+    drawn = [trace for trace in figure.spec["data"] if trace["mode"] == "lines+markers"]
+    assert [trace["name"] for trace in drawn] == ["base, not tuned", "full", "LoRA", "QLoRA"]
+    assert figure.n == "40 clauses a point; removal: delete; absolute scores"
+    with pytest.raises(NothingToPlot):
+        figures.draw_focus_by_scale(focus_summary, folder=tmp_path, baseline="mask")
+
+
+def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separation, tmp_path):
+    figure = figures.draw_separation(separation, folder=tmp_path, margin=1.1)
+    rows = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert rows == ["base, not tuned", "LoRA"]
+    assert pd.read_csv(tmp_path / "separation.csv")["ratio"].tolist() == [2.0, 1.25, 2.0, 1.25]
+    assert [trace["name"] for trace in figure.spec["data"] if trace["showlegend"]] == ["as two seeds of one strategy"]
+    assert "at least 1.1" in figure.caption
+    with pytest.raises(NothingToPlot):
+        figures.draw_separation(separation.assign(ratio=float("nan")), folder=tmp_path)
+
+
+def test_protocols_turn_differences_towards_the_first_strategy(tmp_path):
+    rows = [
+        {"protocol": protocol, "scale": scale, "baseline": "delete", "sign": "absolute", "strategy_a": a,
+         "strategy_b": b, "measure": "normalised_entropy", "n": 40, "mean_difference": value, "low": value - 0.1,
+         "high": value + 0.2}
+        for protocol in ("best", "matched_compute")
+        for scale in ("4m", "all", "1m")
+        for a, b, value in (("full", "lora", -0.25), ("qlora", "full", 0.5), ("lora", "qlora", 9.0))
+    ]  # fmt: skip
+    figure = figures.draw_protocols(pd.DataFrame(rows), folder=tmp_path, scales=["1m", "4m"])
+    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["equal compute", "each at its best"]
+    panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert panels == ["<b>1m</b>", "<b>4m</b>", "<b>all scales</b>"]
+    data = pd.read_csv(tmp_path / "protocols-normalised-entropy.csv").set_index("strategy")
+    assert set(data.loc["lora", "value"]) == {-0.25}
+    assert set(data.loc["qlora", "value"]) == {-0.5}
+    assert data.loc["qlora", "low"].tolist() == pytest.approx([-0.7] * 6)
+    assert data.loc["qlora", "high"].tolist() == pytest.approx([-0.4] * 6)
+
+
+def test_correctness_by_element_puts_all_first_then_the_best_read(tmp_path):
+    rows = [
+        {"scale": scale, "parameters": size, "strategy": strategy, "baseline": "delete", "sign": "positive",
+         "kind": kind, "n_clauses": n, "precision_at_k": value, "precision_at_k_low": value - 0.1,
+         "precision_at_k_high": value + 0.1, "precision_at_k_chance_high": 0.2}
+        for scale, size in (("4m", 4_200_000), ("1m", 1_050_000))
+        for strategy in ("none", "full", "lora")
+        for kind, value, n in (("deontic", 0.3, 48), ("value", 0.9, 39), ("all", 0.6, 48), ("negation", 0.95, 3))
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    figure = figures.draw_correctness_by_element(frame, folder=tmp_path)
+    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["all kinds (48)", "value (39)", "deontic (48)"]
+    panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
+    assert panels == ["<b>1m (1.1 M)</b>", "<b>4m (4.2 M)</b>"]
+    assert "Too rare for a row (fewer than 5 clauses): negation." in figure.caption
+    assert "value 0.90 to 0.90 (base 0.90 to 0.90)" in figure.alt
+    with pytest.raises(NothingToPlot):
+        figures.draw_correctness_by_element(frame.iloc[:0], folder=tmp_path)
