@@ -295,12 +295,11 @@ def _distance_table(tests: pd.DataFrame, stored: Stored) -> str:
     """One row for each strategy that ``full`` is compared with, all scales together."""
     chosen = _beside(tests[(tests["baseline"] == stored.baseline) & (tests["sign"] == "absolute")], stored.full)
     chosen = chosen[chosen["scale"] == "all"]
+    columns = (chosen[name] for name in ("between", "within", "p_run", "reason"))
     chosen = chosen.assign(
         text=[
-            f"{row.between:.3f} / {row.within:.3f}, p\u00a0=\u00a0{row.p_run:.2g}"
-            if row.p_run == row.p_run
-            else str(row.reason)
-            for row in chosen.itertuples(index=False)
+            f"{between:.3f} / {within:.3f}, p\u00a0=\u00a0{p:.2g}" if known else str(reason)
+            for known, between, within, p, reason in zip(chosen["p_run"].notna(), *columns, strict=True)
         ]
     )
     table = chosen.pivot_table(index="other", columns="measure", values="text", aggfunc="first", sort=False)
