@@ -28,7 +28,7 @@ def load(tmp_path, text, *overrides):
     return load_study(path, overrides)
 
 
-@pytest.mark.parametrize("name", ["quick", "embedded", "nzbc", "qwen-coder", "reference"])
+@pytest.mark.parametrize("name", ["quick", "embedded", "hybrids", "nzbc", "qwen-coder", "reference"])
 def test_shipped_studies_read_back_from_their_full_spelling(name, tmp_path):
     study = load_study(name)
     path = tmp_path / "again.yaml"
@@ -185,7 +185,7 @@ def test_overrides_are_typed_and_checked_like_the_file(tmp_path):
 def test_a_study_that_is_not_there_gets_a_suggestion():
     with pytest.raises(InputError, match="Did you mean 'quick'"):
         load_study("quik")
-    with pytest.raises(InputError, match="The studies here are: embedded, nzbc, quick, qwen-coder, reference"):
+    with pytest.raises(InputError, match="The studies here are: embedded, hybrids, nzbc, quick, qwen-coder, reference"):
         load_study("zzz")
 
 
@@ -228,7 +228,7 @@ def test_declared_tests_are_checked_and_part_of_the_key(tmp_path):
         load(tmp_path, BASE + "attribution: {second_method: leave_one_out}\n")
 
 
-@pytest.mark.parametrize("name", ["embedded", "nzbc", "quick", "qwen-coder", "reference"])
+@pytest.mark.parametrize("name", ["embedded", "hybrids", "nzbc", "quick", "qwen-coder", "reference"])
 def test_shipped_studies_spell_out_their_tests(name):
     text = (find_project_folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["tests"]

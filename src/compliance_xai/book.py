@@ -28,7 +28,7 @@ BEFORE = (
     "The question",
     ("book/background", "book/method", "book/features", "book/rules", "book/strategies", "book/attribution"),
 )
-ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/new_zealand", "book/power"))
+ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/hybrids", "book/new_zealand", "book/power"))
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))
 REFERENCE = "reference"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_parts"]
 
-CHAPTERS = ("reference", "nzbc")
+CHAPTERS = ("reference", "hybrids", "nzbc")
 """Stored studies that have a chapter, whether or not they are there."""
 
 
