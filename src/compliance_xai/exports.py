@@ -140,7 +140,8 @@ def _take_movement(plan: Plan) -> pd.DataFrame:
     """Where the weights of the largest scale moved, which is what pages draw; every scale would take a megabyte."""
     moved = _read(plan, "compare_strategies", "movement")
     columns = ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
-    return moved.reindex(columns=columns)[lambda frame: frame["scale"] == plan.study.scales[-1]]
+    moved = moved.reindex(columns=columns)
+    return moved.loc[moved["scale"] == plan.study.scales[-1]]
 
 
 def _join_precision(plan: Plan) -> pd.DataFrame:
