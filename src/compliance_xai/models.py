@@ -133,17 +133,23 @@ def _advise(rung: Rung, error: Exception) -> str:
         texts.append(f"{type(cause).__name__} {cause}".lower())
         cause = cause.__cause__ or cause.__context__
     said = " ".join(texts)
-    if rung.is_local:
-        return "Check the folder's files."
     if "trust_remote_code" in said:
         return "The model brings its own Python code; read it, then write trust_remote_code: true for this rung."
-    if "gated" in said or "401" in said or "403" in said:
+    if rung.is_local:
+        return "Check the folder's files."
+    if "gatedrepo" in said or "a gated repo" in said:
         return "Ask for access on the model's page, then log in with 'hf auth login'."
     if "revisionnotfound" in said or "valid git identifier" in said:
         return f"The revision {rung.revision!r} does not exist there; correct it in the ladder."
-    if "repositorynotfound" in said or "404" in said:
-        return "No such model on the hub, or a private one; correct the path in the ladder."
-    return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
+    if "repositorynotfound" in said or "404" in said:  # the hub answers 401 to whoever has not logged in
+        return (
+            "No such model on the hub, or a private one; correct the path in the ladder, or log in ('hf auth login')."
+        )
+    if "401" in said or "403" in said:
+        return "Ask for access on the model's page, then log in with 'hf auth login'."
+    if "connect" in said or "offline" in said or "timeout" in said:
+        return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
+    return "What lies there is no causal language model with a tokenizer; correct the path in the ladder."
 
 
 @contextlib.contextmanager

@@ -1,5 +1,9 @@
 import dataclasses
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,6 +75,68 @@ def test_a_model_that_cannot_be_fetched_says_what_to_do(monkeypatch, error, advi
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", refuse)
     with pytest.raises(InputError, match=f"rung 'x' .some/model.*{advice}"):
         load_tokenizer(Rung("x", "some/model", 1, revision="abc"))
+
+
+HUB = """
+import http.server, os, threading
+
+REPLIES = {"gated": (401, "GatedRepo"), "missing": (401, "RepoNotFound"), "moved": (404, "RevisionNotFound")}
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        status, error = next((reply for name, reply in REPLIES.items() if name in self.path), (404, "EntryNotFound"))
+        self.send_response(status)
+        self.send_header("X-Error-Code", error)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_GET = do_HEAD
+    def log_message(self, *_):
+        pass
+
+hub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+threading.Thread(target=hub.serve_forever, daemon=True).start()
+os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_port}"
+from compliance_xai.errors import InputError
+from compliance_xai.models import load_base
+from compliance_xai.rungs import Rung
+
+for name in ("gated", "missing", "moved", "empty"):
+    try:
+        load_base(Rung("x", f"some/{name}", 1, revision="abc"))
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_what_the_hubs_own_answers_lead_to(tmp_path):
+    environment = os.environ | {
+        "HF_HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"),
+    }
+    environment.pop("HF_HUB_OFFLINE", None)
+    done = subprocess.run([sys.executable, "-c", HUB], env=environment, capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    advice = (
+        "Ask for access",
+        "No such model on the hub",
+        "The revision 'abc' does not exist there",
+        "What lies there",
+    )
+    assert len(said) == len(advice)
+    for line, expected in zip(said, advice, strict=True):
+        assert expected in line
+
+
+def test_a_folder_with_code_of_its_own_names_the_setting(rungs, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(rungs["qwen2"].path, folder)
+    config = folder / "config.json"
+    text = config.read_text(encoding="utf-8").replace('"qwen2"', '"own"')
+    config.write_text(
+        text.replace("{", '{"auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"},', 1), "utf-8"
+    )
+    with pytest.raises(InputError, match="read it, then write trust_remote_code: true"):
+        load_base(Rung("own", str(folder), 1))
 
 
 def test_a_models_own_code_runs_only_where_the_rung_says_so_and_is_announced(rungs, capsys):
