@@ -9,6 +9,7 @@ import pytest
 
 from compliance_xai import evidence
 from compliance_xai.figures import verdicts_html
+from compliance_xai.figures.tables import typeset
 from compliance_xai.findings import FRAMES, STATEMENTS, findings_from_json, judge
 from compliance_xai.study import ClaimTests, Thresholds
 
@@ -21,7 +22,7 @@ def read_frames(folder):
     frames = {}
     for tables in FRAMES.values():
         for name, table in tables.items():
-            frame = pd.read_csv(folder / f"{table}.csv", keep_default_na=True)
+            frame = pd.read_csv(folder / f"{table}.csv", dtype={"reason": str, "note": str})
             for column in frame.columns.intersection(["reason", "note"]):
                 frame[column] = frame[column].fillna("")
             frames[name] = frame
@@ -68,7 +69,7 @@ def test_the_page_of_verdicts_shows_every_stored_finding(folder):
         )
         assert finding.verdict in row
         if finding.effect is not None:
-            assert f"{finding.effect:.3f}".replace("-", "−") in row
+            assert typeset(f"{finding.effect:.3f}") in row
         assert f">{finding.n}<" in row
 
 

@@ -189,7 +189,8 @@ def test_a_cell_that_is_left_out_is_named_and_decides_nothing(project):
     assert not (study.folder / "runs" / "s" / "lora").exists()
     jobs = make_jobs(study)
     overview = format_overview(Plan(study, Path("left.yaml"), jobs, dict.fromkeys(jobs, "done")))
-    assert "| s | [done](s-none.md) | [done](s-full.md) | left out |" in overview
+    done = ("[[done](s-none.md)]{.cx-state .cx-done}", "[[done](s-full.md)]{.cx-state .cx-done}")
+    assert f"| s | {done[0]} | {done[1]} | [left out]{{.cx-state .cx-left-out}} |" in overview
     assert "- s/lora is left out: its loss was no number." in overview
 
 
