@@ -79,7 +79,7 @@ def split_chains(branches: Sequence[Branch], count: int, n_targets: int) -> list
     total, done = sum(branch.own for branch in rest), 0
     chains: list[list[Branch]] = [[] for _ in range(count)]
     for branch in rest:
-        chain = chains[min(count - 1, done * count // max(1, total))]
+        chain = chains[min(count - 1, (2 * done + branch.own) * count // (2 * total))]
         done += branch.own
         if not chain:
             shared = min(count_shared(branch.ids, trunk.ids), len(branch.ids) - n_targets)
