@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 BOOTSTRAP = "95 % bootstrap over clauses, seeds averaged inside a clause first"
 
 MEASURES = {
-    "normalised_entropy": "normalised entropy (1 = spread evenly)",
+    "normalised_entropy": "normalised entropy (1 = even)",
     "gini": "Gini coefficient (1 = concentrated)",
-    "top_1_mass": "mass on the heaviest word (share)",
-    "top_3_mass": "mass on the three heaviest words (share)",
+    "top_1_mass": "mass on the heaviest word",
+    "top_3_mass": "mass on the 3 heaviest words",
     "effective_number": "effective number of words",
     "effective_fraction": "effective number of words / words",
     "total_mass": "total mass (nats)",

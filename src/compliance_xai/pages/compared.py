@@ -137,7 +137,12 @@ def _format_protocols(folder: Path, draw_into: Path) -> str:
     pairs = pairs[pairs["scale"] == scale].sort_values(keys[:2], kind="stable")
     reached = table_html(missing, caption="Cells that a protocol did not reach; no row below uses them")
     caption = f"{OUTCOME.replace('_', ' ').capitalize()} under every protocol, scale {scale}, paired by clause"
-    return f"{raw_html(reached)}\n\n{raw_html(pairs_html(pairs, keys=keys, caption=caption))}"
+    parts = [
+        ("What no protocol could match", reached),
+        ("Focus under every protocol, pair by pair", pairs_html(pairs, keys=keys, caption=caption)),
+    ]
+    said = f"Of {len(picks)} checkpoints that the protocols ask for, {len(picks) - len(missing)} were reached."
+    return "\n\n".join([said, *(f"::::{{dropdown}} {title}\n\n{raw_html(table)}\n\n::::" for title, table in parts)])
 
 
 def _format_precision(folder: Path, draw_into: Path) -> str:
