@@ -1,7 +1,7 @@
 """Several threads that each compute a part of the rows with one core, where that beats one pass on all cores.
 
 Cores that share the products of a small model wait for each other after each; with parts of the rows they need not. The
-smallest models gain nothing: there threads wait for Python's interpreter, which one of them holds at a time.
+smallest models were measured to gain nothing (docs/LOG.md).
 """
 
 from __future__ import annotations
