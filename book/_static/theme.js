@@ -19,7 +19,7 @@
         else target.removeAttribute("tabindex");
       }
     });
-    document.querySelectorAll("article :is(pre, .cx-formula, .provenance, .pst-scrollable-table-container)").forEach((one) => watcher.observe(one));
+    document.querySelectorAll("article :is(pre, .output, .cx-formula, .provenance, .pst-scrollable-table-container)").forEach((one) => watcher.observe(one));
   };
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", start) : start();
 })();
