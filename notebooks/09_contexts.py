@@ -72,6 +72,24 @@ figures.show_html(
 )
 
 # %% [markdown]
+# ## Do strategies part in some contexts, and not in others?
+#
+# The question of claim C1, asked of one context after the other: how far apart two strategies read its clauses, over
+# how far apart two seeds of one strategy do.
+
+# %% tags=["hide-input"]
+full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), "full")
+for sentence in contexts.describe_separation(result.distance_by_context, full):
+    figures.show_html(f"<p>{sentence}</p>", text=sentence)
+figures.show_drawn(
+    figures.draw_distance_by_context,
+    result.distance_by_context,
+    folder=folder,
+    first=full,
+    otherwise="Seeds have no distance to compare with.",
+)
+
+# %% [markdown]
 # ## Every measure by context
 
 # %% tags=["hide-input"]

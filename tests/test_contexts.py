@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -90,3 +91,52 @@ def test_links_and_seeds_of_a_clause_are_one_value():
     assert set(values["context"]) == {"fire"}
     with pytest.raises(InputError, match="clause a: expected an example with this id, found none"):
         contexts.gather_values(tables, [])
+
+
+def make_distances(examples, apart, seeds=3):
+    """Distances of runs of two strategies: two seeds of one lie 0.1 apart, two strategies ``apart[context]`` more."""
+    rng = np.random.default_rng(0)
+    runs = [(strategy, seed) for strategy in ("full", "lora") for seed in range(seeds)]
+    rows = []
+    for clause in examples:
+        for (a, i), (b, j) in itertools.combinations(runs, 2):
+            value = 0.1 + rng.normal(0, 0.005) + (apart[clause.context] if a != b else 0.0)
+            pair = "within" if a == b else "between"
+            rows.append(("1m", clause.id, a, i, b, j, value, pair))
+    columns = ["scale", "id", "strategy_a", "seed_a", "strategy_b", "seed_b", "jensen_shannon", "pair"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(method="leave_one_out", baseline="delete", sign="absolute")
+
+
+def test_strategies_part_in_the_context_where_they_were_planted_apart():
+    counts = {("test", "fire"): 12, ("test", "drainage"): 12, ("test", "access"): 3, ("document", "plumbing"): 9}
+    examples = [example(f"{c}{i}", split, c) for (split, c), n in counts.items() for i in range(n)]
+    apart = {"fire": 0.05, "drainage": 0.0, "access": 0.0, "plumbing": 0.1}
+    table = contexts.separate_contexts(make_distances(examples, apart), examples, bootstrap=300, permutations=200)
+    rows = table[table["scale"] == "all"].set_index("context")
+    assert rows.loc["fire", "ratio"] == pytest.approx(1.5, abs=0.03)
+    assert rows.loc["fire", "ratio_low"] > 1.4
+    assert rows.loc["drainage", "ratio_low"] < 1 < rows.loc["drainage", "ratio_high"]
+    assert rows.loc["plumbing", "ratio"] == pytest.approx(2.0, abs=0.03)
+    assert rows.loc["access", "reason"] == "3 clauses, at least 8 are needed"
+    assert rows.loc["access", ["ratio_low", "ratio_high", "p_run", "p_clause"]].isna().all()
+    whole = rows.loc[contexts.ALL_CONTEXTS].set_index("split")
+    assert whole["n_clauses"].to_dict() == {"test": 27, "document": 9}
+    assert whole.loc["test", "ratio"] == pytest.approx(1 + 0.5 * 12 / 27, abs=0.03)
+    (sentence,) = contexts.describe_separation(table, "full")
+    assert sentence.startswith("full and lora, against two seeds of one strategy: 1.2")
+    assert "times as far in the known contexts, 2.0" in sentence
+    assert sentence.endswith("the interval lies above 1 in 1 of 2 known contexts.")
+
+
+def test_without_seeds_or_a_second_strategy_nothing_is_said_of_distances():
+    examples = [example(f"a{i}", "test", "fire") for i in range(9)]
+    distances = make_distances(examples, {"fire": 0.1}, seeds=1)
+    table = contexts.separate_contexts(distances, examples, bootstrap=100, permutations=100)
+    assert table["ratio"].isna().all()
+    assert table["reason"].str.startswith("a single seed of each strategy").all()
+    assert contexts.describe_separation(table, "full") == [
+        "full and lora, against two seeds of one strategy: nothing can be said: too few clauses or seeds."
+    ]
+    assert contexts.describe_separation(table, "dora") == []
+    assert contexts.separate_contexts(distances.head(0), examples, bootstrap=100, permutations=100).empty

@@ -7,6 +7,7 @@ base does on the same clauses tells how much of a difference is theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,80 @@ def _difference(one: np.ndarray, other: np.ndarray, bootstrap: int, seed: int) -
         for place, side in enumerate((one, other))
     )
     return float(one.mean() - other.mean()), *interval(first - second)
+
+
+ALL_CONTEXTS = ""
+"""In place of a context: all contexts of the split together."""
+
+
+def separate_contexts(
+    distances: pd.DataFrame, examples: Sequence[Example], *, bootstrap: int = 2000, permutations: int = 5000
+) -> pd.DataFrame:
+    """Do strategies read clauses of one context further apart than seeds of one strategy do?
+
+    Parameters
+    ----------
+    distances
+        ``stats.distance_frame`` of trained strategies, every split.
+    examples
+        The clauses, for their split and context.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``stats.compare_distances`` of the Jensen-Shannon distance by ``split`` and ``context``; ``ALL_CONTEXTS`` is
+        the split as a whole. With fewer than ``LEAST_CLAUSES`` clauses there is neither interval nor test, and
+        ``reason`` says so.
+    """
+    import pandas as pd
+
+    from compliance_xai.stats import VIEW, compare_distances
+
+    about = pd.DataFrame(
+        [(example.id, example.split, example.context) for example in examples], columns=["id", "split", "context"]
+    )
+    placed = distances.merge(about, on="id", how="inner", validate="many_to_one")
+    both = pd.concat([placed.assign(context=ALL_CONTEXTS), placed], ignore_index=True)
+    table = compare_distances(
+        both,
+        ("jensen_shannon",),
+        by=("split", "context", *VIEW),
+        permutations=permutations,
+        bootstrap=bootstrap,
+    )
+    few = table["n_clauses"] < LEAST_CLAUSES
+    table.loc[few, ["ratio_low", "ratio_high", "p_run", "p_run_smallest", "p_clause"]] = np.nan
+    unsaid = few & (table["reason"] == "")
+    table.loc[unsaid, "reason"] = [
+        f"{n:.0f} clauses, at least {LEAST_CLAUSES} are needed" for n in table.loc[unsaid, "n_clauses"]
+    ]
+    return table
+
+
+def describe_separation(table: pd.DataFrame, first: str) -> list[str]:
+    """A sentence for every strategy that ``first`` is compared with: in known contexts, and in the held-out one.
+
+    ``table`` is ``separate_contexts``; its rows of all scales are read.
+    """
+    chosen = table[(table["scale"] == "all") & ((table["strategy_a"] == first) | (table["strategy_b"] == first))]
+    other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
+    sentences = []
+    for name, rows in chosen.groupby(other, sort=False):
+        whole, single = rows[rows["context"] == ALL_CONTEXTS], rows[rows["context"] != ALL_CONTEXTS]
+        parts = []
+        for held_out, where in ((False, "the known contexts"), (True, "the held-out one")):
+            some = whole[(whole["split"] == "document") == held_out]
+            if len(some) and math.isfinite(some["ratio_low"].iloc[0]):
+                row = some.iloc[0]
+                parts.append(
+                    f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}] times as far in {where}"
+                )
+        known = single[(single["split"] != "document") & single["ratio_low"].notna()]
+        above = int((known["ratio_low"] > 1).sum())
+        counted = f"; the interval lies above 1 in {above} of {len(known)} known contexts" if len(known) else ""
+        said = ", ".join(parts) or "nothing can be said: too few clauses or seeds"
+        sentences.append(f"{first} and {name}, against two seeds of one strategy: {said}{counted}.")
+    return sentences
 
 
 def describe_held_out(table: pd.DataFrame, measure: str) -> str:

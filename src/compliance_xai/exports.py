@@ -35,7 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
         name: name
         for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
     },
-    "contexts": {name: name for name in ("by_context", "held_out")},
+    "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
     "compare_protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
 }
 """The tables that are copied, by stage: the file's name, and the table's. They hold summaries and tests, and no text of

@@ -105,6 +105,24 @@ def test_contexts_come_with_the_held_out_one_last(tmp_path):
     assert labels == ["access, n = 20", "fire, n = 20", "plumbing (held out), n = 20"]
 
 
+def test_distances_by_context_set_the_split_first_and_name_a_lone_context_once(tmp_path):
+    rows = [
+        ("test", "", 20),
+        ("test", "fire", 12),
+        ("test", "access", 8),
+        ("document", "", 9),
+        ("document", "pipes", 9),
+    ]
+    frame = pd.DataFrame(rows, columns=["split", "context", "n_clauses"]).assign(
+        scale="all", strategy_a="full", strategy_b="lora", ratio=1.1, ratio_low=1.0, ratio_high=1.2
+    )
+    figure = figures.draw_distance_by_context(frame, folder=tmp_path)
+    labels = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert labels == ["all known contexts, n = 20", "access, n = 8", "fire, n = 12", "pipes (held out), n = 9"]
+    with pytest.raises(figures.NothingToPlot):
+        figures.draw_distance_by_context(frame, folder=tmp_path, first="dora")
+
+
 def _array(value):
     if isinstance(value, dict):
         import base64

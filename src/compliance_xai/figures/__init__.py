@@ -40,6 +40,7 @@ _HOMES = {
     "draw_signals": "faithfulness",
     "draw_reliability": "faithfulness",
     "draw_by_context": "faithfulness",
+    "draw_distance_by_context": "faithfulness",
     "draw_error_kinds": "errors",
     "draw_errors_by_scale": "errors",
     "draw_focus_by_scale": "focus",
@@ -87,6 +88,7 @@ __all__ = [
     "draw_signals",
     "draw_reliability",
     "draw_by_context",
+    "draw_distance_by_context",
     "draw_error_kinds",
     "draw_errors_by_scale",
     "draw_focus_by_scale",
@@ -129,6 +131,7 @@ if TYPE_CHECKING:
     from compliance_xai.figures.faithfulness import (
         draw_by_context,
         draw_correctness_by_scale,
+        draw_distance_by_context,
         draw_faithfulness,
         draw_reliability,
         draw_removal_curves,

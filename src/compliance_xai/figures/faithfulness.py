@@ -438,6 +438,49 @@ def draw_by_context(
     )
 
 
+def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: str = "full") -> Figure:
+    """Distances from ``first`` to each other strategy over those between seeds, a row for each regulatory context.
+
+    ``table`` is ``contexts.separate_contexts``; its rows of all scales are drawn.
+    """
+    chosen = table[(table["scale"] == "all") & ((table["strategy_a"] == first) | (table["strategy_b"] == first))]
+    frame = require_rows(chosen.dropna(subset=["ratio"]), "context-distance")
+    other = frame["strategy_a"].where(frame["strategy_b"] == first, frame["strategy_b"])
+    frame = frame.assign(held_out=frame["split"] == "document", whole=frame["context"] == "", strategy=other)
+    frame = frame.sort_values(["held_out", "whole", "context"], ascending=[True, False, True], kind="stable")
+    # A split of one context is drawn once.
+    single = frame.groupby("split")["context"].transform("nunique") == 2
+    frame = frame[~(frame["whole"] & single)]
+    frame["row"] = frame["split"] + "/" + frame["context"]
+    labels = {}
+    for row in frame.drop_duplicates("row").itertuples(index=False):
+        name = f"all {'held-out' if row.held_out else 'known'} contexts" if row.whole else humanise(str(row.context))
+        held_out = " (held out)" if row.held_out and not row.whole else ""
+        labels[str(row.row)] = f"{_shorten(name)}{held_out}, n = {row.n_clauses}"
+    marks = frame.assign(
+        panel="", value=frame["ratio"], low=frame["ratio_low"], high=frame["ratio_high"], n=frame["n_clauses"]
+    )
+    interactive, still, layout = draw_rows(
+        marks, rows=list(labels), panels=[""], labels=labels, reference=1.0, reference_label="as far as two seeds",
+        x_title="distance between strategies / between seeds of one",
+    )  # fmt: skip
+    spoken = [f"{labels[r.row]}, {r.strategy} {r.value:.2f}" for r in marks.itertuples(index=False)]
+    return save_figure(
+        "context-distance",
+        interactive,
+        still,
+        frame.drop(columns=["row", "held_out", "whole"]),
+        title=f"By regulatory context: are patterns further from those of {first} than two seeds are from each other?",
+        caption="On the dotted line strategies lie as far apart as seeds do. All scales together; no interval where a "
+        "context has few clauses.",
+        alt="Ratios: " + "; ".join(spoken) + ".",
+        n=f"{say_range(marks['n'])} clauses a mark",
+        interval="95 % bootstrap of the ratio over clauses",
+        folder=folder,
+        narrow=layout.narrow,
+    )
+
+
 def _shorten(name: str, most: int = 32) -> str:
     """A name that leaves room for its marks."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

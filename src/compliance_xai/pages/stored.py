@@ -450,8 +450,8 @@ def _detector(stored: Stored) -> list[str]:
 
 
 def _contexts(stored: Stored) -> list[str]:
-    from compliance_xai.contexts import MEASURES, describe_held_out
-    from compliance_xai.figures.faithfulness import draw_by_context
+    from compliance_xai.contexts import MEASURES, describe_held_out, describe_separation
+    from compliance_xai.figures.faithfulness import draw_by_context, draw_distance_by_context
 
     held_out, by_context = stored.read("held_out"), stored.read("by_context")
     held_out = held_out[held_out["baseline"].isin((stored.baseline, ""))]
@@ -464,6 +464,12 @@ def _contexts(stored: Stored) -> list[str]:
             otherwise=f"Nothing to show for {label}.",
         )  # fmt: skip
         lines += ["", raw_html(drawn)]
+    apart = stored.read("distance_by_context")
+    if len(apart):
+        said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in describe_separation(apart, stored.full))
+        nothing = "Seeds have no distance to compare with."
+        drawn = stored.draw(draw_distance_by_context, apart, first=stored.full, otherwise=nothing)
+        lines += ["", raw_html(said), "", raw_html(drawn)]
     return lines
 
 

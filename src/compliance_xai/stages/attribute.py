@@ -40,6 +40,9 @@ CHUNK = 4
 """Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
 models do."""
 
+NOISE_CLAUSES = 4
+"""Clauses of each model that are computed in other ways too, at most: the first ones."""
+
 CHECKPOINTS = "checkpoints"
 
 EQUAL_COMPUTATIONS = ("batched_equals_single", "cached_equals_uncached", "null_feature")
@@ -57,9 +60,9 @@ def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> Stag
         ``attributions`` (``records.ATTRIBUTION_SCHEMA``; ``records.read_attribution_rows`` reads it), ``focus``
         (``focus.focus_frame``), ``categories`` (``focus.category_frame``), ``gold`` (``alignment.gold_frame``),
         ``checks``: ``seed``, ``baseline``, ``id``, ``name``, ``deviation`` and ``tolerance`` (nats), ``passed``, and
-        ``noise``: the first clause once more, one row at a time (``batch``) and in another float type (``dtype``):
-        ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score), ``stats.DISTANCES``
-        of the two patterns, ``reason`` (why there is none, else empty).
+        ``noise``: the first ``NOISE_CLAUSES`` once more, one row at a time (``batch``) and in another float type
+        (``dtype``): ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score),
+        ``stats.DISTANCES`` of the two patterns, ``reason`` (why there is none, else empty).
         ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
     """
     study = study if isinstance(study, Study) else load_study(study)
@@ -81,7 +84,10 @@ def _work(work: Work) -> None:
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
         checks += seed_checks
-        noise += [{"seed": seed, **row} for row in _measure_noise(reader, examples[0], seed_rows[0])]
+        few = zip(
+            examples[:NOISE_CLAUSES], seed_rows, strict=False
+        )  # the main method and the first baseline come first
+        noise += [{"seed": seed, **found} for example, row in few for found in _measure_noise(reader, example, row)]
         if not effects and work.study.attribution.precision_clauses:
             effects.append(_measure_precision(reader, examples).assign(seed=seed))
     floor = noise_floor(checks)
