@@ -269,7 +269,27 @@ def test_two_lines_are_the_best_of_all_pairs_of_lines():
             for start in x[1:-1]
         )
         place, _, _ = trends.fit_two_lines(x, y[None])
-        assert error(place[0]) == pytest.approx(best, rel=2e-3, abs=1e-6)
+        assert error(place[0]) == pytest.approx(best, rel=1e-6, abs=1e-9)
+
+
+# Height of a stagnant band against the logarithm of flow (Bacon and Watts 1971), as R's package segmented ships it.
+STAGNANT_X = [-0.8, 0.01, -0.25, -0.25, -0.12, -0.12, -0.94, 0.11, 0.11, -0.63, -0.63, -1.39, -1.39, 0.7, 0.7, 0.34,
+              1.19, 0.59, 0.85, 0.85, 0.99, 0.99, 0.25, -1.08, -1.08, 0.44, 0.34, 0.25]  # fmt: skip
+STAGNANT_Y = [0.9, 0.51, 0.65, 0.67, 0.6, 0.59, 0.92, 0.43, 0.43, 0.81, 0.83, 1.12, 1.12, -0.13, -0.14, 0.25,
+              -0.65, -0.01, -0.3, -0.33, -0.46, -0.43, 0.33, 0.99, 1.03, 0.13, 0.24, 0.3]  # fmt: skip
+
+
+def test_two_lines_are_those_of_segmented_in_r():
+    # R 4.2.2, segmented 1.6-2: s <- segmented(lm(y ~ x, data = stagnant), seg.Z = ~x); s$psi; slope(s); deviance(s)
+    # 0.04110578605; -0.42208, -1.02060; 0.00914019723209
+    order = np.argsort(STAGNANT_X)
+    x, y = np.array(STAGNANT_X)[order], np.array(STAGNANT_Y)[order]
+    (place,), (before,), (after,) = trends.fit_two_lines(x, y[None])
+    design = np.column_stack([np.ones_like(x), x, np.clip(x - place, 0, None)])
+    deviance = ((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum()
+    assert deviance == pytest.approx(0.00914019723209, rel=1e-6)
+    assert place == pytest.approx(0.04110578605, abs=1e-7)
+    assert (before, after) == pytest.approx((-0.42208, -1.02060), rel=5e-5)  # R prints five digits
 
 
 def test_a_break_is_found_with_its_interval():

@@ -126,19 +126,15 @@ def _permute_scales(
     return combine_strata(statistics, permutations=permutations, seed=seed)
 
 
-_BREAKS = 200
-"""Candidate breaks, evenly spaced between the second and the last but one rung."""
-
-
 def find_break(
     frame: pd.DataFrame, measure: str, *, by: Sequence[str] = ("strategy",), bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Where a measure's rise with log10(parameters) changes its slope: two lines that meet (Muggeo 2003).
 
-    ``y = a + b x + c max(x - break, 0)``, least squares on the means of the rungs, the break being the best of a fine
-    grid between the second and the last but one rung. Clauses are resampled and the break is found anew each time.
-    With three rungs two lines fit every curve, so four are asked for. No library at hand fits this with clauses as the
-    unit; R has it as ``segmented::segmented``.
+    ``y = a + b x + c max(x - break, 0)``, least squares on the means of the rungs, the break lying between the second
+    and the last but one rung. Clauses are resampled and the break is found anew each time. With three rungs two lines
+    fit every curve, so four are asked for. No library at hand fits this with clauses as the unit; R has it as
+    ``segmented::segmented``.
 
     Returns
     -------
@@ -183,6 +179,9 @@ def _bootstrap_break(x_S: np.ndarray, values_CS: np.ndarray, bootstrap: int, see
 def fit_two_lines(x_S: np.ndarray, values_BS: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Break and the two slopes of the best continuous pair of lines through each row of ``values_BS``.
 
+    Exact (Hudson 1966): the break is either one of the inner points, or where the best lines of the points on either
+    side meet, if that lies between the two sides. ``x_S`` rises; the first of equally good breaks counts.
+
     Examples
     --------
     >>> x = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
@@ -191,12 +190,39 @@ def fit_two_lines(x_S: np.ndarray, values_BS: np.ndarray) -> tuple[np.ndarray, n
     """
     best_B = np.full(len(values_BS), np.inf)
     place_B, before_B, after_B = (np.zeros(len(values_BS)) for _ in range(3))
-    for place in np.unique([*x_S[1:-1], *np.linspace(x_S[1], x_S[-2], _BREAKS)]):
-        design = np.column_stack([np.ones_like(x_S), x_S, np.clip(x_S - place, 0, None)])
-        solve = np.linalg.pinv(design)
-        coefficients = values_BS @ solve.T
-        error_B = ((values_BS - coefficients @ design.T) ** 2).sum(axis=1)
-        better = error_B < best_B - _TOLERANCE
-        best_B[better], place_B[better] = error_B[better], place
-        before_B[better], after_B[better] = coefficients[better, 1], coefficients[better, 1] + coefficients[better, 2]
+    for inner in range(1, len(x_S) - 1):
+        found = [_bend_at(x_S, values_BS, x_S[inner])]
+        if inner + 2 < len(x_S):
+            found.append(_meet_after(x_S, values_BS, inner))
+        for found_B, error_B, first_B, second_B in found:
+            better = error_B < best_B - _TOLERANCE
+            best_B[better], place_B[better] = error_B[better], found_B[better]
+            before_B[better], after_B[better] = first_B[better], second_B[better]
     return place_B, before_B, after_B
+
+
+Lines = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Break, sum of squared errors, slope before and after, of each row."""
+
+
+def _bend_at(x_S: np.ndarray, values_BS: np.ndarray, place: float) -> Lines:
+    """The best pair of lines that meets at ``place``."""
+    design = np.column_stack([np.ones_like(x_S), x_S, np.clip(x_S - place, 0, None)])
+    coefficients = values_BS @ np.linalg.pinv(design).T
+    error_B = ((values_BS - coefficients @ design.T) ** 2).sum(axis=1)
+    return np.full(len(values_BS), place), error_B, coefficients[:, 1], coefficients[:, 1] + coefficients[:, 2]
+
+
+def _meet_after(x_S: np.ndarray, values_BS: np.ndarray, last: int) -> Lines:
+    """The best lines of the points up to ``last`` and of those after it; an infinite error where they meet elsewhere."""
+    sides, error_B = [], np.zeros(len(values_BS))
+    for part in (slice(None, last + 1), slice(last + 1, None)):
+        design = np.column_stack([np.ones_like(x_S[part]), x_S[part]])
+        coefficients = values_BS[:, part] @ np.linalg.pinv(design).T
+        error_B += ((values_BS[:, part] - coefficients @ design.T) ** 2).sum(axis=1)
+        sides.append(coefficients)
+    (level_B, before_B), (other_B, after_B) = sides[0].T, sides[1].T
+    turn_B = after_B - before_B
+    place_B = np.divide(level_B - other_B, turn_B, out=np.full(len(turn_B), np.nan), where=turn_B != 0)
+    inside_B = (place_B > x_S[last]) & (place_B < x_S[last + 1])
+    return place_B, np.where(inside_B, error_B, np.inf), before_B, after_B
