@@ -150,6 +150,13 @@ def test_table_cells_are_escaped_and_a_cut_is_announced():
     assert "Rules (first 2 of 3 rows)" in markup
 
 
+def test_a_small_p_value_is_not_written_as_none():
+    frame = pd.DataFrame({"p_holm": [0.00004, 0.0312], "page_p": [0.2, 1e-12], "precision": [0.0001, 0.5]})
+    markup = figures.table_html(frame, caption="Tests", formats=dict.fromkeys(frame.columns, ".3f"))
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", markup)
+    assert cells == ["&lt; 0.001", "0.200", "0.000", "0.031", "&lt; 0.001", "0.500"]
+
+
 def test_verdict_cards_show_effect_and_interval():
     finding = {"claim": "C2", "verdict": "contradicted", "effect": -0.21, "effect_name": "rank-biserial", "low": -0.4,
                "high": -0.02, "n": 40, "reason": "<b>", "what_would_change": "more seeds"}  # fmt: skip

@@ -43,6 +43,7 @@ _SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
 _POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
 _NUMERIC = re.compile(r"[-+\d.,%\s\[\]()]*\d[-+\d.,%\s\[\]()]*")
 _JOINED = re.compile(r"(?<=[a-z\d])_(?=[a-z\d])")
+_P_VALUE = re.compile(r"^p_|_p$|^p$")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -104,7 +105,8 @@ def table_html(
     Parameters
     ----------
     formats
-        Format specification by column, for example ``{"mean": ".3f"}``; other floats get three significant digits.
+        Format specification by column, for example ``{"mean": ".3f"}``; other floats get three significant digits, and
+        p values (columns ``p_...`` and ``..._p``) are given down to 0.001.
     headings
         Column headings; by default the column's name with spaces.
     code
@@ -126,7 +128,8 @@ def table_html(
     for values in frame.head(limit).itertuples(index=False, name=None):
         cells = []
         for name, value in zip(columns, values, strict=True):
-            text = _say(value, formats.get(name))
+            tiny = isinstance(value, float) and value < 0.001 and _P_VALUE.search(name)
+            text = "< 0.001" if tiny else _say(value, formats.get(name))
             text = name_of(text) if name in _NAMED and name not in code else text
             kind = "cx-code" if name in code else "cx-number" if numeric[name] else "cx-long" if len(text) > 60 else ""
             shown = re.sub(r"([,(]+)", r"\1<wbr>", html.escape(text)) if name in code else html.escape(text)

@@ -201,11 +201,11 @@ def fit_two_lines(x_S: np.ndarray, values_BS: np.ndarray) -> tuple[np.ndarray, n
     return place_B, before_B, after_B
 
 
-Lines = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_Lines = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Break, sum of squared errors, slope before and after, of each row."""
 
 
-def _bend_at(x_S: np.ndarray, values_BS: np.ndarray, place: float) -> Lines:
+def _bend_at(x_S: np.ndarray, values_BS: np.ndarray, place: float) -> _Lines:
     """The best pair of lines that meets at ``place``."""
     design = np.column_stack([np.ones_like(x_S), x_S, np.clip(x_S - place, 0, None)])
     coefficients = values_BS @ np.linalg.pinv(design).T
@@ -213,8 +213,8 @@ def _bend_at(x_S: np.ndarray, values_BS: np.ndarray, place: float) -> Lines:
     return np.full(len(values_BS), place), error_B, coefficients[:, 1], coefficients[:, 1] + coefficients[:, 2]
 
 
-def _meet_after(x_S: np.ndarray, values_BS: np.ndarray, last: int) -> Lines:
-    """The best lines of the points up to ``last`` and of those after it; an infinite error where they meet elsewhere."""
+def _meet_after(x_S: np.ndarray, values_BS: np.ndarray, last: int) -> _Lines:
+    """The best lines of the points up to ``last`` and after it; an infinite error where they do not meet between."""
     sides, error_B = [], np.zeros(len(values_BS))
     for part in (slice(None, last + 1), slice(last + 1, None)):
         design = np.column_stack([np.ones_like(x_S[part]), x_S[part]])
