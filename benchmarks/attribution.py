@@ -512,9 +512,11 @@ def write_markdown(result: dict[str, Any]) -> str:
 def _write_others(model: dict[str, Any]) -> list[str]:
     shap, slow, prefix = model["shap"], model["captum_token_by_token"], model["long_prefix"]
     half, masks = model["bfloat16"], model["random_masks"]
+    most = 1 / model["leave_one_out"]["efficiency"]["captum, teacher-forced"]
     return [
         "| measured | value |",
         "|---|---|",
+        f"| captum teacher-forced over an engine that computes the minimum at the dense speed | {most:.2f} |",
         f"| masked texts a second, leave-one-out over shap's PartitionExplainer with TeacherForcing | "
         f"{shap['ratio']:.2f} ({shap['ours_per_second']:.0f} / {shap['shap_per_second']:.0f}) |",
         f"| the same on the texts that shap scores | {shap['ratio_same_texts']:.2f} "
