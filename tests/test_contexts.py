@@ -124,8 +124,8 @@ def test_strategies_part_in_the_context_where_they_were_planted_apart():
     assert whole["n_clauses"].to_dict() == {"test": 27, "document": 9}
     assert whole.loc["test", "ratio"] == pytest.approx(1 + 0.5 * 12 / 27, abs=0.03)
     (sentence,) = contexts.describe_separation(table, "full")
-    assert sentence.startswith("full and lora, against two seeds of one strategy: 1.2")
-    assert "times as far in the known contexts, 2.0" in sentence
+    assert sentence.startswith("Runs of full and lora lie 1.2")
+    assert "times as far apart as two seeds of one strategy in the known contexts and 2.0" in sentence
     assert sentence.endswith("the interval lies above 1 in 1 of 2 known contexts.")
 
 
@@ -136,7 +136,7 @@ def test_without_seeds_or_a_second_strategy_nothing_is_said_of_distances():
     assert table["ratio"].isna().all()
     assert table["reason"].str.startswith("a single seed of each strategy").all()
     assert contexts.describe_separation(table, "full") == [
-        "full and lora, against two seeds of one strategy: nothing can be said: too few clauses or seeds."
+        "full and lora: too few clauses or seeds to say how far apart they are."
     ]
     assert contexts.describe_separation(table, "dora") == []
     assert contexts.separate_contexts(distances.head(0), examples, bootstrap=100, permutations=100).empty

@@ -203,14 +203,15 @@ def describe_separation(table: pd.DataFrame, first: str) -> list[str]:
             some = whole[(whole["split"] == "document") == held_out]
             if len(some) and math.isfinite(some["ratio_low"].iloc[0]):
                 row = some.iloc[0]
-                parts.append(
-                    f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}] times as far in {where}"
-                )
+                measured = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}] times"
+                parts.append(f"{measured}{'' if parts else ' as far apart as two seeds of one strategy'} in {where}")
+        if not parts:
+            sentences.append(f"{first} and {name}: too few clauses or seeds to say how far apart they are.")
+            continue
         known = single[(single["split"] != "document") & single["ratio_low"].notna()]
         above = int((known["ratio_low"] > 1).sum())
         counted = f"; the interval lies above 1 in {above} of {len(known)} known contexts" if len(known) else ""
-        said = ", ".join(parts) or "nothing can be said: too few clauses or seeds"
-        sentences.append(f"{first} and {name}, against two seeds of one strategy: {said}{counted}.")
+        sentences.append(f"Runs of {first} and {name} lie {' and '.join(parts)}{counted}.")
     return sentences
 
 
