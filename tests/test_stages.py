@@ -645,6 +645,7 @@ def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, m
     assert rates["full"].tolist() == rates["lora"].tolist()
     assert rates["full"].iloc[0] == 1e-3
     assert rates["full"].between(1e-4, 1e-2).all()
+    assert rates["full"].iloc[1] * rates["full"].iloc[2] == pytest.approx(1e-6, rel=0.01)  # both sides of the own rate
     assert trials[trials["strategy"] == "full"]["rank"].isna().all()
     assert set(trials[trials["strategy"] == "lora"]["rank"]) <= {2, 4}
     assert trials.groupby("strategy")["best"].sum().eq(1).all()

@@ -346,7 +346,8 @@ class SearchSettings(Settings):
     trials: Count = 8
     """Trainings of each cell; the first has the study's own settings."""
     rate_factor: Annotated[float, Field(strict=True, gt=1, allow_inf_nan=False)] = 4.0
-    """Learning rates are drawn between the cell's own divided and multiplied by this, evenly on a log scale."""
+    """Learning rates are drawn between the cell's own divided and multiplied by this, evenly on a log scale; every
+    second trial takes the other side of the one before."""
     ranks: tuple[Count, ...] = ()
     """Ranks to draw from, for adapters; the cell's own where empty."""
     steps: tuple[Count, ...] = ()

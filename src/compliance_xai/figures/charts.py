@@ -63,9 +63,11 @@ def draw_rows(
     """
     labels = labels or {row: humanise(row) for row in rows}
     styles = styles or style_strategies(frame["strategy"])
-    offsets = dict(zip(styles, spread(len(styles)) if dodge else np.zeros(len(styles)), strict=True))
+    # Few marks stand close together, so that each is seen to belong to its row.
+    room = min(0.58, 0.3 * (len(styles) - 1)) if dodge else 0.0
+    offsets = dict(zip(styles, spread(len(styles), room), strict=True))
     abreast = len(styles) if dodge else 2
-    span = list(x_range) if x_range else None
+    span = list(x_range) if x_range else None if reference is None else _pad(frame, reference)
     layout = lay_out_panels(
         panels if len(panels) > 1 else [""],
         x={"zeroline": False, "range": span, "nticks": 5 if len(panels) < 3 else 4, "matches": "x"},
@@ -334,6 +336,14 @@ def _dodge(sizes: list[float], margin: float) -> float:
     decades = np.log10(sizes)
     room = 0.035 * float(decades[-1] - decades[0] + 2 * np.log10(margin))
     return min([room, *(0.35 * np.diff(decades))])
+
+
+def _pad(frame: pd.DataFrame, reference: float) -> list[float]:
+    """From the least to the most that is drawn, the reference too, with room beside both."""
+    values = np.append(frame[["value", "low", "high"]].to_numpy(dtype=float).ravel(), reference)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.04 * (high - low or 1.0)
+    return [low - room, high + room]
 
 
 def spread(count: int, width: float = 0.58) -> np.ndarray:

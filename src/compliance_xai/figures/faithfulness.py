@@ -462,7 +462,7 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
     )
     interactive, still, layout = draw_rows(
         marks, rows=list(labels), panels=[""], labels=labels, reference=1.0, reference_label="as far as two seeds",
-        x_title="distance between strategies / between seeds of one",
+        x_title="times as far as two seeds",
     )  # fmt: skip
     spoken = [f"{labels[r.row]}, {r.strategy} {r.value:.2f}" for r in marks.itertuples(index=False)]
     return save_figure(

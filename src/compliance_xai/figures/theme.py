@@ -150,9 +150,10 @@ def lay_out_panels(
     """
     count = len(titles)
     columns = min(count, columns or count)
-    layout = _arrange(titles, columns, height, gap_x=gap, x=x, y=y, x_title=x_title, y_title=y_title)
     few = min(count, narrow_columns)
-    narrow = _arrange(titles, few, height, gap_x=0.08 if few > 1 else 0.0, x=x, y=y, x_title=x_title, y_title=y_title)
+    gap_few = 0.08 if few > 1 else 0.0
+    layout = _arrange(titles, columns, height, gap_x=gap, x=x, y=y, x_title=x_title, y_title=y_title, line=44)
+    narrow = _arrange(titles, few, height, gap_x=gap_few, x=x, y=y, x_title=x_title, y_title=y_title, line=22)
     layout |= {
         "showlegend": legend,
         "font": {"size": 13, "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"},
@@ -172,10 +173,11 @@ def _arrange(
     y: dict,
     x_title: str | Sequence[str],
     y_title: str,
+    line: int,
 ) -> dict[str, Any]:
     rows = -(-len(titles) // columns)
     shared, each = (x_title, []) if isinstance(x_title, str) else ("", list(x_title))
-    lines = _wrap(shared) if columns == 1 else [shared]
+    lines = _wrap(shared, line) if columns == 1 else [shared]
     deepest = max((title.count("<br>") + 1 for title in each), default=len(lines))
     top, bottom = (34 if any(titles) else 10), (34 + 18 * deepest if x_title else 34)
     between = 64 + 18 * deepest if each else 62
@@ -214,9 +216,9 @@ def _arrange(
     return layout
 
 
-def _wrap(title: str) -> list[str]:
-    """An axis title in lines that fit below the one panel of a narrow page."""
-    return [plain(line) for line in textwrap.wrap(title, 30)] or [""]
+def _wrap(title: str, most: int) -> list[str]:
+    """An axis title in lines that fit below a single panel, which row labels may leave little room."""
+    return [plain(line) for line in textwrap.wrap(title, most)] or [""]
 
 
 @contextmanager

@@ -123,11 +123,18 @@ def _start_worker(threads: int) -> None:
 
 
 def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -> StrategySettings:
-    """The settings of one trial; the first is the study's own, and every cell draws the same factors."""
+    """The settings of one trial; the first is the study's own, and every cell draws the same factors.
+
+    Every second trial divides the learning rate by what the one before multiplies it with: however few there are, both
+    sides of the study's own rate are tried.
+    """
     if trial == 0:
         return settings
     draw = random.Random(f"{search.seed}/{trial}")
-    factor = search.rate_factor ** draw.uniform(-1, 1)
+    power = draw.uniform(-1, 1)
+    if trial % 2 == 0:
+        power = -random.Random(f"{search.seed}/{trial - 1}").uniform(-1, 1)
+    factor = search.rate_factor**power
     changes: dict[str, Any] = {"learning_rate": float(f"{settings.learning_rate * factor:.3g}")}
     if settings.full_learning_rate is not None:
         changes["full_learning_rate"] = float(f"{settings.full_learning_rate * factor:.3g}")
