@@ -29,8 +29,9 @@ def test_focus_by_scale_has_a_panel_for_each_measure(focus_summary, tmp_path):
 def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separation, tmp_path):
     figure = figures.draw_separation(separation, folder=tmp_path, margin=1.1)
     rows = figure.spec["layout"]["yaxis"]["ticktext"]
-    assert rows == ["base, not tuned", "LoRA"]
-    assert pd.read_csv(tmp_path / "separation.csv")["ratio"].tolist() == [2.0, 1.25, 2.0, 1.25]
+    assert rows == ["LoRA"]
+    assert pd.read_csv(tmp_path / "separation.csv")["ratio"].tolist() == [1.25, 1.25]
+    assert "the untouched base, 2.0 times as far" in figure.caption
     assert [trace["name"] for trace in figure.spec["data"] if trace["showlegend"]] == ["as two seeds of one strategy"]
     assert "at least 1.1" in figure.caption
     with pytest.raises(NothingToPlot):

@@ -72,12 +72,14 @@ def draw_separation(
     """Distances from ``first`` to each other strategy over those between seeds, a panel for each distance.
 
     ``tests`` is ``stats.compare_distances``; its rows of all scales are drawn. ``margin`` is the ratio that the claim
-    asks for.
+    asks for. The untouched base lies so far off that it is told in the caption.
     """
     chosen = tests[(tests["baseline"] == baseline) & (tests["sign"] == sign) & (tests["scale"] == _ALL)]
     chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)].dropna(subset=["ratio"])
-    require_rows(chosen, "separation")
     other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
+    base = chosen.loc[other == "none", "ratio"]
+    chosen, other = (values[other != "none"] for values in (chosen, other))
+    require_rows(chosen, "separation")
     styles = style_strategies(other)
     titles = {name: title for name, title in _SHORT.items() if name in set(chosen["measure"])}
     frame = chosen.assign(
@@ -92,6 +94,9 @@ def draw_separation(
     for trace in interactive.data:  # rows name the strategies already
         trace.showlegend = bool(trace.showlegend) and trace.name == _AS_SEEDS
     asked = "" if margin is None else f" The claim asks for a lower bound of at least {margin:g}."
+    if len(base):
+        far = " to ".join(dict.fromkeys(f"{ratio:.1f}" for ratio in (base.min(), base.max())))
+        asked += f" Not drawn: the untouched base, {far} times as far."
     return save_figure(
         "separation",
         interactive,
