@@ -55,18 +55,19 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
 
     whole = _find_whole_weights(model, settings.kind)
     torch.manual_seed(seed)
-    adapted = get_peft_model(
-        model,
-        LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.lora_alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
-            lora_dropout=settings.dropout,
-            target_modules=_choose_targets(model, settings),
-            use_dora=settings.kind == "dora",
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so
-            task_type="CAUSAL_LM",
-        ),
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.lora_alpha,  # pyright: ignore[reportArgumentType] (peft takes floats too)
+        lora_dropout=settings.dropout,
+        target_modules=_choose_targets(model, settings),
+        use_dora=settings.kind == "dora",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights so
+        task_type="CAUSAL_LM",
     )
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that transformers has renamed.
+        warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+        adapted = get_peft_model(model, config)
     for parameter in whole:
         parameter.requires_grad_(True)
     return adapted

@@ -78,7 +78,8 @@ def draw_separation(
     chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)].dropna(subset=["ratio"])
     other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
     base = chosen.loc[other == "none", "ratio"]
-    chosen, other = (values[other != "none"] for values in (chosen, other))
+    drawn = other != "none"
+    chosen, other = chosen[drawn], other[drawn]
     require_rows(chosen, "separation")
     styles = style_strategies(other)
     titles = {name: title for name, title in _SHORT.items() if name in set(chosen["measure"])}
