@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.figures.charts import draw_rows
+from compliance_xai.figures.comparison import say_range
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import Style, order_scales, style_strategies
 
@@ -61,8 +62,8 @@ def draw_noise(
         alt="Means with intervals: "
         + "; ".join(f"{SOURCES[row]} at {scale} {value:.3f}" for row, scale, value in values)
         + ".",
-        n=f"{int(chosen['n_clauses'].min())} to {int(chosen['n_clauses'].max())} clauses a row (one where the engine "
-        f"checks itself); {sign} scores",
+        n=f"{say_range(chosen['n_clauses'])} clauses a row, fewest where one model is computed in another way; {sign} "
+        "scores",
         interval="95 % bootstrap over clauses, pairs averaged inside a clause first; none for a single clause",
         folder=folder,
         narrow=layout.narrow,

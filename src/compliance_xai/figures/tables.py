@@ -43,6 +43,8 @@ _SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
 _POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
 _NUMERIC = re.compile(r"[-+\d.,%\s\[\]()]*\d[-+\d.,%\s\[\]()]*")
 _JOINED = re.compile(r"(?<=[a-z\d])_(?=[a-z\d])")
+_NAME = re.compile(r"[a-z\d]+(?:_[a-z\d]+)+|(?<=\bmean )[a-z]+")
+"""A name of the code in a sentence: words joined by underscores, or what a mean is of."""
 _P_VALUE = re.compile(r"^p_|_p$|^p$")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -89,6 +91,19 @@ def name_of(text: str) -> str:
     ['leave one out', 'Jensen–Shannon', 'full']
     """
     return NAMES.get(text) or _JOINED.sub(" ", text)
+
+
+def say_names(sentence: str) -> str:
+    """A sentence with names of the code written as people say them.
+
+    Examples
+    --------
+    >>> say_names("ratio of the jensen_shannon distance; slope of log_lift: rule_identifier_all")
+    'ratio of the Jensen–Shannon distance; slope of log lift: rule identifiers and references'
+    >>> say_names("difference in mean semantic between the two largest rungs")
+    'difference in mean semantic similarity between the two largest rungs'
+    """
+    return _NAME.sub(lambda found: name_of(found[0]), sentence)
 
 
 def table_html(
@@ -174,7 +189,7 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             effect = f"{finding['effect_name']} {finding['effect']:.3f}"
             if _known(finding.get("low")) and _known(finding.get("high")):
                 effect += f" [{finding['low']:.3f}, {finding['high']:.3f}]"
-            effect = _JOINED.sub(" ", _SIGN.sub("−", effect))
+            effect = say_names(_SIGN.sub("−", effect))
             if _known(finding.get("n")):
                 effect += f", n = {finding['n']}"
         statement = finding.get("statement") or CLAIMS.get(str(finding["claim"]), "")
@@ -215,11 +230,11 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
             {"claim": finding["claim"], **(where or {"the source's statement": finding["statement"]})}
             | {
                 "verdict": finding["verdict"],
-                "effect": _JOINED.sub(" ", finding["effect_name"]),
+                "effect": say_names(finding["effect_name"]),
                 "value": interval,
                 "n": finding["n"],
             }
-            | {"reason": _JOINED.sub(" ", finding["reason"]), "what would change it": finding["what_would_change"]}
+            | {"reason": say_names(finding["reason"]), "what would change it": finding["what_would_change"]}
         )
     return table_html(pd.DataFrame(rows), caption=caption)
 
@@ -239,7 +254,8 @@ def _shorten(sentence: str, length: int = 120) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = _JOINED.sub(" ", text[:1].upper() + text[1:])
+    text = say_names(text)
+    text = text[:1].upper() + text[1:]
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
