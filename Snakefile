@@ -23,8 +23,9 @@ def literal(text):
 
 
 def urgency(job):
-    """Training first, and the larger scales first: what takes longest must not start last and run alone."""
-    return 10 * (job.stage == "finetune") + (study.scales.index(job.scale) if job.scale else 0)
+    """Training first, then larger scales, and of the comparisons faithfulness: what takes longest must not run alone."""
+    first = {"finetune": 10, "faithfulness": 5}
+    return first.get(job.stage, 0) + (study.scales.index(job.scale) if job.scale else 0)
 
 
 rule all:

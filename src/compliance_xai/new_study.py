@@ -15,7 +15,7 @@ from compliance_xai.study import HYBRIDS, KINDS, Study, check_scales, load_study
 WHOLE_RATE, ADAPTER_RATE = "1e-3", "4e-3"
 """Learning rates of the default study; the file says that they want tuning for other models."""
 
-STEPS = 450
+STEPS = 400
 
 
 @dataclass(frozen=True)
