@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +68,10 @@ def draw_rows(
     room = min(0.58, 0.3 * (len(styles) - 1)) if dodge else 0.0
     offsets = dict(zip(styles, spread(len(styles), room), strict=True))
     abreast = len(styles) if dodge else 2
-    span = list(x_range) if x_range else None if reference is None else _pad(frame, reference)
+    span = list(x_range) if x_range else _pad(frame, reference)
     layout = lay_out_panels(
         panels if len(panels) > 1 else [""],
-        x={"zeroline": False, "range": span, "nticks": 5 if len(panels) < 3 else 4, "matches": "x"},
+        x={"zeroline": False, "range": span, "tickvals": _ticks(span, 4 if len(panels) < 3 else 3), "matches": "x"},
         y={
             "tickvals": list(range(len(rows))), "ticktext": [plain(labels[row]) for row in rows],
             "range": [len(rows) - 0.5, -0.5], "zeroline": False, "gridcolor": "rgba(127,135,144,0.16)",
@@ -338,12 +339,22 @@ def _dodge(sizes: list[float], margin: float) -> float:
     return min([room, *(0.35 * np.diff(decades))])
 
 
-def _pad(frame: pd.DataFrame, reference: float) -> list[float]:
+def _pad(frame: pd.DataFrame, reference: float | None) -> list[float]:
     """From the least to the most that is drawn, the reference too, with room beside both."""
-    values = np.append(frame[["value", "low", "high"]].to_numpy(dtype=float).ravel(), reference)
+    drawn = frame[[name for name in ("value", "low", "high", "chance") if name in frame]]
+    values = np.append(drawn.to_numpy(dtype=float).ravel(), [] if reference is None else reference)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = 0.04 * (high - low or 1.0)
     return [low - room, high + room]
+
+
+def _ticks(span: Sequence[float], most: int) -> list[float]:
+    """Round numbers inside a range; a narrow panel has room for few, but never for one alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = span
+    ticks = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2).tick_values(low, high)
+    return [float(round(tick, 10)) for tick in ticks if low <= tick <= high]
 
 
 def spread(count: int, width: float = 0.58) -> np.ndarray:

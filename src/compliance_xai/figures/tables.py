@@ -43,8 +43,9 @@ _SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
 _POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
 _NUMERIC = re.compile(r"[-+\d.,%\s\[\]()]*\d[-+\d.,%\s\[\]()]*")
 _JOINED = re.compile(r"(?<=[a-z\d])_(?=[a-z\d])")
-_NAME = re.compile(r"[a-z\d]+(?:_[a-z\d]+)+|(?<=\bmean )[a-z]+")
-"""A name of the code in a sentence: words joined by underscores, or what a mean is of."""
+_SPOKEN = {name.replace("_", " "): said for name, said in NAMES.items() if "_" in name}
+_NAME = re.compile(rf"[a-z\d]+(?:_[a-z\d]+)+|\b(?:{'|'.join(_SPOKEN)})\b|(?<=\bmean )[a-z]+")
+"""A name of the code in a sentence: words joined by underscores, such with spaces for them, or what a mean is of."""
 _P_VALUE = re.compile(r"^p_|_p$|^p$")
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -98,12 +99,12 @@ def say_names(sentence: str) -> str:
 
     Examples
     --------
-    >>> say_names("ratio of the jensen_shannon distance; slope of log_lift: rule_identifier_all")
+    >>> say_names("ratio of the jensen shannon distance; slope of log_lift: rule_identifier_all")
     'ratio of the Jensen–Shannon distance; slope of log lift: rule identifiers and references'
     >>> say_names("difference in mean semantic between the two largest rungs")
     'difference in mean semantic similarity between the two largest rungs'
     """
-    return _NAME.sub(lambda found: name_of(found[0]), sentence)
+    return _NAME.sub(lambda found: _SPOKEN.get(found[0]) or name_of(found[0]), sentence)
 
 
 def table_html(
