@@ -78,6 +78,7 @@ def test_reduced_precision_takes_the_same_path(tokenizer, family):
     assert np.abs(found - uncached).mean() < 0.02
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("path", ["lean", "packed", "cached"])
 def test_adapters_stay_unmerged_on_every_path(tokenizer, path):
     from peft import LoraConfig, get_peft_model
