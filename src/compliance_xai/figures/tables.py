@@ -216,7 +216,8 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
     """The verdicts as a table: the source's statement, verdict, effect with its interval, n, what would change it.
 
     ``studies`` says which study, corpus and ladder a row belongs to (its ``study`` beside the fields of a finding), in
-    the place of the claim's statement, which the caption holds.
+    the place of the claim and its statement, which the caption holds; of reasons the first part is shown, and the page
+    of each study has them whole.
     """
     import pandas as pd
 
@@ -226,16 +227,20 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
         if _known(finding["effect"]):
             low, high = (finding[end] if _known(finding[end]) else math.nan for end in ("low", "high"))
             interval = format_interval(finding["effect"], low, high, digits=3)
-        where = {"study": finding["study"], "corpus": finding["corpus"], "ladder": finding["ladder"]} if studies else {}
+        reason = say_names(finding["reason"])
+        where = {"claim": finding["claim"], "the source's statement": finding["statement"]}
+        if studies:
+            where = {"study": finding["study"], "corpus, ladder": f"{finding['corpus']}, {finding['ladder']}"}
+            reason = _shorten(reason, 0) if reason else ""
         rows.append(
-            {"claim": finding["claim"], **(where or {"the source's statement": finding["statement"]})}
+            where
             | {
                 "verdict": finding["verdict"],
                 "effect": say_names(finding["effect_name"]),
                 "value": interval,
                 "n": finding["n"],
             }
-            | {"reason": say_names(finding["reason"]), "what would change it": finding["what_would_change"]}
+            | {"reason": reason, "what would change it": finding["what_would_change"]}
         )
     return table_html(pd.DataFrame(rows), caption=caption)
 
