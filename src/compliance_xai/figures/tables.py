@@ -236,9 +236,9 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
             where
             | {
                 "verdict": finding["verdict"],
-                "effect": say_names(finding["effect_name"]),
                 "value": interval,
                 "n": finding["n"],
+                "effect": say_names(finding["effect_name"]),
             }
             | {"reason": reason, "what would change it": finding["what_would_change"]}
         )
