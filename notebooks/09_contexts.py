@@ -23,6 +23,8 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
+import html
+
 from compliance_xai import contexts, figures, stages
 from compliance_xai.study import load_study
 
@@ -80,7 +82,7 @@ figures.show_html(
 # %% tags=["hide-input"]
 full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), "full")
 for sentence in contexts.describe_separation(result.distance_by_context, full):
-    figures.show_html(f"<p>{sentence}</p>", text=sentence)
+    figures.show_html(f"<p>{html.escape(sentence)}</p>", text=sentence)  # strategies are named by their study
 figures.show_drawn(
     figures.draw_distance_by_context,
     result.distance_by_context,

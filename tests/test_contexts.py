@@ -126,7 +126,7 @@ def test_strategies_part_in_the_context_where_they_were_planted_apart():
     (sentence,) = contexts.describe_separation(table, "full")
     assert sentence.startswith("Runs of full and lora lie 1.2")
     assert "times as far apart as two seeds of one strategy in the known contexts and 2.0" in sentence
-    assert sentence.endswith("the interval lies above 1 in 1 of 2 known contexts.")
+    assert sentence.endswith("the interval over clauses lies above 1 in 1 of 2 known contexts.")
 
 
 def test_without_seeds_or_a_second_strategy_nothing_is_said_of_distances():

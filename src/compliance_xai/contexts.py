@@ -193,10 +193,10 @@ def describe_separation(table: pd.DataFrame, first: str) -> list[str]:
 
     ``table`` is ``separate_contexts``; its rows of all scales are read.
     """
-    chosen = table[(table["scale"] == "all") & ((table["strategy_a"] == first) | (table["strategy_b"] == first))]
-    other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
+    from compliance_xai.stats import ALL_SCALES, beside
+
     sentences = []
-    for name, rows in chosen.groupby(other, sort=False):
+    for name, rows in beside(table[table["scale"] == ALL_SCALES], first).groupby("other", sort=False):
         whole, single = rows[rows["context"] == ALL_CONTEXTS], rows[rows["context"] != ALL_CONTEXTS]
         parts = []
         for held_out, where in ((False, "the known contexts"), (True, "the held-out one")):
@@ -210,7 +210,9 @@ def describe_separation(table: pd.DataFrame, first: str) -> list[str]:
             continue
         known = single[(single["split"] != "document") & single["ratio_low"].notna()]
         above = int((known["ratio_low"] > 1).sum())
-        counted = f"; the interval lies above 1 in {above} of {len(known)} known contexts" if len(known) else ""
+        counted = (
+            f"; the interval over clauses lies above 1 in {above} of {len(known)} known contexts" if len(known) else ""
+        )
         sentences.append(f"Runs of {first} and {name} lie {' and '.join(parts)}{counted}.")
     return sentences
 

@@ -24,6 +24,7 @@ from compliance_xai.figures.theme import (
     print_style,
     style_strategies,
 )
+from compliance_xai.stats import ALL_SCALES, beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -443,10 +444,9 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
 
     ``table`` is ``contexts.separate_contexts``; its rows of all scales are drawn.
     """
-    chosen = table[(table["scale"] == "all") & ((table["strategy_a"] == first) | (table["strategy_b"] == first))]
-    frame = require_rows(chosen.dropna(subset=["ratio"]), "context-distance")
-    other = frame["strategy_a"].where(frame["strategy_b"] == first, frame["strategy_b"])
-    frame = frame.assign(held_out=frame["split"] == "document", whole=frame["context"] == "", strategy=other)
+    chosen = beside(table[table["scale"] == ALL_SCALES], first)
+    frame = require_rows(chosen.dropna(subset=["ratio"]), "context-distance").rename(columns={"other": "strategy"})
+    frame = frame.assign(held_out=frame["split"] == "document", whole=frame["context"] == "")
     frame = frame.sort_values(["held_out", "whole", "context"], ascending=[True, False, True], kind="stable")
     # A split of one context is drawn once.
     single = frame.groupby("split")["context"].transform("nunique") == 2

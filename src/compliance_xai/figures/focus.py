@@ -10,6 +10,7 @@ from compliance_xai.figures.charts import draw_lines, draw_rows
 from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES, say_range
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import humanise, order_scales, style_strategies
+from compliance_xai.stats import ALL_SCALES, CONTROL, beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,6 @@ PROTOCOLS = {
 }
 _SHORT = {"jensen_shannon": "Jensen–Shannon", "spearman": "Spearman", "rank_biased_overlap": "rank-biased"}
 _AS_SEEDS = "as two seeds of one strategy"
-_ALL = "all"
-"""Stands for all scales together."""
 
 
 def draw_focus_by_scale(
@@ -74,13 +73,11 @@ def draw_separation(
     ``tests`` is ``stats.compare_distances``; its rows of all scales are drawn. ``margin`` is the ratio that the claim
     asks for. The untouched base lies so far off that it is told in the caption.
     """
-    chosen = tests[(tests["baseline"] == baseline) & (tests["sign"] == sign) & (tests["scale"] == _ALL)]
-    chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)].dropna(subset=["ratio"])
-    other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
-    base = chosen.loc[other == "none", "ratio"]
-    drawn = other != "none"
-    chosen, other = chosen[drawn], other[drawn]
-    require_rows(chosen, "separation")
+    chosen = tests[(tests["baseline"] == baseline) & (tests["sign"] == sign) & (tests["scale"] == ALL_SCALES)]
+    chosen = beside(chosen, first).dropna(subset=["ratio"])
+    base = chosen.loc[chosen["other"] == CONTROL, "ratio"]
+    chosen = require_rows(chosen[chosen["other"] != CONTROL], "separation")
+    other = chosen["other"]
     styles = style_strategies(other)
     titles = {name: title for name, title in _SHORT.items() if name in set(chosen["measure"])}
     frame = chosen.assign(
@@ -140,7 +137,7 @@ def draw_protocols(
     turned = (chosen["strategy_b"] == first).to_numpy()
     other = chosen["strategy_a"].where(turned, chosen["strategy_b"])
     order = order_scales(chosen, scales)
-    titles = {scale: "all scales" if scale == _ALL else str(scale) for scale in order}
+    titles = {scale: "all scales" if scale == ALL_SCALES else str(scale) for scale in order}
     frame = chosen.assign(
         row=chosen["protocol"], panel=chosen["scale"].map(titles), strategy=other,
         value=chosen["mean_difference"].where(~turned, -chosen["mean_difference"]),

@@ -15,6 +15,7 @@ from compliance_xai.evidence import STORED, rules_note
 from compliance_xai.figures.contract import Figure, NothingToPlot, figure_html
 from compliance_xai.figures.tables import claims_html, table_html
 from compliance_xai.pages.markdown import raw_html
+from compliance_xai.stats import beside
 from compliance_xai.study import KINDS
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def _focus(stored: Stored) -> list[str]:
 
 def _mixed(stored: Stored) -> list[str]:
     """The declared test of the claim on focus: a row for each strategy, a column for each way of taking words away."""
-    mixed = _beside(stored.read("mixed").query("sign == 'absolute'"), stored.full)
+    mixed = beside(stored.read("mixed").query("sign == 'absolute'"), stored.full)
     turn = np.where(mixed["strategy_a"] == stored.full, 1.0, -1.0)
     ends = np.sort([turn * mixed["low"], turn * mixed["high"]], axis=0)
     mixed = mixed.assign(difference=turn * mixed["estimate"], low=ends[0], high=ends[1])
@@ -293,7 +294,7 @@ def _distances(stored: Stored) -> list[str]:
 
 def _distance_table(tests: pd.DataFrame, stored: Stored) -> str:
     """One row for each strategy that ``full`` is compared with, all scales together."""
-    chosen = _beside(tests[(tests["baseline"] == stored.baseline) & (tests["sign"] == "absolute")], stored.full)
+    chosen = beside(tests[(tests["baseline"] == stored.baseline) & (tests["sign"] == "absolute")], stored.full)
     chosen = chosen[chosen["scale"] == "all"]
     columns = (chosen[name] for name in ("between", "within", "p_run", "reason"))
     chosen = chosen.assign(
@@ -314,12 +315,6 @@ def _distance_table(tests: pd.DataFrame, stored: Stored) -> str:
 
 
 _DISTANCES = {"jensen_shannon": "Jensen–Shannon", "spearman": "1 − Spearman", "rank_biased_overlap": "1 − RBO"}
-
-
-def _beside(pairs: pd.DataFrame, first: str) -> pd.DataFrame:
-    """The pairs that ``first`` is in, and ``other``: who it is compared with."""
-    chosen = pairs[(pairs["strategy_a"] == first) | (pairs["strategy_b"] == first)]
-    return chosen.assign(other=chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"]))
 
 
 def _controls(stored: Stored) -> list[str]:
@@ -358,7 +353,7 @@ def _protocol_table(pairs: pd.DataFrame, stored: Stored) -> str:
     """Differences of ``full`` to each other strategy, all scales together, a column for each protocol."""
     from compliance_xai.figures.focus import PROTOCOLS
 
-    own = _beside(pairs[(pairs["measure"] == "normalised_entropy") & (pairs["sign"] == "absolute")], stored.full)
+    own = beside(pairs[(pairs["measure"] == "normalised_entropy") & (pairs["sign"] == "absolute")], stored.full)
     own = own[own["scale"] == "all"]
     turn = np.where(own["strategy_a"] == stored.full, 1.0, -1.0)
     ends = np.sort([turn * own["low"], turn * own["high"]], axis=0)

@@ -15,7 +15,7 @@ from compliance_xai.stats.distances import (
     spearman_distance,
 )
 from compliance_xai.stats.equivalence import equivalence_table
-from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED, VIEW, with_trained
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED, VIEW, beside, with_trained
 from compliance_xai.stats.mixed import mixed_model_table
 from compliance_xai.stats.pairs import (
     compare_strategies,
@@ -45,6 +45,7 @@ __all__ = [
     "TRAINED",
     "VIEW",
     "all_distances",
+    "beside",
     "bootstrap_mean",
     "compare_distances",
     "compare_strategies",

@@ -46,6 +46,12 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, A
         yield dict(zip(by, keys, strict=True)), group
 
 
+def beside(pairs: pd.DataFrame, first: str | None) -> pd.DataFrame:
+    """The rows of ``pairs`` that one strategy is in, as either side, with ``other``: whom it is compared with there."""
+    chosen = pairs[(pairs["strategy_a"] == first) | (pairs["strategy_b"] == first)]
+    return chosen.assign(other=chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"]))
+
+
 def clause_table(frame: pd.DataFrame, measure: str, columns: str) -> pd.DataFrame:
     """Clauses x ``columns``, averaged over seeds, then over pooled strategies; NaN where any value is undefined.
 
