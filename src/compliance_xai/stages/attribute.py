@@ -84,9 +84,8 @@ def _work(work: Work) -> None:
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
         checks += seed_checks
-        few = zip(
-            examples[:NOISE_CLAUSES], seed_rows, strict=False
-        )  # the main method and the first baseline come first
+        # The rows of the main method and the first baseline come first.
+        few = zip(examples[:NOISE_CLAUSES], seed_rows, strict=False)
         noise += [{"seed": seed, **found} for example, row in few for found in _measure_noise(reader, example, row)]
         if not effects and work.study.attribution.precision_clauses:
             effects.append(_measure_precision(reader, examples).assign(seed=seed))
