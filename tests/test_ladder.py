@@ -163,6 +163,18 @@ def test_a_trial_of_few_tokens_goes_elsewhere_and_is_not_taken_for_the_rung(tmp_
         train_ladder(tmp_path, ["tiny"])
 
 
+def test_a_rung_of_which_only_the_log_is_shipped_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(ladder, "base_exact", lambda *_, **__: 0.5)
+    log = tmp_path / "tiny" / "training.json"
+    log.parent.mkdir()
+    log.write_text(json.dumps({"recipe": {"tokens": TINY.tokens}, "steps": 0}), encoding="utf-8")
+    train_ladder(tmp_path, ["tiny"])
+    assert json.loads(log.read_text("utf-8"))["steps"] > 0
+    assert (tmp_path / "tiny" / "model.safetensors").is_file()
+
+
 def test_the_recipes_grow_and_their_seed_decides_the_weights(tokenizer):
     sizes = [sum(p.numel() for p in build_model(recipe, tokenizer).parameters()) for recipe in RECIPES.values()]
     assert sizes == sorted(sizes)

@@ -1,9 +1,11 @@
 """The tables of the chapter on models and strategies."""
 
+import json
 import re
 
 import pandas as pd
 
+from compliance_xai.folders import find_data_folder
 from compliance_xai.pages import compared, strategies
 from compliance_xai.study import KINDS, load_study
 
@@ -16,6 +18,19 @@ def test_every_kind_and_every_rung_is_listed():
     assert "32,763,876,352" in ladders
     assert "trained by you: make ladder RUNGS=&quot;30m&quot;" in ladders
     assert "shipped" in ladders
+
+
+def test_pre_training_is_shown_from_the_logs_of_the_rungs(tmp_path):
+    text = strategies.format_pretraining(tmp_path / "pretraining")
+    logs = [json.loads(file.read_text("utf-8")) for file in (find_data_folder() / "ladders").glob("*/*/training.json")]
+    assert text.count("<tr>") == len(logs) + 1
+    drawn = pd.read_csv(tmp_path / "pretraining" / "pretraining.csv")
+    for log in logs:
+        assert f">{log['parameters']:,}<" in text
+        assert f"{log['exact_held_out']['list']:.1%} (" in text
+        here = drawn[drawn["rung"] == log["recipe"]["name"]]
+        assert here["exact"].tolist() == [point["exact"] for point in log["curve"]]
+    assert drawn["parameters"].is_monotonic_increasing
 
 
 def test_costs_say_where_there_are_none_and_average_over_seeds(toy, monkeypatch):

@@ -439,7 +439,7 @@ def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | No
             )
         recipe, folder = RECIPES[name], root / name
         recipe = recipe if tokens is None else replace(recipe, tokens=tokens)
-        if not (folder / "training.json").is_file():
+        if not all((folder / file).is_file() for file in ("model.safetensors", "training.json")):
             record = pretrain(recipe, tokenizer, folder)
             print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
         _require_recipe(recipe, folder / "training.json")

@@ -23,6 +23,7 @@ _HOMES = {
     "draw_corpus_categories": "corpus",
     "draw_learning_curves": "training",
     "draw_movement": "movement",
+    "draw_pretraining": "training",
     "draw_quality_by_scale": "training",
     "attribution_html": "clause",
     "draw_score_matrix": "clause",
@@ -71,6 +72,7 @@ __all__ = [
     "draw_corpus_categories",
     "draw_learning_curves",
     "draw_movement",
+    "draw_pretraining",
     "draw_quality_by_scale",
     "attribution_html",
     "draw_score_matrix",
@@ -150,7 +152,7 @@ if TYPE_CHECKING:
         table_html,
         verdicts_html,
     )
-    from compliance_xai.figures.training import draw_learning_curves, draw_quality_by_scale
+    from compliance_xai.figures.training import draw_learning_curves, draw_pretraining, draw_quality_by_scale
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,22 @@
-"""Figures of the runs: learning curves of one cell, and the quality of the generated rules over all of them."""
+"""Figures of the runs: learning curves of one cell or of a ladder, and the quality of the generated rules over all."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.figures.charts import draw_lines
+import numpy as np
+
+from compliance_xai.figures.charts import SHARES, draw_lines
 from compliance_xai.figures.comparison import BOOTSTRAP, MEASURES
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.theme import (
     GREY,
+    Style,
     lay_out_panels,
     new_print_figure,
+    plain,
     print_legend,
     print_style,
     style_strategies,
@@ -25,7 +30,6 @@ _LINES = {"train": ("training, as logged", "dot", ":", 1.2, 0.7), "validation": 
 
 def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str) -> Figure:
     """Loss against training step, one line per seed and split (columns ``seed``, ``step``, ``split``, ``loss``)."""
-    import numpy as np
     import plotly.graph_objects as go
 
     log = require_rows(log[log["loss"].notna()], "learning-curves")
@@ -80,6 +84,91 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str
         alt="Loss against training step. Last validation loss: "
         + "; ".join(f"seed {seed} {loss:.3f} nats" for seed, loss in last.items()) + ".",
         n=f"{len(seeds)} training seed{'s' if len(seeds) != 1 else ''} ({', '.join(str(seed) for seed in seeds)})",
+        interval="none",
+        folder=folder,
+        narrow=layout.narrow,
+    )  # fmt: skip
+
+
+_RUNGS = (
+    Style("", "#C77700", "circle", "o"),
+    Style("", "#D1495B", "square", "s"),
+    Style("", "#A23B9B", "diamond", "D"),
+    Style("", "#6A5ACD", "triangle-up", "^"),
+    Style("", "#1F78B4", "star", "*"),
+)
+"""From the smallest rung to the largest; none is a strategy's colour."""
+_PRETRAINING = {"loss": "loss (nats per token, log scale)", "exact": "exact rules in the base notations"}
+
+
+def draw_pretraining(curves: pd.DataFrame, *, folder: Path | str) -> Figure:
+    """How the rungs of a ladder learned before any fine-tuning, a line for each.
+
+    Parameters
+    ----------
+    curves
+        ``rung``, ``parameters``, ``tokens`` (seen), ``loss`` (mean since the point before), ``exact`` (share).
+    """
+    import plotly.graph_objects as go
+
+    frame = require_rows(curves, "pretraining").sort_values(["parameters", "tokens"], kind="stable")
+    rungs = list(dict.fromkeys(frame["rung"]))
+    styles = {name: replace(_RUNGS[place % len(_RUNGS)], label=name) for place, name in enumerate(rungs)}
+    ticks = [digit * 10.0**power for power in range(-2, 2) for digit in (1, 2, 5)]
+    low, high = frame["loss"].min() / 1.15, frame["loss"].max() * 1.15
+    layout = lay_out_panels(
+        list(_PRETRAINING.values()),
+        x={"zeroline": False, "rangemode": "tozero", "nticks": 6},
+        y={"zeroline": False},
+        height=290,
+        gap=0.09,
+        x_title="tokens seen (millions)",
+    )
+    for part in (layout.layout, layout.narrow):
+        part["yaxis"] |= {
+            "type": "log", "range": [float(np.log10(low)), float(np.log10(high))], "tickvals": ticks,
+            "ticktext": [f"{tick:g}" for tick in ticks],
+        }  # fmt: skip
+        part["yaxis2"] |= {"range": list(SHARES), "showticklabels": True}
+    interactive = go.Figure(layout=layout.layout)
+    with print_style():
+        still, axes = new_print_figure(1, 2, width=7.6, height=3.1)
+        for index, (column, title) in enumerate(_PRETRAINING.items()):
+            axis = axes[0, index]
+            for name, style in styles.items():
+                some = frame[frame["rung"] == name]
+                seen = some["tokens"].to_numpy() / 1e6
+                interactive.add_trace(
+                    go.Scatter(
+                        x=seen, y=some[column].to_numpy(), xaxis=layout.axes[index][0], yaxis=layout.axes[index][1],
+                        mode="lines+markers", name=name, legendgroup=name, showlegend=index == 0,
+                        line={"color": style.colour, "width": 2}, marker={"symbol": style.symbol, "size": 8},
+                        hovertemplate=f"<b>{plain(name)}</b>, %{{x:.1f}} million tokens<br>%{{y:.3g}}<extra></extra>",
+                    )
+                )  # fmt: skip
+                axis.plot(seen, some[column], style.marker + "-", color=style.colour, markersize=4, label=name)
+            axis.set_title(title)
+            axis.set_xlabel("tokens seen (millions)")
+            axis.set_xlim(left=0)
+        axes[0, 0].set_yscale("log")
+        axes[0, 0].set_ylim(low, high)
+        axes[0, 0].set_yticks([tick for tick in ticks if low <= tick <= high])
+        axes[0, 0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes[0, 0].minorticks_off()
+        axes[0, 1].set_ylim(SHARES)
+        print_legend(still, axes[0, 0])
+    last = frame.groupby("rung", sort=False).last()
+    return save_figure(
+        "pretraining",
+        interactive,
+        still,
+        frame,
+        title="How the rungs of the embedded ladder learned, before any fine-tuning",
+        caption="Loss is the mean since the point before; the clause of a pair weighs less in it than the rule. Exact "
+        "rules are of clauses with combinations that were never trained, in notations that no study fine-tunes on.",
+        alt="At the last point of each: "
+        + "; ".join(f"{name} loss {row.loss:.2f}, exact {row.exact:.0%}" for name, row in last.iterrows()) + ".",
+        n="64 clauses a point for exact rules",
         interval="none",
         folder=folder,
         narrow=layout.narrow,

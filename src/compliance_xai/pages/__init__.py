@@ -23,7 +23,14 @@ from compliance_xai.pages.measured import (
     format_training,
 )
 from compliance_xai.pages.stored import format_absent, format_stored
-from compliance_xai.pages.strategies import format_costs, format_kinds, format_ladders, format_plan, plan_key
+from compliance_xai.pages.strategies import (
+    format_costs,
+    format_kinds,
+    format_ladders,
+    format_plan,
+    format_pretraining,
+    plan_key,
+)
 from compliance_xai.pages.worked import (
     choose_reviewer,
     format_features,
@@ -94,6 +101,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
             parts.append(_write(part, format_absent(name)))
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
+    parts.append(_write(runs / "strategies_pretraining.md", format_pretraining(runs / "_static" / "pretraining")))
     parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
     parts.append(_write(runs / "strategies_search.md", format_search(project)))
     parts.append(_write(runs / "strategies_compared.md", format_compared(project, runs / "_static" / "strategies")))

@@ -3,6 +3,9 @@ need, what they cost."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.figures.tables import table_html
@@ -56,6 +59,41 @@ def _say_source(absent: bool, obtain: str, local: bool, path: str) -> str:
     if absent:
         return f"trained by you: {obtain}"
     return "shipped" if local else f"hub: {path}"
+
+
+def format_pretraining(draw_into: Path) -> str:
+    """How the rungs of the embedded ladder were pre-trained, from the logs that lie in their folders."""
+    import pandas as pd
+
+    from compliance_xai.figures.contract import figure_html
+    from compliance_xai.figures.training import draw_pretraining
+    from compliance_xai.stats import wilson_interval
+
+    files = (find_data_folder() / "ladders" / "embedded").glob("*/training.json")
+    logs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    rows, points = [], []
+    for log in sorted(logs, key=lambda log: log["parameters"]):
+        name, count = log["recipe"]["name"], log["exact_held_out_n"]
+        row = {
+            "scale": name, "parameters": log["parameters"], "layers": log["recipe"]["layers"],
+            "width": log["recipe"]["width"], "tokens": log["tokens"], "minutes": log["seconds"] / 60,
+        }  # fmt: skip
+        for notation, exact in log["exact_held_out"].items():
+            low, high = wilson_interval(exact, count)
+            row[f"exact, {notation}"] = f"{exact:.1%} ({low:.1%} to {high:.1%})"
+        rows.append(row)
+        points += [{"rung": name, "parameters": log["parameters"]} | point for point in log["curve"]]
+    counts = sorted({log["exact_held_out_n"] for log in logs})
+    table = table_html(
+        pd.DataFrame(rows),
+        caption="Pre-training of the embedded ladder, from its logs. Exact rules in the two base notations on "
+        f"{' or '.join(map(str, counts))} clauses of combinations held out, with 95 % Wilson interval. Minutes of one "
+        "thread, other work beside it or not",
+        formats={"minutes": ".0f"},
+    )
+    figure = draw_pretraining(pd.DataFrame(points), folder=draw_into)
+    place = Path("..") / "_static" / draw_into.name
+    return raw_html(table + "\n" + figure_html(dataclasses.replace(figure, folder=place))) + "\n"
 
 
 def plan_key() -> str:
