@@ -1,8 +1,11 @@
 """Code similarity with a tiny random encoder, against a naive reading of its definition."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import make_tokenizer
 from transformers import RobertaConfig, RobertaModel
 
@@ -84,5 +87,20 @@ def test_texts_without_tokens():
 
 
 def test_an_encoder_that_is_none_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"expected the folder of an encoder with its tokenizer, or a hub id, found"):
+    with pytest.raises(InputError, match=r"expected the folder of an encoder with its tokenizer and safet"):
         load_code_encoder(str(tmp_path))
+
+
+def test_pickled_and_missing_weights_of_an_encoder_are_refused(folder, encoder, tmp_path):
+    pickled, lacking = tmp_path / "pickled", tmp_path / "lacking"
+    for place in (pickled, lacking):
+        shutil.copytree(folder, place)
+    (pickled / "model.safetensors").unlink()
+    torch.save(encoder.model.state_dict(), pickled / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors"):
+        load_code_encoder(str(pickled))
+    stored = load_file(lacking / "model.safetensors")
+    stored.pop("encoder.layer.0.attention.self.query.weight")
+    save_file(stored, lacking / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"found no tensor 'encoder\.layer\.0\.attention\.self\.query\.weight'"):
+        load_code_encoder(str(lacking))

@@ -1,5 +1,8 @@
 """Memory and time before a run: numbers worked out by hand for a 7B shape, and a real step at a small one."""
 
+import dataclasses
+import re
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -19,7 +22,7 @@ SMALL = Shape(hidden_size=64, layers=4, heads=4, key_value_heads=2, intermediate
 
 
 def settings_of(kind, **keys):
-    return StrategySettings(kind=kind, **{"batch_size": 16, "micro_batch": 2, **keys})
+    return StrategySettings(kind=kind, **(keys if kind == "none" else {"batch_size": 16, "micro_batch": 2, **keys}))
 
 
 def test_a_7b_shape_has_the_weights_that_its_config_says():
@@ -125,21 +128,37 @@ def test_sharding_divides_what_is_not_activations():
     ("kind", "memory", "remedy"),
     [
         ("lora", "80GB", ""),
-        ("full", "80GB", "qlora, micro_batch: 1, gradient_checkpointing: true or fsdp2.* on 2 such devices"),
+        ("full", "80GB", "qlora, micro_batch: 1, gradient_checkpointing: true or fsdp2 on 2 such devices, micro_.*"),
         ("full", "160GB", ""),
         ("qlora", "9GB", "micro_batch: (1|2), gradient_checkpointing: true|micro_batch: 1"),
-        ("full", "1GB", "a smaller model"),
+        ("full", "1GB", "a smaller model, or a larger device; for generation and attribution 32 such devices .*"),
+        ("none", "15GB", "for generation and attribution 2 such devices in one machine .*"),
     ],
 )
 def test_the_smallest_change_that_helps_is_named(kind, memory, remedy):
     device = Device("d", read_bytes(memory), bfloat16=True)
     plan = plan_cell(SEVEN, kind, settings_of(kind), TEXTS, device, generate=(1, 100), batch_tokens=512)
     assert plan.fits == (not remedy), plan
-    assert plan.training_hours is None
+    assert plan.attribution_hours is None
     if remedy:
-        import re
-
         assert re.fullmatch(remedy, plan.remedy), plan.remedy
+
+
+def test_advice_goes_beyond_what_is_there_already():
+    """More devices than the launch has, never as many; training and attribution are judged apart."""
+    device, settings = Device("d", read_bytes("8GB"), bfloat16=True), settings_of("full", batch_size=64, micro_batch=1)
+    given = {"generate": (1, 100), "batch_tokens": 512}
+    alone = plan_cell(SEVEN, "full", settings, TEXTS, device, **given)
+    needed = int(re.findall(r"fsdp2 on (\d+)", alone.remedy)[0])
+    half = plan_cell(SEVEN, "full", settings, TEXTS, device, **given, processes=needed // 2, sharded=True)
+    assert f"fsdp2 on {needed} such devices" in half.remedy
+    enough = plan_cell(SEVEN, "full", settings, TEXTS, device, **given, processes=needed, sharded=True)
+    assert not enough.fits
+    assert enough.remedy.startswith("for generation and attribution 4 such devices")
+    four = dataclasses.replace(device, count=4)
+    assert plan_cell(SEVEN, "full", settings, TEXTS, four, **given, processes=needed, sharded=True).fits
+    crowded = plan_cell(SEVEN, "none", settings_of("none"), TEXTS, four, generate=(4096, 500), batch_tokens=512)
+    assert crowded.remedy.startswith("for generation and attribution fewer clauses and tokens at once")
 
 
 def test_hours_are_operations_over_speed():

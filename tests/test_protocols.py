@@ -47,6 +47,17 @@ def test_matched_loss_meets_at_the_lowest_loss_that_all_reach_and_fakes_nothing(
     assert picked(frame(), "matched_loss", tolerance=0.3)["reached"].all()
 
 
+def test_a_loss_that_is_no_number_is_never_picked_where_there_is_one():
+    nan = float("nan")
+    some = frame(LOSSES | {"full": [0.5, nan, 0.41, nan], "lora": [nan] * 4})
+    for protocol, step in (("best", 30), ("matched_loss", 30)):
+        picks = picked(some, protocol)
+        assert picks.loc["full", "step"] == step
+        assert picks["reached"].to_dict() == {"full": True, "lora": False, "qlora": True}
+        assert picks.loc["lora", "reason"] == "its loss is not a number"
+    assert picked(some, "matched_compute")["reached"].to_dict() == {"full": False, "lora": False, "qlora": True}
+
+
 def test_every_scale_and_seed_is_matched_by_itself():
     other = frame({name: [2 * loss for loss in values] for name, values in LOSSES.items()}, seed=1)
     picks = pick_checkpoints(pd.concat([frame(), other]), PROTOCOLS, tolerance=0.1)

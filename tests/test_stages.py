@@ -417,6 +417,26 @@ def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
     assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
 
 
+def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monkeypatch):
+    from compliance_xai.stages import finetune as stage
+
+    study = make_study(project, "unmeasured")
+    real = stage.movement_frame
+
+    def fail(*models):
+        raise MemoryError
+
+    monkeypatch.setattr(stage, "movement_frame", fail)
+    with pytest.raises(MemoryError):
+        stages.finetune_cell(study, "s", "full")
+    monkeypatch.setattr(stage, "movement_frame", real)
+    weights = study.folder / "runs" / "s" / "full" / "finetune" / "seed-0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    result = stages.finetune_cell(study, "s", "full")
+    assert weights.stat().st_mtime_ns == before
+    assert set(result.movement["seed"]) == {0, 1}
+
+
 KILLED_AT_THE_SIXTH = """
 import os, signal
 from compliance_xai import stages

@@ -210,6 +210,19 @@ def test_settings_by_scale_hold_at_that_scale_only(tmp_path):
         check_scales(study.model_copy(update={"scales": ("1m",)}), ["1m"])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "strategies.both={kind: lora-then-full, steps: 1}",
+        "strategies.both={kind: lora-then-full, steps: 9, by_scale: {1m: {steps: 1}}}",
+        "search.steps=[1, 3]",
+    ],
+)
+def test_two_phases_need_two_steps_wherever_they_are_written(tmp_path, change):
+    with pytest.raises(InputError, match="2"):
+        load(tmp_path, BASE, change)
+
+
 def test_a_rank_by_scale_brings_its_alpha(tmp_path):
     study = load(tmp_path, BASE, "strategies.lora.by_scale={1m: {rank: 4}}")
     assert study.settings_of("1m", "lora").lora_alpha == 8.0

@@ -143,6 +143,12 @@ def show_plan(
             "--device-tflops", metavar="200", help="What it sustains in training, in 10^12 operations per second."
         ),
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            "--devices", min=1, help="So many in one machine, for attribution.", show_default="this machine's, or 1"
+        ),
+    ] = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Measure this machine's speed with two layers of every model: seconds each.")
     ] = False,
@@ -156,7 +162,7 @@ def show_plan(
     plan = make_plan(study, set_ or ())
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
-    device = choose_device(memory, speed)
+    device = choose_device(memory, speed, devices)
     try:
         cells = plan_study(plan.study, device, probe=probe)
     except InputError as error:  # a model of unknown size, say; what would run is known all the same
@@ -170,7 +176,8 @@ def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> Non
 
     frame = describe_cells(cells)
     training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
-    _print_frame(console, f"What training needs on {device.name}, {device.memory / 1e9:.1f} GB", training)
+    size = f"{device.memory / 1e9:.1f} GB" + (f", {device.count} of them in one machine" if device.count > 1 else "")
+    _print_frame(console, f"What training needs on {device.name}, {size}", training)
     _print_frame(console, "What generation and attribution need, and time", frame[both].join(frame.loc[:, "kv":]))
     for cell in cells:
         if not cell.fits:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.errors import InputError
+from compliance_xai.models import require_every_tensor
 
 BETA = 3
 """F3 weighs recall with the square of this."""
@@ -133,19 +134,28 @@ def load_code_encoder(name: str, *, device: str = "cpu") -> CodeEncoder:
 
 @lru_cache(maxsize=2)
 def _load(name: str, device: str) -> CodeEncoder:
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     local = Path(name).is_dir()
+    options: dict[str, Any] = {
+        "local_files_only": local,
+        "use_safetensors": True,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that the report names them
+    }
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
-        model: Any = AutoModel.from_pretrained(name, local_files_only=local)
-    except (OSError, ValueError) as error:
+        model, report = AutoModel.from_pretrained(name, **options)
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"code encoder {name!r}",
-            expected="the folder of an encoder with its tokenizer, or a hub id",
+            expected="the folder of an encoder with its tokenizer and safetensors weights, or a hub id",
             found=f"{type(error).__name__}: {error}",
             remedy="Check the name, or leave metrics.code_encoder out.",
         ) from error
+    # An encoder's file may hold a head for its own training task, which is left alone.
+    require_every_tensor(f"code encoder {name!r}", {**report, "unexpected_keys": ()}, unused=("pooler.",))
     return CodeEncoder(name, _window(name, model, tokenizer), *_frame(tokenizer), model.to(device).eval(), tokenizer)
 
 

@@ -1,7 +1,8 @@
 """Loads a rung: its tokenizer and its untouched model.
 
 Weights are read from safetensors only, and every tensor must find its place: a checkpoint that lacks one, or has one
-too many, is refused. A model's own Python code is run only where its rung says so.
+too many, is refused, and so are adapters in the place of a model. A model's own Python code is run only where its rung
+says so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
@@ -27,6 +29,13 @@ def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     tokenizer = _loaded(rung, AutoTokenizer, {})
+    if not tokenizer("a 1")["input_ids"]:
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected="a tokenizer that cuts text into tokens",
+            found="one without a vocabulary",
+            remedy="Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights.",
+        )
     if rung.template == "chat":
         end_turns_with_their_own_token(tokenizer)
     if tokenizer.pad_token_id is None:
@@ -52,6 +61,8 @@ def load_base(
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    if Path(rung.path, "adapter_config.json").is_file():
+        raise _no_base(rung)
     on_gpu = torch.cuda.is_available()
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype or (rung.dtype if on_gpu else "float32")),
@@ -68,10 +79,47 @@ def load_base(
             bnb_4bit_compute_dtype=torch.bfloat16 if on_gpu else torch.float32,
         )
     model, report = _loaded(rung, AutoModelForCausalLM, options)
-    _require_every_tensor(rung, report)
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise _no_base(rung)
+    require_every_tensor(f"rung {rung.name!r} ({rung.path})", report)
+    if model.get_input_embeddings().weight.is_meta:
+        raise InputError(
+            f"rung {rung.name!r}, key 'device_map'",
+            expected="the embeddings in memory",
+            found="embeddings on disk",
+            remedy="Put the embeddings on a device or 'cpu'; layers and the head may lie on disk.",
+        )
     if quantised:
         _keep_one_kernel(model)
     return model
+
+
+def _no_base(rung: Rung) -> InputError:
+    return InputError(
+        f"rung {rung.name!r} ({rung.path})",
+        expected="a whole model, which strategies start from",
+        found="adapters for another model",
+        remedy="Name the model itself, or merge the adapters into it and save that.",
+    )
+
+
+def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
+    """Stop where a tokenizer gives ids that its model has no embedding for; special tokens that were added and never
+    occur in text do not count.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer's vocabulary is larger than the model's embeddings.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    if tokenizer.vocab_size > rows:
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected=f"a tokenizer of at most {rows:,} tokens, one for each embedding",
+            found=f"{tokenizer.vocab_size:,}",
+            remedy="Model and tokenizer do not belong together; fetch or copy the model's own tokenizer.",
+        )
 
 
 def _keep_one_kernel(model: PreTrainedModel) -> None:
@@ -87,17 +135,25 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _require_every_tensor(rung: Rung, report: Mapping[str, Any]) -> None:
-    """Stop where a checkpoint's tensors are not those of its model; transformers would draw missing ones at random."""
+def require_every_tensor(where: str, report: Mapping[str, Any], *, unused: tuple[str, ...] = ()) -> None:
+    """Stop where a checkpoint's tensors are not those of its model; transformers would draw missing ones at random.
+
+    Parameters
+    ----------
+    report
+        What ``from_pretrained`` gives with ``output_loading_info``.
+    unused
+        Beginnings of the names of tensors that may be missing, since nothing reads them.
+    """
     problems = {
-        "no tensor": sorted(report["missing_keys"]),
+        "no tensor": sorted(name for name in report["missing_keys"] if not name.startswith(unused)),
         "the extra tensor": sorted(report["unexpected_keys"]),
         "another shape of": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
     }
     for found, names in problems.items():
         if names:
             raise InputError(
-                f"rung {rung.name!r} ({rung.path})",
+                where,
                 expected="weights with a tensor for every part of the model, and no other",
                 found=f"{found} {names[0]!r} ({len(names)} in all)",
                 remedy="The checkpoint is damaged or belongs to another config.json; fetch or train it again.",
@@ -106,6 +162,8 @@ def _require_every_tensor(rung: Rung, report: Mapping[str, Any]) -> None:
 
 def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
     """``from_pretrained`` that stays offline for a local folder and explains a failure in one message."""
+    from safetensors import SafetensorError
+
     if rung.trust_remote_code:
         print(f"rung {rung.name!r}: running the Python code that comes with {rung.path}", file=sys.stderr)
     try:
@@ -117,11 +175,11 @@ def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
                 trust_remote_code=rung.trust_remote_code,
                 **options,
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError, AssertionError) as error:  # the last: a device that torch lacks
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
             expected="a Hugging Face causal language model with a tokenizer and safetensors weights",
-            found=str(error).splitlines()[0],
+            found=(str(error) or type(error).__name__).splitlines()[0],
             remedy=_advise(rung, error),
         ) from error
 

@@ -54,6 +54,7 @@ def pick_checkpoints(losses: pd.DataFrame, protocols: Iterable[str], *, toleranc
 
 
 def _describe(row: pd.Series, target: float = float("nan"), reason: str = "") -> dict:
+    reason = reason if np.isfinite(row["loss"]) else "its loss is not a number"
     return {
         "step": int(row["step"]), "loss": float(row["loss"]), "target": target, "reached": not reason, "reason": reason
     }  # fmt: skip
@@ -72,11 +73,12 @@ def _match_compute(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str,
 
 
 def _match_loss(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
-    target = max(float(run["loss"].min()) for run in runs.values())
+    lowest = [float(run["loss"].min()) for run in runs.values()]
+    target = max((loss for loss in lowest if np.isfinite(loss)), default=float("nan"))
     picks = {}
     for name, run in runs.items():
         away = np.abs(np.log(run["loss"].to_numpy() / target))
-        row = run.iloc[int(away.argmin())]
+        row = run.iloc[_find_least(away)]
         share = abs(float(row["loss"]) / target - 1)
         reason = "" if share <= tolerance else f"nearest loss {row['loss']:.4f}, {share:.0%} from {target:.4f}"
         picks[name] = _describe(row, target, reason)
@@ -84,7 +86,12 @@ def _match_loss(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, di
 
 
 def _take_best(runs: dict[str, pd.DataFrame], tolerance: float) -> dict[str, dict]:
-    return {name: _describe(run.iloc[int(run["loss"].to_numpy().argmin())]) for name, run in runs.items()}
+    return {name: _describe(run.iloc[_find_least(run["loss"].to_numpy())]) for name, run in runs.items()}
+
+
+def _find_least(values: np.ndarray) -> int:
+    """The place of the smallest number; of the last value where none is one."""
+    return int(np.nanargmin(values)) if np.isfinite(values).any() else len(values) - 1
 
 
 _PICKERS = {"matched_compute": _match_compute, "matched_loss": _match_loss, "best": _take_best}

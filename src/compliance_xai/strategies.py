@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
+import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base, load_tokenizer, without_progress_bars
+from compliance_xai.models import load_base, load_tokenizer, require_room_for_tokens, without_progress_bars
 from compliance_xai.rungs import Rung
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 ADAPTERS = "adapter_model.safetensors"
 WHOLE = "whole_weights.safetensors"
+BASE = "base_model.json"
+"""Beside adapters: which base they were trained on, so that another one of the same shape is refused."""
+_ROWS = 64
+"""Embeddings that go into a base's fingerprint."""
 _ADAPTER_MARK = "lora_"
 """Stands in the name of every parameter of an adapter, DoRA's lengths included."""
 
@@ -54,6 +60,7 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     from transformers.pytorch_utils import Conv1D
 
     whole = _find_whole_weights(model, settings.kind)
+    base = _describe_base(model)
     torch.manual_seed(seed)
     config = LoraConfig(
         r=settings.rank,
@@ -68,9 +75,28 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
         # peft asks transformers by a name that transformers has renamed.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
         adapted = get_peft_model(model, config)
+    adapted._compliance_xai_base = base
     for parameter in whole:
         parameter.requires_grad_(True)
     return adapted
+
+
+def _describe_base(model: PreTrainedModel) -> dict[str, Any] | None:
+    """What tells a base from others of its shape: architecture, quantisation, and its first embeddings with all its
+    vectors (norms, biases), which no quantisation touches; rounded to bfloat16, as some machines load them.
+
+    None where weights are not in memory.
+    """
+    import torch
+
+    found = hashlib.sha256()
+    vectors = [parameter for _, parameter in sorted(model.named_parameters()) if parameter.ndim == 1]
+    for tensor in (model.get_input_embeddings().weight[:_ROWS], *vectors):
+        if tensor.is_meta:
+            return None
+        found.update(tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
+    quantised = bool(getattr(model, "is_loaded_in_4bit", False))
+    return {"model_type": model.config.model_type, "quantised": quantised, "fingerprint": found.hexdigest()}
 
 
 def merge_adapters(model: Any) -> PreTrainedModel:
@@ -83,6 +109,7 @@ def merge_adapters(model: Any) -> PreTrainedModel:
 def _choose_targets(model: PreTrainedModel, settings: StrategySettings) -> str | list[str]:
     if settings.kind != "full-top":
         targets = settings.target_modules
+        _require_targets(model, () if isinstance(targets, str) else targets)
         return targets if isinstance(targets, str) else list(targets)
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
@@ -94,6 +121,23 @@ def _choose_targets(model: PreTrainedModel, settings: StrategySettings) -> str |
         for name, module in layer.named_modules()
         if isinstance(module, (Linear, Conv1D))
     ]
+
+
+def _require_targets(model: PreTrainedModel, targets: Sequence[str]) -> None:
+    """Stop at a name that no module has; peft would train the others without a word."""
+    from torch.nn import Linear
+    from transformers.pytorch_utils import Conv1D
+
+    modules = {f".{name}": module for name, module in model.named_modules()}
+    known = sorted({name.rpartition(".")[2] for name, m in modules.items() if isinstance(m, (Linear, Conv1D))})
+    for target in targets:
+        if not any(name.endswith(f".{target}") for name in modules):
+            raise InputError(
+                "strategy, key 'target_modules'",
+                expected="names of the model's linear layers: " + ", ".join(known),
+                found=repr(target),
+                remedy="Correct the name, or write all-linear.",
+            )
 
 
 def _find_layers(model: Any) -> tuple[str, list[Any]]:
@@ -170,6 +214,9 @@ def save_trained(model: Any, folder: Path | str, tensors: Mapping[str, torch.Ten
     }
     if whole:
         save_file(whole, folder / WHOLE)
+    base = getattr(model, "_compliance_xai_base", None)
+    if base:
+        (folder / BASE).write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
 
 
 def _base_name(name: str) -> str:
@@ -201,10 +248,13 @@ def load_trained(
     """
     tokenizer = load_tokenizer(rung)
     if settings.kind == "none":
-        return load_base(rung, dtype=dtype, device_map=device_map).eval(), tokenizer
+        base = load_base(rung, dtype=dtype, device_map=device_map)
+        require_room_for_tokens(rung, tokenizer, base)
+        return base.eval(), tokenizer
     folder = Path(folder or "")
-    if (folder / ADAPTERS).is_file():
+    if settings.has_adapters and (folder / ADAPTERS).is_file():
         base = load_base(rung, quantised=settings.kind == "qlora", dtype=dtype, device_map=device_map)
+        require_room_for_tokens(rung, tokenizer, base)
         return _load_adapters(rung, base, folder).eval(), tokenizer
     whole = settings.kind in ("full", "lora-then-full")
     needed = folder / ("model.safetensors" if whole else ADAPTERS)
@@ -221,14 +271,22 @@ def load_trained(
 
 def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
+    if any(parameter.is_meta for parameter in base.parameters()):
+        raise InputError(
+            f"rung {rung.name!r}, key 'device_map'",
+            expected="the whole model in memory, where adapters go on top of it",
+            found="parts of it on disk",
+            remedy="Spread it over more devices or main memory, or attribute a fully fine-tuned model.",
+        )
+    _require_base(rung, base, folder / BASE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a tensor that is missing stops below
             model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, SafetensorError) as error:
         raise _other_base(rung, folder / ADAPTERS, str(error).splitlines()[0]) from error
     with safe_open(folder / ADAPTERS, "pt") as file:
         _require_same(rung, folder / ADAPTERS, set(file.keys()), set(get_peft_model_state_dict(model)))
@@ -241,6 +299,16 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
                 raise _other_base(rung, folder / WHOLE, f"{name} of shape {tuple(tensor.shape)}")
             own[name].data.copy_(tensor)
     return model
+
+
+def _require_base(rung: Rung, base: PreTrainedModel, file: Path) -> None:
+    """Stop where adapters say that they were trained on another base; those made elsewhere do not say it."""
+    if not file.is_file():
+        return
+    stored, found = json.loads(file.read_text(encoding="utf-8")), _describe_base(base) or {}
+    for name, text in (("model_type", "architecture"), ("quantised", "quantisation"), ("fingerprint", "weights")):
+        if name in found and found[name] != stored.get(name):
+            raise _other_base(rung, file, f"adapters of a base of another {text} ({stored.get(name)})")
 
 
 def _require_same(rung: Rung, file: Path, found: set[str], expected: set[str]) -> None:

@@ -156,7 +156,8 @@ class StrategySettings(Settings):
 
     @model_validator(mode="after")
     def _refuse_one_phase(self) -> StrategySettings:
-        if self.kind == "lora-then-full" and self.steps < 2:
+        steps = [self.steps, *(change.steps for change in self.by_scale.values() if change.steps is not None)]
+        if self.kind == "lora-then-full" and min(steps) < 2:
             raise ValueError("at least 2 steps for the two phases of lora-then-full")
         return self
 
@@ -350,8 +351,8 @@ class SearchSettings(Settings):
     second trial takes the other side of the one before."""
     ranks: tuple[Count, ...] = ()
     """Ranks to draw from, for adapters; the cell's own where empty."""
-    steps: tuple[Count, ...] = ()
-    """Numbers of steps to draw from; the cell's own where empty."""
+    steps: tuple[Annotated[int, Field(strict=True, ge=2)], ...] = ()
+    """Numbers of steps to draw from, at least 2 for strategies of two phases; the cell's own where empty."""
     seed: Whole = 0
     """Seed of the draws."""
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from compliance_xai.attribution import score_texts
+from compliance_xai.errors import InputError
 from compliance_xai.models import load_base, load_tokenizer
+from compliance_xai.strategies import apply_strategy, load_trained, save_trained
+from compliance_xai.study import StrategySettings
 
 SPREAD = {
     "model.embed_tokens": "cpu",
@@ -31,6 +34,16 @@ def test_scores_are_the_same_wherever_the_layers_lie(rungs, on_disk):
     expected, found = (score_texts(model, tokenizer, clauses, "wide(3)") for model in (whole, spread))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.ptp(expected, axis=0).max() > 1e-3
+
+
+def test_embeddings_and_bases_of_adapters_have_to_lie_in_memory(rungs, tmp_path):
+    lost = dataclasses.replace(rungs["llama"], device_map=SPREAD | {"model.embed_tokens": "disk"})
+    with pytest.raises(InputError, match="expected the embeddings in memory, found embeddings on disk"):
+        load_base(lost)
+    settings = StrategySettings(kind="lora", rank=2)
+    save_trained(apply_strategy(load_base(rungs["llama"]), settings, seed=0), tmp_path)
+    with pytest.raises(InputError, match="expected the whole model in memory, where adapters go on top of it"):
+        load_trained(dataclasses.replace(rungs["llama"], device_map=SPREAD), settings, tmp_path)
 
 
 @pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}])

@@ -97,6 +97,10 @@ def test_the_node_of_slurm_is_the_machine_unless_it_is_given(monkeypatch):
     [
         ({"num_proceses": 4}, "launch.change, key 'num_proceses': expected one of the keys of"),
         ({"num_machines": 3}, "the same number on each, found 2 on 3 machines"),
+        ({"num_processes": "two"}, "key 'num_processes': expected a whole number of at least 1, found 'two'"),
+        ({"num_machines": 0}, "key 'num_machines': expected a whole number of at least 1, found 0"),
+        ({"machine_rank": -1}, "key 'machine_rank': expected a whole number of at least 0, found -1"),
+        ({"distributed_type": "MULTI_XPU"}, "key 'distributed_type': expected one of NO, .*, found 'MULTI_XPU'"),
     ],
 )
 def test_a_change_that_makes_no_sense_is_explained(change, message):

@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from compliance_xai.errors import InputError
 from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.rungs import Rung
+from compliance_xai.rungs import Rung, load_ladder
+from compliance_xai.strategies import load_trained
+from compliance_xai.study import StrategySettings
 
 
 def test_quantisation_changes_the_model_but_little(rungs):
@@ -50,6 +52,36 @@ def test_a_checkpoint_with_missing_or_extra_tensors_is_refused(rungs, tmp_path):
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(InputError, match=found):
             load_base(Rung("damaged", str(folder), 1))
+
+
+def test_damaged_weights_are_an_input_error(rungs, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(rungs["qwen2"].path, folder)
+    file = folder / "model.safetensors"
+    for content in (file.read_bytes()[:2000], b"", b"version https://git-lfs.github.com/spec/v1\n"):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="expected a Hugging Face causal language model"):
+            load_base(Rung("cut", str(folder), 1))
+
+
+def test_a_device_that_is_not_there_is_an_input_error(rungs):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match="not compiled with CUDA"):
+        load_base(dataclasses.replace(rungs["qwen2"], device_map="cuda:0"))
+
+
+def test_a_tokenizer_has_to_be_there_and_fit_its_model(rungs, tmp_path):
+    folder = tmp_path / "without"
+    shutil.copytree(rungs["qwen2"].path, folder)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    rung = Rung("without", str(folder), 1)
+    with pytest.raises(InputError, match="rung 'without'"):
+        load_tokenizer(rung)
+    load_tokenizer(load_ladder("embedded").rung("0.3m")).save_pretrained(folder)
+    with pytest.raises(InputError, match=r"expected a tokenizer of at most [\d,]+ tokens, one for each embedding"):
+        load_trained(rung, StrategySettings(kind="none"), None)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +130,9 @@ threading.Thread(target=hub.serve_forever, daemon=True).start()
 os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_port}"
 from compliance_xai.errors import InputError
 from compliance_xai.models import load_base
-from compliance_xai.rungs import Rung
+from compliance_xai.rungs import Rung, load_ladder
+from compliance_xai.strategies import load_trained
+from compliance_xai.study import StrategySettings
 
 for name in ("gated", "missing", "moved", "empty"):
     try:

@@ -1,4 +1,6 @@
+import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.models import load_base, load_tokenizer
 from compliance_xai.prompts import encode
 from compliance_xai.strategies import (
+    BASE,
     WHOLE,
     apply_strategy,
     count_parameters,
@@ -251,6 +254,62 @@ def test_adapters_of_another_base_are_refused(rungs, tmp_path):
     save_trained(apply_strategy(load_base(rungs["qwen2"]), settings, seed=0), tmp_path)
     with pytest.raises(InputError, match=r"trained on the rung 'gpt2'"):
         load_trained(rungs["gpt2"], settings, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["lora", "lora+", "qlora"])
+def test_a_base_of_the_same_shape_is_told_from_the_one_that_was_trained_on(rungs, tmp_path, kind):
+    settings, rung = strategy(kind), rungs["qwen2"]
+    model = apply_strategy(load_base(rung, quantised=kind == "qlora"), settings, seed=0)
+    save_trained(shake(model), tmp_path / "trained")
+    torch.testing.assert_close(logits(load_trained(rung, settings, tmp_path / "trained")[0]), logits(model))
+    for name, move in (("embed_tokens.weight", "first"), ("norm.weight", "last")):
+        folder = tmp_path / move
+        shutil.copytree(rung.path, folder)
+        stored = load_file(folder / "model.safetensors")
+        stored[f"model.{name}"][..., :3] += 0.5
+        save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(InputError, match="adapters of a base of another weights"):
+            load_trained(dataclasses.replace(rung, path=str(folder)), settings, tmp_path / "trained")
+    other = strategy("lora" if kind == "qlora" else "qlora")
+    with pytest.raises(InputError, match="adapters of a base of another quantisation"):
+        load_trained(rung, other, tmp_path / "trained")
+    with pytest.raises(InputError, match="adapters of a base of another architecture"):
+        load_trained(rungs["llama"], settings, tmp_path / "trained")
+    (tmp_path / "trained" / BASE).unlink()  # made elsewhere
+    load_trained(rung, settings, tmp_path / "trained")
+
+
+def test_a_base_is_known_again_in_another_precision(rungs, tmp_path):
+    settings = strategy("lora")
+    save_trained(apply_strategy(load_base(rungs["qwen2"], dtype="bfloat16"), settings, seed=0), tmp_path)
+    assert load_trained(rungs["qwen2"], settings, tmp_path, dtype="float32")[0].dtype == torch.float32
+
+
+def test_adapters_are_no_base_and_no_fully_trained_model(rungs, tmp_path):
+    save_trained(apply_strategy(load_base(rungs["qwen2"]), strategy("lora"), seed=0), tmp_path)
+    with pytest.raises(InputError, match=r"expected a whole model, which strategies start from, found adapters"):
+        load_base(dataclasses.replace(rungs["qwen2"], path=str(tmp_path)))
+    with pytest.raises(InputError, match=r"model\.safetensors: expected the weights that the fine-tune stage saves"):
+        load_trained(rungs["qwen2"], strategy("full"), tmp_path)
+
+
+def test_a_damaged_file_of_adapters_is_explained(rungs, tmp_path):
+    save_trained(apply_strategy(load_base(rungs["qwen2"]), strategy("lora"), seed=0), tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match="or are damaged; run the fine-tune stage again"):
+        load_trained(rungs["qwen2"], strategy("lora"), tmp_path)
+
+
+def test_a_target_that_the_model_lacks_is_named(rungs):
+    settings = strategy("lora", target_modules=["q_proj", "q_projj"])
+    with pytest.raises(InputError, match=r"key 'target_modules': expected .* k_proj, .* found 'q_projj'"):
+        apply_strategy(load_base(rungs["qwen2"]), settings, seed=0)
+    names = trained_names(
+        apply_strategy(load_base(rungs["qwen2"]), strategy("lora", target_modules=["q_proj"]), seed=0)
+    )
+    assert names
+    assert all("q_proj" in name for name in names)
 
 
 @pytest.mark.parametrize(("file", "word"), [("adapter_model.safetensors", "without"), (WHOLE, "with the extra tensor")])

@@ -212,6 +212,25 @@ def test_a_full_memory_halves_the_pairs_at_once_and_keeps_the_loss(
     assert_same(weights_of(tmp_path / "halved"), weights_of(tmp_path / "whole"), rtol=1e-2, atol=1e-4)
 
 
+def test_a_full_memory_in_validation_takes_fewer_pairs_and_gives_the_same_loss(
+    rungs, examples, tmp_path, monkeypatch, caplog
+):
+    settings = settings_of(batch_size=2, steps=2)
+    expected = tune(rungs["qwen2"], examples, tmp_path / "whole", settings)
+
+    def full(model, ids_BT, target_BT):
+        if len(ids_BT) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return rule_losses(model, ids_BT, target_BT)
+
+    monkeypatch.setattr(loops, "rule_losses", full)
+    with caplog.at_level(logging.WARNING):
+        result = tune(rungs["qwen2"], examples, tmp_path / "halved", settings)
+    assert (result.micro_batch, result.notes) == (2, ())
+    assert "out of memory in validation: 2 pairs at once from here on" in caplog.messages
+    np.testing.assert_allclose(result.log["loss"], expected.log["loss"], rtol=1e-5)
+
+
 def test_a_pair_that_does_not_fit_alone_is_an_input_error_and_other_errors_pass(rungs, examples, tmp_path, monkeypatch):
     def full(model, ids_BT, target_BT):
         if model.training:
@@ -243,6 +262,64 @@ def test_a_number_that_is_none_stops_with_the_step_and_the_last_good_checkpoint(
     names = f"the last good checkpoint is {tmp_path}/kept/step-00000004" if kept else "no checkpoint before it"
     with pytest.raises(FloatingPointError, match=f"the training loss is nan at step 7: lower .*{names}"):
         tune(rungs["qwen2"], examples, tmp_path / "out", settings_of(), checkpoints=checkpoints)
+
+
+def test_a_last_step_that_leaves_no_number_is_no_success(rungs, examples, tmp_path):
+    settings = settings_of(steps=1, learning_rate=1e25, evaluations=1, warmup=0.0)
+    with pytest.raises(FloatingPointError, match=r"the validation loss is (nan|inf) at step 1: lower"):
+        tune(rungs["qwen2"], examples, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_no_numbers_make_no_checkpoint(rungs, examples, tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "kept", "k")
+    take = loops.Loop.take_step
+
+    def spoil(self, step, batch):
+        loss = take(self, step, batch)
+        if step == 2:
+            with torch.no_grad():
+                next(self.model.parameters()).fill_(math.inf)
+        return loss
+
+    monkeypatch.setattr(loops.Loop, "take_step", spoil)
+    with pytest.raises(FloatingPointError, match=r"largest weight is inf at step 3.*step-00000002"):
+        tune(rungs["qwen2"], examples, tmp_path / "out", settings_of(checkpoint_every=1), checkpoints=checkpoints)
+
+
+def stop_at(step, monkeypatch, rungs, examples, checkpoints):
+    """A training that was interrupted before a step; later ones are not."""
+    take = loops.Loop.take_step
+
+    def die(self, at, batch):
+        if at == step:
+            raise KeyboardInterrupt
+        return take(self, at, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loops.Loop, "take_step", die)
+        with pytest.raises(KeyboardInterrupt):
+            tune(rungs["qwen2"], examples, checkpoints.folder / "out", settings_of(), checkpoints=checkpoints)
+
+
+def test_a_smaller_micro_batch_holds_from_a_checkpoint_on(rungs, examples, tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "kept", "k")
+    stop_at(5, monkeypatch, rungs, examples, checkpoints)
+    assert checkpoints.last() is not None
+    settings = settings_of(micro_batch=1)
+    assert tune(rungs["qwen2"], examples, tmp_path / "out", settings, checkpoints=checkpoints).micro_batch == 1
+
+
+def test_a_damaged_checkpoint_is_left_and_the_training_starts_anew(rungs, examples, tmp_path, monkeypatch, caplog):
+    checkpoints = Checkpoints(tmp_path / "kept", "k")
+    stop_at(5, monkeypatch, rungs, examples, checkpoints)
+    state = checkpoints.last() / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:50])
+    with caplog.at_level(logging.WARNING):
+        tune(rungs["qwen2"], examples, tmp_path / "anew", settings_of(), checkpoints=checkpoints)
+    assert any("is damaged" in message and "starts anew" in message for message in caplog.messages)
+    tune(rungs["qwen2"], examples, tmp_path / "whole", settings_of())
+    assert_same(weights_of(tmp_path / "anew"), weights_of(tmp_path / "whole"))
 
 
 def test_bfloat16_keeps_trained_weights_in_float32_and_learns_the_same(rungs, examples, tmp_path):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MARGIN = 0.9
 """Share of a device's memory that may be planned; the rest goes to fragments, kernels and the libraries."""
 
+COUNTS = (2, 4, 8, 16, 32, 64)
+"""Numbers of devices that advice may name."""
+
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -34,7 +37,8 @@ UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**
 class Device:
     """Memory in bytes; ``flops``: sustained floating-point operations per second, None where nobody knows.
 
-    ``here``: this machine's, so that its speed can be measured.
+    ``here``: this machine's, so that its speed can be measured. ``count``: so many in one machine, over which
+    generation and attribution spread a model that is too big for one.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Device:
     flops: float | None = None
     bfloat16: bool = False
     here: bool = False
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ class CellPlan:
     parameters, trained
         All weights, and those that training changes.
     memory, inference
-        While training, and the larger of generation (with ``kv``, its keys and values) and attribution.
+        While training, on one device, and the larger of generation (with ``kv``, its keys and values) and attribution,
+        on all of a machine's devices together.
     fits
-        Whether both stay below ``MARGIN`` of the device.
+        Whether both stay below ``MARGIN`` of these.
     remedy
         What to change where it does not fit, empty where it does.
     """
@@ -96,15 +102,18 @@ def read_bytes(text: str) -> float:
         ) from None
 
 
-def choose_device(memory: str | None = None, tflops: float | None = None) -> Device:
+def choose_device(memory: str | None = None, tflops: float | None = None, count: int | None = None) -> Device:
     """The device to plan for: this machine's, or one of so much memory whose speed is what the reader gives.
 
     A GPU that is not here is taken to compute in bfloat16.
     """
     if memory is None:
         device = this_device()
-        return replace(device, flops=tflops * 1e12) if tflops else device
-    return Device("the given device", read_bytes(memory), tflops * 1e12 if tflops else None, bfloat16=True)
+        return replace(
+            device, flops=tflops * 1e12 if tflops else device.flops, count=device.count if count is None else count
+        )
+    flops = tflops * 1e12 if tflops else None
+    return Device("the given device", read_bytes(memory), flops, bfloat16=True, count=count or 1)
 
 
 def this_device() -> Device:
@@ -114,7 +123,8 @@ def this_device() -> Device:
 
     if torch.cuda.is_available():
         able = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Device(torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory, None, able, True)
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return Device(torch.cuda.get_device_name(), memory, None, able, True, torch.cuda.device_count())
     return Device("this machine", psutil.virtual_memory().total, here=True)
 
 
@@ -156,7 +166,12 @@ def plan_cell(
     loaded = weight_bytes(rung, StrategySettings(kind="qlora" if settings.kind == "qlora" else "none"), bfloat16=wide)
     inference = loaded + max(kv, inference_bytes(shape, batch_tokens, each=each))
     room = MARGIN * device.memory
-    fits = memory.peak <= room and inference <= room
+    remedies = []
+    if memory.peak > room and settings.trains:
+        shared = {"processes": processes, "sharded": sharded}
+        remedies.append(_advise_training(rung, settings, texts, room, bfloat16=wide, **shared))
+    if inference > room * device.count:
+        remedies.append(_advise_inference(loaded, inference, room, device.count))
     operations = sum(phase.steps * training_flops(rung, phase, texts) for phase in settings.phases)
     hours = _hours(operations * seeds / processes, device)
     return CellPlan(
@@ -167,8 +182,8 @@ def plan_cell(
         memory,
         inference,
         kv,
-        fits,
-        "" if fits else advise(rung, settings, texts, room, bfloat16=wide, inference=inference),
+        not remedies,
+        "; ".join(remedies),
         hours if settings.trains else 0.0,
         _hours(scoring_flops(rung, scored_tokens, texts.mean) * seeds, device),
     )
@@ -178,38 +193,52 @@ def _hours(operations: float, device: Device) -> float | None:
     return None if device.flops is None else operations / device.flops / 3600
 
 
-def advise(
-    rung: Rung, settings: StrategySettings, texts: Texts, room: float, *, bfloat16: bool, inference: float
+def _advise_training(
+    rung: Rung,
+    settings: StrategySettings,
+    texts: Texts,
+    room: float,
+    *,
+    bfloat16: bool,
+    processes: int,
+    sharded: bool,
 ) -> str:
     """The smallest change with which training fits: fewer pairs at once, activations anew, 4 bits, more devices."""
-    if settings.trains:
-        rows = settings.micro_batch or settings.batch_size
-        sizes = [rows // 2**power for power in range(1, rows.bit_length())]
-        for again in (False, True):
-            for size in sizes if not again else [rows, *sizes]:
-                changed = settings.model_copy(update={"micro_batch": size, "gradient_checkpointing": again})
-                if training_memory(rung, changed, texts, bfloat16=bfloat16).peak <= room >= inference:
-                    return f"micro_batch: {size}" + (", gradient_checkpointing: true" if again else "")
+
+    def fits(changed: StrategySettings, processes: int = processes, sharded: bool = sharded) -> bool:
+        needed = training_memory(rung, changed, texts, bfloat16=bfloat16, processes=processes, sharded=sharded)
+        return needed.peak <= room
+
+    each = max(1, settings.batch_size // processes)
+    rows = min(settings.micro_batch or each, each)
+    sizes = [rows // 2**power for power in range(1, rows.bit_length())]
+    for again in (False, True):
+        for size in sizes if not again else [rows, *sizes]:
+            if fits(settings.model_copy(update={"micro_batch": size, "gradient_checkpointing": again})):
+                return f"micro_batch: {size}" + (", gradient_checkpointing: true" if again else "")
     small = {"micro_batch": 1, "gradient_checkpointing": True}
-    least = settings.model_copy(update=small)
+    said = "micro_batch: 1, gradient_checkpointing: true"
     ways = []
-    if settings.kind not in ("qlora", "none"):
+    if settings.kind != "qlora":
         quantised = StrategySettings(kind="qlora", rank=settings.rank, batch_size=settings.batch_size, **small)
-        if training_memory(rung, quantised, texts, bfloat16=bfloat16).peak <= room:
-            ways.append("qlora, micro_batch: 1, gradient_checkpointing: true")
-    for processes in (2, 4, 8, 16, 32, 64):
-        if settings.trains and settings.batch_size % processes:
-            break
-        if not settings.trains:
-            fitting = inference / processes <= room
-        else:
-            memory = training_memory(rung, least, texts, bfloat16=bfloat16, processes=processes, sharded=True)
-            fitting = memory.peak <= room and inference / processes <= room
-        if fitting:
-            how = "device_map: auto" if not settings.trains else "fsdp2, micro_batch: 1, gradient_checkpointing: true"
-            ways.append(f"{how} on {processes} such devices")
-            break
-    return " or ".join(ways) or "a smaller model"
+        if fits(quantised, 1, False):
+            ways.append(f"qlora on one device, {said}" if processes > 1 else f"qlora, {said}")
+    least = settings.model_copy(update=small)
+    more = [count for count in COUNTS if count > (processes if sharded else 1) and settings.batch_size % count == 0]
+    enough = next((count for count in more if fits(least, count, True)), None)
+    if enough:
+        ways.append(f"fsdp2 on {enough} such devices, {said}")
+    return " or ".join(ways) or "a smaller model, or a larger device"
+
+
+def _advise_inference(loaded: float, needed: float, room: float, count: int) -> str:
+    """What lets generation and attribution fit: less at once where the weights do, else more devices."""
+    if loaded < room * count:
+        return "for generation and attribution fewer clauses and tokens at once (the rung's batch)"
+    enough = next((more for more in COUNTS if more > count and needed <= room * more), None)
+    if enough is None:
+        return "a smaller model, or a larger device"
+    return f"for generation and attribution {enough} such devices in one machine (device_map: auto)"
 
 
 def describe_cells(cells: Sequence[CellPlan]) -> pd.DataFrame:

@@ -59,12 +59,16 @@ def _work(work: Work) -> None:
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
 
+        piece = work.make_piece(f"seed-{seed}", train)
+
+        def measure(folder: Path, trained: Path = piece.folder) -> None:
             # In 32 bits: an update is often smaller than the spacing of bfloat16. On the CPU, where two copies fit.
             place: Any = {"dtype": "float32", "device_map": "cpu"}
-            moved = movement_frame(load_base(rung, **place), load_trained(rung, settings, folder, **place)[0])
+            moved = movement_frame(load_base(rung, **place), load_trained(rung, settings, trained, **place)[0])
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
 
-        piece = work.make_piece(f"seed-{seed}", train)
+        # A piece of its own: a training that is done stays done if this fails, for lack of memory for example.
+        movement = work.make_piece(f"movement-{seed}", measure)
         result = read_result(piece.folder)
         validation_log = result.log[result.log["split"] == "validation"]
         summary = {
@@ -79,7 +83,7 @@ def _work(work: Work) -> None:
             "micro_batch": result.micro_batch,
             "notes": "; ".join(result.notes),
         }
-        tables["movement"].append(pd.read_parquet(piece.folder / "movement.parquet").assign(seed=seed))
+        tables["movement"].append(pd.read_parquet(movement.folder / "movement.parquet").assign(seed=seed))
         tables["log"].append(result.log.assign(seed=seed))
         tables["token_losses"].append(result.token_losses.assign(seed=seed))
         tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))

@@ -7,6 +7,7 @@ on the seed, and dropout on seed and step.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 STATE = "progress.json"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -91,14 +94,19 @@ class Checkpoints:
                 shutil.rmtree(other)
 
     def restore(self, model: Any, optimizer: Any) -> Progress | None:
-        """Put the newest checkpoint into model and optimiser; None where there is none to go on from."""
+        """Put the newest checkpoint into model and optimiser; None where there is none, or one that is damaged."""
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         path = self.last()
         if path is None:
             return None
-        saved = load_file(path / "state.safetensors")
+        try:
+            saved = load_file(path / "state.safetensors")
+        except (OSError, SafetensorError) as error:
+            _log.warning("the checkpoint %s is damaged (%s): this training starts anew", path, error)
+            return None
         with torch.no_grad():
             for name, parameter in _trained(model):
                 parameter.copy_(_placed(saved[f"model.{name}"], parameter))

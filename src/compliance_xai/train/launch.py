@@ -22,6 +22,9 @@ from compliance_xai.folders import find_project_folder
 ASKED = "COMPLIANCE_XAI_LAUNCH"
 """Environment variable by which started processes learn what was asked for."""
 
+KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED")
+"""Ways of working together that this package trains in, by accelerate's names."""
+
 KEYS = frozenset({"distributed_type", "num_processes", "num_machines", "machine_rank"})
 
 
@@ -78,7 +81,7 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
     Raises
     ------
     InputError
-        If it is no such file, or a change names no key of it.
+        If it is no such file, a change names no key of it, or a value makes no sense.
     """
     import yaml
 
@@ -100,6 +103,7 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
                 remedy="Correct the key.",
             )
     values |= change or {}
+    _require_values(values, path)
     if values["num_machines"] > 1 and "SLURM_NODEID" in os.environ and "machine_rank" not in (change or {}):
         values["machine_rank"] = int(os.environ["SLURM_NODEID"])
     if values["num_processes"] % values["num_machines"]:
@@ -110,6 +114,25 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
             remedy="Change num_processes.",
         )
     return values
+
+
+def _require_values(values: Mapping[str, Any], path: Path) -> None:
+    least = {"num_processes": 1, "num_machines": 1, "machine_rank": 0}
+    for key, lowest in least.items():
+        if type(values[key]) is not int or values[key] < lowest:
+            raise InputError(
+                f"{path}, key {key!r}",
+                expected=f"a whole number of at least {lowest}",
+                found=repr(values[key]),
+                remedy="Correct it there, or in the study's launch.change.",
+            )
+    if values["distributed_type"] not in KINDS:
+        raise InputError(
+            f"{path}, key 'distributed_type'",
+            expected=f"one of {', '.join(KINDS)}",
+            found=repr(values["distributed_type"]),
+            remedy="Choose one of configs/accelerate.",
+        )
 
 
 def make_command(values: Mapping[str, Any], config: Path, module: str, arguments: Sequence[str]) -> list[str]:

@@ -150,27 +150,30 @@ class Loop:
         loss = self._gather_gradients(step, batch)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm) if norm is not None else 0.0
-        for name, value in (("training loss", loss), ("gradient's norm", norm)):
-            if not math.isfinite(value):
-                kept = self.checkpoints.last() if self.checkpoints else None
-                raise FloatingPointError(
-                    f"the {name} is {value} at step {step + 1}: lower the learning rate "
-                    f"({self.settings.learning_rate}) of this strategy in the study file; "
-                    + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint before it")
-                )
+        self._require_finite("training loss", loss, step + 1)
+        self._require_finite("gradient's norm", norm, step + 1)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss
 
+    def _require_finite(self, name: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            kept = self.checkpoints.last() if self.checkpoints else None
+            raise FloatingPointError(
+                f"the {name} is {value} at step {step}: lower the learning rate "
+                f"({self.settings.learning_rate}) of this strategy in the study file; "
+                + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint before it")
+            )
+
     def _gather_gradients(self, step: int, batch: Sequence[int]) -> float:
         """Gradients of the whole batch; where memory does not suffice, again with passes of half the rows."""
-        from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+        from accelerate.utils.memory import clear_device_cache
 
         while True:
             try:
                 return self._pass_all(batch)
             except RuntimeError as error:
-                if not should_reduce_batch_size(error) and "not enough memory" not in str(error):
+                if not is_out_of_memory(error):
                     raise
                 tried = self.progress.micro_batch
                 if tried == 1 or self.accelerator.num_processes > 1:
@@ -222,6 +225,7 @@ class Loop:
         progress = self.progress
         with self._computing():
             loss, _ = validation_losses(self.model, None, self.held_out, batch_size=4 * progress.micro_batch)
+        self._require_finite("validation loss", loss, progress.before + progress.step)
         progress.rows.append((progress.before + progress.step, "validation", loss, progress.tokens))
 
     def _note_points(self) -> None:
@@ -238,7 +242,20 @@ class Loop:
                 self.keep(self.model, progress.before + progress.step)
         due = progress.step % settings.checkpoint_every == 0 if settings.checkpoint_every else progress.step in points
         if self.checkpoints and due and progress.step < settings.steps:
+            self._require_finite("largest weight", self._find_largest_weight(), progress.before + progress.step)
             self.checkpoints.save(self.model, self.optimizer, progress, main=self.accelerator.is_main_process)
+
+    def _find_largest_weight(self) -> float:
+        """Among those that are trained and lie on this process alone; NaN or infinite where one of them is."""
+        weights = [weight.detach() for part in part_trained(self.model) for weight in part]
+        return max((float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")), default=0.0)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether fewer rows at once might succeed."""
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return should_reduce_batch_size(error) or "not enough memory" in str(error)
 
 
 def validation_losses(
@@ -246,22 +263,34 @@ def validation_losses(
 ) -> tuple[float, Any]:
     """Mean loss per target token over the rows (nats), and on request a frame of mean loss by token.
 
-    Rows are padded on the right and taken by length; every target token weighs the same.
+    Rows are padded on the right and taken by length; every target token weighs the same. Where memory does not suffice,
+    one process by itself goes on with half as many rows at once.
     """
     import torch
+    from accelerate.utils.memory import clear_device_cache
 
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     losses: list[float] = []
     tokens: list[int] = []
+    waiting = sorted(rows, key=lambda row: len(row.ids))
+    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
     with torch.inference_mode():
-        ordered = sorted(rows, key=lambda row: len(row.ids))
-        for start in range(0, len(ordered), batch_size):
-            tensors = make_tensors(ordered[start : start + batch_size], device)
-            losses_N, labels_N = rule_losses(model, *tensors)
-            losses += losses_N.tolist()
-            tokens += labels_N.tolist()
+        while waiting:
+            try:
+                losses_N, labels_N = rule_losses(model, *make_tensors(waiting[:batch_size], device))
+            except RuntimeError as error:
+                if batch_size == 1 or not alone or not is_out_of_memory(error):
+                    raise
+            else:
+                losses += losses_N.tolist()
+                tokens += labels_N.tolist()
+                waiting = waiting[batch_size:]
+                continue
+            clear_device_cache(garbage_collection=True)
+            batch_size = math.ceil(batch_size / 2)
+            _log.warning("out of memory in validation: %d pairs at once from here on", batch_size)
     model.train(was_training)
     mean = math.fsum(losses) / len(losses)
     if not by_token:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base, load_tokenizer
+from compliance_xai.models import load_base, load_tokenizer, require_room_for_tokens
 from compliance_xai.prompts import DEFAULT_TEMPLATE, Prompt, make_template
 from compliance_xai.provenance import digest
 from compliance_xai.records import Example
@@ -121,10 +121,12 @@ def finetune(
     accelerator = connect(settings.batch_size)
     tokenizer, precision = load_tokenizer(rung), choose_precision(settings)
     model = prepare_model(rung, settings, accelerator, precision)
+    require_room_for_tokens(rung, tokenizer, model)
     limit = getattr(model.config, "max_position_embeddings", None)
     chosen = make_template(tokenizer, template)
     rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
-    reached, counts = Progress(settings.micro_batch or settings.batch_size), (0, 0)
+    asked = settings.micro_batch or settings.batch_size
+    reached, counts = Progress(asked), (0, 0)
     for number, phase in enumerate(settings.phases):
         # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
         goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
@@ -135,6 +137,7 @@ def finetune(
         counts = count_parameters(model)
         model, optimizer = accelerator.prepare(model, make_optimizer(model, phase))
         reached = (states.restore(model, optimizer) if states else None) or reached.next_phase()
+        reached.micro_batch = min(reached.micro_batch, asked)
         order = seed + number * PHASE_SEED
         loop = Loop(model, optimizer, accelerator, phase, rows, held_out, order, precision, reached, states, progress)
         if kept is not None:
