@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from compliance_xai.errors import InputError
 from compliance_xai.features import NEUTRAL_WORD, UNITS, perturb, segment
-from compliance_xai.records import CATEGORIES
+from compliance_xai.records import CATEGORIES, Feature
 
 REAL = (
     "D1/4.2.1 b) Doors on an accessible route shall have a clear width of not less than 760 mm, "
@@ -186,6 +186,43 @@ def test_larger_units_cover_the_words_they_name():
     assert ("not less than 760 mm", "other") in [(f.text, f.category) for f in phrases]
     sentences = segment("Doors shall open. They shall be 1.2 m wide; b) Gates may too.", "sentence")
     assert [f.text for f in sentences] == ["Doors shall open", "They shall be 1.2 m wide", "b) Gates may too"]
+
+
+@pytest.mark.parametrize(
+    ("clause", "sentences"),
+    [
+        ("It is 5 m. The door is 1 m wide.", ["It is 5 m", "The door is 1 m wide"]),
+        ("Refer to Table 3. Doors open.", ["Refer to Table 3", "Doors open"]),
+        ("Walls of group R. Doors open.", ["Walls of group R", "Doors open"]),
+        ("Doors open. (Gates may.) A wall", ["Doors open", "Gates may", "A wall"]),
+        ("Doors open; b) gates", ["Doors open", "b) gates"]),
+    ],
+)
+def test_a_sentence_ends_after_its_last_word(clause, sentences):
+    assert [feature.text for feature in segment(clause, "sentence")] == sentences
+
+
+@pytest.mark.parametrize(
+    ("gone", "left"),
+    [
+        (["Do"], "ors on a route."),
+        (["ors"], "Do on a route."),
+        (["Do", "ors"], "on a route."),
+        (["ro"], "Doors on a ute."),
+        (["ute"], "Doors on a ro."),
+        (["ro", "ute"], "Doors on a."),
+        (["."], "Doors on a route"),
+        (["on", "ro"], "Doors a ute."),
+        (["ro", "ute", "."], "Doors on a"),
+    ],
+)
+def test_a_part_of_a_word_takes_no_space_with_it(gone, left):
+    clause = "Doors on a route."
+    parts = [
+        Feature(start, start + len(text), text, "other")
+        for text, start in [("Do", 0), ("ors", 2), ("on", 6), ("a", 9), ("ro", 11), ("ute", 13), (".", 16)]
+    ]
+    assert perturb(clause, parts, [part.text not in gone for part in parts]) == left
 
 
 @pytest.mark.parametrize(

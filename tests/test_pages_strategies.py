@@ -67,10 +67,48 @@ def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_
     text = compared.format_search(tmp_path)
     assert "Search of the study mine" in text
     full, lora = (re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in text.split("<tr>")[2:])
-    assert full == ["s", "full", "2", "1 to 4 times its own", "0.5000", "0.2500", "0.004", "–", "300", "0", "150"]
-    assert lora == ["s", "lora", "2", "1 to 4 times its own", "0.3750", "0.3750", "0.002", "8", "300", "1", "90"]
+    assert full == [
+        "s",
+        "full",
+        "2",
+        "1 to 4 times its own",
+        "none",
+        "0.5000",
+        "0.2500",
+        "0.004",
+        "–",
+        "300",
+        "0",
+        "150",
+    ]
+    assert lora == [
+        "s",
+        "lora",
+        "2",
+        "1 to 4 times its own",
+        "8, 16",
+        "0.3750",
+        "0.3750",
+        "0.002",
+        "8",
+        "300",
+        "1",
+        "90",
+    ]
     assert "2 trials for every strategy at every scale, one training seed, 4 minutes of training." in text
     assert "best in 1 of 2 cells" in text
+
+
+def test_who_sets_the_loss_to_match_is_said(tmp_path):
+    protocols = {"protocol": "matched_loss", "scale": "s", "reached": True, "reason": ""}
+    rows = [("full", 0, 0.41, 0.4), ("lora", 0, 0.4, 0.4), ("full", 1, 0.5, 0.5), ("lora", 1, 0.5, 0.5)]
+    picks = pd.DataFrame(
+        [protocols | dict(zip(("strategy", "seed", "loss", "target"), row, strict=True)) for row in rows]
+    )
+    assert compared.say_who_sets_the_loss(picks) == (
+        " The loss to match was set, in 2 pairs of scale and seed, by lora in 2, full in 1."
+    )
+    assert compared.say_who_sets_the_loss(picks.iloc[:0]) == ""
 
 
 def test_without_a_stored_study_the_chapter_says_what_makes_one(tmp_path):

@@ -129,8 +129,8 @@ def perturb(
         One truth value per feature: keep it, or perturb it.
     baseline
         ``delete`` takes the feature out with one adjoining white-space character (the one before it; at the start of
-        the text the one after). ``mask`` puts ``NEUTRAL_WORD`` in its place. ``mask_token`` and ``counterfactual``
-        put its replacement there.
+        the text the one after), but none with a part of a word while another part stays. ``mask`` puts
+        ``NEUTRAL_WORD`` in its place. ``mask_token`` and ``counterfactual`` put its replacement there.
     replacements
         One text per feature, for the last two (see ``replacements.draw_replacements``).
 
@@ -161,17 +161,18 @@ def perturb(
             found=f"an array of shape {keep.shape}",
             remedy="Build the mask from the features that segment gave for this clause.",
         )
+    perturbed = [feature for feature, kept in zip(features, keep, strict=True) if not kept]
     gone = [False] * len(clause)
     pieces: dict[int, str] = {}
-    for index, feature in enumerate(features):
-        if keep[index]:
-            continue
-        for position in range(feature.start, feature.end):
-            gone[position] = True
-        if substitutes is None:
+    for feature in perturbed:
+        gone[feature.start : feature.end] = [True] * (feature.end - feature.start)
+    if substitutes is None:
+        for feature in perturbed:
             _take_space(clause, gone, feature)
-        else:
-            pieces[feature.start] = substitutes[index]
+    else:
+        pieces = {
+            feature.start: text for feature, text, kept in zip(features, substitutes, keep, strict=True) if not kept
+        }
     if not pieces:
         return "".join(itertools.compress(clause, map(operator.not_, gone)))
     return "".join(
@@ -199,11 +200,26 @@ def _substitutes(
 
 
 def _take_space(clause: str, gone: list[bool], feature: Feature) -> None:
+    """Mark the space before a feature, or else the one after.
+
+    Neither where a part of its word stays, which would be joined to another word; where all parts go, the last one's.
+    """
     before, after = feature.start - 1, feature.end
+    while before >= 0 and gone[before] and not clause[before].isspace():
+        before -= 1
+    if _goes_on(clause, gone, before) or _goes_on(clause, gone, after):
+        return
     if before >= 0 and clause[before].isspace() and not gone[before]:
         gone[before] = True
     elif after < len(clause) and clause[after].isspace():
         gone[after] = True
+
+
+def _goes_on(clause: str, gone: list[bool], place: int) -> bool:
+    """Whether a word reaches to a place next to a part of it; whole words end at white space or punctuation."""
+    if not 0 <= place < len(clause) or clause[place].isspace():
+        return False
+    return gone[place] or not _is_punctuation(clause[place])
 
 
 # --- spans ------------------------------------------------------------------------------------------------------
@@ -283,12 +299,18 @@ def _phrase_starts(clause: str, before: Feature, word: Feature) -> bool:
     )
 
 
+def _sentence_starts(clause: str, before: Feature, word: Feature) -> bool:
+    """Whether a sentence ends between two words; the pattern sees the word's beginning, but must not end inside it."""
+    found = _SENTENCE_END.search(clause, before.end, word.start + 4)
+    return found is not None and found.end() <= word.start
+
+
 _STARTS_NEW: dict[str, Callable[[str, Feature, Feature], bool]] = {
     "phrase": _phrase_starts,
     "category": lambda clause, before, word: (
         word.category != before.category or _breaks(clause[before.end : word.start])
     ),
-    "sentence": lambda clause, before, word: bool(_SENTENCE_END.search(clause[before.end : word.start + 4])),
+    "sentence": _sentence_starts,
 }
 
 

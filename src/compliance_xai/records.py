@@ -191,12 +191,10 @@ class Attribution:
         n_features, n_tokens = len(self.features), len(self.target_tokens)
         errors = self.standard_errors if self.standard_errors is not None else np.full(self.scores.shape, np.nan)
         per_feature = {
-            name: np.repeat(np.array([getattr(feature, name) for feature in self.features]), n_tokens)
-            for name in ("start", "end", "text", "category")
+            name: np.repeat(_column(self.features, name), n_tokens) for name in ("start", "end", "text", "category")
         }
         per_token = {
-            f"token_{name}": np.tile(np.array([getattr(token, name) for token in self.target_tokens]), n_features)
-            for name in ("start", "end", "text")
+            f"token_{name}": np.tile(_column(self.target_tokens, name), n_features) for name in ("start", "end", "text")
         }
         return pd.DataFrame(
             {"id": self.id, "feature": np.repeat(np.arange(n_features), n_tokens)}
@@ -229,6 +227,11 @@ class Attribution:
                 remedy="read_attribution_rows reads them all.",
             )
         return attribution_from_row(rows[0])
+
+
+def _column(records: Sequence[Any], name: str) -> np.ndarray:
+    """One field of every record; texts as objects, since an array of fixed width drops zero characters at their end."""
+    return np.array([getattr(record, name) for record in records], dtype=int if name in ("start", "end") else object)
 
 
 _SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])

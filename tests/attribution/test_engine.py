@@ -249,12 +249,55 @@ def test_too_long_says_by_how_much(qwen2):
         ({"method": "surrogate_lasso", "budget": 10}, r"budget: expected at least 24 masks for a surrogate, found 10"),
         ({"prompt": "Rule:"}, r"prompt template: expected text with \{clause\} in it exactly once"),
         ({"batch_tokens": 0}, r"batch_tokens: expected a positive number, found 0"),
+        ({"batch_tokens": 0, "method": "gradient_x_input"}, r"batch_tokens: expected a positive number, found 0"),
+        ({"batch_tokens": 99.5}, r"attribute, batch_tokens: expected a whole number from 0 to .*, found 99.5"),
+        ({"seed": -1, "method": "random"}, r"attribute, seed: expected a whole number from 0 to 2\^63 - 1, found -1"),
+        ({"seed": 2**63}, r"attribute, seed: expected a whole number from 0 to 2\^63 - 1, found 9223372036854775808"),
+        (
+            {"clause": "Doors", "prompt": "{clause}"},
+            r"clause x: .*found nothing before the target's first token. Put text",
+        ),
+        (
+            {"clause": "Doors open", "prompt": "{clause}", "method": "shapley"},
+            r"clause x: .*found nothing before the target's first",
+        ),
+        (
+            {"clause": "Doors open", "prompt": "{clause}", "method": "owen"},
+            r"clause x: .*found nothing before the target's first",
+        ),
+        (
+            {"clause": "a \ud800 b"},
+            r"clause x: expected a clause of whole .*found half a character, '\\ud800', at place 2",
+        ),
+        ({"clause": "a \ud800 b", "unit": "token"}, r"clause x: expected a clause of whole characters"),
+        (
+            {"target": "a\udfff"},
+            r"clause x: expected a target of whole .*found half a character, '\\udfff', at place 1",
+        ),
+        ({"contrast": "a\udfff"}, r"clause x: expected a target of whole characters"),
     ],
 )
 def test_bad_input_is_named(qwen2, change, message):
     arguments = {"clause": CLAUSE, "target": RULE, "id": "x"} | change
     with pytest.raises(InputError, match=message):
         attribute(qwen2.model, qwen2.tokenizer, **arguments)
+
+
+def test_half_a_character_is_named_in_texts_too(qwen2):
+    with pytest.raises(InputError, match=r"clause: expected a clause of whole characters"):
+        score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "a \ud800"], RULE)
+
+
+def test_dynamic_positions_are_not_read_beyond_the_length_from_which_they_depend_on_other_rows(tokenizer):
+    import transformers
+
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=64, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0},
+    )  # fmt: skip
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(InputError, match=r"expected prompt and target of at most 64 tokens"):
+        score_texts(model, tokenizer, [CLAUSE], RULE)
 
 
 def test_masks_of_a_wrong_shape_are_named(qwen2):

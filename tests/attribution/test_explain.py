@@ -20,8 +20,10 @@ from compliance_xai.attribution import (
     score_texts,
     segment,
 )
+from compliance_xai.attribution.explain import phrase_levels
 from compliance_xai.attribution.methods import align_contrast
 from compliance_xai.errors import InputError
+from compliance_xai.features import perturb
 from compliance_xai.prompts import encode_target, render
 from compliance_xai.records import Attribution
 
@@ -85,6 +87,16 @@ def test_a_contrast_is_the_difference_of_two_targets(qwen2):
     first = next(i for i, token in enumerate(result.target_tokens) if token.end > TARGET.index("760"))
     assert np.abs(result.scores[:, :first]).max() == 0.0  # the same tokens after the same text
     assert np.abs(result.scores[:, first]).max() > 0.01
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "gradient_x_input"])
+def test_a_contrast_of_the_same_tokens_is_named(qwen2, method):
+    from tokenizers import normalizers
+
+    tokenizer = copy.deepcopy(qwen2.tokenizer)
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    with pytest.raises(InputError, match="expected a contrast that differs from the target in its tokens, found 'cafe"):
+        attribute(qwen2.model, tokenizer, SHORT, "caf\u00e9", contrast="cafe\u0301", method=method)
 
 
 def test_contrasts_work_with_gradients_and_shapley_values(qwen2):
@@ -163,6 +175,27 @@ def test_tokens_can_be_features(qwen2):
     assert result.scores.shape[0] == len(result.features)
 
 
+def test_a_token_that_is_deleted_joins_no_two_words(tokenizer):
+    clause = "Doors on a route, where self-closing, shall 760 mm."
+    features = segment(clause, "token", tokenizer=tokenizer)
+    assert len(features) > len(segment(clause)) + 5
+    for index, feature in enumerate(features):
+        left = perturb(clause, features, [place != index for place in range(len(features))])
+        part = clause[: feature.start][-1:].isalnum() or clause[feature.end :][:1].isalnum() or feature.text == "."
+        assert len(left.split()) == len(clause.split()) - (not part), feature
+        assert len(left) == len(clause) - len(feature.text) - (not part), feature
+
+
+def test_deleting_the_tokens_of_a_word_is_deleting_the_word(tokenizer):
+    clause = "Doors on a route , where dry , shall open"
+    tokens = segment(clause, "token", tokenizer=tokenizer)
+    words = segment(clause)
+    for index, word in enumerate(words):
+        keep = [not word.start <= token.start < word.end for token in tokens]
+        expected = perturb(clause, words, [place != index for place in range(len(words))])
+        assert perturb(clause, tokens, keep) == expected
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 @example("a\u0301 家家 \u200b\ufeff 😀😀 1.2\u00a0m \r\n")
@@ -203,6 +236,33 @@ def test_categories_are_perturbed_wherever_they_stand(qwen2):
     found = frame[frame.category == "cross_reference"]
     assert set(found.n_features) == {2}
     np.testing.assert_allclose(found.score, scored[0] - scored[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["token", "phrase", "sentence"])
+def test_only_words_are_made_into_something_larger(qwen2, unit):
+    found = explain(qwen2, unit=unit)
+    for make in (aggregate, ablate_categories):
+        with pytest.raises(
+            InputError, match=rf"clause x: expected an attribution of words, found one of the unit '{unit}'"
+        ):
+            make(qwen2.model, qwen2.tokenizer, found)
+
+
+def test_larger_units_and_categories_keep_the_dtype_of_the_words(qwen2):
+    words = explain(qwen2, dtype="float64")
+    phrases = aggregate(qwen2.model, qwen2.tokenizer, words)
+    assert phrases.provenance["dtype"] == "float64"
+    np.testing.assert_array_equal(phrases.scores, explain(qwen2, unit="phrase", dtype="float64").scores)
+    exact = copy.deepcopy(qwen2.model).double()
+    frames = [ablate_categories(model, qwen2.tokenizer, words) for model in (qwen2.model, exact)]
+    np.testing.assert_array_equal(frames[0].score, frames[1].score)
+
+
+def test_phrases_lie_inside_sentences():
+    clause = "The ramp shall be at least 5 m. The door (of 1 m) shall be wide; b) refer to Table 3. Doors may open."
+    sentences, phrases = phrase_levels(clause, segment(clause))
+    assert max(sentences) == 3
+    assert len(set(zip(phrases, sentences, strict=True))) == len(set(phrases))
 
 
 def test_aggregation_needs_to_know_how_the_words_were_scored(qwen2):
@@ -258,6 +318,23 @@ def test_scores_are_summed_over_spans_of_the_target(qwen2):
         result.sum_spans([(99, 100)])
 
 
+def test_numbers_of_other_libraries_are_stored_as_plain_ones(qwen2, tmp_path):
+    result = explain(
+        qwen2,
+        method="shapley",
+        budget=np.int64(92),
+        max_error=np.float32(9),
+        seed=np.int64(3),
+        batch_tokens=np.uint16(99),
+    )
+    again = Attribution.from_parquet(result.to_parquet(tmp_path / "one.parquet"))
+    assert again.provenance == result.provenance
+    assert (result.provenance["seed"], result.provenance["batch_tokens"]) == (3, 99)
+    np.testing.assert_array_equal(
+        result.scores, explain(qwen2, method="shapley", budget=92, max_error=9.0, seed=3, batch_tokens=99).scores
+    )
+
+
 def test_files_from_before_standard_errors_are_read(qwen2, tmp_path):
     import pyarrow.parquet as pq
 
@@ -278,3 +355,11 @@ def test_the_frame_has_a_row_for_every_feature_and_token(qwen2):
     assert row.score == result.scores[row.feature, 2]
     assert row.standard_error == result.standard_errors[row.feature, 2]
     assert explain(qwen2).to_frame().standard_error.isna().all()
+
+
+def test_the_frame_keeps_every_character(qwen2):
+    result = attribute(qwen2.model, qwen2.tokenizer, "Doors\0 open\0", "a\0")
+    frame = result.to_frame()
+    assert list(frame.text.unique()) == ["Doors\0", "open\0"]
+    assert list(frame.token_text[: len(result.target_tokens)]) == [token.text for token in result.target_tokens]
+    assert "\0" in set(frame.token_text)

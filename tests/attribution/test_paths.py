@@ -143,6 +143,68 @@ def test_a_model_with_familiar_parts_but_another_result_is_noticed(tokenizer):
     np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
 
 
+def double(module, given, output):
+    """A forward hook."""
+    if isinstance(output, torch.Tensor):
+        return output * 2
+    if isinstance(output, tuple):
+        return (output[0] * 2, *output[1:])
+    output.last_hidden_state = output.last_hidden_state * 2
+    return output
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["model", "model.layers.0", "model.layers.0.self_attn", "model.layers.0.mlp", "model.layers.0.input_layernorm"],
+)
+def test_a_hook_that_comes_later_is_not_left_out(tokenizer, part):
+    model, cost = build_model("llama", len(tokenizer)), Cost()
+    first = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    assert cost.path == "lean"
+    handle = model.get_submodule(part).register_forward_hook(double)
+    hooked = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    assert (cost.path, cost.why) == ("packed", "not lean: its layers have hooks")
+    np.testing.assert_allclose(hooked[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
+    assert np.abs(hooked - first).max() > 0.01
+    handle.remove()
+    again = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    assert cost.path == "lean"
+    np.testing.assert_array_equal(again, first)
+
+
+@pytest.mark.parametrize("part", ["", "lm_head"])
+def test_a_hook_on_the_logits_is_not_left_out(tokenizer, part):
+    def louder(module, given, output):
+        if isinstance(output, torch.Tensor):
+            return output * 3
+        output.logits = output.logits * 3
+        return output
+
+    model = build_model("llama", len(tokenizer))
+    score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, prompt=PROMPT)
+    model.get_submodule(part).register_forward_hook(louder)
+    found = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, prompt=PROMPT)
+    np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
+
+
+def test_a_layer_that_is_exchanged_is_measured_again(tokenizer):
+    import transformers
+
+    class Louder(transformers.models.llama.modeling_llama.LlamaDecoderLayer):
+        def forward(self, hidden_states, *args, **kwargs):
+            return super().forward(hidden_states, *args, **kwargs) * 1.5
+
+    model, cost = build_model("llama", len(tokenizer)), Cost()
+    score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    assert cost.path == "lean"
+    other = Louder(model.config, 0).eval()
+    other.load_state_dict(model.model.layers[0].state_dict())
+    model.model.layers[0] = other
+    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    assert "not lean: it differs by" in cost.why
+    np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
+
+
 def test_a_model_whose_attention_cannot_be_replaced_takes_its_cache(tokenizer):
     """BLOOM has attention code of its own, with a bias by distance."""
     import transformers

@@ -6,6 +6,7 @@ import torch
 from tiny_models import CLAUSE, RULE, build_model
 
 from compliance_xai.attribution import SelfCheckError, attribute, checks, paths, self_check
+from compliance_xai.errors import InputError
 from compliance_xai.records import Example
 
 EXAMPLE = Example("syn-1", CLAUSE, RULE, "fire", "test")
@@ -61,6 +62,22 @@ def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
     monkeypatch.setattr(checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),))
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats, at most 0.0001"):
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
+
+
+@pytest.mark.parametrize("baseline", ["delete", "mask"])
+def test_a_neutral_word_in_the_middle_is_no_failure(qwen2, baseline, monkeypatch):
+    example = dataclasses.replace(EXAMPLE, clause="Where a door opens it shall be wide now.")
+    assert all(check.passed for check in self_check(qwen2.model, qwen2.tokenizer, example, baseline=baseline))
+    monkeypatch.setattr(checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),))
+    with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats"):
+        self_check(qwen2.model, qwen2.tokenizer, example, baseline=baseline)
+
+
+def test_a_clause_in_which_nothing_can_be_checked_is_named(qwen2):
+    with pytest.raises(InputError, match=r"clause syn-1: expected a word that the baseline changes, found 'it, it'"):
+        self_check(qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="it, it"), baseline="mask")
+    with pytest.raises(InputError, match=r"clause syn-1: .*found nothing before the target's first token"):
+        self_check(qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="Doors open"), prompt="{clause}")
 
 
 class Watcher(torch.nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,13 @@ _MAX_LOGITS = {"cpu": 2**19, "cuda": 2**27}
 _MAX_WEIGHTS = 2**26
 """Most weights of a head that are turned to float32 at once (256 MiB)."""
 
-_plain_heads: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
-"""Per model object: whether head(last hidden state) gives its logits. Found once, by comparing the two."""
+one_at_a_time = threading.RLock()
+"""Held while a model is scored, or copied: its modes, its attention and torch's threads are changed for that time."""
+
+_AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+
+_found: weakref.WeakKeyDictionary[Any, tuple[list[Any], dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""Per model object: its parts, and what was measured of it while it had these."""
 
 
 def unwrap(model: Any) -> Any:
@@ -75,17 +81,52 @@ def input_device(model: Any) -> torch.device:
 
 @contextlib.contextmanager
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode, without gradients unless asked for; every module gets its own mode back."""
+    """Evaluation mode without autocast, and without gradients unless asked for; every module gets its own mode back.
+
+    One thread at a time: another waits until the first has left.
+
+    Raises
+    ------
+    InputError
+        If gradients are asked for through weights that can have none.
+    """
     import torch
 
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.enable_grad() if gradients else torch.inference_mode():
+    if gradients and any(parameter.is_inference() for parameter in model.parameters()):
+        raise InputError(
+            "model",
+            expected="weights that gradients can be taken through",
+            found="weights made in torch's inference mode",
+            remedy="Load the model outside torch.inference_mode(), or use a method that rewrites the clause.",
+        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one_at_a_time)
+        stack.enter_context(torch.inference_mode(not gradients))  # outside it gradients are on
+        for device in filter(torch.is_autocast_enabled, _AUTOCAST):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        training = [module for module in model.modules() if module.training]
+        model.eval()
+        try:
             yield
-    finally:
-        for module in training:
-            module.training = True
+        finally:
+            for module in training:
+                module.training = True
+
+
+def measured(model: Any) -> dict[str, Any]:
+    """What was measured of a model, by name; empty again once a module of it is another or has other hooks."""
+    parts = [
+        (weakref.ref(module), type(module), *module._forward_pre_hooks, *module._forward_hooks)
+        for module in model.modules()
+    ]
+    if model not in _found or _found[model][0] != parts:
+        _found[model] = (parts, {})
+    return _found[model][1]
+
+
+def has_hooks(module: Any) -> bool:
+    """Whether something is called before or after a module's forward, so that it must be called as a whole."""
+    return bool(module._forward_pre_hooks or module._forward_hooks)
 
 
 def last_hidden(model: Any, ids_RL: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -101,14 +142,15 @@ def has_plain_head(model: Any, ids_1L: torch.Tensor) -> bool:
 
     Models that project before the head, or finish its logits in an unknown way, do not have one.
     """
-    if model not in _plain_heads:
-        _plain_heads[model] = _compare_head(model, ids_1L)
-    return _plain_heads[model]
+    known = measured(model)
+    if "plain head" not in known:
+        known["plain head"] = _compare_head(model, ids_1L)
+    return known["plain head"]
 
 
 def knows_head(model: Any) -> bool:
     """Whether ``has_plain_head`` said yes."""
-    return _plain_heads.get(model, False)
+    return measured(model).get("plain head", False)
 
 
 def _compare_head(model: Any, ids_1L: torch.Tensor) -> bool:
@@ -151,7 +193,8 @@ def make_log_prob(model: Any) -> Callable[[torch.Tensor, torch.Tensor], torch.Te
     import torch
 
     head, finish = unwrap(model).get_output_embeddings(), _finish(text_config(model))
-    if type(head) is torch.nn.Linear and not head.weight.is_meta:  # accelerate fetches an offloaded one when called
+    # Accelerate fetches an offloaded head when it is called.
+    if type(head) is torch.nn.Linear and not head.weight.is_meta and not has_hooks(head):
         return lambda hidden_PH, token_P: _linear_log_prob(head, finish, hidden_PH, token_P)
     weights = [weight.dtype for weight in head.parameters()]
     if weights and all(dtype in (torch.float16, torch.bfloat16) for dtype in weights):

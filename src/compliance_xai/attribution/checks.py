@@ -67,8 +67,9 @@ def self_check(
       shares nothing;
     - ``cached_equals_uncached``: the same rows, against whole rows in batches, without what rows share being reused;
     - ``null_feature``: the untouched clause scored again among perturbed rows must not move;
-    - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing, that feature's scores, and no
-      other, rise by 3 nats (checks features, masks and method, with the model's own scores underneath);
+    - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing (or the next that the baseline
+      does not replace by itself), that feature's scores, and no other, rise by 3 nats (checks features, masks and
+      method, with the model's own scores underneath);
     - ``efficiency``: along an order of the features and its reverse, gains of the features add up to what they do
       together; the two ends of each order are scored anew, so this also crosses batches.
 
@@ -94,6 +95,7 @@ def self_check(
         example.clause, features, masks_MF, baseline=baseline, tokenizer=tokenizer, pool=pool, draws=1, id=example.id
     )
     clauses = [texts_D[0] for texts_D in texts_MD]
+    word = _middle_word(example, features, clauses)
 
     def score(texts: list[str], tokens: int, path: str) -> np.ndarray:
         return score_texts(
@@ -117,7 +119,7 @@ def self_check(
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
         "cached_equals_uncached": np.abs(batched_MT - whole_MT).max(),
         "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
-        "planted_feature": _planted_deviation(single_MT, example.clause, features, clauses),
+        "planted_feature": _planted_deviation(single_MT, word, features, clauses),
         "efficiency": _efficiency_deviation(score_all, len(features)),
     }
     checks = [
@@ -129,16 +131,28 @@ def self_check(
     return checks
 
 
+def _middle_word(example: Example, features: Sequence[Feature], clauses: Sequence[str]) -> str:
+    """The word nearest the middle of the clause that is gone where it is perturbed; ``clauses``: as leave-one-out."""
+    changed = [place for place, text in enumerate(clauses[1:]) if text != example.clause]
+    if not changed:
+        raise InputError(
+            f"clause {example.id}",
+            expected="a word that the baseline changes",
+            found=repr(example.clause),
+            remedy="Choose another clause.",
+        )
+    return features[min(changed, key=lambda place: abs(place - len(features) // 2))].text
+
+
 def _planted_deviation(
     log_probs_MT: np.ndarray,
-    clause: str,
+    word: str,
     features: Sequence[Feature],
     clauses: Sequence[str],
     solve: Callable[[np.ndarray], np.ndarray] = leave_one_out,
 ) -> float:
-    """How far the scores miss a planted dependence: 3 nats off wherever the perturbed text lacks the middle word."""
-    word = features[len(features) // 2].text
-    count = _count(clause, word)
+    """How far the scores miss a planted dependence: 3 nats off wherever the perturbed text lacks the word."""
+    count = _count(clauses[0], word)
     lacks_M = np.array([_count(text, word) < count for text in clauses])
     gain_FT = solve(log_probs_MT - _PLANTED * lacks_M[:, None]) - solve(log_probs_MT)
     expected_F = np.array([_PLANTED * (feature.text == word) for feature in features])

@@ -170,13 +170,9 @@ def score_texts(
     """
     from compliance_xai.prompts import make_template, render_all
 
-    if batch_tokens < 1:
-        raise InputError(
-            "batch_tokens",
-            expected="a positive number",
-            found=str(batch_tokens),
-            remedy=f"{BATCH_TOKENS} suits a laptop.",
-        )
+    _check_batch_tokens(batch_tokens)
+    for clause in clauses:
+        _check_text(clause, "clause", id)
     encoded = _encode_target(tokenizer, target, id)
     template = make_template(tokenizer, prompt)
     prompts = [tuple(ids) for ids in render_all(tokenizer, clauses, template)]
@@ -201,9 +197,33 @@ def _where(id: str) -> str:
     return f"clause {id}" if id else "clause"
 
 
+def _check_batch_tokens(batch_tokens: int) -> None:
+    if batch_tokens < 1:
+        raise InputError(
+            "batch_tokens",
+            expected="a positive number",
+            found=str(batch_tokens),
+            remedy=f"{BATCH_TOKENS} suits a laptop.",
+        )
+
+
+def _check_text(text: str, name: str, id: str) -> None:
+    """Refuse half a character (a surrogate without its other half), which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            _where(id),
+            expected=f"a {name} of whole characters",
+            found=f"half a character, {text[error.start]!r}, at place {error.start}",
+            remedy="Read the text again with the encoding that it was written in.",
+        ) from None
+
+
 def _encode_target(tokenizer: Any, target: str, id: str) -> _Target:
     from compliance_xai.prompts import encode_target
 
+    _check_text(target, "target", id)
     if not target.strip():
         raise InputError(
             _where(id), expected="a target text", found=repr(target), remedy="Give the rule whose tokens are explained."
@@ -218,6 +238,15 @@ def _target_tokens(tokenizer: Any, target: str, encoded: _Target) -> Iterator[Ta
 
 
 def _check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], encoded: _Target, id: str) -> None:
+    if not all(prompts):
+        raise InputError(
+            _where(id),
+            expected="a prompt of at least one token, whatever is taken out of the clause",
+            found="nothing before the target's first token",
+            remedy="Put text around {clause} in the prompt.",
+        )
+    # Dynamic RoPE reads on beyond this, at frequencies that change with the longest row it has met since: scores would
+    # depend on the other rows and on earlier calls.
     limit = getattr(text_config(model), "max_position_embeddings", None)
     longest = max((len(row) for row in prompts), default=0) + len(encoded.ids) - 1  # the last token is no input
     if limit is not None and longest > limit:

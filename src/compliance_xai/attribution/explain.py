@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.attribution.anatomy import dtype_name, knows_head, unwrap
+from compliance_xai.attribution.anatomy import dtype_name, knows_head, one_at_a_time, unwrap
 from compliance_xai.attribution.engine import (
     BATCH_TOKENS,
     Cost,
+    _check_text,
     _encode_target,
     _target_tokens,
     _where,
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
     from compliance_xai.prompts import Prompt
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+_WHOLE_NUMBERS = ("draws", "budget", "batch_tokens", "seed")
+_MOST = 2**63 - 1
+"""What a table's column for whole numbers holds."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,9 @@ def attribute(
     vocabulary: Mapping[str, str] | None = None,
 ) -> Attribution:
     """Measure what each token of a target rests on in a clause.
+
+    Prompt and target are cut into tokens apart, as in training: a tokenizer that puts a space before any text (Llama
+    2's) puts one before the target too.
 
     Parameters
     ----------
@@ -148,7 +157,8 @@ def attribute(
         make_template(tokenizer, prompt), method, unit, baseline, contrast, pool, draws, budget, max_error, id,
         batch_tokens, seed, progress,
     )  # fmt: skip
-    _check_settings(settings)
+    settings = _check_settings(settings)
+    _check_text(clause, "clause", id)
     features = segment(clause, unit, vocabulary=vocabulary, tokenizer=tokenizer)
     return _explain(_in_dtype(model, dtype), tokenizer, clause, target, features, settings)
 
@@ -184,24 +194,35 @@ def aggregate(
     """The same attribution for larger features, by perturbing each as a whole.
 
     Scores of words do not add up to that of their phrase: either of two words that say the same can go without harm,
-    both cannot. So the larger features are scored anew, with the settings in the attribution's provenance.
+    both cannot. So the larger features are scored anew, with the settings and the dtype in the attribution's
+    provenance.
 
     Parameters
     ----------
+    attribution
+        Of words.
     unit
         ``phrase``, ``category`` (neighbours of one category) or ``sentence``; see ``segment``.
     pool
         For an attribution with the ``counterfactual`` baseline: texts of the larger unit.
+
+    Raises
+    ------
+    InputError
+        If the attribution is of another unit than the word, or its provenance does not say how it was made.
     """
     settings = dataclasses.replace(_settings_of(attribution, pool), unit=unit)
     features = group(attribution.clause, attribution.features, unit)
+    model = _in_dtype_of(model, attribution)
     return _explain(model, tokenizer, attribution.clause, attribution.target, features, settings)
 
 
 def ablate_categories(
     model: Any, tokenizer: Any, attribution: Attribution, *, pool: Pool | None = None
 ) -> pd.DataFrame:
-    """What each target token loses when all features of a category are perturbed at once, wherever they stand.
+    """What each target token loses when all words of a category are perturbed at once, wherever they stand.
+
+    The attribution is one of words; its settings and dtype are taken from its provenance, as by ``aggregate``.
 
     Returns
     -------
@@ -214,9 +235,8 @@ def ablate_categories(
     found = {feature.category for feature in attribution.features}
     categories = [category for category in CATEGORIES if category in found]
     has_CF = np.array([[feature.category == name for feature in attribution.features] for name in categories])
-    score = _make_score(
-        model, tokenizer, attribution.clause, attribution.target, attribution.features, _settings_of(attribution, pool)
-    )
+    settings, model = _settings_of(attribution, pool), _in_dtype_of(model, attribution)
+    score = _make_score(model, tokenizer, attribution.clause, attribution.target, attribution.features, settings)
     scores_CT = leave_one_out(score(np.vstack([np.ones((1, has_CF.shape[1]), dtype=bool), ~has_CF])))
     return pd.DataFrame(
         [
@@ -231,7 +251,10 @@ def ablate_categories(
 # --- settings ---------------------------------------------------------------------------------------------------
 
 
-def _check_settings(settings: _Settings) -> None:
+def _check_settings(settings: _Settings) -> _Settings:
+    """The settings, numbers as Python's own, if all have an effect."""
+    given = {name: getattr(settings, name) for name in _WHOLE_NUMBERS}
+    numbers = {name: _check_whole(name, value) for name, value in given.items() if (name, value) != ("budget", None)}
     check_method(settings.method)
     samples = settings.method in ("shapley", "owen")
     idle = {
@@ -248,13 +271,30 @@ def _check_settings(settings: _Settings) -> None:
                 found=repr(getattr(settings, name)) if name != "pool" else "a pool",
                 remedy="Leave it out; it would have no effect.",
             )
+    max_error = None if settings.max_error is None else float(settings.max_error)
+    return dataclasses.replace(settings, max_error=max_error, **numbers)
+
+
+def _check_whole(name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= _MOST:
+        raise InputError(
+            f"attribute, {name}",
+            expected="a whole number from 0 to 2^63 - 1",
+            found=repr(value),
+            remedy="Write one, or leave it out.",
+        )
+    return number
 
 
 def _settings_of(attribution: Attribution, pool: Pool | None) -> _Settings:
-    """The settings behind an attribution made here, from its provenance."""
+    """The settings behind an attribution of words made here, from its provenance."""
     known = attribution.provenance
     names = ("method", "unit", "baseline", "contrast", "draws", "budget", "max_error", "batch_tokens", "seed")
-    missing = [name for name in (*names, "prompt", "chat") if name not in known]
+    missing = [name for name in (*names, "prompt", "chat", "dtype") if name not in known]
     if missing:
         raise InputError(
             _where(attribution.id),
@@ -262,10 +302,22 @@ def _settings_of(attribution: Attribution, pool: Pool | None) -> _Settings:
             found=f"no {missing[0]!r} in it",
             remedy="Make it with compliance_xai.attribution.attribute.",
         )
+    if known["unit"] != "word":
+        raise InputError(
+            _where(attribution.id),
+            expected="an attribution of words",
+            found=f"one of the unit {known['unit']!r}",
+            remedy="Attribute with unit='word'; larger features are made of words.",
+        )
     values = {name: known[name] for name in names}
     if values["baseline"] == "zero_embedding":
         values["baseline"] = "delete"
     return _Settings(template=Template(known["prompt"], complete=known["chat"]), pool=pool, id=attribution.id, **values)
+
+
+def _in_dtype_of(model: Any, attribution: Attribution) -> Any:
+    dtype = attribution.provenance["dtype"]
+    return model if dtype == dtype_name(model) else _in_dtype(model, dtype)
 
 
 def _in_dtype(model: Any, dtype: str | None) -> Any:
@@ -287,7 +339,8 @@ def _in_dtype(model: Any, dtype: str | None) -> Any:
             found=repr(dtype),
             remedy="Its weights cannot change their dtype; load it with another compute dtype.",
         )
-    return copy.deepcopy(model).to(getattr(torch, dtype))
+    with one_at_a_time, torch.inference_mode(False):  # gradients may be asked for
+        return copy.deepcopy(model).to(getattr(torch, dtype))
 
 
 # --- solving ----------------------------------------------------------------------------------------------------
@@ -415,14 +468,14 @@ def _make_score(
 
 def _align(tokenizer: Any, target: str, settings: _Settings) -> np.ndarray:
     assert settings.contrast is not None  # callers ask only then
-    if settings.contrast == target:
+    ids, contrast_ids = (_encode_target(tokenizer, text, settings.id).ids for text in (target, settings.contrast))
+    if contrast_ids == ids:
         raise InputError(
             _where(settings.id),
-            expected="a contrast that differs from the target",
-            found=repr(target),
+            expected="a contrast that differs from the target in its tokens",
+            found=repr(settings.contrast),
             remedy="Write the text that the model might have given instead.",
         )
-    ids, contrast_ids = (_encode_target(tokenizer, text, settings.id).ids for text in (target, settings.contrast))
     return align_contrast(ids, contrast_ids)
 
 
@@ -436,9 +489,9 @@ def _solve_gradients(
             batch_tokens=settings.batch_tokens,
         )  # fmt: skip
 
-    solution = solve_target(target)
     if settings.contrast is None:
-        return solution
+        return solve_target(target)
     alignment_TC = _align(tokenizer, target, settings)
+    solution = solve_target(target)
     against_FT = solve_target(settings.contrast).scores_FT @ alignment_TC.T
     return dataclasses.replace(solution, scores_FT=(solution.scores_FT - against_FT).astype(np.float32))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.attribution.anatomy import evaluating, input_device, take_log_prob, unwrap
-from compliance_xai.attribution.engine import BATCH_TOKENS, _check_lengths, _encode_target
+from compliance_xai.attribution.engine import BATCH_TOKENS, _check_batch_tokens, _check_lengths, _encode_target
 from compliance_xai.attribution.methods import Solution
 from compliance_xai.errors import InputError
 from compliance_xai.prompts import make_template, render_spans
@@ -79,8 +79,9 @@ def gradient_scores(
     Raises
     ------
     InputError
-        If 1024 points do not suffice.
+        If 1024 points do not suffice, or the weights were made in torch's inference mode.
     """
+    _check_batch_tokens(batch_tokens)
     template = make_template(tokenizer, prompt)
     ids, spans = render_spans(tokenizer, clause, template)
     encoded = _encode_target(tokenizer, target, id)

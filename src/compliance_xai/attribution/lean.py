@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.attribution.anatomy import unwrap
+from compliance_xai.attribution.anatomy import has_hooks, unwrap
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,10 @@ def why_not_lean(model: Any) -> str:
         return f"its activation is {type(layers[0].mlp.act_fn).__name__}"
     if len({parameter.device for parameter in base.parameters()}) > 1:
         return "it is split over devices"
+    # These are not called as a whole, so a hook on them would be left out.
+    opened = [base, *(part for layer in layers for part in (layer, *layer.children(), layer.mlp.act_fn))]
+    if any(map(has_hooks, opened)):
+        return "its layers have hooks"
     return ""
 
 

@@ -7,7 +7,6 @@ and is what the others are measured against, on a sample of the rows at hand and
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from compliance_xai.attribution.anatomy import (
     input_device,
     last_hidden,
     make_log_prob,
+    measured,
     take_log_prob,
     tolerance,
     vocabulary_size,
@@ -40,9 +40,6 @@ _FORWARDS: dict[str, Forward | None] = {"lean": run_lean, "packed": None}
 
 _LONG_BEGINNING = 256
 """Positions that all rows share from which a pass of its own for them pays: all queries then read them together."""
-
-_seen: weakref.WeakKeyDictionary[Any, dict[str, tuple[int, str]]] = weakref.WeakKeyDictionary()
-"""Per model object and path: the longest row that it was measured on, and what was wrong with it there."""
 
 
 def choose_path(model: Any, prompts: Sequence[tuple[int, ...]], target: Sequence[int], asked: str) -> tuple[str, str]:
@@ -147,10 +144,12 @@ def _why_not(model: Any, path: str, prompts: Sequence[tuple[int, ...]], target: 
     if reason:
         return reason
     longest = max(map(len, prompts))
-    known = _seen.setdefault(model, {})
-    if path not in known or (not known[path][1] and known[path][0] < longest):
-        known[path] = (longest, _measure(model, path, prompts, target))
-    return known[path][1]
+    known = measured(model)
+    measured_to, wrong = known.get(path, (0, ""))
+    if not wrong and measured_to < longest:
+        wrong = _measure(model, path, prompts, target)
+        known[path] = (longest, wrong)
+    return wrong
 
 
 def _measure(model: Any, path: str, prompts: Sequence[tuple[int, ...]], target: Sequence[int]) -> str:

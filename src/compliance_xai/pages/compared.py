@@ -58,6 +58,8 @@ def _format_trials(path: Path) -> str:
                 "strategy": strategy,
                 "trials": len(block),
                 "rates tried": f"{rates.min():.2g} to {rates.max():.2g} times its own",
+                "ranks tried": _list_tried(block["rank"]),
+                "steps tried": _list_tried(block["steps"]),
                 "own": float(own["validation_loss"]),
                 "best": float(best["validation_loss"]),
                 **{name: best[name] for name in ("learning_rate", "full_learning_rate", "rank", "steps")},
@@ -66,6 +68,7 @@ def _format_trials(path: Path) -> str:
             }
         )
     frame = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    frame = frame.drop(columns=[name for name in ("ranks tried", "steps tried") if "," not in "".join(frame[name])])
     table = table_html(
         frame,
         caption=f"Search of the study {path.parent.name}: validation loss (nats per rule token) with its own settings "
@@ -81,6 +84,11 @@ def _format_trials(path: Path) -> str:
         f"{frame['seconds'].sum() / 60:.0f} minutes of training. The study's own settings were the best in {same} of "
         f"{len(frame)} cells; it ran with its own in all of them.\n"
     )
+
+
+def _list_tried(values: pd.Series) -> str:
+    """The different whole numbers of a column; none where a strategy has no such setting."""
+    return ", ".join(f"{value:.0f}" for value in sorted(set(values.dropna()))) or "none"
 
 
 def format_compared(project: Path, draw_into: Path) -> str:
@@ -142,6 +150,12 @@ def _format_protocols(folder: Path, draw_into: Path) -> str:
         ("Focus under every protocol, pair by pair", pairs_html(pairs, keys=keys, caption=caption)),
     ]
     said = f"Of {len(picks)} checkpoints that the protocols ask for, {len(picks) - len(missing)} were reached."
+    said += say_who_sets_the_loss(picks)
+    parts = [
+        ("What no protocol could match", reached),
+        ("Focus under every protocol, pair by pair", pairs_html(pairs, keys=keys, caption=caption)),
+    ]
+    said = f"Of {len(picks)} checkpoints that the protocols ask for, {len(picks) - len(missing)} were reached."
     matched = picks[picks["protocol"] == "matched_loss"]
     if len(matched):
         # The loss to meet is the best of whoever gets least far down.
@@ -150,6 +164,17 @@ def _format_protocols(folder: Path, draw_into: Path) -> str:
         named = ", ".join(f"{name} in {count}" for name, count in setters.items())
         said += f" The loss to match was set, in {blocks} pairs of scale and seed, by {named}."
     return "\n\n".join([said, *(f"::::{{dropdown}} {title}\n\n{raw_html(table)}\n\n::::" for title, table in parts)])
+
+
+def say_who_sets_the_loss(picks: pd.DataFrame) -> str:
+    """Whose best loss the others had to meet, how often: that of the strategy that gets least far down."""
+    matched = picks[picks["protocol"] == "matched_loss"]
+    if matched.empty:
+        return ""
+    blocks = len(matched[["scale", "seed"]].drop_duplicates())
+    setters = matched.loc[matched["loss"] == matched["target"], "strategy"].value_counts()
+    named = ", ".join(f"{name} in {count}" for name, count in setters.items())
+    return f" The loss to match was set, in {blocks} pairs of scale and seed, by {named}."
 
 
 def _format_precision(folder: Path, draw_into: Path) -> str:
