@@ -112,7 +112,7 @@ def test_chapters_include_parts_that_are_made():
         "measured_training.md",
     }
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "score", "scores", "verdicts")}
-    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "costs", "search", "compared")}
+    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "pretraining", "costs", "search", "compared")}
     made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
     made |= {f"stored_{name}.md" for name in pages.CHAPTERS}
     for page in (REPOSITORY / "book").glob("*.md"):

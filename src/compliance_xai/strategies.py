@@ -74,7 +74,7 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     with warnings.catch_warnings():
         # peft asks transformers by a name that transformers has renamed.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
-        adapted = get_peft_model(model, config)
+        adapted: Any = get_peft_model(model, config)
     adapted._compliance_xai_base = base
     for parameter in whole:
         parameter.requires_grad_(True)

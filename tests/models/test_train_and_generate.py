@@ -86,14 +86,14 @@ def test_a_finished_fine_tuning_is_read_and_not_repeated(rungs, examples, tmp_pa
     assert read_result(tmp_path / "out").trained == first.trained
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step(rungs, examples, tmp_path):
+def test_a_model_that_says_no_number_is_not_trained(rungs, examples, tmp_path):
     folder = tmp_path / "broken"
     model = load_base(rungs["qwen2"])
     with torch.no_grad():
         model.model.norm.weight.fill_(math.nan)
     model.save_pretrained(folder)
     load_tokenizer(rungs["qwen2"]).save_pretrained(folder)
-    with pytest.raises(FloatingPointError, match="the training loss is nan at step 1"):
+    with pytest.raises(FloatingPointError, match="the validation loss is nan before the first step: the weights"):
         tune(Rung("broken", str(folder), 1), examples, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

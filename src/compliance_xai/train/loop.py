@@ -158,6 +158,11 @@ class Loop:
 
     def _require_finite(self, name: str, value: float, step: int) -> None:
         if not math.isfinite(value):
+            if not step:
+                raise FloatingPointError(
+                    f"the {name} is {value} before the first step: the weights that training starts from are damaged, "
+                    f"or {self.precision} does not hold their range"
+                )
             kept = self.checkpoints.last() if self.checkpoints else None
             raise FloatingPointError(
                 f"the {name} is {value} at step {step}: lower the learning rate "
