@@ -91,7 +91,8 @@ def _describe_base(model: PreTrainedModel) -> dict[str, Any] | None:
 
     found = hashlib.sha256()
     vectors = [parameter for _, parameter in sorted(model.named_parameters()) if parameter.ndim == 1]
-    for tensor in (model.get_input_embeddings().weight[:_ROWS], *vectors):
+    embeddings: Any = model.get_input_embeddings().weight
+    for tensor in (embeddings[:_ROWS], *vectors):
         if tensor.is_meta:
             return None
         found.update(tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
