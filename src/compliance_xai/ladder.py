@@ -86,6 +86,9 @@ CHECKPOINT = "checkpoint.safetensors"
 
 ONE_THREAD = "one CPU thread"
 
+CURVE_CLAUSES = 32
+"""Clauses of each base notation for a point of the learning curve's share of exact rules."""
+
 LARGE = ("12m", "30m")
 """Rungs that ``make ladder`` trains only where it is asked to; they need not be shipped."""
 
@@ -200,7 +203,7 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
         state["tokens"] += int((weights_BT > 0).sum())
         state["seconds"] = time.monotonic() - started
         if state["step"] % every == 0:
-            exact = sum(base_exact(model, tokenizer, notation=name, count=32) for name in BASE_NOTATIONS) / 2
+            exact = sum(base_exact(model, tokenizer, notation=name, count=CURVE_CLAUSES) for name in BASE_NOTATIONS) / 2
             point = {
                 "tokens": state["tokens"],
                 "loss": sum(state["running"]) / len(state["running"]),

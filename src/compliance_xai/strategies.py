@@ -31,6 +31,9 @@ ADAPTERS = "adapter_model.safetensors"
 WHOLE = "whole_weights.safetensors"
 BASE = "base_model.json"
 """Beside adapters: which base they were trained on, so that another one of the same shape is refused."""
+_TOLD_APART = (
+    ("model_type", "another architecture"), ("quantised", "another quantisation"), ("fingerprint", "other weights")
+)  # fmt: skip
 _ROWS = 64
 """Embeddings that go into a base's fingerprint."""
 _ADAPTER_MARK = "lora_"
@@ -307,9 +310,9 @@ def _require_base(rung: Rung, base: PreTrainedModel, file: Path) -> None:
     if not file.is_file():
         return
     stored, found = json.loads(file.read_text(encoding="utf-8")), _describe_base(base) or {}
-    for name, text in (("model_type", "architecture"), ("quantised", "quantisation"), ("fingerprint", "weights")):
+    for name, text in _TOLD_APART:
         if name in found and found[name] != stored.get(name):
-            raise _other_base(rung, file, f"adapters of a base of another {text} ({stored.get(name)})")
+            raise _other_base(rung, file, f"adapters of a base with {text}")
 
 
 def _require_same(rung: Rung, file: Path, found: set[str], expected: set[str]) -> None:

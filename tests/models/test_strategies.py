@@ -204,6 +204,27 @@ def test_a_killed_hybrid_ends_with_the_same_weights(rungs, examples, tmp_path, m
             assert all(torch.equal(stored[name], expected[name]) for name in expected)
 
 
+def test_a_damaged_checkpoint_of_the_second_phase_does_not_lose_the_first(rungs, examples, tmp_path, monkeypatch):
+    settings = strategy("lora-then-full", checkpoint_every=1, full_share=0.5)
+    arguments = (rungs["qwen2"], "x", settings, examples, examples[:4])
+    whole = finetune(*arguments, seed=0, out=tmp_path / "whole")
+    checkpoints, take = Checkpoints(tmp_path / "kept", "k"), Loop.take_step
+
+    def die(self, step, batch):
+        if self.progress.before and step == 2:
+            raise KeyboardInterrupt
+        return take(self, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "take_step", die)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(*arguments, seed=0, out=tmp_path / "out", checkpoints=checkpoints)
+    state = checkpoints.of_phase(1).last() / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-9])
+    again = finetune(*arguments, seed=0, out=tmp_path / "out", checkpoints=checkpoints)
+    assert again.log.equals(whole.log)
+
+
 def test_weights_kept_at_an_evaluation_have_its_loss(rungs, examples, tmp_path):
     rung, settings = rungs["llama"], strategy("lora-then-full", full_share=0.5)
     result = finetune(rung, "x", settings, examples, examples[:4], seed=0, out=tmp_path / "out", keep_evaluated=True)
@@ -268,12 +289,12 @@ def test_a_base_of_the_same_shape_is_told_from_the_one_that_was_trained_on(rungs
         stored = load_file(folder / "model.safetensors")
         stored[f"model.{name}"][..., :3] += 0.5
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(InputError, match="adapters of a base of another weights"):
+        with pytest.raises(InputError, match="adapters of a base with other weights"):
             load_trained(dataclasses.replace(rung, path=str(folder)), settings, tmp_path / "trained")
     other = strategy("lora" if kind == "qlora" else "qlora")
-    with pytest.raises(InputError, match="adapters of a base of another quantisation"):
+    with pytest.raises(InputError, match="adapters of a base with another quantisation"):
         load_trained(rung, other, tmp_path / "trained")
-    with pytest.raises(InputError, match="adapters of a base of another architecture"):
+    with pytest.raises(InputError, match="adapters of a base with another architecture"):
         load_trained(rungs["llama"], settings, tmp_path / "trained")
     (tmp_path / "trained" / BASE).unlink()  # made elsewhere
     load_trained(rung, settings, tmp_path / "trained")

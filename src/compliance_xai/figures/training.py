@@ -101,13 +101,15 @@ _RUNGS = (
 _PRETRAINING = {"loss": "loss (nats per token, log scale)", "exact": "exact rules in the base notations"}
 
 
-def draw_pretraining(curves: pd.DataFrame, *, folder: Path | str) -> Figure:
+def draw_pretraining(curves: pd.DataFrame, *, clauses: int, folder: Path | str) -> Figure:
     """How the rungs of a ladder learned before any fine-tuning, a line for each.
 
     Parameters
     ----------
     curves
         ``rung``, ``parameters``, ``tokens`` (seen), ``loss`` (mean since the point before), ``exact`` (share).
+    clauses
+        How many a share is of.
     """
     import plotly.graph_objects as go
 
@@ -168,7 +170,7 @@ def draw_pretraining(curves: pd.DataFrame, *, folder: Path | str) -> Figure:
         "rules are of clauses with combinations that were never trained, in notations that no study fine-tunes on.",
         alt="At the last point of each: "
         + "; ".join(f"{name} loss {row.loss:.2f}, exact {row.exact:.0%}" for name, row in last.iterrows()) + ".",
-        n="64 clauses a point for exact rules",
+        n=f"{clauses} clauses a point for exact rules",
         interval="none",
         folder=folder,
         narrow=layout.narrow,

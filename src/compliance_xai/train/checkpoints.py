@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 STATE = "progress.json"
+TENSORS = "state.safetensors"
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +68,18 @@ class Checkpoints:
         return replace(self, folder=self.folder / f"phase-{number}") if number else self
 
     def last(self) -> Path | None:
-        """The newest complete checkpoint of this key."""
+        """The newest complete checkpoint of this key; a damaged one is none."""
+        from safetensors import SafetensorError, safe_open
+
         for path in sorted(self.folder.glob("step-*"), reverse=True):
-            if json.loads((path / STATE).read_text(encoding="utf-8"))["key"] == self.key:
+            try:
+                mine = json.loads((path / STATE).read_text(encoding="utf-8"))["key"] == self.key
+                with safe_open(path / TENSORS, "pt"):  # which compares the file's length with its header
+                    pass
+            except (OSError, ValueError, SafetensorError) as error:
+                _log.warning("the checkpoint %s is damaged (%s) and left alone", path, error)
+                continue
+            if mine:
                 return path
         return None
 
@@ -84,7 +94,7 @@ class Checkpoints:
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        save_file(tensors, part / "state.safetensors")
+        save_file(tensors, part / TENSORS)
         text = json.dumps({"key": self.key, "progress": asdict(progress)}, indent=1)
         (part / STATE).write_text(text + "\n", encoding="utf-8")
         shutil.rmtree(path, ignore_errors=True)
@@ -94,19 +104,14 @@ class Checkpoints:
                 shutil.rmtree(other)
 
     def restore(self, model: Any, optimizer: Any) -> Progress | None:
-        """Put the newest checkpoint into model and optimiser; None where there is none, or one that is damaged."""
+        """Put the newest checkpoint into model and optimiser; None where there is none to go on from."""
         import torch
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         path = self.last()
         if path is None:
             return None
-        try:
-            saved = load_file(path / "state.safetensors")
-        except (OSError, SafetensorError) as error:
-            _log.warning("the checkpoint %s is damaged (%s): this training starts anew", path, error)
-            return None
+        saved = load_file(path / TENSORS)
         with torch.no_grad():
             for name, parameter in _trained(model):
                 parameter.copy_(_placed(saved[f"model.{name}"], parameter))

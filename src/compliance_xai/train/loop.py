@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compliance_xai.errors import InputError
 from compliance_xai.prompts import Encoded
 from compliance_xai.strategies import part_trained
@@ -182,13 +184,7 @@ class Loop:
                     raise
                 tried = self.progress.micro_batch
                 if tried == 1 or self.accelerator.num_processes > 1:
-                    raise InputError(
-                        f"training step {step + 1}",
-                        expected=f"memory for {tried} pair{'s' if tried > 1 else ''} at once",
-                        found=str(error).splitlines()[0],
-                        remedy="Set gradient_checkpointing: true or a smaller micro_batch for the strategy, take qlora,"
-                        " or a smaller model; 'compliance-xai study plan' says what fits.",
-                    ) from error
+                    raise _no_memory(f"training step {step + 1}", tried, error) from error
             self.optimizer.zero_grad()
             clear_device_cache(garbage_collection=True)
             self.progress.micro_batch = math.ceil(tried / 2)
@@ -253,7 +249,8 @@ class Loop:
     def _find_largest_weight(self) -> float:
         """Among those that are trained and lie on this process alone; NaN or infinite where one of them is."""
         weights = [weight.detach() for part in part_trained(self.model) for weight in part]
-        return max((float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")), default=0.0)
+        largest = [float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")]
+        return float(np.max(largest, initial=0.0))  # Python's max would pass over NaN
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -261,6 +258,16 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     from accelerate.utils.memory import should_reduce_batch_size
 
     return should_reduce_batch_size(error) or "not enough memory" in str(error)
+
+
+def _no_memory(where: str, tried: int, error: RuntimeError) -> InputError:
+    return InputError(
+        where,
+        expected=f"memory for {tried} pair{'s' if tried > 1 else ''} at once",
+        found=str(error).splitlines()[0],
+        remedy="Set gradient_checkpointing: true or a smaller micro_batch for the strategy, take qlora, or a smaller "
+        "model; 'compliance-xai study plan' says what fits.",
+    )
 
 
 def validation_losses(
@@ -286,8 +293,10 @@ def validation_losses(
             try:
                 losses_N, labels_N = rule_losses(model, *make_tensors(waiting[:batch_size], device))
             except RuntimeError as error:
-                if batch_size == 1 or not alone or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
+                if batch_size == 1 or not alone:
+                    raise _no_memory("validation", batch_size, error) from error
             else:
                 losses += losses_N.tolist()
                 tokens += labels_N.tolist()
