@@ -349,19 +349,18 @@ do not occur in the pairs, and neither do rules of the held-out context ({held_o
 
 def write_card(folder: Path) -> None:
     """Write the model card of a trained rung from its training record, so that no figure in it is typed."""
-    from scipy.stats import binomtest
-
     from compliance_xai.corpus.synthetic.vocabulary import HELD_OUT_CONTEXT
+    from compliance_xai.stats import wilson_interval
 
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     recipe, count = record["recipe"], record["exact_held_out_n"]
     scores = []
     for notation, exact in record["exact_held_out"].items():
-        interval = binomtest(round(exact * count), count).proportion_ci(method="wilson")
+        low, high = wilson_interval(exact, count)
         scores.append(
             f"| exact rules in the {notation} notation, held-out combinations | {exact:.1%} of {count} "
-            f"(95 % Wilson interval {interval.low:.1%} to {interval.high:.1%}) |"
+            f"(95 % Wilson interval {low:.1%} to {high:.1%}) |"
         )
     card = CARD.format(
         **{

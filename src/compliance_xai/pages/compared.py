@@ -151,18 +151,6 @@ def _format_protocols(folder: Path, draw_into: Path) -> str:
     ]
     said = f"Of {len(picks)} checkpoints that the protocols ask for, {len(picks) - len(missing)} were reached."
     said += say_who_sets_the_loss(picks)
-    parts = [
-        ("What no protocol could match", reached),
-        ("Focus under every protocol, pair by pair", pairs_html(pairs, keys=keys, caption=caption)),
-    ]
-    said = f"Of {len(picks)} checkpoints that the protocols ask for, {len(picks) - len(missing)} were reached."
-    matched = picks[picks["protocol"] == "matched_loss"]
-    if len(matched):
-        # The loss to meet is the best of whoever gets least far down.
-        blocks = len(matched[["scale", "seed"]].drop_duplicates())
-        setters = matched.loc[matched["loss"] == matched["target"], "strategy"].value_counts(sort=True)
-        named = ", ".join(f"{name} in {count}" for name, count in setters.items())
-        said += f" The loss to match was set, in {blocks} pairs of scale and seed, by {named}."
     return "\n\n".join([said, *(f"::::{{dropdown}} {title}\n\n{raw_html(table)}\n\n::::" for title, table in parts)])
 
 
