@@ -71,8 +71,6 @@ def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_
         "s",
         "full",
         "2",
-        "1 to 4 times its own",
-        "none",
         "0.5000",
         "0.2500",
         "0.004",
@@ -85,8 +83,6 @@ def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_
         "s",
         "lora",
         "2",
-        "1 to 4 times its own",
-        "8, 16",
         "0.3750",
         "0.3750",
         "0.002",
@@ -95,8 +91,9 @@ def test_a_stored_search_shows_what_was_tried_and_how_far_the_best_trial_is(tmp_
         "1",
         "90",
     ]
-    assert "2 trials for every strategy at every scale, one training seed, 4 minutes of training." in text
+    assert "2 trials for every strategy at every scale, one training seed, 4 minutes of training; learning" in text
     assert "best in 1 of 2 cells" in text
+    assert "learning rates of 1 to 4 times a cell's own, ranks 8, 16, steps 300. The" in text
 
 
 def test_who_sets_the_loss_to_match_is_said(tmp_path):

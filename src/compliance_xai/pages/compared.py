@@ -47,19 +47,16 @@ def format_search(project: Path) -> str:
 def _format_trials(path: Path) -> str:
     import pandas as pd
 
-    trials, rows = pd.read_csv(path), []
+    trials, rows, rates = pd.read_csv(path), [], []
     for (scale, strategy), block in trials.groupby(["scale", "strategy"], sort=False):
         own = block[block["trial"] == 0].iloc[0]
         best = block.sort_values("validation_loss", kind="stable").iloc[0]
-        rates = block["learning_rate"] / own["learning_rate"]
+        rates += list(block["learning_rate"] / own["learning_rate"])
         rows.append(
             {
                 "scale": scale,
                 "strategy": strategy,
                 "trials": len(block),
-                "rates tried": f"{rates.min():.2g} to {rates.max():.2g} times its own",
-                "ranks tried": _list_tried(block["rank"]),
-                "steps tried": _list_tried(block["steps"]),
                 "own": float(own["validation_loss"]),
                 "best": float(best["validation_loss"]),
                 **{name: best[name] for name in ("learning_rate", "full_learning_rate", "rank", "steps")},
@@ -68,7 +65,6 @@ def _format_trials(path: Path) -> str:
             }
         )
     frame = pd.DataFrame(rows).dropna(axis="columns", how="all")
-    frame = frame.drop(columns=[name for name in ("ranks tried", "steps tried") if "," not in "".join(frame[name])])
     table = table_html(
         frame,
         caption=f"Search of the study {path.parent.name}: validation loss (nats per rule token) with its own settings "
@@ -78,16 +74,18 @@ def _format_trials(path: Path) -> str:
         | dict.fromkeys(("rank", "steps"), ".0f"),
     )
     counts, same = frame["trials"].unique(), int((frame["own"] == frame["best"]).sum())
+    tried = f"learning rates of {min(rates):.2g} to {max(rates):.2g} times a cell's own"
+    tried += "".join(f", {name} {_list_tried(trials[key])}" for name, key in (("ranks", "rank"), ("steps", "steps")))
     budget = f"{counts[0]} trials" if len(counts) == 1 else "Unequal numbers of trials"
     return (
         f"{raw_html(table)}\n\n{budget} for every strategy at every scale, one training seed, "
-        f"{frame['seconds'].sum() / 60:.0f} minutes of training. The study's own settings were the best in {same} of "
-        f"{len(frame)} cells; it ran with its own in all of them.\n"
+        f"{frame['seconds'].sum() / 60:.0f} minutes of training; {tried}. The study's own settings were the "
+        f"best in {same} of {len(frame)} cells; it ran with its own in all of them.\n"
     )
 
 
 def _list_tried(values: pd.Series) -> str:
-    """The different whole numbers of a column; none where a strategy has no such setting."""
+    """The different whole numbers of a column; none where no strategy has such a setting."""
     return ", ".join(f"{value:.0f}" for value in sorted(set(values.dropna()))) or "none"
 
 

@@ -79,19 +79,19 @@ def format_pretraining(draw_into: Path) -> str:
         row = {
             "scale": name, "parameters": log["parameters"], "layers": log["recipe"]["layers"],
             "width": log["recipe"]["width"], "tokens": log["tokens"], "minutes": log["seconds"] / 60,
-            "device": log.get("device", ONE_THREAD),
         }  # fmt: skip
         for notation, exact in log["exact_held_out"].items():
             low, high = wilson_interval(exact, count)
             row[f"exact, {notation}"] = f"{exact:.1%} ({low:.1%} to {high:.1%})"
         rows.append(row)
         points += [{"rung": name, "parameters": log["parameters"]} | point for point in log["curve"]]
+    devices = sorted({log.get("device", ONE_THREAD) for log in logs})
     counts = sorted({log["exact_held_out_n"] for log in logs})
     table = table_html(
         pd.DataFrame(rows),
         caption="Pre-training of the embedded ladder, from its logs. Exact rules in the two base notations on "
-        f"{' or '.join(map(str, counts))} clauses of combinations held out, with 95 % Wilson interval. Minutes count "
-        "whatever else the machine did",
+        f"{' or '.join(map(str, counts))} clauses of combinations held out, with 95 % Wilson interval. Trained on "
+        f"{' or '.join(devices)}; minutes count whatever else the machine did",
         formats={"minutes": ".0f"},
     )
     figure = draw_pretraining(pd.DataFrame(points), clauses=CURVE_CLAUSES * len(BASE_NOTATIONS), folder=draw_into)
