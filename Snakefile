@@ -43,7 +43,7 @@ for number, job in enumerate(jobs.values()):
         output:
             str(job.page),
         params:
-            command=literal(shlex.join([sys.executable, "-m", "compliance_xai.execution", STUDY, job.name])),
+            command=literal(shlex.join([sys.executable, "-m", "compliance_xai.pipeline.execution", STUDY, job.name])),
             key=job.key,
             source=source_hash(job),
             settings=literal(json.dumps(job.settings, sort_keys=True)),

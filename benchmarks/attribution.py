@@ -33,13 +33,14 @@ import numpy as np
 import torch
 from keep import keep_result
 
-from compliance_xai.attribution import Cost, perturb, score_masks, score_texts, segment
+from compliance_xai.attribution.engine import Cost, score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out_masks
 from compliance_xai.attribution.surrogate import surrogate_masks
-from compliance_xai.execution import KERNEL_SETTINGS
-from compliance_xai.folders import find_data_folder
-from compliance_xai.prompts import render
-from compliance_xai.provenance import describe_machine, package_versions
+from compliance_xai.corpus.features import perturb, segment
+from compliance_xai.machine import describe_machine, package_versions
+from compliance_xai.models.prompts import render
+from compliance_xai.pipeline.execution import KERNEL_SETTINGS
+from compliance_xai.study.folders import find_data_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PUBLISHED = REPOSITORY.parent / "shared" / "data" / "nzbc_lrml_v8_dev.csv"

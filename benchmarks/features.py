@@ -16,10 +16,10 @@ from pathlib import Path
 from keep import keep_result
 
 from compliance_xai.corpus.code_accord import count_disagreements, measure_agreement, read_entities
-from compliance_xai.corpus.fetch import PUBLIC_FILES
+from compliance_xai.corpus.download import PUBLIC_FILES
 from compliance_xai.corpus.shipped import hash_file
-from compliance_xai.folders import find_data_folder
-from compliance_xai.provenance import code_digest
+from compliance_xai.pipeline.code_keys import code_digest
+from compliance_xai.study.folders import find_data_folder
 
 SPLITS = {"train": "tuned on", "test": "held out"}
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the feature categories with CODE-ACCORD's labels.")
     parser.add_argument("folder", nargs="?", type=Path, default=find_data_folder() / "external")
     folder = parser.parse_args().folder
-    result: dict = {"code": code_digest(["compliance_xai.features"], leave_out=()), "splits": []}
+    result: dict = {"code": code_digest(["compliance_xai.corpus.features"], leave_out=()), "splits": []}
     for split, role in SPLITS.items():
         path = folder / PUBLIC_FILES[f"code-accord-{split}"].filename
         sentences = read_entities(path)

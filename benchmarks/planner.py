@@ -21,17 +21,18 @@ from typing import Any
 import torch
 from keep import keep_result
 
-from compliance_xai import study
-from compliance_xai.corpus import load_corpus
-from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.planner import Texts, probe_speed, sizes, speed
-from compliance_xai.prompts import DEFAULT_TEMPLATE
-from compliance_xai.provenance import describe_machine, package_versions
-from compliance_xai.rungs import load_ladder
-from compliance_xai.stages.planning import measure_texts
-from compliance_xai.study import StrategySettings
-from compliance_xai.train import encode_examples
-from compliance_xai.train.batches import plan_batches
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.machine import describe_machine, package_versions
+from compliance_xai.models.batches import encode_examples, plan_batches
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.models.planning import sizes, speed
+from compliance_xai.models.planning.sizes import Texts
+from compliance_xai.models.planning.speed import probe_speed
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE
+from compliance_xai.pipeline.plans import measure_texts
+from compliance_xai.study import settings as study
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import StrategySettings
 
 SCALES, KINDS = ("0.3m", "1m", "4m"), tuple(kind for kind in study.KINDS if kind != "none")
 BATCH, STEPS, ROUNDS = 8, 16, 3
@@ -76,7 +77,7 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
 
 def measure_gpu() -> list[dict[str, Any]]:
     """A LoRA and a QLoRA step, and scoring, of a model of the 7B shape with random weights."""
-    from compliance_xai.attribution import score_texts
+    from compliance_xai.attribution.engine import score_texts
 
     ladder, scale = GPU_SHAPE
     rung = load_ladder(ladder).rung(scale)

@@ -19,10 +19,13 @@ from pathlib import Path
 
 from keep import keep_result
 
-from compliance_xai import metrics, scores
-from compliance_xai.folders import find_data_folder
-from compliance_xai.provenance import describe_machine, package_versions
-from compliance_xai.rules import Leaf, equivalent, error_kinds, parse_rule
+from compliance_xai.machine import describe_machine, package_versions
+from compliance_xai.rules import metrics, scores
+from compliance_xai.rules.compare.equivalence import equivalent
+from compliance_xai.rules.compare.error_kinds import error_kinds
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import Leaf
+from compliance_xai.study.folders import find_data_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PUBLISHED = REPOSITORY.parent / "shared" / "data" / "nzbc_lrml_v8_dev.csv"

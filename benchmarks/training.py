@@ -21,18 +21,17 @@ from typing import Any
 import torch
 from keep import keep_result
 
-from compliance_xai.corpus import load_corpus
-from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.prompts import DEFAULT_TEMPLATE
-from compliance_xai.provenance import describe_machine, package_versions
-from compliance_xai.rungs import load_ladder
-from compliance_xai.strategies import apply_strategy
-from compliance_xai.study import StrategySettings
-from compliance_xai.train import encode_examples
-from compliance_xai.train.batches import plan_batches
-from compliance_xai.train.checkpoints import Progress
-from compliance_xai.train.launch import connect
-from compliance_xai.train.loop import Loop, choose_precision, make_optimizer
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.machine import describe_machine, package_versions
+from compliance_xai.models.batches import encode_examples, plan_batches
+from compliance_xai.models.checkpoints import Progress
+from compliance_xai.models.launch import connect
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE
+from compliance_xai.models.strategies import apply_strategy
+from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import StrategySettings
 
 STEPS, ROUNDS, BATCH = 40, 5, 8
 ASKED_RATIO = 1.3

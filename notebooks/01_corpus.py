@@ -21,9 +21,9 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.prepare_corpus(study)
+result = pipeline.prepare_corpus(study)
 folder = result.folder / "figures"
 figures.show_html(figures.table_html(result.notes, caption="What to know about the source", headings={"note": ""}))
 

@@ -22,9 +22,9 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.describe_ladder(study)
+result = pipeline.describe_ladder(study)
 columns = ["scale", "parameters", "layers", "hidden_size", "heads", "vocabulary", "template", "dtype", "licence"]
 rungs = result.rungs.reindex(columns=[*columns, "path", "revision", "description", "pinned"])
 figures.show_html(

@@ -26,9 +26,9 @@ scale: str = "1m"
 strategy: str = "full"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.finetune_cell(study, scale, strategy)
+result = pipeline.finetune_cell(study, scale, strategy)
 figures.show(figures.draw_learning_curves(result.log, strategy, folder=result.folder / "figures"))
 
 # %% [markdown]

@@ -25,9 +25,9 @@ scale: str = "1m"
 strategy: str = "full"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.generate_cell(study, scale, strategy)
+result = pipeline.generate_cell(study, scale, strategy)
 scores = result.corpus_scores.pivot(index="metric", columns=["split", "seed"], values="value")
 scores.columns = [f"{split}, seed {seed}" for split, seed in scores.columns]
 scores = scores.reset_index()
@@ -69,7 +69,7 @@ figures.show_html(
 
 # %% tags=["hide-input"]
 from compliance_xai import stats
-from compliance_xai.rules.taxonomy import KINDS
+from compliance_xai.rules.compare.error_kinds import KINDS
 
 rules, errors = (frame.assign(strategy=strategy) for frame in (result.scores, result.errors))
 shares = stats.error_shares(rules, errors, kinds=list(KINDS), by=("strategy", "split"))
@@ -96,7 +96,7 @@ figures.show_html(
 # [What is a correct rule?](../../rules.md) explains how.
 
 # %% tags=["hide-input"]
-from compliance_xai.metrics import ANSWERS
+from compliance_xai.rules.metrics import ANSWERS
 
 shown = result.verdicts
 counts = shown.groupby("split")["answer"].value_counts().unstack(fill_value=0)
@@ -107,7 +107,7 @@ figures.show_html(figures.table_html(counts, caption="Rules by what they say, al
 apart = shown[shown["counterexample"] != ""].drop_duplicates("id")
 apart = apart.merge(result.generations[["seed", "id", "rule"]], on=["seed", "id"])
 apart = apart.merge(
-    stages.read_stage(study, "corpus").examples[["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
+    pipeline.read_stage(study, "corpus").examples[["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
 )
 figures.show_html(
     figures.table_html(
@@ -125,7 +125,7 @@ figures.show_html(
 # The first rules of the first seed that differ from the reference, in the order of the corpus, not picked.
 
 # %% tags=["hide-input"]
-examples = stages.read_stage(study, "corpus").examples[["id", "clause", "rule"]].rename(columns={"rule": "reference"})
+examples = pipeline.read_stage(study, "corpus").examples[["id", "clause", "rule"]].rename(columns={"rule": "reference"})
 first = result.generations[result.generations["seed"] == result.generations["seed"].min()]
 wrong = first.merge(examples, on="id").merge(result.scores[["id", "seed", "exact"]], on=["id", "seed"])
 wrong = wrong[wrong["exact"] == 0]

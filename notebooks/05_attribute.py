@@ -25,11 +25,11 @@ scale: str = "1m"
 strategy: str = "full"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
-from compliance_xai.precision import CHANGES, summarise_precision
+from compliance_xai import figures, pipeline
+from compliance_xai.attribution.precision import CHANGES, summarise_precision
 from compliance_xai.records import attribution_from_row, read_attribution_rows
 
-result = stages.attribute_cell(study, scale, strategy)
+result = pipeline.attribute_cell(study, scale, strategy)
 rows = read_attribution_rows(result.folder / "attributions.parquet")
 shown = [row for row in rows if (row["seed"], row["baseline"]) == (rows[0]["seed"], rows[0]["baseline"])][:3]
 

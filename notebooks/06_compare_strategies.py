@@ -22,11 +22,11 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
-from compliance_xai.study import load_study
+from compliance_xai import figures, pipeline
+from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = stages.compare_strategies(settings)
+result = pipeline.compare_strategies(settings)
 folder, method, baseline = (
     result.folder / "figures",
     settings.attribution.method,

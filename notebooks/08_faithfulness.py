@@ -22,11 +22,12 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import detector, figures, stages
-from compliance_xai.study import load_study
+from compliance_xai import figures, pipeline
+from compliance_xai.stats import error_detector as detector
+from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = stages.judge_attribution(settings)
+result = pipeline.judge_attribution(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 operators = settings.faithfulness.operators
 

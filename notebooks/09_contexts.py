@@ -25,11 +25,12 @@ study: str = "studies/quick.yaml"
 # %% tags=["hide-input"]
 import html
 
-from compliance_xai import contexts, figures, stages
-from compliance_xai.study import load_study
+from compliance_xai import figures, pipeline
+from compliance_xai.stats import contexts
+from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = stages.compare_contexts(settings)
+result = pipeline.compare_contexts(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 held_out = result.held_out[result.held_out["baseline"].isin((baseline, ""))]
 

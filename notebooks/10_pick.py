@@ -24,9 +24,9 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.pick_protocols(study)
+result = pipeline.pick_protocols(study)
 picks = result.picks.assign(reached=["yes" if reached else "no" for reached in result.picks["reached"]])
 figures.show_html(
     figures.table_html(

@@ -24,9 +24,9 @@ scale: str = "1m"
 strategy: str = "full"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
+from compliance_xai import figures, pipeline
 
-result = stages.attribute_picked(study, scale, strategy)
+result = pipeline.attribute_picked(study, scale, strategy)
 measures = ["normalised_entropy", "gini", "top_3_mass", "total_mass"]
 focus = result.focus[result.focus["sign"] == "absolute"]
 focus = focus.groupby(["protocol", "seed", "step", "baseline"], sort=False)[measures].mean().reset_index()

@@ -22,11 +22,11 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
-from compliance_xai.study import load_study
+from compliance_xai import figures, pipeline
+from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = stages.compare_protocols(settings)
+result = pipeline.compare_protocols(settings)
 missing = result.picks.loc[~result.picks["reached"], ["protocol", "scale", "strategy", "seed", "reason"]]
 figures.show_html(figures.table_html(missing, caption="Cells that a protocol did not reach; no row below uses them"))
 

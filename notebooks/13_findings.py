@@ -22,11 +22,11 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
-from compliance_xai import figures, stages
-from compliance_xai.study import load_study
+from compliance_xai import figures, pipeline
+from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = stages.judge_claims(settings)
+result = pipeline.judge_claims(settings)
 figures.show_html(figures.claims_html(result.findings.to_dict("records")))
 
 # %% [markdown]
@@ -45,7 +45,7 @@ figures.show_html(
 # %% tags=["hide-input"]
 import pandas as pd
 
-from compliance_xai.findings import AGREEMENT, INTERVALS, RULES
+from compliance_xai.stats.claims import AGREEMENT, INTERVALS, RULES
 
 tests = pd.DataFrame([{"claim": claim} | test for claim, test in settings.tests.model_dump().items()])
 figures.show_html(figures.table_html(tests, caption="Outcome, test and margin, from the study's file"))

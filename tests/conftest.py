@@ -79,7 +79,7 @@ class Toy:
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch) -> Toy:
-    from compliance_xai.grid import STAGES
+    from compliance_xai.pipeline.grid import STAGES
 
     project = tmp_path / "project"
     for name in ("studies", "notebooks", "book", "data/synthetic", "data/ladders/toy"):

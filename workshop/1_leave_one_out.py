@@ -33,7 +33,7 @@ clause: str = "The clear width of an exit door shall be not less than 850 mm."
 # "or".
 
 # %%
-from compliance_xai.lessons import load_writer
+from compliance_xai.pipeline.lessons import load_writer
 
 writer = load_writer(scale)
 rule = writer.write([clause])[0]
@@ -138,7 +138,7 @@ by_hand.sum(axis=1).sort_values(ascending=False).round(2).head(6)
 
 # %%
 from compliance_xai import figures
-from compliance_xai.lessons import FIGURES
+from compliance_xai.pipeline.lessons import FIGURES
 
 found = writer.explain(clause, rule, id="exit door")
 figures.show_html(figures.attribution_html(found, target_label="Rule that the model wrote"))

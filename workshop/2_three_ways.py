@@ -41,8 +41,8 @@ clauses: int = 16
 import numpy as np
 import pandas as pd
 
-from compliance_xai.lessons import load_writer, read_clauses, show_bars, train_writer
-from compliance_xai.strategies import count_parameters
+from compliance_xai.models.strategies import count_parameters
+from compliance_xai.pipeline.lessons import load_writer, read_clauses, show_bars, train_writer
 
 strategies = ["full", "lora", "qlora"]
 writers = {(name, seed): train_writer(scale, name, seed=seed, steps=steps) for name in strategies for seed in seeds}
@@ -197,7 +197,7 @@ print(f"Between strategies the distance is {ratio:.2f} times that between seeds.
 # ```
 
 # %% tags=["solution"]
-from compliance_xai.focus import normalised_entropy
+from compliance_xai.attribution.focus import normalised_entropy
 
 short = train_writer(scale, "full", seed=seeds[0], steps=steps // 4)
 compared = {f"{name}, seed {seed}": (writers[name, seed], patterns[name, seed]) for name, seed in patterns}

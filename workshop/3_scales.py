@@ -36,8 +36,8 @@ clauses: int = 24
 import numpy as np
 import pandas as pd
 
-from compliance_xai.lessons import draw_pairs, load_writer, noun_categories, show_bars
-from compliance_xai.strategies import count_parameters
+from compliance_xai.models.strategies import count_parameters
+from compliance_xai.pipeline.lessons import draw_pairs, load_writer, noun_categories, show_bars
 
 writers = {scale: load_writer(scale) for scale in scales}
 pairs = draw_pairs(clauses)

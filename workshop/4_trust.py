@@ -33,8 +33,8 @@ clauses: int = 20
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution import score_masks
-from compliance_xai.lessons import read_clauses, show_bars, show_curves, train_writer
+from compliance_xai.attribution.engine import score_masks
+from compliance_xai.pipeline.lessons import read_clauses, show_bars, show_curves, train_writer
 
 writers = [train_writer(scale, "full", seed=seed, steps=steps) for seed in seeds]
 writer = writers[0]
@@ -228,7 +228,7 @@ pd.DataFrame({"first k words": [1, 3, 5], "share that both models name": np.mean
 
 # %%
 from compliance_xai import figures
-from compliance_xai.review import review_clause, review_html
+from compliance_xai.pipeline.review import review_clause, review_html
 
 review = review_clause(writer, "The clear width of an exit door shall be not less than 850 mm.")
 figures.show_html(review_html(review))

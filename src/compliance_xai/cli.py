@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compliance_xai.errors import InputError
-from compliance_xai.execution import INTERRUPTED, report_errors
+from compliance_xai.pipeline.execution import INTERRUPTED, report_errors
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from compliance_xai.planner import CellPlan, Device
-    from compliance_xai.rules import Unknown
-    from compliance_xai.runs import Outcome, Plan
+    from compliance_xai.models.planning.cell_plans import CellPlan, Device
+    from compliance_xai.pipeline.running import Outcome, Plan
+    from compliance_xai.rules.legalruleml.xml_formulas import Unknown
 
 app = typer.Typer(
     help="Which words does a language model read when it turns a building-code clause into a rule?",
@@ -73,8 +73,8 @@ def run_study(
     ] = None,
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
-    from compliance_xai.provenance import measure_time
-    from compliance_xai.runs import count_states, make_plan, run_plan
+    from compliance_xai.machine import measure_time
+    from compliance_xai.pipeline.running import count_states, make_plan, run_plan
 
     console = _console()
     plan = make_plan(study, set_ or ())
@@ -97,7 +97,7 @@ def _count_cores() -> int:
 def _print_times(console: Console, plan: Plan, outcome: Outcome) -> None:
     from rich.table import Table
 
-    from compliance_xai.runs import sum_times
+    from compliance_xai.pipeline.running import sum_times
 
     table = Table(title="How long each stage took", title_justify="left")
     table.add_column("stage")
@@ -154,9 +154,9 @@ def show_plan(
     ] = False,
 ) -> None:
     """Show every cell, what it needs, and which notebooks a run would execute; runs nothing."""
-    from compliance_xai.planner import choose_device
-    from compliance_xai.runs import make_plan
-    from compliance_xai.stages.planning import plan_study
+    from compliance_xai.models.planning.cell_plans import choose_device
+    from compliance_xai.pipeline.plans import plan_study
+    from compliance_xai.pipeline.running import make_plan
 
     console = _console()
     plan = make_plan(study, set_ or ())
@@ -172,7 +172,7 @@ def show_plan(
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
-    from compliance_xai.planner import describe_cells
+    from compliance_xai.models.planning.cell_plans import describe_cells
 
     frame = describe_cells(cells)
     training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
@@ -192,7 +192,7 @@ def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> Non
 @study_app.command("status")
 def show_status(study: StudyArgument, set_: SetOption = None) -> None:
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
-    from compliance_xai.runs import count_states, make_plan
+    from compliance_xai.pipeline.running import count_states, make_plan
 
     console = _console()
     plan = make_plan(study, set_ or ())
@@ -220,9 +220,9 @@ def search_study(
     ] = None,
 ) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
-    from compliance_xai.exports import export_search
-    from compliance_xai.stages.search import FOLDER, TRIALS, search_settings
-    from compliance_xai.study import load_study
+    from compliance_xai.pipeline.exports import export_search
+    from compliance_xai.pipeline.search import FOLDER, TRIALS, search_settings
+    from compliance_xai.study.settings import load_study
 
     loaded, console = load_study(study, set_ or ()), _console()
     trials = search_settings(
@@ -245,8 +245,8 @@ def export_study(
     note: Annotated[str, typer.Option(help="What a reader must know about the run; kept in the manifest.")] = "",
 ) -> None:
     """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
-    from compliance_xai.exports import export_tables
-    from compliance_xai.runs import make_plan
+    from compliance_xai.pipeline.exports import export_tables
+    from compliance_xai.pipeline.running import make_plan
 
     written = export_tables(make_plan(study, set_ or ()), folder, note=note)
     size = sum(path.stat().st_size for path in written)
@@ -256,7 +256,7 @@ def export_study(
 def _print_states(console: Console, plan: Plan) -> None:
     from rich.table import Table
 
-    from compliance_xai.grid import STAGES, stages_of
+    from compliance_xai.pipeline.grid import STAGES, stages_of
 
     stages = [STAGES[name] for name in stages_of(plan.study)]
     console.print(f"Study {plan.study.name}: {plan.study.title}")
@@ -293,9 +293,9 @@ def finetune_cell(
 
     On several machines, run the same command on each: the first (machine_rank 0) keeps the results.
     """
-    from compliance_xai.stages.finetune import assist_cell, finetune_cell
-    from compliance_xai.study import load_study
-    from compliance_xai.train.launch import read_config
+    from compliance_xai.models.launch import read_config
+    from compliance_xai.pipeline.finetune_stage import assist_cell, finetune_cell
+    from compliance_xai.study.settings import load_study
 
     overrides = [*(set_ or ()), *([f"launch.config={config}"] if config else [])]
     loaded = load_study(study, overrides + [f"launch.change.{entry}" for entry in change or ()])
@@ -313,8 +313,8 @@ def fetch_corpus(
     folder: Annotated[Path | None, typer.Option("--to", help="Where to put it.", show_default="data/external")] = None,
 ) -> None:
     """Download a public corpus at its pinned commit and check its SHA-256; an interrupted download continues."""
-    from compliance_xai.corpus.fetch import fetch
-    from compliance_xai.folders import find_data_folder
+    from compliance_xai.corpus.download import fetch_corpus as fetch
+    from compliance_xai.study.folders import find_data_folder
 
     path = fetch(name, folder or find_data_folder() / "external", report=_report_in_tenths())
     print(f"{name}: {path}")
@@ -341,8 +341,8 @@ def describe_corpus(
     scheme: Annotated[str, typer.Option(help="Splits of the source: random or document.")] = "random",
 ) -> None:
     """Read and check a corpus, and show how many clauses it has, how long they are and what they consist of."""
-    from compliance_xai.corpus import load_corpus
-    from compliance_xai.corpus.describe import describe
+    from compliance_xai.corpus.corpora import load_corpus
+    from compliance_xai.corpus.description import describe_corpus as describe
 
     console = _console()
     corpus = load_corpus(source, path=path, scheme=scheme)
@@ -374,7 +374,7 @@ def convert_rules(
     target: Annotated[Path, typer.Argument(help="The file to write, in one of these.", show_default=False)],
 ) -> None:
     """Convert rules between LegalRuleML XML and tables of the short form; says what has no place in the other."""
-    from compliance_xai.rules.tables import read_statements, write_statements
+    from compliance_xai.rules.legalruleml.rule_tables import read_statements, write_statements
 
     document = read_statements(source)
     write_statements(document, target)
@@ -408,8 +408,8 @@ def new_study(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
-    from compliance_xai.new_study import Answers, write_study
-    from compliance_xai.rungs import load_ladder
+    from compliance_xai.study.ladders import load_ladder
+    from compliance_xai.study.new_study import Answers, write_study
 
     def ask(given: str, question: str, default: str) -> str:
         return given or (default if yes else str(typer.prompt(question, default=default)))
@@ -458,9 +458,9 @@ def explain_clause(
     set_: SetOption = None,
 ) -> None:
     """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
-    from compliance_xai.models import without_progress_bars
-    from compliance_xai.review import NOTHING, load_writer, review_clause
-    from compliance_xai.study import load_study
+    from compliance_xai.models.loading import without_progress_bars
+    from compliance_xai.pipeline.review import NOTHING, load_writer, review_clause
+    from compliance_xai.study.settings import load_study
 
     loaded = load_study(study, set_ or ())
     trained = [name for name, settings in loaded.strategies.items() if settings.trains]
@@ -487,7 +487,7 @@ def _quieten() -> None:
 @workshop_app.command("run")
 def run_workshop() -> None:
     """Execute the lessons that changed, solutions included; the book shows them."""
-    from compliance_xai.workshop import find_lessons, run_lessons
+    from compliance_xai.pipeline.workshop import find_lessons, run_lessons
 
     run_lessons(find_lessons(), report=lambda line: print(line, flush=True))
 
@@ -497,7 +497,7 @@ def write_handouts(
     folder: Annotated[Path, typer.Argument(help="Where the notebooks go.")] = Path("workshop/handouts"),
 ) -> None:
     """Write the lessons without their solutions; a handout that is there already is left alone."""
-    from compliance_xai.workshop import write_handouts
+    from compliance_xai.pipeline.workshop import write_handouts
 
     for path in write_handouts(folder):
         print(path)
@@ -512,9 +512,9 @@ def build_book(
     ] = False,
 ) -> None:
     """Build the book with warnings as errors; refuses notebooks that did not run to their end."""
-    from compliance_xai.book import build
-    from compliance_xai.provenance import measure_time
-    from compliance_xai.runs import make_plan
+    from compliance_xai.book.building import build
+    from compliance_xai.machine import measure_time
+    from compliance_xai.pipeline.running import make_plan
 
     plan = make_plan(study, set_ or ())
     with measure_time() as watch:
@@ -525,7 +525,7 @@ def build_book(
 @book_app.command("bundle")
 def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
     """Write the built book as one HTML file that needs nothing else: still figures, no script."""
-    from compliance_xai.publish import write_bundle
+    from compliance_xai.book.releases import write_bundle
 
     _print_size(write_bundle(folder))
 
@@ -533,7 +533,7 @@ def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] =
 @book_app.command("pdf")
 def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
     """Print the built book to a PDF with bookmarks and page numbers; needs Chromium."""
-    from compliance_xai.publish import write_pdf
+    from compliance_xai.book.releases import write_pdf
 
     _print_size(write_pdf(folder))
 
@@ -543,8 +543,8 @@ def release_book(
     study: StudyArgument, folder: Annotated[Path, typer.Argument(help="Where it goes; emptied first.")] = Path("dist")
 ) -> None:
     """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
-    from compliance_xai.publish import write_release
-    from compliance_xai.runs import make_plan
+    from compliance_xai.book.releases import write_release
+    from compliance_xai.pipeline.running import make_plan
 
     for path in write_release(make_plan(study), folder):
         _print_size(path)
@@ -560,8 +560,8 @@ def write_toc(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("_toc.yml"),
 ) -> None:
     """Write a study's table of contents, in scale order; the committed one is the default study's."""
-    from compliance_xai.book import format_toc, make_toc
-    from compliance_xai.study import load_study
+    from compliance_xai.book.building import format_toc, make_toc
+    from compliance_xai.study.settings import load_study
 
     path.write_text(format_toc(make_toc(load_study(study))), encoding="utf-8")
 

@@ -1,10 +1,12 @@
-"""CSV, JSON lines or Parquet -> rows that know where they stand in their file."""
+"""Files: tables -> rows that know their place; hashes; JSON written in one step."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,3 +163,40 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
         for number, cells in enumerate(zip(*values, strict=True), start=1)
     ]
     return columns, rows
+
+
+def sha256_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value; the order of a mapping's keys does not matter.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def hash_files(paths: Iterable[Path], base: Path) -> dict[str, str]:
+    """Path relative to ``base`` (absolute where it lies outside) -> SHA-256, sorted by path."""
+    return {_relative(path, base): sha256_file(path) for path in sorted(paths)}
+
+
+def _relative(path: Path, base: Path) -> str:
+    path, base = path.resolve(), base.resolve()
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+
+
+def write_json(value: Any, path: Path | str) -> Path:
+    """Write JSON under a temporary name and rename it, so that a reader never sees half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -399,3 +399,19 @@ def write_attributions(rows: Sequence[dict[str, Any]], path: Path | str) -> Path
 def read_attribution_rows(path: Path | str) -> list[dict[str, Any]]:
     """The rows of an attribution file; ``attribution_from_row`` turns each into a record."""
     return pq.read_table(path, schema=ATTRIBUTION_SCHEMA).to_pylist()
+
+
+VIEW = ("method", "baseline", "sign")
+"""One way of looking at the same models: how words were scored, what took their place, how signs were treated."""
+
+
+def need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
+    """Refuse a frame that lacks a column, naming it."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(
+            where,
+            expected=f"columns {', '.join(columns)}",
+            found=f"no {', '.join(missing)}",
+            remedy="Add scale, strategy and parameters to the cell's frame, and pass the frame that the measure is in.",
+        )

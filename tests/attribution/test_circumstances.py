@@ -8,7 +8,9 @@ import pytest
 import torch
 from tiny_models import CLAUSE, RULE, build_model
 
-from compliance_xai.attribution import attribute, engine, score_texts
+from compliance_xai.attribution import engine
+from compliance_xai.attribution.engine import score_texts
+from compliance_xai.attribution.explain import attribute
 from compliance_xai.errors import InputError
 
 SHORT, TARGET = "Doors shall be wide.", "door.width"

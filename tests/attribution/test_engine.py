@@ -6,18 +6,12 @@ import pytest
 import torch
 from tiny_models import CLAUSE, CONTEXT, FAMILIES, PROMPT, RULE, build_model
 
-from compliance_xai.attribution import (
-    Cost,
-    anatomy,
-    attribute,
-    attribute_many,
-    paths,
-    score_masks,
-    score_texts,
-    self_check,
-)
+from compliance_xai.attribution import anatomy, paths
+from compliance_xai.attribution.checks import self_check
+from compliance_xai.attribution.engine import Cost, score_masks, score_texts
+from compliance_xai.attribution.explain import attribute, attribute_many
+from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import perturb, segment
 from compliance_xai.records import Example, attribution_from_row, attribution_row
 
 IN_PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -10,21 +10,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny_models import PROMPT, build_model
 
-from compliance_xai.attribution import (
-    METHODS,
-    ablate_categories,
-    aggregate,
-    attribute,
-    collect_pool,
-    score_masks,
-    score_texts,
-    segment,
-)
-from compliance_xai.attribution.explain import phrase_levels
-from compliance_xai.attribution.methods import align_contrast
+from compliance_xai.attribution.engine import score_masks, score_texts
+from compliance_xai.attribution.explain import ablate_categories, aggregate, attribute, phrase_levels
+from compliance_xai.attribution.methods import METHODS, align_contrast
+from compliance_xai.corpus.counterfactuals import collect_pool
+from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import perturb
-from compliance_xai.prompts import encode_target, render
+from compliance_xai.models.prompts import encode_target, render
 from compliance_xai.records import Attribution
 
 SHORT = "Doors shall be 760 mm wide, except where Table 3 applies."
@@ -272,7 +264,7 @@ def test_aggregation_needs_to_know_how_the_words_were_scored(qwen2):
 
 
 def test_counterfactuals_are_the_mean_over_draws(qwen2):
-    from compliance_xai.replacements import write_perturbed
+    from compliance_xai.corpus.counterfactuals import write_perturbed
 
     result = explain(qwen2, baseline="counterfactual", pool=POOL, draws=3, seed=4)
     features = segment(SHORT)

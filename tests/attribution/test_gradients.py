@@ -5,11 +5,12 @@ import pytest
 import torch
 from tiny_models import CLAUSE, PROMPT
 
-from compliance_xai.attribution import attribute, gradients
+from compliance_xai.attribution import gradients
+from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.gradients import gradient_scores
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import segment
-from compliance_xai.prompts import render_spans
+from compliance_xai.models.prompts import render_spans
 
 SHORT = "Doors shall be 760 mm wide."
 TARGET = "door.width,760 mm"

@@ -8,9 +8,11 @@ import torch
 from test_engine import reference_log_probs
 from tiny_models import CLAUSE, FAMILIES, PROMPT, RULE, build_model
 
-from compliance_xai.attribution import Cost, attribute, cached, packed, paths, score_masks, score_texts, tree
+from compliance_xai.attribution import cached, packed, paths, tree
+from compliance_xai.attribution.engine import Cost, score_masks, score_texts
+from compliance_xai.attribution.explain import attribute
+from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import perturb, segment
 
 PATHS_OF = {
     "qwen2": {"lean", "packed", "cached"},

@@ -11,9 +11,10 @@ import pytest
 import torch
 from tiny_models import CLAUSE, PROMPT, RULE
 
-from compliance_xai.attribution import attribute, perturb, score_texts, segment
+from compliance_xai.attribution.engine import score_texts
+from compliance_xai.attribution.explain import attribute
+from compliance_xai.corpus.features import NEUTRAL_WORD, perturb, segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import NEUTRAL_WORD
 
 SHORT = "Doors shall be 760 mm wide, except where Table 3 applies."
 TARGET = "width,760 mm"

@@ -5,7 +5,9 @@ import pytest
 import torch
 from tiny_models import CLAUSE, RULE, build_model
 
-from compliance_xai.attribution import SelfCheckError, attribute, checks, paths, self_check
+from compliance_xai.attribution import checks, paths
+from compliance_xai.attribution.checks import SelfCheckError, self_check
+from compliance_xai.attribution.explain import attribute
 from compliance_xai.errors import InputError
 from compliance_xai.records import Example
 

@@ -6,8 +6,9 @@ import torch
 from test_engine import reference_log_probs
 from tiny_models import CLAUSE, PROMPT, RULE, build_model
 
-from compliance_xai.attribution import Cost, packed, paths, score_masks, score_texts, workers
-from compliance_xai.features import perturb, segment
+from compliance_xai.attribution import packed, paths, workers
+from compliance_xai.attribution.engine import Cost, score_masks, score_texts
+from compliance_xai.corpus.features import perturb, segment
 
 FEATURES = segment(CLAUSE)
 LONG = "An instruction that stands before every clause and that all rows begin with. " + PROMPT

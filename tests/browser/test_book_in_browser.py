@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from visits import PATIENCE, Visit
 
-from compliance_xai.folders import find_project_folder
-from compliance_xai.publish import assemble
+from compliance_xai.book.releases import assemble
+from compliance_xai.study.folders import find_project_folder
 
 KEPT = (
     *("book/index", "book/explorer", "book/method", "book/verdicts", "overview", "compare_strategies"),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from compliance_xai.corpus import fetch as room
-from compliance_xai.corpus import load_corpus
-from compliance_xai.corpus.fetch import PUBLIC_FILES, PublicFile, download, fetch
+from compliance_xai.corpus import download as room
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.corpus.download import PUBLIC_FILES, PublicFile, download, fetch_corpus
 from compliance_xai.errors import InputError
 
 CONTENT = bytes(range(256)) * 1024  # several chunks
@@ -173,7 +173,7 @@ def test_a_corpus_is_fetched_by_name_to_where_the_reader_looks(address, tmp_path
     file = PublicFile(f"{address}/file", PUBLIC_FILES["nzbc-lrml"].filename, SHA256, len(CONTENT), "terms", "citation")
     monkeypatch.setitem(room.PUBLIC_FILES, "nzbc-lrml", file)
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(tmp_path))
-    path = fetch("nzbc-lrml", tmp_path / "external")
+    path = fetch_corpus("nzbc-lrml", tmp_path / "external")
     assert path.read_bytes() == CONTENT
     with pytest.raises(InputError, match=r"nzbc_lrml_v8\.csv, byte offset 128"):  # it was found, but it is no table
         load_corpus("nzbc-lrml")
@@ -181,7 +181,7 @@ def test_a_corpus_is_fetched_by_name_to_where_the_reader_looks(address, tmp_path
         InputError,
         match=r"corpus to fetch: expected one of nzbc-lrml, code-accord-train, .*, found 'nzbc'\. Check the spelling",
     ):
-        fetch("nzbc", tmp_path)
+        fetch_corpus("nzbc", tmp_path)
 
 
 def test_the_published_file_is_pinned_to_a_commit():

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from compliance_xai.corpus import load_corpus
+from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
 from compliance_xai.records import Example
 
@@ -122,7 +122,7 @@ def test_the_real_table_by_document(shared_data):
 
 def test_the_real_table_as_a_table_of_ones_own_is_split_without_leaks(shared_data):
     from compliance_xai.corpus.splits import find_leaks
-    from compliance_xai.corpus.tables import TableOptions
+    from compliance_xai.corpus.table_source import TableOptions
 
     options = TableOptions(clause="text", rule="lrml", context="file", rules="any")
     corpus = load_corpus("table", path=shared_data / "nzbc_lrml_v8_dev.csv", options=options)

@@ -1,11 +1,11 @@
 import pytest
 
-from compliance_xai.corpus import load_corpus
+from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.corpus.jsonl import read_jsonl, write_jsonl
 from compliance_xai.corpus.shipped import hash_file, write_sums
 from compliance_xai.errors import InputError
-from compliance_xai.folders import find_data_folder
 from compliance_xai.records import SPLITS, Example, Link
+from compliance_xai.study.folders import find_data_folder
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_without_the_variable_the_checkout_is_found(monkeypatch):
 
 
 def test_unknown_sources_schemes_and_misplaced_options_are_refused(folder):
-    from compliance_xai.corpus.tables import TableOptions
+    from compliance_xai.corpus.table_source import TableOptions
 
     with pytest.raises(InputError, match=r"corpus source: expected one of synthetic, nzbc-lrml, table, found 'nzbc'"):
         load_corpus("nzbc")

@@ -16,7 +16,8 @@ from compliance_xai.corpus.synthetic.vocabulary import (
     plural,
     words_of_category,
 )
-from compliance_xai.rules import format_rule, parse_rule
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import format_rule
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from compliance_xai.corpus import load_corpus
 from compliance_xai.corpus.checks import find_unparsable
-from compliance_xai.corpus.describe import describe
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.corpus.description import describe_corpus
 from compliance_xai.corpus.shipped import write_synthetic
 from compliance_xai.corpus.splits import find_leaks
-from compliance_xai.folders import find_data_folder
 from compliance_xai.records import SPLITS
+from compliance_xai.study.folders import find_data_folder
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_roles_agree_with_the_alignment(corpus):
 def test_the_data_card_has_the_counts_of_the_files(corpus):
     card = (find_data_folder() / "synthetic" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", card, flags=re.MULTILINE)
-    counts = describe(corpus).counts.set_index(["context", "split"])["clauses"].to_dict()
+    counts = describe_corpus(corpus).counts.set_index(["context", "split"])["clauses"].to_dict()
     written = {
         (context, split): int(number)
         for context, *numbers in rows

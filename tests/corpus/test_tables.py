@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from compliance_xai.corpus import load_corpus
+from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.corpus.shipped import hash_file
-from compliance_xai.corpus.tables import TableOptions
+from compliance_xai.corpus.table_source import TableOptions
 from compliance_xai.errors import InputError
 from compliance_xai.records import Example
 

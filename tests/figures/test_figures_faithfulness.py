@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compliance_xai import detector, figures
+from compliance_xai import figures
 from compliance_xai.figures import NothingToPlot
+from compliance_xai.stats import error_detector as detector
 
 SCALES = {"300k": 312_000, "1m": 1_050_000}
 STRATEGIES = ("none", "full", "lora")

@@ -6,7 +6,7 @@ import pytest
 from tiny_checkpoints import ARCHITECTURES, make_model, make_tokenizer
 
 from compliance_xai.records import Example
-from compliance_xai.rungs import Rung
+from compliance_xai.study.ladders import Rung
 
 
 @pytest.fixture(scope="session")

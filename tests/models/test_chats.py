@@ -5,11 +5,12 @@ import torch
 from tiny_checkpoints import make_model
 from tokenizer_styles import STYLES, TURN_END, make_style
 
-from compliance_xai.attribution import attribute_many
+from compliance_xai.attribution.explain import attribute_many
 from compliance_xai.errors import InputError
-from compliance_xai.generate import generate_rules
-from compliance_xai.models import load_tokenizer
-from compliance_xai.prompts import (
+from compliance_xai.models.finetuning import finetune
+from compliance_xai.models.generation import generate_rules
+from compliance_xai.models.loading import load_tokenizer
+from compliance_xai.models.prompts import (
     encode,
     encode_target,
     end_turns_with_their_own_token,
@@ -17,11 +18,10 @@ from compliance_xai.prompts import (
     render,
     render_spans,
 )
+from compliance_xai.models.strategies import load_trained
 from compliance_xai.records import Example
-from compliance_xai.rungs import Rung
-from compliance_xai.strategies import load_trained
-from compliance_xai.study import StrategySettings
-from compliance_xai.train import finetune
+from compliance_xai.study.ladders import Rung
+from compliance_xai.study.settings import StrategySettings
 
 CLAUSE = "A door shall be at least 850 mm wide; see § 3.2."
 RULE = "if(exist(door)),then(obligation(greaterThanEqual(door.width,850 mm)))"

@@ -12,9 +12,9 @@ import yaml
 from safetensors.torch import load_file
 
 from compliance_xai.errors import InputError
-from compliance_xai.stages.finetune import finetune_cell
-from compliance_xai.study import LaunchSettings, Study
-from compliance_xai.train.launch import ASKED, connect, launch, make_command, read_config
+from compliance_xai.models.launch import ASKED, connect, launch, make_command, read_config
+from compliance_xai.pipeline.finetune_stage import finetune_cell
+from compliance_xai.study.settings import LaunchSettings, Study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs" / "accelerate"

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from tiny_checkpoints import make_tokenizer
 
 from compliance_xai.errors import InputError
-from compliance_xai.prompts import DEFAULT_TEMPLATE, check_template, encode, encode_target, render
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, check_template, encode, encode_target, render
 
 PLAIN = make_tokenizer(bos=False)
 OPENING = make_tokenizer(bos=True)

@@ -8,9 +8,11 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.prompts import encode
-from compliance_xai.strategies import (
+from compliance_xai.models.checkpoints import Checkpoints
+from compliance_xai.models.finetuning import evaluated_weights, finetune
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.models.prompts import encode
+from compliance_xai.models.strategies import (
     BASE,
     WHOLE,
     apply_strategy,
@@ -21,9 +23,8 @@ from compliance_xai.strategies import (
     movement_frame,
     save_trained,
 )
-from compliance_xai.study import HYBRIDS, KINDS, StrategySettings
-from compliance_xai.train import Checkpoints, evaluated_weights, finetune, validation_losses
-from compliance_xai.train.loop import Loop, make_optimizer
+from compliance_xai.models.training_loop import Loop, make_optimizer, validation_losses
+from compliance_xai.study.settings import HYBRIDS, KINDS, StrategySettings
 
 IDS = torch.arange(3, 43)[None]
 TRAINED = [kind for kind in KINDS if kind != "none"]

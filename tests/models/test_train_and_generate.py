@@ -6,16 +6,17 @@ import pytest
 import torch
 from tiny_checkpoints import ARCHITECTURES
 
-from compliance_xai.attribution import score_texts
+from compliance_xai.attribution.engine import score_texts
 from compliance_xai.errors import InputError
-from compliance_xai.generate import generate_rules, read_confidence
-from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.prompts import encode
+from compliance_xai.models.finetuning import finetune, read_result
+from compliance_xai.models.generation import generate_rules, read_confidence
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.models.prompts import encode
+from compliance_xai.models.strategies import load_trained
+from compliance_xai.models.training_loop import validation_losses
 from compliance_xai.records import Example
-from compliance_xai.rungs import Rung
-from compliance_xai.strategies import load_trained
-from compliance_xai.study import StrategySettings
-from compliance_xai.train import finetune, read_result, validation_losses
+from compliance_xai.study.ladders import Rung
+from compliance_xai.study.settings import StrategySettings
 
 
 def tune(rung, examples, out, kind="full", *, seed=0, **keys):

@@ -13,14 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from compliance_xai.corpus import load_corpus
+from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base, load_tokenizer
-from compliance_xai.rungs import load_ladder
-from compliance_xai.study import StrategySettings, Study, dump_study
-from compliance_xai.train import Checkpoints, encode_examples, finetune
-from compliance_xai.train import loop as loops
-from compliance_xai.train.batches import cut_batch, make_tensors, plan_batches, rule_losses
+from compliance_xai.models import training_loop as loops
+from compliance_xai.models.batches import cut_batch, encode_examples, make_tensors, plan_batches, rule_losses
+from compliance_xai.models.checkpoints import Checkpoints
+from compliance_xai.models.finetuning import finetune
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import StrategySettings, Study, dump_study
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 TEMPLATE = "Clause: {clause}\nRule:\n"

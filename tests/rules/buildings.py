@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from compliance_xai.rules import Leaf, Rule, Term, format_node
+from compliance_xai.rules.notation.tree import Leaf, Rule, Term, format_node
 
 LENGTHS = {"mm": Fraction(1, 1000), "m": Fraction(1), "cm": Fraction(1, 100)}
 COMPARE = {

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import HOSTILE, RULES, relaxed
 
-from compliance_xai.rules import edits, format_rule
+from compliance_xai.rules.compare import edits
+from compliance_xai.rules.notation.tree import format_rule
 
 REFERENCE = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.gradient,1:12)))"
 

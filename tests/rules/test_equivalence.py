@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from trees import DEEP, RULES
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import Leaf, Rule, Term, canonical, equivalent, expand, format_rule, parse_rule
-from compliance_xai.rules.tree import fold
+from compliance_xai.rules.compare.equivalence import equivalent
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.spelling import expand
+from compliance_xai.rules.notation.tree import Leaf, Rule, Term, canonical, fold, format_rule
 
 FLIPPED = {
     "equivalent": "equivalent",

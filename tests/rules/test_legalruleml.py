@@ -11,21 +11,10 @@ from lxml import etree
 from trees import DEEP, NODES, RULES, TERMS, relaxed
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import (
-    Leaf,
-    Limits,
-    Rule,
-    Source,
-    Statement,
-    Term,
-    canonical,
-    format_node,
-    format_rule,
-    parse_rule,
-    read_legalruleml,
-    write_legalruleml,
-)
-from compliance_xai.rules.parse import NAME
+from compliance_xai.rules.legalruleml.documents import Source, Statement, read_legalruleml, write_legalruleml
+from compliance_xai.rules.legalruleml.safe_xml import Limits
+from compliance_xai.rules.notation.parse import NAME, parse_rule
+from compliance_xai.rules.notation.tree import Leaf, Rule, Term, canonical, format_node, format_rule
 
 DOCUMENT = """\
 <lrml:LegalRuleML xmlns:lrml="http://docs.oasis-open.org/legalruleml/ns/v1.0/" xmlns:ruleml="http://ruleml.org/spec"

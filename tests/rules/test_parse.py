@@ -9,7 +9,8 @@ from hypothesis import given
 from trees import DEEP, RULES, relaxed
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import Leaf, RuleSyntaxError, Term, format_rule, parse_rule
+from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
+from compliance_xai.rules.notation.tree import Leaf, Term, format_rule
 
 
 def test_a_rule_becomes_terms_and_leaves():

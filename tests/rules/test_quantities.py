@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from trees import RULES, relaxed
 
-from compliance_xai.rules import Leaf, canonical, format_rule, normalise, parse_rule
-from compliance_xai.rules.quantities import Amount, amounts_in, quantities_of, read_amount, reference_in, references_of
+from compliance_xai.rules.notation.normal_form import normalise
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.quantities import (
+    Amount,
+    amounts_in,
+    quantities_of,
+    read_amount,
+    reference_in,
+    references_of,
+)
+from compliance_xai.rules.notation.tree import Leaf, canonical, format_rule
 
 SAME = [
     ("1.2 m", "1200 mm"),

@@ -8,7 +8,9 @@ from hypothesis import given
 from trees import DEEP, RULES, relaxed
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import expand, format_rule, parse_rule
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.spelling import expand
+from compliance_xai.rules.notation.tree import format_rule
 
 
 def expanded(text: str) -> str:

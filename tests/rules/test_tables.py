@@ -9,8 +9,10 @@ from trees import RULES, relaxed
 
 from compliance_xai import cli
 from compliance_xai.errors import InputError
-from compliance_xai.rules import Source, Statement, format_rule, parse_rule
-from compliance_xai.rules.tables import read_statements, write_statements
+from compliance_xai.rules.legalruleml.documents import Source, Statement
+from compliance_xai.rules.legalruleml.rule_tables import read_statements, write_statements
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import format_rule
 
 STATEMENTS = [
     Statement("D1:3.1", parse_rule("if(exist(ramp)),then(lessThanEqual(ramp.gradient,1:12))"), Source("D1", "3.1")),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import HOSTILE, RULES, relaxed
 
-from compliance_xai.rules import canonical, error_kinds, format_rule
-from compliance_xai.rules.taxonomy import KINDS
+from compliance_xai.rules.compare.error_kinds import KINDS, error_kinds
+from compliance_xai.rules.notation.tree import canonical, format_rule
 
 RULE = (
     "if(and(is(stair.location,exit),greaterThan(building.storeys,3),not(has(building,sprinkler)))),"
@@ -144,6 +144,6 @@ def test_published_rules_have_no_errors_against_themselves(shared_data):
 
 
 def canonical_text(rule):
-    from compliance_xai.rules import parse_rule
+    from compliance_xai.rules.notation.parse import parse_rule
 
     return format_rule(canonical(parse_rule(rule)))

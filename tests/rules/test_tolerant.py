@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import HOSTILE, RULES, relaxed
 
-from compliance_xai.rules import RuleSyntaxError, canonical, format_rule, parse_rule, read_tolerant
-from compliance_xai.rules.tolerant import REPAIRS
+from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
+from compliance_xai.rules.notation.tolerant import REPAIRS, read_tolerant
+from compliance_xai.rules.notation.tree import canonical, format_rule
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import DEEP, RULES, relaxed
 
-from compliance_xai.rules import Leaf, Rule, Term, canonical, format_rule, parse_rule
-from compliance_xai.rules.tree import fold
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import Leaf, Rule, Term, canonical, fold, format_rule
 
 
 def shuffled(rule: Rule, seed: int) -> Rule:

@@ -3,7 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from compliance_xai.rules import Leaf, Rule, Term
+from compliance_xai.rules.notation.tree import Leaf, Rule, Term
 
 LEAVES = st.sampled_from(
     [

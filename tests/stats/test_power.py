@@ -13,8 +13,9 @@ import pytest
 from made_frames import PARAMETERS
 
 from compliance_xai import stats
+from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.stats import power
-from compliance_xai.stats.runs import (
+from compliance_xai.stats.run_tests import (
     add_errors,
     rank_biserial_errors,
     ratio_errors,
@@ -72,7 +73,7 @@ def test_arrays_decide_about_distances_as_frames_do():
     decided = []
     for study in shares:
         frames = [as_frame(study[..., f]).assign(feature=f).rename(columns={"value": "share"}) for f in range(8)]
-        distances = stats.distance_frame(pd.concat(frames, ignore_index=True))
+        distances = distance_frame(pd.concat(frames, ignore_index=True))
         tests = stats.compare_distances(distances, ["jensen_shannon"], bootstrap=400)
         tests = add_errors(tests, ratio_errors(distances, "jensen_shannon"))
         tests = tests[(tests["scale"] == "all") & (tests["strategy_a"] == "full")]
@@ -100,7 +101,7 @@ def test_arrays_contradict_as_frames_do():
     shares = power.simulate_patterns(power.Design(clauses=10), 2, tilt=0.2, features=8, seed=7)
     for index, study in enumerate(shares):
         frames = [as_frame(study[..., f]).assign(feature=f).rename(columns={"value": "share"}) for f in range(8)]
-        distances = stats.distance_frame(pd.concat(frames, ignore_index=True))
+        distances = distance_frame(pd.concat(frames, ignore_index=True))
         tests = stats.compare_distances(distances, ["jensen_shannon"], bootstrap=400)
         tests = add_errors(tests, ratio_errors(distances, "jensen_shannon"))
         tests = tests[(tests["scale"] == "all") & (tests["strategy_a"] == "full")]

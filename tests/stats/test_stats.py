@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from made_frames import PARAMETERS, focused, make_frame, make_masses, none_of, rising
 
 from compliance_xai import stats
+from compliance_xai.attribution.distances import DISTANCES, distance_frame, jensen_shannon
 from compliance_xai.errors import InputError
 from compliance_xai.stats import resampling
 
@@ -73,7 +74,7 @@ def test_pairs_agree_with_pingouin_and_scipy():
 def test_rank_biserial_interval_equals_a_plain_bootstrap():
     from scipy.stats import rankdata
 
-    from compliance_xai.stats.pairs import _rank_biserial_interval
+    from compliance_xai.stats.paired_tests import _rank_biserial_interval
 
     difference = np.array([0.3, -0.1, 0.2, 0.0, 0.5, -0.4, 0.2, 0.1, -0.2, 0.6])
     counts = resampling.resample_counts(10, 200, 7)
@@ -200,12 +201,12 @@ def test_jensen_shannon_agrees_with_scipy(n, seed):
     from scipy.spatial.distance import jensenshannon
 
     p, q = np.random.default_rng(seed).dirichlet(np.full(n, 0.5), size=2)
-    assert stats.jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2), abs=1e-7)
-    assert stats.jensen_shannon(p, p) == 0.0
+    assert jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2), abs=1e-7)
+    assert jensen_shannon(p, p) == 0.0
 
 
 def test_all_pairs_of_runs_are_measured():
-    frame = stats.distance_frame(make_masses(0.5, seeds=3))
+    frame = distance_frame(make_masses(0.5, seeds=3))
     one = frame[frame["id"] == "c0"]
     assert len(one) == 15
     assert one["pair"].value_counts().to_dict() == {"between": 9, "within": 6}
@@ -213,8 +214,8 @@ def test_all_pairs_of_runs_are_measured():
 
 
 def test_strategies_that_differ_stand_out_and_equal_ones_do_not():
-    far = stats.compare_distances(stats.distance_frame(make_masses(0.5, scales=tuple(PARAMETERS))), bootstrap=500)
-    assert far["measure"].tolist() == [name for name in stats.DISTANCES for _ in range(4)]
+    far = stats.compare_distances(distance_frame(make_masses(0.5, scales=tuple(PARAMETERS))), bootstrap=500)
+    assert far["measure"].tolist() == [name for name in DISTANCES for _ in range(4)]
     assert far.loc[far["scale"] == "all", "p_run"].tolist() == pytest.approx([1 / 27] * 3)
     far = far[far["measure"] == "jensen_shannon"]
     assert far["scale"].tolist() == ["all", "0.3m", "1m", "4m"]
@@ -223,7 +224,7 @@ def test_strategies_that_differ_stand_out_and_equal_ones_do_not():
     assert far.iloc[1]["p_run_smallest"] == pytest.approx(1 / 3)
     assert pooled["p_clause"] < 0.001
     assert 2 < pooled["ratio_low"] < pooled["ratio"] < pooled["ratio_high"]
-    near = stats.compare_distances(stats.distance_frame(make_masses(0.0, scales=tuple(PARAMETERS))), bootstrap=500)
+    near = stats.compare_distances(distance_frame(make_masses(0.0, scales=tuple(PARAMETERS))), bootstrap=500)
     assert near.iloc[0]["ratio"] == pytest.approx(1.0, abs=0.1)
     assert near.iloc[0]["p_run"] > 0.05
 
@@ -272,7 +273,7 @@ def test_ratio_by_hand():
     ],
 )  # fmt: skip
 def test_distances_say_why_not(change, reason):
-    table = stats.compare_distances(stats.distance_frame(change(make_masses(0.5))), bootstrap=100)
+    table = stats.compare_distances(distance_frame(change(make_masses(0.5))), bootstrap=100)
     assert table.iloc[0]["reason"] == reason
 
 
@@ -338,7 +339,7 @@ def test_summary_counts_clauses_and_seeds():
         (lambda f: stats.compare_strategies(f, "gini"), "compare_strategies: expected columns .*, found no gini"),
         (lambda f: stats.scale_trend(f.drop(columns="parameters"), "value"), "scale_trend: .* found no parameters"),
         (
-            lambda f: stats.distance_frame(pd.concat([make_masses(0.1)] * 2)),
+            lambda f: distance_frame(pd.concat([make_masses(0.1)] * 2)),
             "distances, scale 1m, .*id c0: expected the same features in every run, .*found 64 rows for 8",
         ),
         (lambda f: stats.strategy_effects(pd.concat([f, f]), "value"), "two rows for id c00, strategy full, seed 0"),
@@ -391,7 +392,7 @@ def test_the_default_study_takes_seconds():
     """3 rungs x 4 strategies x 2 seeds x 2 baselines x 2 signs x 60 clauses; the budget is a minute for everything."""
     masses = make_masses(0.3, scales=tuple(PARAMETERS), strategies=("full", "lora", "qlora"), clauses=20)
     start = time.perf_counter()
-    distances = stats.distance_frame(masses)
+    distances = distance_frame(masses)
     stats.compare_distances(distances)
     frame = make_frame(focused, scales=tuple(PARAMETERS), strategies=("none", "full", "lora", "qlora"), clauses=60)
     stats.compare_strategies(frame, "value")

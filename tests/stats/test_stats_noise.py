@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from made_frames import PARAMETERS, focused, make_frame, make_masses, none_of, rising
 
 from compliance_xai import stats
+from compliance_xai.attribution.distances import all_distances, distance_frame, rank_biased_distance, spearman_distance
 from compliance_xai.stats import resampling, trends
 
 # --- distances --------------------------------------------------------------------------------------------------
@@ -24,14 +25,14 @@ def test_spearman_distance_agrees_with_scipy(n, seed, digits):
     p, q = np.random.default_rng(seed).dirichlet(np.ones(n), size=2).round(digits)  # few digits: ties
     if np.ptp(p) and np.ptp(q):
         expected = 1 - spearmanr(p, q).statistic
-        assert stats.spearman_distance(p[None], q[None])[0] == pytest.approx(expected, abs=1e-9)
+        assert spearman_distance(p[None], q[None])[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_rank_biased_overlap_by_hand():
     order = {"abc": [3.0, 2.0, 1.0], "acb": [3.0, 1.0, 2.0], "cba": [1.0, 2.0, 3.0], "a(bc)": [3.0, 1.0, 1.0]}
 
     def overlap(a, b, p):
-        return 1 - stats.rank_biased_distance(np.array([order[a]]), np.array([order[b]]), persistence=p)[0]
+        return 1 - rank_biased_distance(np.array([order[a]]), np.array([order[b]]), persistence=p)[0]
 
     # Agreement at depths 1, 2, 3: 1, 1/2, 1. RBO = (1 - p) / p (p + p^2 / 2 + p^3) + p^3.
     assert overlap("abc", "acb", 0.9) == pytest.approx(0.1 / 0.9 * (0.9 + 0.81 / 2 + 0.729) + 0.729)
@@ -44,8 +45,8 @@ def test_rank_biased_overlap_by_hand():
 
 def test_distances_of_nothing_are_undefined():
     nothing, some = np.full((1, 3), np.nan), np.array([[0.5, 0.3, 0.2]])
-    assert all(np.isnan(value).all() for value in stats.all_distances(nothing, some).values())
-    assert np.isnan(stats.spearman_distance(np.full((1, 3), 1 / 3), some)).all()
+    assert all(np.isnan(value).all() for value in all_distances(nothing, some).values())
+    assert np.isnan(spearman_distance(np.full((1, 3), 1 / 3), some)).all()
 
 
 # --- noise and reliability --------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_every_source_of_noise_stands_beside_the_strategies():
     both = pd.concat([masses, make_masses(1.0, clauses=6, seed=1).assign(baseline="mask")])
     numeric = pd.DataFrame({"scale": "1m", "sign": "absolute", "id": "c0", "source": ["batch", "dtype"]})
     numeric = numeric.assign(jensen_shannon=[0.0, 0.01], spearman=0.0, rank_biased_overlap=math.nan)
-    table = stats.noise_table(stats.distance_frame(both), both, numeric, bootstrap=100)
+    table = stats.noise_table(distance_frame(both), both, numeric, bootstrap=100)
     assert list(dict.fromkeys(table["source"])) == ["batch", "dtype", "seeds", "strategies", "baselines"]
     values = table[table["measure"] == "jensen_shannon"].set_index("source")
     assert values.loc["batch", "mean"] == 0.0

@@ -7,8 +7,9 @@ import pytest
 from made_frames import PARAMETERS, focused, make_frame, make_masses, rising
 
 from compliance_xai import stats
+from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.stats import power
-from compliance_xai.stats.runs import (
+from compliance_xai.stats.run_tests import (
     add_errors,
     jackknife_error,
     rank_biserial,
@@ -61,7 +62,7 @@ def test_the_error_of_a_slope_is_that_of_least_squares_on_run_means():
 
 def test_the_error_of_a_ratio_leaves_out_one_run_at_a_time():
     masses = make_masses(0.5, clauses=6)
-    distances = stats.distance_frame(masses)
+    distances = distance_frame(masses)
     row = ratio_errors(distances, "jensen_shannon").iloc[0]
     groups = []
     for (scale, strategy), own in masses.groupby(["scale", "strategy"]):
@@ -69,7 +70,7 @@ def test_the_error_of_a_ratio_leaves_out_one_run_at_a_time():
         for seed in own["seed"].unique():
             gone = (masses["scale"] == scale) & (masses["strategy"] == strategy) & (masses["seed"] == seed)
             fewer = stats.compare_distances(
-                stats.distance_frame(masses[~gone]), ["jensen_shannon"], bootstrap=100, permutations=100
+                distance_frame(masses[~gone]), ["jensen_shannon"], bootstrap=100, permutations=100
             )
             ratios.append(fewer.loc[fewer["scale"] == "all", "ratio"].iloc[0])
         groups.append(ratios)
@@ -99,7 +100,7 @@ def test_the_error_of_a_step_is_over_pairs_of_runs():
 
 
 def test_errors_stand_beside_their_own_rows():
-    distances = stats.distance_frame(make_masses(0.5, clauses=6, scales=("1m", "4m")))
+    distances = distance_frame(make_masses(0.5, clauses=6, scales=("1m", "4m")))
     tests = stats.compare_distances(distances, bootstrap=100, permutations=100)
     joined = add_errors(tests, ratio_errors(distances))
     assert joined[tests.columns.tolist()].equals(tests)
@@ -117,8 +118,8 @@ def test_what_cannot_be_known_is_no_number():
         step_errors(one, "value"),
         rank_biserial_errors(one, "value"),
         rank_biserial_errors(frame.assign(value=math.nan), "value"),
-        ratio_errors(stats.distance_frame(masses[masses["seed"] == 0])),
-        ratio_errors(stats.distance_frame(masses.assign(share=math.nan))),
+        ratio_errors(distance_frame(masses[masses["seed"] == 0])),
+        ratio_errors(distance_frame(masses.assign(share=math.nan))),
     ]
     for table in unknown:
         assert len(table)

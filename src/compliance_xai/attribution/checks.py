@@ -12,13 +12,13 @@ from compliance_xai.attribution import anatomy
 from compliance_xai.attribution.engine import BATCH_TOKENS, score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
 from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains
+from compliance_xai.corpus.counterfactuals import Pool, write_perturbed
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import segment
 from compliance_xai.records import Example, Feature
-from compliance_xai.replacements import Pool, write_perturbed
 
 if TYPE_CHECKING:
-    from compliance_xai.prompts import Prompt
+    from compliance_xai.models.prompts import Prompt
 
 _PLANTED = 3.0
 

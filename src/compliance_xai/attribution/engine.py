@@ -16,13 +16,13 @@ import numpy as np
 from compliance_xai.attribution.anatomy import evaluating, text_config
 from compliance_xai.attribution.paths import choose_path, score_tree
 from compliance_xai.attribution.tree import grow_tree
+from compliance_xai.corpus.counterfactuals import DRAWS, Pool, write_perturbed
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import segment
 from compliance_xai.records import Feature, TargetToken
-from compliance_xai.replacements import DRAWS, Pool, write_perturbed
 
 if TYPE_CHECKING:
-    from compliance_xai.prompts import Prompt
+    from compliance_xai.models.prompts import Prompt
 
 BATCH_TOKENS = 2048
 """What a pass computes of a small model then stays in the processor's own cache (docs/LOG.md)."""
@@ -168,7 +168,7 @@ def score_texts(
     float32, shape (N, T)
         Nats; log-softmax in float32 whatever the model's dtype. The last of the ``T`` tokens is the end-of-text token.
     """
-    from compliance_xai.prompts import make_template, render_all
+    from compliance_xai.models.prompts import make_template, render_all
 
     _check_batch_tokens(batch_tokens)
     for clause in clauses:
@@ -221,7 +221,7 @@ def _check_text(text: str, name: str, id: str) -> None:
 
 
 def _encode_target(tokenizer: Any, target: str, id: str) -> _Target:
-    from compliance_xai.prompts import encode_target
+    from compliance_xai.models.prompts import encode_target
 
     _check_text(target, "target", id)
     if not target.strip():

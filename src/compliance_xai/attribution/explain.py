@@ -35,16 +35,16 @@ from compliance_xai.attribution.methods import (
 )
 from compliance_xai.attribution.sampling import sample_values
 from compliance_xai.attribution.surrogate import fit_surrogate, surrogate_masks
+from compliance_xai.corpus.counterfactuals import DRAWS, Pool
+from compliance_xai.corpus.features import group, segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import group, segment
-from compliance_xai.prompts import Template, make_template
+from compliance_xai.models.prompts import Template, make_template
 from compliance_xai.records import CATEGORIES, Attribution, Example, Feature
-from compliance_xai.replacements import DRAWS, Pool
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from compliance_xai.prompts import Prompt
+    from compliance_xai.models.prompts import Prompt
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 

@@ -14,13 +14,13 @@ from compliance_xai.attribution.anatomy import evaluating, input_device, take_lo
 from compliance_xai.attribution.engine import BATCH_TOKENS, _check_batch_tokens, _check_lengths, _encode_target
 from compliance_xai.attribution.methods import Solution
 from compliance_xai.errors import InputError
-from compliance_xai.prompts import make_template, render_spans
+from compliance_xai.models.prompts import make_template, render_spans
 from compliance_xai.records import Feature
 
 if TYPE_CHECKING:
     import torch
 
-    from compliance_xai.prompts import Prompt
+    from compliance_xai.models.prompts import Prompt
 
 STEPS = 64
 """Points on the path of integrated gradients to begin with."""

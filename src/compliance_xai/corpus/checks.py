@@ -91,7 +91,7 @@ def describe_duplicates(found: Sequence[tuple[int, int, bool]], places: Sequence
 
 def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
     """Positions of the rules that are no LRML short notation, with the parser's message and caret line."""
-    from compliance_xai.rules import parse_rule
+    from compliance_xai.rules.notation.parse import parse_rule
 
     found = []
     for index, example in enumerate(examples):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
-from compliance_xai.features import segment
 from compliance_xai.files import read_rows
 
 if TYPE_CHECKING:

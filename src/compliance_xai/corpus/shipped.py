@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from compliance_xai.corpus import Corpus
+from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.jsonl import read_jsonl, write_jsonl
 from compliance_xai.errors import InputError
-from compliance_xai.folders import find_data_folder
 from compliance_xai.records import SPLITS, Example
+from compliance_xai.study.folders import find_data_folder
 
 SUMS = "SHA256SUMS"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import VIEW, groups, need_columns
+from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats.frames import groups
 from compliance_xai.stats.resampling import bootstrap_mean
 
 if TYPE_CHECKING:

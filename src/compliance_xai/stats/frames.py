@@ -12,24 +12,10 @@ if TYPE_CHECKING:
 
 ALL_SCALES = "all"
 
-VIEW = ("method", "baseline", "sign")
-"""One way of looking at the same models: how words were scored, what took their place, how signs were treated."""
 TRAINED = "trained"
 """Stands for every strategy but ``none``, averaged."""
 
 CONTROL = "none"
-
-
-def need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> None:
-    """Refuse a frame that lacks a column, naming it."""
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise InputError(
-            where,
-            expected=f"columns {', '.join(columns)}",
-            found=f"no {', '.join(missing)}",
-            remedy="Add scale, strategy and parameters to the cell's frame, and pass the frame that the measure is in.",
-        )
 
 
 def as_names(measures: str | Sequence[str]) -> list[str]:

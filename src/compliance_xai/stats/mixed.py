@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import CONTROL, VIEW, groups, need_columns
+from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats.frames import CONTROL, groups
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compliance_xai.stats.distances import jensen_shannon
-from compliance_xai.stats.pairs import _rank_biserial_interval
+from compliance_xai.attribution.distances import jensen_shannon
+from compliance_xai.stats.paired_tests import _rank_biserial_interval
 from compliance_xai.stats.reliability import REPEATABILITY
 from compliance_xai.stats.resampling import draw_assignments, resample_counts
 

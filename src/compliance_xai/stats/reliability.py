@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.stats.distances import DISTANCES, pair_distances
-from compliance_xai.stats.frames import VIEW, as_names, clause_table, groups, need_columns
+from compliance_xai.attribution.distances import DISTANCES, pair_distances
+from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats.frames import as_names, clause_table, groups
 from compliance_xai.stats.resampling import bootstrap_mean
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.distances import DISTANCES
-from compliance_xai.stats.frames import ALL_SCALES, VIEW, groups, need_columns
+from compliance_xai.attribution.distances import DISTANCES
+from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats.frames import ALL_SCALES, groups
 from compliance_xai.stats.resampling import bootstrap_ratio, combine_strata, draw_assignments
 
 if TYPE_CHECKING:

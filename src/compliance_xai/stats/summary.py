@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from compliance_xai.stats.frames import as_names, groups, need_columns
+from compliance_xai.records import need_columns
+from compliance_xai.stats.frames import as_names, groups
 from compliance_xai.stats.resampling import bootstrap_mean
 
 if TYPE_CHECKING:

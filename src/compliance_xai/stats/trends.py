@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.stats.frames import VIEW, clause_table, groups, members, need_columns, pivot, scale_order
+from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats.frames import clause_table, groups, members, pivot, scale_order
 from compliance_xai.stats.resampling import bootstrap_mean, combine_strata, draw_assignments, interval, resample_counts
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Executed notebooks -> the book, its explorer and its releases."""

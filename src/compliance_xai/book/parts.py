@@ -1,0 +1,123 @@
+"""Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
+
+``write_parts`` leaves them in ``book/runs``: the worked examples of "Method" and "What is a correct rule?", a rule
+under review, what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the
+tables of studies that were run elsewhere and are stored under ``data/results``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compliance_xai.book.compared import format_compared, format_search
+from compliance_xai.book.evidence import STORED, format_findings, format_power
+from compliance_xai.book.markdown import raw_html
+from compliance_xai.book.measured import (
+    AGREEMENT,
+    MEASURED,
+    format_agreement,
+    format_planned,
+    format_speed,
+    format_training,
+)
+from compliance_xai.book.stored import format_absent, format_stored
+from compliance_xai.book.strategy_parts import (
+    format_costs,
+    format_kinds,
+    format_ladders,
+    format_plan,
+    format_pretraining,
+    plan_key,
+)
+from compliance_xai.book.worked_example import (
+    choose_reviewer,
+    format_features,
+    format_review,
+    format_score,
+    format_scores,
+    format_verdicts,
+)
+from compliance_xai.files import digest, sha256_file
+from compliance_xai.pipeline.code_keys import ROOMS, code_digest
+
+if TYPE_CHECKING:
+    from compliance_xai.pipeline.running import Plan
+
+__all__ = ["write_parts"]
+
+CHAPTERS = ("reference", "hybrids", "nzbc")
+"""Stored studies that have a chapter, whether or not they are there."""
+
+
+def write_parts(project: Path, plan: Plan) -> list[Path]:
+    """Write the computed parts into ``book/runs``; an unchanged one is left alone.
+
+    Parameters
+    ----------
+    plan
+        The book's study; the rule under review comes from one of its trained models.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The parts, in the order of their names.
+    """
+    runs = project / "book" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    code, parts = code_digest(ROOMS), []
+    cell = choose_reviewer(plan)
+    makers: dict[str, tuple[str, Callable[[], str]]] = {
+        "worked_scores": (code, format_scores),
+        "worked_verdicts": (code, format_verdicts),
+        "worked_features": (code, format_features),
+        "worked_plan": (plan_key(), format_plan),
+        "power": (
+            code_digest(ROOMS),
+            lambda: raw_html(format_power(runs / "_static" / "power")),
+        ),
+        "worked_review": (digest([code, cell]), lambda: format_review(plan.study, cell)),
+        "worked_score": (digest([code, cell]), lambda: format_score(plan.study, cell)),
+    }
+    for name, (key, make) in makers.items():
+        parts.append(_make(runs / f"{name}.md", key, make))
+    for name, make_table in (("planner", format_planned), ("training", format_training)):
+        stored = project / MEASURED / f"{name}.json"
+        if stored.is_file():
+            parts.append(_write(runs / f"measured_{name}.md", make_table(stored)))
+    agreement = project / AGREEMENT
+    if agreement.is_file():
+        parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
+    parts.append(_write(runs / "speed.md", format_speed(project)))
+    parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
+    stored = {path.parent.name: path.parent for path in (project / STORED).glob("*/manifest.json")}
+    for name in sorted({*stored, *CHAPTERS}):
+        part = runs / f"stored_{name}.md"
+        if name in stored:
+            key = digest([code, {path.name: sha256_file(path) for path in sorted(stored[name].iterdir())}])
+            drawings = runs / "_static" / "stored" / name
+            parts.append(_make(part, key, lambda: format_stored(stored[name], drawings)))  # noqa: B023
+        else:
+            parts.append(_write(part, format_absent(name)))
+    parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
+    parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
+    parts.append(_write(runs / "strategies_pretraining.md", format_pretraining(runs / "_static" / "pretraining")))
+    parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
+    parts.append(_write(runs / "strategies_search.md", format_search(project)))
+    parts.append(_write(runs / "strategies_compared.md", format_compared(project, runs / "_static" / "strategies")))
+    return sorted(parts)
+
+
+def _make(part: Path, key: str, make: Callable[[], str]) -> Path:
+    """Write a part that takes time (models, simulations, many figures), unless one of the same key is there."""
+    if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
+        part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
+    return part
+
+
+def _write(part: Path, text: str) -> Path:
+    text = text.rstrip("\n") + "\n"
+    if not part.is_file() or part.read_text(encoding="utf-8") != text:
+        part.write_text(text, encoding="utf-8")
+    return part

@@ -1,0 +1,308 @@
+"""What a release carries: the book as a folder, as one file and as PDF, the result tables, and the sums of all of them.
+
+Everything is made from the built book (``make book``); nothing is computed again.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import mimetypes
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urldefrag, urlparse
+
+import yaml
+
+from compliance_xai import __version__
+from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
+from compliance_xai.pipeline.exports import export_tables
+from compliance_xai.study.folders import find_project_folder
+
+if TYPE_CHECKING:
+    from compliance_xai.pipeline.running import Plan
+
+NAME = f"compliance_xai-{__version__}"
+STYLES = ("pygments.css", "custom.css", "single.css")
+SUMS = "SHA256SUMS"
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+"""Time of every file in an archive, so that the same book gives the same archive."""
+
+NO_EXPLORER = (
+    "The explorer needs scripts and other files, so it is part of the book's site only. Every run's page shows three "
+    "of its clauses."
+)
+
+_REFERENCES = ("aria-labelledby", "aria-describedby", "for")
+
+
+def write_bundle(folder: Path) -> Path:
+    """Write the whole book as one HTML file: no script, no other file, no network; figures are still pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{NAME}.html"
+    target.write_text(assemble(_find_book()), encoding="utf-8")
+    return target
+
+
+def write_pdf(folder: Path) -> Path:
+    """Print the book with headless Chromium: chapters in order, page numbers, bookmarks, figures as vectors.
+
+    Raises
+    ------
+    InputError
+        If playwright or Chromium is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{NAME}.pdf"
+    text = assemble(_find_book(), vectors=True)
+    with tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
+        page = Path(scratch) / "book.html"
+        page.write_text(text, encoding="utf-8")
+        _print(page, target)
+    return target
+
+
+def write_archive(folder: Path) -> Path:
+    """Pack the built book with its interactive figures; unpacked, it opens from the file system."""
+    folder.mkdir(parents=True, exist_ok=True)
+    book, target = _find_book(), folder / f"{NAME}-html.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in book.rglob("*") if path.is_file()):
+            if path.name not in (".buildinfo", "objects.inv") and "_sources" not in path.parts:
+                entry = zipfile.ZipInfo(f"{NAME}/{path.relative_to(book).as_posix()}", EARLIEST)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, path.read_bytes())
+    return target
+
+
+def write_release(plan: Plan, folder: Path) -> list[Path]:
+    """Write everything that a release carries, the result tables included, and ``SHA256SUMS`` over it.
+
+    Raises
+    ------
+    InputError
+        If the study is not done, the book is not built, or Chromium is missing.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
+        tables = export_tables(plan, Path(scratch) / plan.study.name)
+        folder.mkdir(parents=True)
+        archive = folder / f"{NAME}-tables-{plan.study.name}.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in sorted(tables):
+                packed.writestr(zipfile.ZipInfo(f"{plan.study.name}/{path.name}", EARLIEST), path.read_bytes())
+    written = sorted([archive, write_bundle(folder), write_archive(folder), write_pdf(folder)])
+    sums = folder / SUMS
+    sums.write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in written), encoding="utf-8")
+    return [*written, sums]
+
+
+def _find_book() -> Path:
+    book = find_project_folder() / "_build" / "html"
+    if not book.joinpath("book", "index.html").is_file():
+        raise InputError(str(book), expected="a built book", found="none", remedy="Run 'make book' first.")
+    return book
+
+
+# --- one file ---------------------------------------------------------------------------------------------------
+
+
+def assemble(book: Path, *, vectors: bool = False) -> str:
+    """The pages of a built book as one document, in the order of its contents.
+
+    Parameters
+    ----------
+    book
+        The folder of the built book.
+    vectors
+        Take figures from their SVG files, which stay where they are (for print); otherwise the pages' own small
+        pictures go into the file.
+    """
+    import lxml.html
+
+    pages = list(read_contents(find_project_folder() / "book" / "runs" / "_toc.yml"))
+    known = {f"{file}.html": _slug(file) for _, file in pages}
+    chapters, contents, part = [], [], ""
+    for caption, file in pages:
+        article = lxml.html.parse(str(book / f"{file}.html"), lxml.html.HTMLParser(encoding="utf-8")).find(".//article")
+        title = " ".join(article.find(".//h1").text_content().replace("#", "").split())
+        _clean(article)
+        _inline_pictures(article, book / file, vectors)
+        _rename(article, file, known)
+        if caption and caption != part:
+            contents.append(f"</ul><p><strong>{html.escape(caption)}</strong></p><ul>" if contents else "<ul>")
+            part = caption
+        contents.append(f'<li><a href="#{_slug(file)}">{html.escape(title)}</a></li>')
+        inner = "".join(str(lxml.html.tostring(child, encoding="unicode")) for child in article)
+        chapters.append(f'<section class="cx-chapter" id="{_slug(file)}">{inner}</section>')
+    styles = "\n".join((book / "_static" / name).read_text(encoding="utf-8") for name in STYLES)
+    # The pages' stylesheet speaks of html[data-theme]; one file has the light theme.
+    return (
+        '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>compliance_xai</title>'
+        f"<style>{styles}</style></head><body>{_title_page()}"
+        f'<nav class="cx-contents" aria-label="Contents"><h2>Contents</h2>{"".join(contents)}</ul></nav>'
+        f"<main>{''.join(chapters)}</main></body></html>\n"
+    )
+
+
+def read_contents(toc: Path) -> Iterator[tuple[str, str]]:
+    """(caption of the part, file) of every page in a table of contents, in order; the first page has no part."""
+    if not toc.is_file():
+        raise InputError(
+            str(toc), expected="the contents of a built book", found="none", remedy="Run 'make book' first."
+        )
+    loaded = yaml.safe_load(toc.read_text(encoding="utf-8"))
+    yield "", loaded["root"]
+    for part in loaded["parts"]:
+        for chapter in part["chapters"]:
+            yield from ((part["caption"], file) for file in _files(chapter))
+
+
+def _files(entry: dict[str, Any]) -> Iterator[str]:
+    yield entry["file"]
+    for section in entry.get("sections", []):
+        yield from _files(section)
+
+
+def _slug(file: str) -> str:
+    """A page's name inside the one file: an address may hold no slash there, and must not start with a digit."""
+    return "page-" + re.sub(r"[^A-Za-z0-9]+", "-", file.removeprefix("book/"))
+
+
+def _title_page() -> str:
+    return (
+        '<header class="cx-title-page"><h1>Which words does the model read?</h1>'
+        f"<p>compliance_xai {html.escape(__version__)}: a research compendium on how language models turn "
+        "building-code clauses into rules.</p>"
+        "<p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
+    )
+
+
+def _clean(article: Any) -> None:
+    """Take out what needs a script or another page, and let solutions fold without one."""
+    for explorer in article.xpath(".//div[@class='ce']"):
+        explorer.clear()
+        explorer.text = NO_EXPLORER
+    unwanted = ".//script | .//link | .//noscript | .//button"
+    for bad in article.xpath(f"{unwanted} | .//a[contains(@class,'headerlink')] | .//*[@class='cx-links']"):
+        bad.drop_tree()
+    for wrapper in article.xpath(".//div[contains(@class,'tableofcontents')] | .//div[contains(@class,'toctree')]"):
+        wrapper.drop_tree()
+    for section in article.xpath(".//section[@id='all-pages']"):
+        section.drop_tree()
+    for box in article.xpath(".//div[contains(@class,'solution') and contains(@class,'dropdown')]"):
+        box.tag, title = "details", box.find("p")
+        box.set("class", "cx-solution")
+        if title is not None:
+            title.tag = "summary"
+
+
+def _inline_pictures(article: Any, page: Path, vectors: bool) -> None:
+    """Point pictures into the file itself, or (for print) to the SVG beside the page."""
+    for picture in article.iter("img"):
+        figure = next((parent for parent in picture.iterancestors("figure")), None)
+        source = picture.get("src", "")
+        if vectors and figure is not None and (name := (figure.get("id") or "").removeprefix("figure-")):
+            found = _find_vector(page, name)
+            if found is not None:
+                picture.set("src", found.as_uri())
+                continue
+        if source and not source.startswith("data:") and not urlparse(source).scheme:
+            path = (page.parent / unquote(source)).resolve()
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            picture.set("src", f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+
+def _find_vector(page: Path, name: str) -> Path | None:
+    """The SVG that a page's figure links to."""
+    text = page.with_name(f"{page.name}.html").read_text(encoding="utf-8")
+    match = re.search(rf'href="([^"]*/{re.escape(name)}\.svg)"', text)
+    path = (page.parent / html.unescape(match[1])).resolve() if match else None
+    return path if path and path.is_file() else None
+
+
+def _rename(article: Any, file: str, known: dict[str, str]) -> None:
+    """Give every anchor its page's name, and turn links to other pages of the book into links inside the file."""
+    here = _slug(file)
+    for node in article.xpath(".//*[@id]"):
+        node.set("id", f"{here}--{node.get('id')}")
+    for name in _REFERENCES:
+        for node in article.xpath(f".//*[@{name}]"):
+            node.set(name, " ".join(f"{here}--{part}" for part in node.get(name).split()))
+    for link in article.xpath(".//a[@href]"):
+        address, fragment = urldefrag(link.get("href"))
+        if urlparse(address).scheme:
+            continue
+        page = here
+        if address:
+            target = os.path.normpath(Path(file).parent / unquote(address))
+            page = known.get(Path(target).as_posix(), "")
+        if page:
+            link.set("href", f"#{page}--{fragment}" if fragment else f"#{page}")
+        else:
+            link.tag = "span"
+            del link.attrib["href"]
+
+
+# --- print ------------------------------------------------------------------------------------------------------
+
+
+def find_chromium() -> str:
+    """Chromium's path: ``CHROMIUM``, or what is on PATH.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise InputError(
+            "the PDF",
+            expected="Chromium, which prints the book",
+            found="none on PATH",
+            remedy="Install it (Debian: apt install chromium), or set CHROMIUM.",
+        )
+    return found
+
+
+def _print(page: Path, target: Path) -> None:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise InputError(
+            "the PDF", expected="the package playwright", found="none", remedy="Install it: pip install playwright."
+        ) from None
+    footer = (
+        '<div style="width:100%;font-size:7.5px;color:#56606b;text-align:center;font-family:sans-serif">'
+        '<span class="pageNumber"></span> / <span class="totalPages"></span></div>'
+    )
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        sheet = browser.new_page()
+        sheet.set_default_timeout(300_000)
+        sheet.goto(page.as_uri(), wait_until="load")
+        sheet.evaluate(
+            "document.querySelectorAll('details.cx-solution, details.sd-dropdown').forEach(d => d.open = true)"
+        )
+        part = target.with_name(f".{target.name}.part")
+        options: dict[str, Any] = {
+            "prefer_css_page_size": True,
+            "print_background": True,
+            "outline": True,
+            "tagged": True,
+        }
+        sheet.pdf(
+            path=part, display_header_footer=True, header_template="<span></span>", footer_template=footer, **options
+        )
+        browser.close()
+    part.replace(target)

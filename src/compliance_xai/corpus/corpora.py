@@ -1,0 +1,157 @@
+"""A source of clauses and rules -> examples with leak-checked splits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compliance_xai.errors import InputError
+from compliance_xai.records import SPLITS, Example
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from compliance_xai.corpus.table_source import TableOptions
+
+SOURCES = ("synthetic", "nzbc-lrml", "table")
+SCHEMES = ("random", "document")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Examples of one source, and what a reader of results must know about them.
+
+    Attributes
+    ----------
+    name
+        The source (``synthetic``, ``nzbc-lrml``), or the file's name without its ending.
+    examples
+        In the source's order.
+    source_sha256
+        Of the file they were read from; for the synthetic corpus, of its ``SHA256SUMS``, which vouches for the rest.
+    notes
+        Sentences: rows left out of a split and why, duplicates kept, rules that do not parse, leaks of given splits.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    source_sha256: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    def split(self, name: str) -> list[Example]:
+        """The examples of one split, in the source's order.
+
+        Raises
+        ------
+        InputError
+            If ``name`` is no split, or this corpus has no example in it.
+        """
+        present = [split for split in SPLITS if any(example.split == split for example in self.examples)]
+        if name not in present:
+            raise InputError(
+                f"corpus '{self.name}', split '{name}'",
+                expected=f"one of {', '.join(present)}",
+                found="no example" if name in SPLITS else "no such split",
+                remedy="Ask for a split that this corpus has.",
+            )
+        return [example for example in self.examples if example.split == name]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per example.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``id``, ``clause``, ``rule``, ``context``, ``split``, ``identifier_role``, ``number_role`` (str)
+            and ``links`` (int: number of gold alignment links; 0 where nobody aligned them).
+        """
+        import pandas as pd
+
+        columns = ["id", "clause", "rule", "context", "split", "identifier_role", "number_role"]
+        rows = [[*(getattr(example, name) for name in columns), len(example.alignment)] for example in self.examples]
+        return pd.DataFrame(rows, columns=[*columns, "links"])
+
+
+def load_corpus(
+    source: str,
+    *,
+    path: Path | str | None = None,
+    split: str | None = None,
+    scheme: str = "random",
+    seed: int = 0,
+    options: TableOptions | None = None,
+) -> Corpus:
+    """Read a corpus and check it.
+
+    Parameters
+    ----------
+    source
+        ``synthetic``: the shipped clauses of our own grammar, with gold alignments. ``nzbc-lrml``: the published New
+        Zealand table. ``table``: any CSV, JSON-lines or Parquet file with a clause and a rule column.
+    path
+        ``synthetic``: another folder with its files (default: the shipped one). ``nzbc-lrml``: the table (default:
+        where ``compliance-xai corpus fetch nzbc-lrml`` puts it). ``table``: the file; there is no default.
+    split
+        Keep this split only.
+    scheme
+        ``nzbc-lrml``: which of the two official split columns decides. ``table`` without a split column: ``random``
+        splits by groups of related clauses, ``document`` also holds out whole contexts. The synthetic corpus has both
+        held-out splits at once, so ``random`` is all it takes.
+    seed
+        Of the split made for a ``table`` without a split column; the other sources bring their splits along.
+    options
+        Column names and strictness of a ``table``.
+
+    Raises
+    ------
+    InputError
+        If the source, the path or any row is not usable; the message names file, row and column.
+    """
+    for what, value, known in (("source", source, SOURCES), ("scheme", scheme, SCHEMES)):
+        if value not in known:
+            raise InputError(
+                f"corpus {what}", expected=f"one of {', '.join(known)}", found=repr(value), remedy="Check the spelling."
+            )
+    if options is not None and source != "table":
+        raise InputError(
+            f"corpus source '{source}'",
+            expected="no table options",
+            found="options",
+            remedy="Use source 'table' to choose columns yourself.",
+        )
+    corpus = _read(source, path, scheme, seed, options)
+    return corpus if split is None else dataclasses.replace(corpus, examples=tuple(corpus.split(split)))
+
+
+def _read(source: str, path: Path | str | None, scheme: str, seed: int, options: TableOptions | None) -> Corpus:
+    if source == "synthetic":
+        from compliance_xai.corpus.shipped import read_synthetic
+
+        if scheme != "random":
+            raise InputError(
+                "corpus 'synthetic', scheme",
+                expected="'random'",
+                found=repr(scheme),
+                remedy="This corpus holds out combinations (split 'test') and a context (split 'document') at once.",
+            )
+        return read_synthetic(path)
+    if source == "nzbc-lrml":
+        from compliance_xai.corpus.new_zealand import read_nzbc
+
+        return read_nzbc(path, scheme)
+    from compliance_xai.corpus import table_source as tables
+
+    if path is None:
+        raise InputError(
+            "corpus 'table', path", expected="a CSV, JSONL or Parquet file", found="none", remedy="Give path=..."
+        )
+    return tables.read_table(path, scheme=scheme, seed=seed, options=options or tables.TableOptions())

@@ -1,0 +1,106 @@
+"""The published table of New Zealand acceptable solutions and their rules, with its official splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from compliance_xai.corpus.checks import (
+    NAMED,
+    check_ids,
+    check_text,
+    describe_duplicates,
+    find_duplicates,
+    find_unparsable,
+    require_columns,
+)
+from compliance_xai.corpus.corpora import Corpus
+from compliance_xai.corpus.download import PUBLIC_FILES
+from compliance_xai.corpus.shipped import hash_file
+from compliance_xai.corpus.splits import count_leaks, find_leaks
+from compliance_xai.corpus.table_source import read_splits
+from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
+from compliance_xai.records import Example
+from compliance_xai.study.folders import find_data_folder
+
+COLUMNS = ("file", "number", "text", "lrml", "random_split", "doc_split")
+_SPLITS = {
+    # From the publisher's own code (Chapter7/egice_experiment_thesis.py, get_splits): 1 train, 2 validation, 3 test.
+    "random": ("random_split", {"1": "train", "2": "validation", "3": "test"}),
+    # 3 marks the three whole documents held out; rows marked 0 are in no split of this scheme.
+    "document": ("doc_split", {"0": "", "1": "train", "2": "validation", "3": "document"}),
+}
+
+
+def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
+    """Read the published table of New Zealand acceptable solutions and their rules (LRML short notation, v8).
+
+    Ids are ``<document>-<number>`` (``E2AS1-9.1.4.0.2``), contexts are documents (``E2AS1``). The official splits are
+    taken as they are; what a reader of results should know (leaks across them, rules that do not parse, rows outside
+    the scheme's splits) stands in the corpus's notes.
+
+    Parameters
+    ----------
+    path
+        Default: where ``compliance-xai corpus fetch nzbc-lrml`` puts the file.
+    scheme
+        ``random``: column ``random_split`` (train, validation, test). ``document``: column ``doc_split`` (train,
+        validation, and whole documents held out as split ``document``).
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not in the published format.
+    """
+    if path is None:
+        path = find_data_folder() / "external" / PUBLIC_FILES["nzbc-lrml"].filename
+    path = Path(path)
+    columns, rows = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
+    require_columns(columns, COLUMNS, str(path))
+    column, names = _SPLITS[scheme]
+    places = [f"{path}, {row.place}" for row in rows]
+    splits = read_splits(rows, places, column, names, "Use the published file, or read your own with source 'table'.")
+    everything = [_example(row, place, split) for row, place, split in zip(rows, places, splits, strict=True)]
+    check_ids([example.id for example in everything], [row.place for row in rows], str(path))
+    examples = tuple(example for example in everything if example.split)
+    notes = _note(examples, [example.id for example in everything if not example.split], scheme)
+    return Corpus("nzbc-lrml", examples, hash_file(path), tuple(notes))
+
+
+def _example(row: Row, place: str, split: str) -> Example:
+    cells = {column: check_text(row.cells.get(column), place, column) for column in COLUMNS}
+    # 'NZ_NZBC-E2AS1#3.8' -> 'E2AS1': country, code, document, amendment.
+    document = cells["file"].partition("-")[2].partition("#")[0]
+    if not document:
+        raise InputError(
+            f"{place}, column 'file'",
+            expected="a name such as 'NZ_NZBC-E2AS1#3.8'",
+            found=repr(cells["file"]),
+            remedy="Use the published file, or read your own with source 'table'.",
+        )
+    return Example(f"{document}-{cells['number']}", cells["text"], cells["lrml"], document, split)
+
+
+def _note(examples: Sequence[Example], outside: Sequence[str], scheme: str) -> list[str]:
+    notes = []
+    if outside:
+        named = ", ".join(outside[:NAMED]) + (" ..." if len(outside) > NAMED else "")
+        notes.append(
+            f"Rows in no split of the scheme '{scheme}' (doc_split 0), left out as in the publisher's own experiments: "
+            f"{len(outside)} ({named})."
+        )
+    held_out = {"random": "test", "document": "document"}[scheme]
+    if not any(example.split == held_out for example in examples):
+        notes.append(f"The file has no row of the official split '{held_out}'.")
+    found = find_duplicates([example.clause for example in examples], [example.rule for example in examples])
+    if found:
+        notes.append(f"Clauses that stand twice: {describe_duplicates(found, [example.id for example in examples])}.")
+    notes += [f"Leak of the official split: {sentence}." for sentence in count_leaks(examples, find_leaks(examples))]
+    unparsable = find_unparsable(examples)
+    if unparsable:
+        named = ", ".join(examples[index].id for index, _ in unparsable[:NAMED]) + (
+            " ..." if len(unparsable) > NAMED else ""
+        )
+        notes.append(f"{len(unparsable)} of {len(examples)} rules do not parse as LRML short notation: {named}.")
+    return notes

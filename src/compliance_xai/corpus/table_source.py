@@ -1,0 +1,247 @@
+"""Anyone's table of clauses and rules: CSV, JSON lines or Parquet, checked row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compliance_xai.corpus.checks import (
+    check_ids,
+    check_label,
+    check_rules,
+    check_text,
+    describe_duplicates,
+    find_duplicates,
+    require_columns,
+)
+from compliance_xai.corpus.corpora import Corpus
+from compliance_xai.corpus.shipped import hash_file
+from compliance_xai.corpus.splits import count_leaks, find_leaks, make_splits
+from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
+from compliance_xai.records import SPLITS, Example
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How to read a table of one's own.
+
+    Attributes
+    ----------
+    clause, rule
+        Names of the two columns that every table must have.
+    id, context, split
+        Names of optional columns; a name given here must exist. None takes the column ``id``, ``context`` or
+        ``split`` if the table has it; without one, ids are ``row-00001`` and so on, the context is the file's name
+        without its ending, and splits are made (see ``corpus.splits.make_splits``). The corpus's notes
+        say which of these happened.
+    split_values
+        What stands in the split column -> ``train``, ``validation``, ``test`` or ``document``; None: those very words.
+    delimiter
+        Between the cells of a CSV file; None: a comma, or a tab in a ``.tsv`` file.
+    rules
+        ``lrml``: every rule must parse as LRML short notation; ``any``: not checked.
+    duplicates
+        A clause that stands twice: ``refuse`` the table, or ``keep`` both rows and note them.
+    leaks
+        Related clauses on both sides of a split column: ``refuse`` the table, or ``report`` them in the notes. Splits
+        made here do not leak.
+    fractions
+        Of train, validation and test, where splits are made.
+    document
+        Fraction of rows held out as whole contexts, where splits are made with the scheme ``document``.
+    near
+        Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
+    """
+
+    clause: str = "clause"
+    rule: str = "rule"
+    id: str | None = None
+    context: str | None = None
+    split: str | None = None
+    split_values: Mapping[str, str] | None = None
+    delimiter: str | None = None
+    rules: str = "lrml"
+    duplicates: str = "refuse"
+    leaks: str = "refuse"
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    document: float = 0.1
+    near: float = 0.8
+
+    def __post_init__(self) -> None:
+        known = {"rules": ("lrml", "any"), "duplicates": ("refuse", "keep"), "leaks": ("refuse", "report")}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                expected, found = " or ".join(map(repr, values)), repr(getattr(self, name))
+                raise InputError(f"table option '{name}'", expected=expected, found=found, remedy="Check the spelling.")
+        if not 0 < self.near <= 1:
+            remedy = "Give for example 0.8."
+            raise InputError("table option 'near'", expected="a number in (0, 1]", found=str(self.near), remedy=remedy)
+        for value in (self.split_values or {}).values():
+            if value not in SPLITS:
+                expected = f"values among {', '.join(SPLITS)}"
+                remedy = "Map what stands in your split column to these names."
+                raise InputError("table option 'split_values'", expected=expected, found=repr(value), remedy=remedy)
+
+
+def read_table(
+    path: Path | str, *, scheme: str = "random", seed: int = 0, options: TableOptions | None = None
+) -> Corpus:
+    """Read a CSV (``.csv``, ``.tsv``), JSON-lines (``.jsonl``, ``.ndjson``) or Parquet file of clauses and rules.
+
+    Clauses and rules are kept as they stand, character by character.
+
+    Parameters
+    ----------
+    path
+        The file.
+    scheme, seed
+        For the splits made where the table has no split column; ``document`` also holds out whole contexts.
+    options
+        Column names and strictness.
+
+    Raises
+    ------
+    InputError
+        Naming file, row and column: a missing column, an empty cell, bytes that are not UTF-8, an id or clause that
+        stands twice, a rule that does not parse, an unknown split, related clauses on both sides of a split.
+    """
+    path, options = Path(path), options or TableOptions()
+    columns, rows = read_rows(path, delimiter=options.delimiter)
+    where = str(path)
+    optional = {
+        name: getattr(options, name) or (name if name in columns else None) for name in ("id", "context", "split")
+    }
+    require_columns(columns, [options.clause, options.rule, *filter(None, optional.values())], where)
+    places = [f"{where}, {row.place}" for row in rows]
+    clauses = [
+        check_text(row.cells.get(options.clause), place, options.clause)
+        for row, place in zip(rows, places, strict=True)
+    ]
+    rules = [
+        check_text(row.cells.get(options.rule), place, options.rule) for row, place in zip(rows, places, strict=True)
+    ]
+    notes = _note_columns(columns, options, optional)
+    ids = _labels(rows, places, optional["id"]) or [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
+    check_ids(ids, [row.place for row in rows], where)
+    contexts = _labels(rows, places, optional["context"])
+    notes += _handle_duplicates(clauses, rules, rows, where, options)
+    if optional["split"]:
+        splits = read_splits(rows, places, optional["split"], options.split_values)
+        if scheme != "random":
+            raise InputError(
+                f"{where}, column '{optional['split']}'",
+                expected=f"no split column, for scheme '{scheme}'",
+                found="one that already decides",
+                remedy="Use scheme 'random' with this column, or take the column out of the file.",
+            )
+    else:
+        splits = _make_splits(clauses, rules, contexts, scheme, seed, options, where)
+        notes.append(f"No split column: splits made with seed {seed}, scheme '{scheme}', by groups of related clauses.")
+    examples = tuple(
+        Example(*values)
+        for values in zip(ids, clauses, rules, contexts or [path.stem] * len(rows), splits, strict=True)
+    )
+    if optional["split"]:
+        notes += _handle_leaks(examples, where, options)
+    if options.rules == "lrml":
+        check_rules(examples, places, options.rule)
+    return Corpus(path.stem, examples, hash_file(path), tuple(notes))
+
+
+def _labels(rows: Sequence[Row], places: Sequence[str], column: str | None) -> list[str]:
+    if column is None:
+        return []
+    return [check_label(row.cells.get(column), place, column) for row, place in zip(rows, places, strict=True)]
+
+
+def _note_columns(columns: Sequence[str], options: TableOptions, optional: Mapping[str, str | None]) -> list[str]:
+    used = {options.clause, options.rule, *optional.values()}
+    unused = [column for column in columns if column not in used]
+    notes = [f"Columns not read: {', '.join(unused)}."] if unused else []
+    if optional["id"] is None:
+        notes.append("No id column: ids are row numbers.")
+    if optional["context"] is None:
+        notes.append("No context column: the context of every row is the file's name.")
+    return notes
+
+
+def _handle_duplicates(
+    clauses: Sequence[str], rules: Sequence[str], rows: Sequence[Row], where: str, options: TableOptions
+) -> list[str]:
+    found = find_duplicates(clauses, rules)
+    if not found:
+        return []
+    sentence = describe_duplicates(found, [row.place for row in rows])
+    if options.duplicates == "keep":
+        return [f"Clauses kept although they stand twice: {sentence}."]
+    raise InputError(
+        f"{where}, column '{options.clause}'",
+        expected="clauses that occur once",
+        found=sentence,
+        remedy="Remove the repeated rows, or keep them with TableOptions(duplicates='keep').",
+    )
+
+
+def read_splits(
+    rows: Sequence[Row],
+    places: Sequence[str],
+    column: str,
+    values: Mapping[str, str] | None,
+    remedy: str = "Say what your values mean, for example TableOptions(split_values={'1': 'train', '2': 'test'}).",
+) -> list[str]:
+    """The split of each row, or what ``values`` maps it to; stop at a value that is not among them."""
+    names = {name: name for name in SPLITS} if values is None else values
+    splits = []
+    for row, place in zip(rows, places, strict=True):
+        value = check_label(row.cells.get(column), place, column)
+        if value not in names:
+            raise InputError(
+                f"{place}, column '{column}'",
+                expected=f"one of {', '.join(names)}",
+                found=repr(value),
+                remedy=remedy,
+            )
+        splits.append(names[value])
+    return splits
+
+
+def _make_splits(
+    clauses: Sequence[str],
+    rules: Sequence[str],
+    contexts: Sequence[str],
+    scheme: str,
+    seed: int,
+    options: TableOptions,
+    where: str,
+) -> list[str]:
+    if scheme == "document" and not contexts:
+        raise InputError(
+            where,
+            expected="a context column, for scheme 'document'",
+            found="none",
+            remedy="Name it with TableOptions(context=...), or use scheme 'random'.",
+        )
+    return make_splits(
+        clauses,
+        rules,
+        seed=seed,
+        fractions=options.fractions,
+        near=options.near,
+        contexts=contexts if scheme == "document" else None,
+        document=options.document,
+        where=where,
+    )
+
+
+def _handle_leaks(examples: Sequence[Example], where: str, options: TableOptions) -> list[str]:
+    sentences = count_leaks(examples, find_leaks(examples, near=options.near))
+    if sentences and options.leaks == "refuse":
+        raise InputError(
+            where,
+            expected="splits without related clauses on both sides",
+            found="; ".join(sentences),
+            remedy="Mend the split column, leave it out, or accept the leaks with TableOptions(leaks='report').",
+        )
+    return [f"Leak: {sentence}." for sentence in sentences]

@@ -1,0 +1,111 @@
+"""The machine, its software, and what a piece of work took: time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+SHOWN_PACKAGES = (
+    "compliance-xai",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "evaluate",
+    "sentence-transformers",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pingouin",
+    "statsmodels",
+    "plotly",
+    "seaborn",
+)
+"""Packages whose versions can change a number or a figure."""
+
+
+def describe_machine() -> dict[str, str]:
+    """Operating system, processor, cores, memory and accelerator; no host or user name."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
+    return {
+        "system": platform.system() + " " + platform.machine(),
+        "processor": _processor(),
+        "cores": str(cores),
+        "memory": _memory(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    except (AttributeError, ValueError, OSError):
+        return "unknown"
+
+
+def package_versions(packages: Iterable[str] = SHOWN_PACKAGES) -> dict[str, str]:
+    """Installed versions; a package that is not installed is left out."""
+    from importlib import metadata
+
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@dataclass
+class Stopwatch:
+    """When a piece of work started (UTC) and how long it took so far or, once stopped, altogether (seconds)."""
+
+    started: str
+    _start: float
+    _stop: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, or between start and stop."""
+        return (time.perf_counter() if self._stop is None else self._stop) - self._start
+
+
+@contextlib.contextmanager
+def measure_time() -> Iterator[Stopwatch]:
+    """Time what happens inside.
+
+    Examples
+    --------
+    >>> with measure_time() as watch:
+    ...     total = sum(range(10))
+    >>> 0 <= watch.seconds < 60
+    True
+    """
+    watch = Stopwatch(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
+    try:
+        yield watch
+    finally:
+        watch._stop = time.perf_counter()

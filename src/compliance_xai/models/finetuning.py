@@ -1,0 +1,246 @@
+"""Fine-tunes one rung with one strategy and seed, and keeps weights and log."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.errors import InputError
+from compliance_xai.files import digest
+from compliance_xai.models.batches import encode_examples
+from compliance_xai.models.checkpoints import Checkpoints, Progress
+from compliance_xai.models.launch import connect
+from compliance_xai.models.loading import load_base, load_tokenizer, require_room_for_tokens
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
+from compliance_xai.models.strategies import apply_strategy, count_parameters, merge_adapters, save_trained
+from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer, validation_losses
+from compliance_xai.records import Example
+from compliance_xai.study.ladders import Rung
+from compliance_xai.study.settings import HYBRIDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from compliance_xai.study.settings import StrategySettings
+
+DONE = "training_complete.json"
+"""Written last into a seed's folder."""
+
+KEPT = "kept"
+"""Below a seed's folder: the weights at each evaluation but the last, where a study compares by them."""
+
+PHASE_SEED = 7919
+"""What a second phase adds to the seed that decides the order of the pairs: it would see the first one's again."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What one fine-tuning gave.
+
+    Attributes
+    ----------
+    log
+        One row per logged point: ``step``, ``split`` (train or validation), ``loss`` (nats per rule token), ``tokens``
+        (rule and prompt tokens seen so far).
+    token_losses
+        Validation loss by target token: ``token``, ``count``, ``loss`` (nats, mean), most frequent first.
+    trained, parameters
+        Trained and all parameters.
+    folder
+        Where the weights lie.
+    micro_batch
+        Pairs of one forward pass, at the end.
+    notes
+        What happened on the way, such as memory that did not suffice.
+    """
+
+    log: pd.DataFrame
+    token_losses: pd.DataFrame
+    trained: int
+    parameters: int
+    folder: Path
+    micro_batch: int
+    notes: tuple[str, ...] = ()
+
+
+def finetune(
+    rung: Rung,
+    strategy: str,
+    settings: StrategySettings,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    *,
+    seed: int,
+    out: Path | str,
+    template: Prompt = DEFAULT_TEMPLATE,
+    checkpoints: Checkpoints | None = None,
+    keep_evaluated: bool = False,
+    progress: bool = False,
+) -> TrainResult:
+    """Fine-tune a rung and save weights (full) or adapters (LoRA) as safetensors.
+
+    The folder ``out`` appears only when training is complete; a finished one is read back, not trained again. In a
+    launched run (see ``launch``) every process calls this, and the first one writes.
+
+    Parameters
+    ----------
+    strategy
+        Its name, for messages.
+    seed
+        Decides the order of the pairs, dropout and the adapters' initial weights.
+    checkpoints
+        Where a killed run left its state and this one leaves its own; removed at the end. None keeps no state.
+    keep_evaluated
+        Keep the weights at every evaluation, below ``out``; ``evaluated_weights`` finds them.
+    progress
+        Show a bar over steps.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, one is longer than the model's context, or one alone does not fit into memory.
+    FloatingPointError
+        If the loss is not a number: names the step and the last good checkpoint.
+    """
+    out = Path(out)
+    if (out / DONE).is_file():
+        return read_result(out)
+    if not train or not validation:
+        raise InputError(
+            f"strategy {strategy!r}",
+            expected="at least one training and one validation pair",
+            found=f"{len(train)} and {len(validation)}",
+            remedy="Ask for more pairs in the study's corpus settings.",
+        )
+    kept = _place_kept(out, checkpoints) if keep_evaluated else None
+    accelerator = connect(settings.batch_size)
+    tokenizer, precision = load_tokenizer(rung), choose_precision(settings)
+    model = prepare_model(rung, settings, accelerator, precision)
+    require_room_for_tokens(rung, tokenizer, model)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    chosen = make_template(tokenizer, template)
+    rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
+    asked = settings.micro_batch or settings.batch_size
+    reached, counts = Progress(asked), (0, 0)
+    for number, phase in enumerate(settings.phases):
+        # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
+        goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
+        states = checkpoints.of_phase(number) if checkpoints and goes_on else None
+        if checkpoints and checkpoints.of_phase(number + 1).last():
+            continue  # a later phase has all its weights in its own checkpoint
+        model = apply_strategy(merge_adapters(model), phase, seed=seed)
+        counts = count_parameters(model)
+        model, optimizer = accelerator.prepare(model, make_optimizer(model, phase))
+        reached = (states.restore(model, optimizer) if states else None) or reached.next_phase()
+        reached.micro_batch = min(reached.micro_batch, asked)
+        order = seed + number * PHASE_SEED
+        loop = Loop(model, optimizer, accelerator, phase, rows, held_out, order, precision, reached, states, progress)
+        if kept is not None:
+            loop.keep = partial(_keep, accelerator, kept, settings.steps)
+        loop.run()
+        model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
+    _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)
+    result = TrainResult(_frame(reached), token_losses, *counts, out, reached.micro_batch, tuple(reached.notes))
+    weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
+    if accelerator.is_main_process:
+        _save(result, accelerator.unwrap_model(model), weights, kept)
+        if checkpoints:
+            shutil.rmtree(checkpoints.folder, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    return result
+
+
+def _place_kept(out: Path, checkpoints: Checkpoints | None) -> Path:
+    """Where evaluated weights wait until the training is complete, so that a killed one finds them again."""
+    if checkpoints is None:
+        place = out.with_name(f".{out.name}.{KEPT}")
+        shutil.rmtree(place, ignore_errors=True)
+        return place
+    return checkpoints.folder / f"{KEPT}-{digest(checkpoints.key)[:12]}"
+
+
+def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, precision: str) -> Any:
+    """The rung in memory, for a strategy to train.
+
+    Weights that are trained are float32 whatever the passes compute in: an update is often smaller than the spacing of
+    bfloat16. Frozen ones take the precision of the passes.
+    """
+    single = accelerator.distributed_type.name in ("NO", "MULTI_CPU", "MULTI_GPU")
+    if accelerator.num_processes > 1:
+        rung = replace(rung, device_map=None)  # every process has a device of its own
+    model = load_base(
+        rung,
+        quantised=settings.kind == "qlora",
+        dtype="float32" if settings.kind in ("full", *HYBRIDS) else precision,
+        device_map=("auto" if accelerator.num_processes == 1 else {"": accelerator.device}) if single else None,
+    )
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    return model
+
+
+def _frame(progress: Progress) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(progress.rows, columns=["step", "split", "loss", "tokens"])
+
+
+def _keep(accelerator: Any, folder: Path, last: int, model: Any, step: int) -> None:
+    """Write the weights as they are at a step; those of the last one are the result itself."""
+    if step >= last:
+        return
+    weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
+    if accelerator.is_main_process:
+        place = folder / f"step-{step:08d}"
+        place.mkdir(parents=True, exist_ok=True)
+        save_trained(accelerator.unwrap_model(model), place, weights)
+
+
+def evaluated_weights(result: TrainResult) -> dict[int, Path]:
+    """Step -> folder of the weights at that evaluation; only the last one where the others were not kept."""
+    log = result.log[result.log["split"] == "validation"]
+    places = {int(step): result.folder / KEPT / f"step-{step:08d}" for step in log["step"] if step > 0}
+    return {step: path for step, path in places.items() if path.is_dir()} | {max(places): result.folder}
+
+
+def _save(result: TrainResult, model: Any, weights: Any, kept: Path | None) -> None:
+    """Write weights and tables under a temporary name; ``weights`` None stands for the model's own."""
+    part = result.folder.with_name(f".{result.folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_trained(model, part, weights)
+    if kept is not None and kept.is_dir():
+        shutil.move(kept, part / KEPT)
+    _write_result(result, part)
+    shutil.rmtree(result.folder, ignore_errors=True)
+    part.replace(result.folder)
+
+
+def _write_result(result: TrainResult, folder: Path) -> None:
+    import pyarrow as pa
+
+    from compliance_xai.records import write_table
+
+    write_table(pa.Table.from_pandas(result.log, preserve_index=False), folder / "log.parquet")
+    write_table(pa.Table.from_pandas(result.token_losses, preserve_index=False), folder / "token_losses.parquet")
+    values = {name: getattr(result, name) for name in ("trained", "parameters", "micro_batch", "notes")}
+    (folder / DONE).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def read_result(folder: Path | str) -> TrainResult:
+    """What a finished fine-tuning left in its folder."""
+    import pandas as pd
+
+    folder = Path(folder)
+    values = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    return TrainResult(
+        pd.read_parquet(folder / "log.parquet"),
+        pd.read_parquet(folder / "token_losses.parquet"),
+        folder=folder,
+        **values | {"notes": tuple(values["notes"])},
+    )

@@ -1,0 +1,138 @@
+"""Writes rules with a fine-tuned model: greedy decoding, nothing truncated; and how sure it is of a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from compliance_xai.errors import InputError
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target, make_template, render
+from compliance_xai.records import Example, Generation
+
+
+def generate_rules(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    seed: int,
+    template: Prompt = DEFAULT_TEMPLATE,
+    max_new_tokens: int = 192,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[Generation]:
+    """The rule that the model writes for each clause, in the order of the examples.
+
+    Parameters
+    ----------
+    seed
+        The training seed of the model; recorded, greedy decoding draws nothing.
+    max_new_tokens
+        Where a rule that does not end is cut; such a generation has ``stopped=False``.
+
+    Raises
+    ------
+    InputError
+        If a prompt with ``max_new_tokens`` more is longer than the model's context.
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    limit = getattr(model.config, "max_position_embeddings", None)
+    written_out = make_template(tokenizer, template)
+    prompts = [render(tokenizer, example.clause, written_out) for example in examples]
+    for example, ids in zip(examples, prompts, strict=True):
+        if limit and len(ids) + max_new_tokens > limit:
+            raise InputError(
+                f"clause {example.id!r}",
+                expected=f"at most {limit - max_new_tokens} prompt tokens (context {limit}, {max_new_tokens} to write)",
+                found=f"{len(ids)}",
+                remedy="Lower generate.max_new_tokens, shorten the clause, or choose a model with a longer context.",
+            )
+    order = sorted(range(len(examples)), key=lambda index: len(prompts[index]))
+    device = next(model.parameters()).device
+    written: dict[int, Generation] = {}
+    model.eval()
+    with torch.inference_mode(), tqdm(total=len(order), desc="generate", disable=not progress) as bar:
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            longest = max(len(prompts[index]) for index in chunk)
+            ids_BT = torch.full((len(chunk), longest), tokenizer.pad_token_id)
+            seen_BT = torch.zeros((len(chunk), longest), dtype=torch.long)
+            for row, index in enumerate(chunk):
+                ids_BT[row, longest - len(prompts[index]) :] = torch.tensor(prompts[index])
+                seen_BT[row, longest - len(prompts[index]) :] = 1
+            output = model.generate(
+                input_ids=ids_BT.to(device),
+                attention_mask=seen_BT.to(device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+            for index, new_ids in zip(chunk, output[:, longest:].tolist(), strict=True):
+                written[index] = _read_output(tokenizer, examples[index].id, seed, new_ids)
+            bar.update(len(chunk))
+    return [written[index] for index in range(len(examples))]
+
+
+def _read_output(tokenizer: Any, identifier: str, seed: int, new_ids: list[int]) -> Generation:
+    stopped = tokenizer.eos_token_id in new_ids
+    kept = new_ids[: new_ids.index(tokenizer.eos_token_id)] if stopped else new_ids
+    return Generation(identifier, seed, tokenizer.decode(kept, skip_special_tokens=True), len(kept), stopped)
+
+
+def read_confidence(
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    template: Prompt = DEFAULT_TEMPLATE,
+    batch_size: int = 16,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """How sure a model is of each token of a rule, and how spread its next-token distribution is there.
+
+    Parameters
+    ----------
+    pairs
+        Clauses and rules.
+
+    Returns
+    -------
+    list of (log-probabilities, entropies)
+        For each pair; float64, shape (tokens of the rule and the end of the text,), nats.
+    """
+    import torch
+
+    written_out = make_template(tokenizer, template)
+    rows = [(render(tokenizer, clause, written_out), encode_target(tokenizer, rule)[0]) for clause, rule in pairs]
+    order = sorted(range(len(rows)), key=lambda index: sum(map(len, rows[index])))
+    device = next(model.parameters()).device
+    read: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            longest = max(sum(map(len, rows[index])) for index in chunk)
+            # Padded on the right, which causal attention never sees; any valid id will do.
+            ids_BL = torch.zeros((len(chunk), longest), dtype=torch.long)
+            for place, index in enumerate(chunk):
+                prompt, target = rows[index]
+                ids_BL[place, : len(prompt) + len(target)] = torch.tensor([*prompt, *target])
+            logits_BLV = model(input_ids=ids_BL.to(device), use_cache=False).logits
+            for place, index in enumerate(chunk):
+                prompt, target = rows[index]
+                read[index] = _read_row(logits_BLV[place, len(prompt) - 1 : len(prompt) + len(target) - 1], target)
+    return [read[index] for index in range(len(rows))]
+
+
+def _read_row(logits_TV: Any, target: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
+    log_probs_TV = logits_TV.float().log_softmax(dim=-1)
+    entropies_T = -(log_probs_TV.exp() * log_probs_TV).sum(dim=-1)
+    ids_T = torch.tensor(target, device=log_probs_TV.device)
+    chosen_T = log_probs_TV.gather(-1, ids_T[:, None]).squeeze(-1)
+    return chosen_T.double().cpu().numpy(), entropies_T.double().cpu().numpy()

@@ -1,0 +1,224 @@
+"""Loads a rung: its tokenizer and its untouched model.
+
+Weights are read from safetensors only, and every tensor must find its place: a checkpoint that lacks one, or has one
+too many, is refused, and so are adapters in the place of a model. A model's own Python code is run only where its rung
+says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.errors import InputError
+from compliance_xai.models.prompts import end_turns_with_their_own_token
+from compliance_xai.study.ladders import Rung
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
+    """The rung's tokenizer; pads with its own token, or with end-of-text where it has none.
+
+    A chat rung's texts end with the token that ends the model's turns.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = _loaded(rung, AutoTokenizer, {})
+    if not tokenizer("a 1")["input_ids"]:
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected="a tokenizer that cuts text into tokens",
+            found="one without a vocabulary",
+            remedy="Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights.",
+        )
+    if rung.template == "chat":
+        end_turns_with_their_own_token(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(
+    rung: Rung, *, quantised: bool = False, dtype: str | None = None, device_map: Any = "auto"
+) -> PreTrainedModel:
+    """The rung's untouched model.
+
+    Parameters
+    ----------
+    quantised
+        Load the linear layers as NF4 with double quantisation (bitsandbytes), computing in float32.
+    dtype
+        Name of a torch dtype; float32 on a CPU, the rung's own on a GPU where None.
+    device_map
+        Which module lies where: ``auto`` spreads over GPUs, then CPU memory; a mapping of module names to devices; None
+        leaves it to whoever shards the model. The rung's own one comes first.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    if Path(rung.path, "adapter_config.json").is_file():
+        raise _no_base(rung)
+    on_gpu = torch.cuda.is_available()
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype or (rung.dtype if on_gpu else "float32")),
+        "use_safetensors": True,
+        "device_map": rung.device_map or (device_map if on_gpu or device_map != "auto" else "cpu"),
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that the report names them; they are refused below
+    }
+    if quantised:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if on_gpu else torch.float32,
+        )
+    model, report = _loaded(rung, AutoModelForCausalLM, options)
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise _no_base(rung)
+    require_every_tensor(f"rung {rung.name!r} ({rung.path})", report)
+    if model.get_input_embeddings().weight.is_meta:
+        raise InputError(
+            f"rung {rung.name!r}, key 'device_map'",
+            expected="the embeddings in memory",
+            found="embeddings on disk",
+            remedy="Put the embeddings on a device or 'cpu'; layers and the head may lie on disk.",
+        )
+    if quantised:
+        _keep_one_kernel(model)
+    return model
+
+
+def _no_base(rung: Rung) -> InputError:
+    return InputError(
+        f"rung {rung.name!r} ({rung.path})",
+        expected="a whole model, which strategies start from",
+        found="adapters for another model",
+        remedy="Name the model itself, or merge the adapters into it and save that.",
+    )
+
+
+def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
+    """Stop where a tokenizer gives ids that its model has no embedding for; special tokens that were added and never
+    occur in text do not count.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer's vocabulary is larger than the model's embeddings.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    if tokenizer.vocab_size > rows:
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected=f"a tokenizer of at most {rows:,} tokens, one for each embedding",
+            found=f"{tokenizer.vocab_size:,}",
+            remedy="Model and tokenizer do not belong together; fetch or copy the model's own tokenizer.",
+        )
+
+
+def _keep_one_kernel(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for its bfloat16 inference kernel on some CPUs.
+
+    With bitsandbytes 0.50 the first forward pass in evaluation mode repacks the weights in place. The packed kernel
+    computes in bfloat16, differs between CPUs, and has no gradient: training after an evaluation then fails.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def require_every_tensor(where: str, report: Mapping[str, Any], *, unused: tuple[str, ...] = ()) -> None:
+    """Stop where a checkpoint's tensors are not those of its model; transformers would draw missing ones at random.
+
+    Parameters
+    ----------
+    report
+        What ``from_pretrained`` gives with ``output_loading_info``.
+    unused
+        Beginnings of the names of tensors that may be missing, since nothing reads them.
+    """
+    problems = {
+        "no tensor": sorted(name for name in report["missing_keys"] if not name.startswith(unused)),
+        "the extra tensor": sorted(report["unexpected_keys"]),
+        "another shape of": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
+    }
+    for found, names in problems.items():
+        if names:
+            raise InputError(
+                where,
+                expected="weights with a tensor for every part of the model, and no other",
+                found=f"{found} {names[0]!r} ({len(names)} in all)",
+                remedy="The checkpoint is damaged or belongs to another config.json; fetch or train it again.",
+            )
+
+
+def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
+    """``from_pretrained`` that stays offline for a local folder and explains a failure in one message."""
+    from safetensors import SafetensorError
+
+    if rung.trust_remote_code:
+        print(f"rung {rung.name!r}: running the Python code that comes with {rung.path}", file=sys.stderr)
+    try:
+        with without_progress_bars():
+            return auto_class.from_pretrained(
+                rung.path,
+                revision=rung.revision or "main",
+                local_files_only=rung.is_local,
+                trust_remote_code=rung.trust_remote_code,
+                **options,
+            )
+    except (OSError, ValueError, SafetensorError, AssertionError) as error:  # the last: a device that torch lacks
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected="a Hugging Face causal language model with a tokenizer and safetensors weights",
+            found=(str(error) or type(error).__name__).splitlines()[0],
+            remedy=_advise(rung, error),
+        ) from error
+
+
+def _advise(rung: Rung, error: Exception) -> str:
+    """What to do about a model that does not load; causes are looked for through the whole chain."""
+    texts, cause = [], error
+    while cause is not None:
+        texts.append(f"{type(cause).__name__} {cause}".lower())
+        cause = cause.__cause__ or cause.__context__
+    said = " ".join(texts)
+    if "trust_remote_code" in said:
+        return "The model brings its own Python code; read it, then write trust_remote_code: true for this rung."
+    if rung.is_local:
+        return "Check the folder's files."
+    if "gatedrepo" in said or "a gated repo" in said:
+        return "Ask for access on the model's page, then log in with 'hf auth login'."
+    if "revisionnotfound" in said or "valid git identifier" in said:
+        return f"The revision {rung.revision!r} does not exist there; correct it in the ladder."
+    if "repositorynotfound" in said or "404" in said:  # the hub answers 401 to whoever has not logged in
+        return (
+            "No such model on the hub, or a private one; correct the path in the ladder, or log in ('hf auth login')."
+        )
+    if "401" in said or "403" in said:
+        return "Ask for access on the model's page, then log in with 'hf auth login'."
+    if "connect" in said or "offline" in said or "timeout" in said:
+        return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
+    return "What lies there is no causal language model with a tokenizer; correct the path in the ladder."
+
+
+@contextlib.contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep transformers' bars over weight files, done in a blink, out of pages and logs."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,481 @@
+"""Pre-trains the embedded ladder: small Qwen2-architecture models of our own making (``make ladder``).
+
+They are for teaching and for testing the method. They are no evidence about models of billions of parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
+from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES, build_tokenizer, token_documents
+from compliance_xai.errors import InputError
+from compliance_xai.study.folders import find_data_folder
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Qwen2ForCausalLM
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one rung is built and pre-trained.
+
+    ``tokens`` counts every token seen, padding aside; ``bfloat16`` is about training, ``stored`` about the file, which
+    is loaded as float32 again.
+    """
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    feed_forward: int
+    learning_rate: float
+    tokens: int
+    batch_tokens: int = 4096
+    given_weight: float = 0.15
+    warmup: float = 0.03
+    weight_decay: float = 0.05
+    bfloat16: bool = False
+    seed: int = 0
+    stored: str = "float32"
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=6e-3, tokens=8_000_000),
+        Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=3e-3, tokens=10_000_000),
+        Recipe(
+            "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=2e-3, tokens=9_000_000, bfloat16=True
+        ),
+        Recipe(
+            "12m",
+            width=384,
+            layers=6,
+            heads=6,
+            feed_forward=1152,
+            learning_rate=1.4e-3,
+            tokens=9_000_000,
+            bfloat16=True,
+            stored="bfloat16",
+        ),
+        Recipe(
+            "30m",
+            width=512,
+            layers=8,
+            heads=8,
+            feed_forward=1664,
+            learning_rate=1e-3,
+            tokens=9_000_000,
+            bfloat16=True,
+            stored="bfloat16",
+        ),
+    )
+}
+
+CHECKPOINT = "checkpoint.safetensors"
+"""Where a training that was stopped goes on, in the rung's folder: weights, AdamW's means, and the log so far."""
+
+ONE_THREAD = "one CPU thread"
+
+CURVE_CLAUSES = 32
+"""Clauses of each base notation for a point of the learning curve's share of exact rules."""
+
+LARGE = ("12m", "30m")
+"""Rungs that ``make ladder`` trains only where it is asked to; they need not be shipped."""
+
+
+def build_model(recipe: Recipe, tokenizer: Any) -> Qwen2ForCausalLM:
+    """An untrained rung; weights decided by the recipe's seed."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(recipe.seed)
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.width,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            intermediate_size=recipe.feed_forward,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            initializer_range=0.04,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def token_batches(recipe: Recipe, tokenizer: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless (ids, loss weights) batches of about ``batch_tokens`` tokens, each of documents of like length.
+
+    Shapes (documents, longest document); padding has weight 0.
+    """
+    import random
+
+    import torch
+
+    documents = token_documents(recipe.seed, tokenizer)
+    rng = random.Random(f"batches/{recipe.seed}")
+    while True:
+        pool = sorted(islice(documents, 1536), key=lambda document: len(document[0]))
+        batches: list[list[tuple[list[int], int]]] = [[]]
+        for document in pool:
+            if (len(batches[-1]) + 1) * len(document[0]) > recipe.batch_tokens:
+                batches.append([])
+            batches[-1].append(document)
+        rng.shuffle(batches)
+        for batch in batches:
+            longest = max(len(ids) for ids, _ in batch)
+            ids_BT = torch.full((len(batch), longest), tokenizer.pad_token_id)
+            weights_BT = torch.zeros((len(batch), longest))
+            for row, (ids, given) in enumerate(batch):
+                ids_BT[row, : len(ids)] = torch.tensor(ids)
+                weights_BT[row, : len(ids)] = 1.0
+                weights_BT[row, :given] = recipe.given_weight
+            yield ids_BT, weights_BT
+
+
+def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, save_every: int = 50) -> dict[str, Any]:
+    """Pre-train one rung from scratch and save it to ``folder``; goes on from its last checkpoint if there is one.
+
+    On a CUDA device where there is one, else on the CPU. Prints how far it is and how long the rest will take.
+
+    Parameters
+    ----------
+    every, save_every
+        Steps between two points of the curve, and between two checkpoints; neither decides the weights.
+
+    Returns
+    -------
+    dict
+        The training record that is stored beside the weights as ``training.json``: recipe, curve (tokens, loss in
+        nats per weighted token, exact rules in the base notation on held-out combinations), seconds, final score.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = build_model(recipe, tokenizer)
+    torch.nn.Module.to(model, device)
+    decay = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    state = _restore(recipe, model, optimizer, folder) or {
+        "step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "running": []
+    }  # fmt: skip
+    batches = islice(token_batches(recipe, tokenizer), state["step"], None)
+    started, first = time.monotonic() - state["seconds"], (time.monotonic(), state["tokens"])
+    while state["tokens"] < recipe.tokens:
+        ids_BT, weights_BT = (tensor.to(device) for tensor in next(batches))
+        progress = state["tokens"] / recipe.tokens
+        rate = recipe.learning_rate * min(progress / recipe.warmup, 0.5 * (1 + math.cos(math.pi * progress)))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, recipe.learning_rate * 1e-3)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            logits = model(input_ids=ids_BT).logits[:, :-1]
+        losses = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none"
+        )
+        weights = weights_BT[:, 1:].flatten()
+        loss = (losses * weights).sum() / weights.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        state["running"].append(loss.item())
+        state["step"] += 1
+        state["tokens"] += int((weights_BT > 0).sum())
+        state["seconds"] = time.monotonic() - started
+        if state["step"] % every == 0:
+            exact = sum(base_exact(model, tokenizer, notation=name, count=CURVE_CLAUSES) for name in BASE_NOTATIONS) / 2
+            point = {
+                "tokens": state["tokens"],
+                "loss": sum(state["running"]) / len(state["running"]),
+                "exact": exact,
+                "seconds": round(state["seconds"], 1),
+            }
+            state["curve"].append(point)
+            state["running"] = []
+            print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
+        if state["step"] % save_every == 0 or state["step"] == 5:
+            print(_say_progress(recipe, state, first), flush=True)
+        if state["step"] % save_every == 0:
+            _save(recipe, model, optimizer, folder, state)
+    torch.nn.Module.to(model, "cpu")
+    torch.nn.Module.to(model, getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
+    record = {
+        "recipe": asdict(recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": state["step"],
+        "tokens": state["tokens"],
+        "seconds": round(time.monotonic() - started, 1),
+        "exact_held_out": {name: base_exact(model, tokenizer, notation=name, count=400) for name in BASE_NOTATIONS},
+        "exact_held_out_n": 400,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else ONE_THREAD,
+        "curve": state["curve"],
+    }
+    model.to(getattr(torch, recipe.stored)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    folder.joinpath(CHECKPOINT).unlink(missing_ok=True)
+    return record
+
+
+def _say_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int]) -> str:
+    """Tokens so far, loss of the last steps, speed since ``first`` (time, tokens) and how long the rest will take."""
+    pace = (state["tokens"] - first[1]) / max(time.monotonic() - first[0], 1e-9)
+    left = (recipe.tokens - state["tokens"]) / pace / 60
+    last = state["running"][-10:] or [state["curve"][-1]["loss"]]
+    return (
+        f"{recipe.name}: {state['tokens']:,} of {recipe.tokens:,} tokens, loss {sum(last) / len(last):.3f}, "
+        f"{pace:,.0f} tokens/s, " + (f"{left / 60:.1f} hours left" if left > 90 else f"{max(left, 0):.0f} minutes left")
+    )
+
+
+def _save(recipe: Recipe, model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint under another name and rename it: whoever kills the training finds a whole one."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        tensors |= {f"{kind}.{name}": tensor for kind, tensor in optimizer.state[parameter].items()}
+    part = folder / f".{CHECKPOINT}.part"
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        part,
+        metadata={"recipe": json.dumps(asdict(recipe)), "state": json.dumps(state)},
+    )
+    part.replace(folder / CHECKPOINT)
+
+
+def _restore(recipe: Recipe, model: Any, optimizer: Any, folder: Path) -> dict[str, Any] | None:
+    """Put a checkpoint into model and optimiser; None where there is none, or one of another recipe."""
+    import torch
+    from safetensors import safe_open
+
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file, torch.no_grad():
+        stored = file.metadata()
+        if json.loads(stored["recipe"]) != asdict(recipe):
+            return None
+        for name, parameter in model.named_parameters():
+            parameter.copy_(file.get_tensor(f"model.{name}"))
+            kinds = {kind: file.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {
+                kind: tensor if kind == "step" else tensor.to(parameter.device) for kind, tensor in kinds.items()
+            }
+    return json.loads(stored["state"])
+
+
+def base_exact(model: Any, tokenizer: Any, *, notation: str, count: int, split: str = "test", seed: int = 7) -> float:
+    """Share of exact rules in a base notation on clauses with held-out combinations, greedy decoding."""
+    import torch
+
+    pairs = list(islice(base_pairs(f"evaluation/{seed}", split, notation), count))
+    right = 0
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, count, 64):
+            chunk = pairs[start : start + 64]
+            prompts = [tokenizer(BASE_TEMPLATES[notation].format(clause=clause))["input_ids"] for clause, _ in chunk]
+            longest = max(map(len, prompts))
+            padded = [[tokenizer.pad_token_id] * (longest - len(ids)) + ids for ids in prompts]
+            ids = torch.tensor(padded, device=model.device)
+            written = model.generate(
+                input_ids=ids,
+                attention_mask=(ids != tokenizer.pad_token_id).long(),
+                max_new_tokens=128,
+                do_sample=False,
+            )
+            texts = tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)
+            right += sum(text == base for text, (_, base) in zip(texts, chunk, strict=True))
+    model.train()
+    return right / count
+
+
+CARD = """---
+license: mit
+language: en
+library_name: transformers
+tags: [compliance_xai, teaching]
+---
+
+# compliance_xai embedded ladder, rung {name}
+
+A Qwen2-architecture causal language model with {parameters:,} parameters, made for the compliance_xai compendium: small
+enough to fine-tune and explain on a laptop, for teaching and for testing the method.
+
+**What it is not:** evidence about language models of billions of parameters. It has read nothing but the synthetic
+grammar of this project.
+
+| | |
+|---|---|
+| width, layers, heads, feed-forward | {width}, {layers}, {heads}, {feed_forward} |
+| tokenizer | byte-level BPE, {vocabulary:,} tokens, digits one by one; shared by every rung |
+| pre-training tokens | {tokens:,} in {steps:,} steps of about {batch_tokens:,} |
+| optimiser | AdamW, peak learning rate {learning_rate}, cosine, {precision} |
+| time on {device} | {minutes:.0f} minutes |
+{scores}
+
+Pre-training text: clauses with rules in two *base* notations, infix (`exitDoor => must exitDoor.clearWidth >= 850 mm`)
+and list (`(when (any exitDoor)) (do (must (>= exitDoor.clearWidth 850 mm)))`); plain clauses, glossaries, meaningless
+call trees over the keywords of the fine-tuning notation, and copied random token sequences, so that every token of the
+vocabulary has been trained. No clause is ever shown with a rule in the fine-tuning notation. Combinations of object,
+requirement and condition that the validation and test splits hold out
+do not occur in the pairs, and neither do rules of the held-out context ({held_out}).
+
+`training.json` holds the recipe and the learning curve. `make ladder` trains the rung again from scratch.
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write the model card of a trained rung from its training record, so that no figure in it is typed."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    from compliance_xai.corpus.synthetic.vocabulary import HELD_OUT_CONTEXT
+
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    recipe, count = record["recipe"], record["exact_held_out_n"]
+    scores = []
+    for notation, exact in record["exact_held_out"].items():
+        low, high = proportion_confint(exact * count, count, method="wilson")
+        scores.append(
+            f"| exact rules in the {notation} notation, held-out combinations | {exact:.1%} of {count} "
+            f"(95 % Wilson interval {low:.1%} to {high:.1%}) |"
+        )
+    card = CARD.format(
+        **{
+            key: recipe[key]
+            for key in ("name", "width", "layers", "heads", "feed_forward", "batch_tokens", "learning_rate")
+        },
+        parameters=record["parameters"],
+        vocabulary=config["vocab_size"],
+        tokens=record["tokens"],
+        steps=record["steps"],
+        precision="bfloat16 autocast" if recipe["bfloat16"] else "float32",
+        device=record.get("device", ONE_THREAD),
+        minutes=record["seconds"] / 60,
+        scores="\n".join(scores),
+        held_out=HELD_OUT_CONTEXT,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_ladder(root: Path) -> Path:
+    """Write ``ladder.yaml`` over the recipes, smallest first, with the command that makes a rung that is not there."""
+    import yaml
+
+    tokenizer = build_tokenizer()
+    rungs = []
+    for recipe in RECIPES.values():
+        shape = {
+            "hidden_size": recipe.width,
+            "layers": recipe.layers,
+            "heads": recipe.heads,
+            "key_value_heads": recipe.heads,
+            "intermediate_size": recipe.feed_forward,
+            "vocabulary": len(tokenizer),
+            "tied": True,
+        }
+        rungs.append(
+            {
+                "name": recipe.name,
+                "path": recipe.name,
+                "parameters": build_model(recipe, tokenizer).num_parameters(),
+                "licence": "MIT",
+                "obtain": f'make ladder RUNGS="{recipe.name}"',
+                "shape": shape,
+                "description": f"Qwen2 shape, {recipe.layers} layers of width {recipe.width}, our own pre-training",
+            }
+        )
+    ladder = {"name": "embedded", "rungs": rungs}
+    path = root / "ladder.yaml"
+    path.write_text(yaml.safe_dump(ladder, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | None = None) -> None:
+    """Pre-train rungs from scratch into ``root/<name>``, with cards and ``ladder.yaml``.
+
+    A finished rung is left alone, an interrupted one goes on from its last checkpoint. Every rung has the same
+    tokenizer. One thread each: small matrices gain little from more, and the result does not depend on the machine's
+    number of cores.
+
+    Parameters
+    ----------
+    tokens
+        Train on so many instead of the recipe's, for a trial.
+
+    Raises
+    ------
+    InputError
+        If a name is not a recipe, or a finished rung was trained on another number of tokens.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    tokenizer = build_tokenizer()
+    for name in names or [name for name in RECIPES if name not in LARGE]:
+        if name not in RECIPES:
+            raise InputError(
+                "ladder rung", expected="one of " + ", ".join(RECIPES), found=repr(name), remedy="Choose one of these."
+            )
+        recipe, folder = RECIPES[name], root / name
+        recipe = recipe if tokens is None else replace(recipe, tokens=tokens)
+        if not all((folder / file).is_file() for file in ("model.safetensors", "training.json")):
+            record = pretrain(recipe, tokenizer, folder)
+            print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
+        _require_recipe(recipe, folder / "training.json")
+        write_card(folder)
+    write_ladder(root)
+
+
+def _require_recipe(recipe: Recipe, path: Path) -> None:
+    """Stop where a finished rung is not the one that is asked for, such as that of a short trial."""
+    found = json.loads(path.read_text(encoding="utf-8"))["recipe"]["tokens"]
+    if found != recipe.tokens:
+        raise InputError(
+            str(path),
+            expected=f"a rung trained on {recipe.tokens:,} tokens",
+            found=f"{found:,}",
+            remedy="Remove its folder, or name another with --folder.",
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train rungs: ``python -m compliance_xai.models.pretraining [--folder FOLDER] [--tokens N] [rung ...]``."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")
+    parser.add_argument("--folder", type=Path, help="where the rungs go (default: data/ladders/embedded)")
+    parser.add_argument("--tokens", type=int, help="train on so many tokens, for a trial; asks for a --folder")
+    parser.add_argument("rungs", nargs="*", help="rungs to train (default: all but the large ones)")
+    options = parser.parse_args(arguments)
+    if options.tokens is not None and (options.folder is None or options.tokens < 1):
+        parser.error("--tokens takes a number of at least 1, and a --folder, so that no shipped rung is replaced")
+    place = options.folder or find_data_folder() / "ladders" / "embedded"
+    train_ladder(place, options.rungs, tokens=options.tokens)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""The attribute stage: what each clause's reference rule rests on, for every seed and baseline of a cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.attribution.alignment import gold_frame
+from compliance_xai.attribution.checks import self_check
+from compliance_xai.attribution.distances import DISTANCES, all_distances
+from compliance_xai.attribution.explain import attribute_many
+from compliance_xai.attribution.focus import SIGNS, category_frame, focus_frame, mass
+from compliance_xai.attribution.precision import precision_frame
+from compliance_xai.corpus.counterfactuals import Pool, collect_pool
+from compliance_xai.errors import InputError
+from compliance_xai.models.prompts import Template, make_template
+from compliance_xai.models.strategies import load_trained
+from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
+from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage, take_in_turn
+from compliance_xai.records import (
+    Attribution,
+    Example,
+    attribution_from_row,
+    attribution_row,
+    read_attribution_rows,
+    write_attributions,
+)
+from compliance_xai.study.settings import Study, load_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 4
+"""Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
+models do."""
+
+NOISE_CLAUSES = 4
+"""Clauses of each model that are computed in other ways too, at most: the first ones."""
+
+CHECKPOINTS = "checkpoints"
+
+EQUAL_COMPUTATIONS = ("batched_equals_single", "cached_equals_uncached", "null_feature")
+"""Checks whose deviation is the noise floor of a single score: the same number computed twice."""
+
+
+def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Attribute the reference rule of every chosen clause to its words, for every seed and baseline.
+
+    The engine first checks itself on one clause with every model; a failed check stops the stage.
+
+    Returns
+    -------
+    StageResult
+        ``attributions`` (``records.ATTRIBUTION_SCHEMA``; ``records.read_attribution_rows`` reads it), ``focus``
+        (``focus.focus_frame``), ``categories`` (``focus.category_frame``), ``gold`` (``alignment.gold_frame``),
+        ``checks``: ``seed``, ``baseline``, ``id``, ``name``, ``deviation`` and ``tolerance`` (nats), ``passed``, and
+        ``noise``: the first ``NOISE_CLAUSES`` once more, one row at a time (``batch``) and in another float type
+        (``dtype``): ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score),
+        ``stats.DISTANCES`` of the two patterns, ``reason`` (why there is none, else empty).
+        ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "attribute", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    _, strategy = work.cell
+    examples = attributed_examples(work.study)
+    rows: list[dict[str, Any]] = []
+    checks: list[dict[str, Any]] = []
+    noise: list[dict[str, Any]] = []
+    effects: list[pd.DataFrame] = []
+    pools: dict[str, Pool] = {}
+    for seed in work.study.seeds_of(strategy):
+        reader = open_reader(work, seed_folder(work, seed), pools)
+        seed_rows, seed_checks = attribute_seed(reader, examples, seed)
+        rows += seed_rows
+        checks += seed_checks
+        # The rows of the main method and the first baseline come first.
+        few = zip(examples[:NOISE_CLAUSES], seed_rows, strict=False)
+        noise += [{"seed": seed, **found} for example, row in few for found in _measure_noise(reader, example, row)]
+        if not effects and work.study.attribution.precision_clauses:
+            effects.append(_measure_precision(reader, examples).assign(seed=seed))
+    floor = noise_floor(checks)
+    work.clear_once()
+    write_attributions(rows, work.folder / "attributions.parquet")
+    work.write_frame(focus_frame(rows, floor=floor), "focus")
+    work.write_frame(category_frame(rows, examples=examples, floor=floor), "categories")
+    work.write_frame(gold_frame(rows, examples), "gold")
+    work.write_frame(pd.DataFrame(checks), "checks")
+    work.write_frame(pd.DataFrame(noise), "noise")
+    for frame in effects:
+        work.write_frame(frame, "precision_effects")
+    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One trained model of a cell, and how the study has it read clauses.
+
+    ``tokens`` go through it at once; ``pools`` holds what counterfactuals are drawn from, by unit, once collected.
+    """
+
+    work: Work
+    model: Any
+    tokenizer: Any
+    prompt: Template
+    tokens: int
+    pools: dict[str, Pool] = field(default_factory=dict)
+
+    def attribute(
+        self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any
+    ) -> Iterator[Attribution]:
+        """The attribution of each example's rule, by this model or another form of it, other options for a while."""
+        chosen = self.work.study.attribution
+        options: dict[str, Any] = {"method": chosen.method, "batch_tokens": self.tokens} | change
+        return attribute_many(
+            self.model if model is None else model,
+            self.tokenizer,
+            examples,
+            prompt=self.prompt,
+            unit=chosen.unit,
+            baseline=baseline,
+            pool=self.pool(baseline, chosen.unit),
+            draws=chosen.draws,
+            vocabulary=read_vocabulary(self.work.study),
+            **options,
+        )
+
+    def pool(self, baseline: str, unit: str) -> Pool | None:
+        """What counterfactuals are drawn from: the training clauses that the study uses."""
+        if baseline != "counterfactual":
+            return None
+        if unit not in self.pools:
+            study = self.work.study
+            examples = require_split(study, load_examples(study), "train")
+            clauses = (example.clause for example in examples)
+            self.pools[unit] = collect_pool(clauses, unit, vocabulary=read_vocabulary(study))
+        return self.pools[unit]
+
+
+def open_reader(work: Work, folder: Path | None, pools: dict[str, Pool] | None = None) -> Reader:
+    """Load the weights in a folder of the cell's fine-tuning, or the untouched base where there is none.
+
+    Readers of the same clauses may share ``pools``, which take seconds to collect.
+    """
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    if folder is not None:
+        work.read(*sorted(folder.glob("*.safetensors")))
+    model, tokenizer = load_trained(rung, settings, folder)
+    asked = work.study.attribution.batch_tokens
+    tokens = min(asked, rung.batch.attribution_tokens or asked)
+    template = make_template(tokenizer, choose_prompt(work.study, rung))
+    return Reader(work, model, tokenizer, template, tokens, {} if pools is None else pools)
+
+
+def _views(
+    study: Study, examples: list[Example], baselines: Sequence[str] | None
+) -> list[tuple[str, str, list[Example]]]:
+    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline; some
+    baselines and the main method alone where they are named."""
+    chosen = study.attribution
+    views = [(chosen.method, baseline, examples) for baseline in baselines or chosen.baselines]
+    if chosen.second_method is not None and baselines is None:
+        evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
+        few = take_in_turn(evaluated, min(chosen.second_clauses, len(evaluated)), "attribution.second_clauses")
+        views.append((chosen.second_method, chosen.baselines[0], few))
+    return views
+
+
+def attribute_seed(
+    reader: Reader, examples: list[Example], seed: int, mark: str = "", baselines: Sequence[str] | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed.
+
+    ``mark`` tells the pieces of another checkpoint of the same seed apart; ``baselines`` are those of the study, and
+    the second method too, where None.
+    """
+    work = reader.work
+    rows: list[dict[str, Any]] = []
+    checks: list[dict[str, Any]] = []
+    for method, baseline, clauses in _views(work.study, examples, baselines):
+        if method == work.study.attribution.method:
+            passed = self_check(
+                reader.model,
+                reader.tokenizer,
+                examples[0],
+                prompt=reader.prompt,
+                baseline=baseline,
+                pool=reader.pool(baseline, "word"),
+                batch_tokens=reader.tokens,
+            )
+            checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
+        for start in range(0, len(clauses), CHUNK):
+            chosen = clauses[start : start + CHUNK]
+
+            def attribute_chunk(
+                folder: Path, chosen: list[Example] = chosen, method: str = method, baseline: str = baseline
+            ) -> None:
+                found = reader.attribute(chosen, baseline, method=method)
+                chunk = [
+                    attribution_row(attribution, seed=seed, baseline=baseline, split=example.split)
+                    for example, attribution in zip(chosen, found, strict=True)
+                ]
+                write_attributions(chunk, folder / "rows.parquet")
+
+            name = f"{CHECKPOINTS}/seed-{seed}{mark}-{method}-{baseline}-{start:05d}"
+            rows += read_attribution_rows(work.make_piece(name, attribute_chunk).folder / "rows.parquet")
+    return rows, checks
+
+
+def noise_floor(checks: Sequence[Mapping[str, Any]]) -> float:
+    """The largest deviation between two computations of the same number, nats."""
+    return max(check["deviation"] for check in checks if check["name"] in EQUAL_COMPUTATIONS)
+
+
+def _measure_noise(reader: Reader, example: Example, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same clause computed in two other ways that should not matter, against what was stored."""
+    stored, baseline = attribution_from_row(row), str(row["baseline"])
+    reduced = stored.provenance["dtype"] in ("bfloat16", "float16")
+    ways: dict[str, dict[str, Any]] = {
+        "batch": {"batch_tokens": 1},
+        "dtype": {"dtype": "float32" if reduced else "bfloat16"},
+    }
+    keys = {"method": stored.provenance["method"], "baseline": baseline, "id": stored.id}
+    found: list[dict[str, Any]] = []
+    for source, change in ways.items():
+        try:
+            (again,) = reader.attribute([example], baseline, **change)
+        except InputError as error:  # quantised weights have no other float type
+            nothing: dict[str, Any] = dict.fromkeys(("deviation", *DISTANCES), float("nan"))
+            differences = [{"sign": sign, **nothing, "reason": f"expected {error.expected}"} for sign in SIGNS]
+        else:
+            differences = _differences(stored, again)
+        found += [{**keys, "source": source, **values} for values in differences]
+    return found
+
+
+def _differences(stored: Attribution, again: Attribution) -> list[dict[str, Any]]:
+    deviation = float(np.abs(stored.scores.astype(np.float64) - again.scores).max())
+    found = []
+    for sign in SIGNS:
+        with np.errstate(invalid="ignore"):  # a clause without mass has no pattern: NaN
+            p, q = (masses / masses.sum() for masses in (mass(stored.scores, sign), mass(again.scores, sign)))
+        apart = {name: float(value[0]) for name, value in all_distances(p[None], q[None]).items()}
+        found.append({"sign": sign, "deviation": deviation, **apart, "reason": ""})
+    return found
+
+
+def _measure_precision(reader: Reader, examples: list[Example]) -> pd.DataFrame:
+    chosen = reader.work.study.attribution
+    few = examples[: chosen.precision_clauses]
+    return precision_frame(reader.model, lambda form: reader.attribute(few, chosen.baselines[0], form))

@@ -1,0 +1,104 @@
+"""The code that decides a stage's results, as one digest: part of the stage's key.
+
+A stage names the rooms that decide its results (``pipeline.grid.STAGES``), and every module in them counts, so that a
+change in what the stage calls is always seen. Comments, layout, docstrings and the messages of errors do not count:
+rewording one of them re-runs nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from compliance_xai.errors import InputError
+from compliance_xai.files import digest
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+ROOMS = ("rules", "corpus", "models", "attribution", "stats", "figures", "pipeline", "book")
+"""Every room whose code can decide what a page or a lesson shows."""
+
+UNDECIDING = frozenset(
+    {
+        "corpus.code_accord",
+        "corpus.download",
+        "corpus.synthetic.pretraining",
+        "models.planning",
+        "models.pretraining",
+        "rules.legalruleml",
+        "stats.power",
+    }
+)
+"""Modules inside those rooms that no stage calls, so that they decide no result."""
+
+
+def code_digest(rooms: Iterable[str], *, package: Path = PACKAGE) -> str:
+    """SHA-256 of the code and data files of some rooms.
+
+    Parameters
+    ----------
+    rooms
+        Rooms or modules below the package: ``"corpus"``, ``"rules.notation"``, ``"stats.claims"``.
+    package
+        The folder of the package.
+
+    Raises
+    ------
+    InputError
+        If a room does not exist.
+    """
+    files = {path for room in rooms for path in list_files(room, package)}
+    return digest({path.relative_to(package).as_posix(): _digest_file(path, path.stat().st_mtime_ns) for path in files})
+
+
+def list_files(room: str, package: Path = PACKAGE) -> list[Path]:
+    """The code and data files of a room, without those that are ``UNDECIDING``.
+
+    Raises
+    ------
+    InputError
+        If there is no such room.
+    """
+    base = package.joinpath(*room.split("."))
+    if base.with_suffix(".py").is_file():
+        return [base.with_suffix(".py")]
+    found = [path for path in sorted(base.rglob("*")) if path.is_file() and _decides(path.relative_to(package))]
+    if not found:
+        raise InputError(
+            f"room {room!r}", expected=f"a module or folder in {package}", found="none", remedy="Check its name."
+        )
+    return found
+
+
+def _decides(path: Path) -> bool:
+    parts = path.with_suffix("").parts
+    names = {".".join(parts[: count + 1]) for count in range(len(parts))}
+    return path.suffix not in (".pyc", ".pyi") and not names & UNDECIDING
+
+
+@lru_cache(maxsize=1024)
+def _digest_file(path: Path, modified: int) -> str:
+    """SHA-256 of a file, for Python of what it does; computed once while its time of change (ns) stays the same."""
+    content = path.read_bytes()
+    if path.suffix == ".py":
+        content = ast.dump(_Reduced().visit(ast.parse(content))).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+class _Reduced(ast.NodeTransformer):
+    """Removes what no result depends on: docstrings, and the texts of errors that are raised."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        bare = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if bare else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return ast.Raise()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "InputError":
+            return ast.Call(node.func, [], [])
+        return self.generic_visit(node)

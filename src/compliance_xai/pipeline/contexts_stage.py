@@ -1,0 +1,47 @@
+"""The stage that sets regulatory contexts side by side, the held-out one among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai.attribution.distances import distance_frame
+from compliance_xai.pipeline.joining import join_cells, join_masses, keep_method
+from compliance_xai.pipeline.stage_examples import evaluated_examples
+from compliance_xai.pipeline.stages import StageResult, Work, read_stage, run_stage
+from compliance_xai.stats.contexts import KEYS, compare_held_out, gather_values, separate_contexts
+from compliance_xai.stats.frames import CONTROL
+from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.study.settings import Study
+
+
+def compare_contexts(study: Study | Path | str) -> StageResult:
+    """Focus, distances, lift, correctness, faithfulness and quality by regulatory context.
+
+    Returns
+    -------
+    StageResult
+        ``by_context`` (``stats.summarise_measures`` of ``contexts.gather_values`` by cell, baseline, measure, split and
+        context; the measure's name stands in ``measured``), ``held_out`` (``contexts.compare_held_out``), and
+        ``distance_by_context`` (``contexts.separate_contexts``: absolute scores, the first baseline).
+    """
+    return run_stage(study, "contexts", work=_work)
+
+
+def _work(work: Work) -> None:
+    bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
+    examples = evaluated_examples(work.study)
+    names = ("focus", "categories", "gold")
+    tables = {name: keep_method(work, join_cells(work, "attribute", name)) for name in names}
+    tables["scores"] = join_cells(work, "generate", "scores")
+    tables["areas"] = read_stage(work.study, "faithfulness").areas
+    values = gather_values(tables, examples).rename(columns={"measure": "measured"})
+    by = [*(name if name != "measure" else "measured" for name in KEYS), "split", "context"]
+    summary = summarise_measures(values, "value", by=by, bootstrap=bootstrap).drop(columns="measure")
+    work.write_frame(summary, "by_context")
+    values = values.rename(columns={"measured": "measure"})
+    work.write_frame(compare_held_out(values, work.study.corpus.evaluate_on, bootstrap=bootstrap), "held_out")
+    masses = keep_method(work, join_masses(work))
+    shown = (masses["baseline"] == work.study.attribution.baselines[0]) & (masses["sign"] == "absolute")
+    distances = distance_frame(masses[shown & (masses["strategy"] != CONTROL)])
+    separation = separate_contexts(distances, examples, bootstrap=bootstrap, permutations=permutations)
+    work.write_frame(separation, "distance_by_context")

@@ -1,0 +1,45 @@
+"""The corpus stage: reads the study's clauses and rules, and describes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai.pipeline.grid import find_corpus_path
+from compliance_xai.pipeline.stage_examples import load_examples, read_corpus, read_vocabulary
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.records import write_examples
+from compliance_xai.study.settings import Study
+
+
+def prepare_corpus(study: Study | Path | str) -> StageResult:
+    """Read, check and describe the study's clauses and rules.
+
+    Returns
+    -------
+    StageResult
+        ``examples`` (``records.EXAMPLE_SCHEMA``: what the study uses), ``counts``, ``roles``, ``lengths``,
+        ``categories``, ``shown`` (as ``corpus.describe`` gives them) and ``notes`` (``note``: what a reader of results
+        must know about the source).
+    """
+    return run_stage(study, "corpus", work=_work)
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    from compliance_xai.corpus.corpora import Corpus
+    from compliance_xai.corpus.description import describe_corpus
+
+    source = read_corpus(work.study)
+    examples = [example for split in load_examples(work.study).values() for example in split]
+    used = Corpus(source.name, tuple(examples), source.source_sha256, source.notes)
+    path = find_corpus_path(work.study)
+    if path is not None and path.is_file():
+        work.read(path)
+    description = describe_corpus(used, vocabulary=read_vocabulary(work.study))
+    work.clear_once()
+    write_examples(examples, work.folder / "examples.parquet")
+    for name in ("counts", "roles", "lengths", "categories"):
+        work.write_frame(getattr(description, name), name)
+    work.write_frame(description.examples, "shown")
+    work.write_frame(pd.DataFrame({"note": pd.Series(source.notes, dtype="str")}), "notes")

@@ -1,0 +1,269 @@
+"""The stage that puts attribution to the test: correctness, faithfulness, and whether it finds errors.
+
+One notebook for the whole study, because a kernel for every cell would take longer than its work. Every model is a
+piece of its own, so an interrupted stage goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.attribution.engine import score_masks
+from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
+from compliance_xai.corpus.counterfactuals import Pool, collect_pool
+from compliance_xai.models.generation import read_confidence
+from compliance_xai.models.strategies import load_trained
+from compliance_xai.pipeline.cells import choose_prompt, rung_of
+from compliance_xai.pipeline.grid import stage_folder
+from compliance_xai.pipeline.joining import join_cells, keep_method
+from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_generations
+from compliance_xai.stats import error_detector as detector
+from compliance_xai.stats.gold_summary import summarise_gold
+from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import Study, load_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKPOINTS = "checkpoints"
+ALL_KINDS = "all"
+"""Stands for every kind of rule element together."""
+CELL = ("scale", "parameters", "strategy")
+JUDGED = (*MEASURES, "random_deletion", "reversed_deletion", "random_top_1_drop", "random_top_3_drop")
+
+
+def judge_attribution(study: Study | Path | str) -> StageResult:
+    """Judge the attributions of every cell: against the gold alignment, the models, and the rules that they wrote.
+
+    Returns
+    -------
+    StageResult
+        ``correctness`` (``alignment.summarise_gold`` on the evaluated split and positive scores, by cell, baseline and
+        kind, and for ``ALL_KINDS`` together);
+        ``areas`` and ``curves`` (``faithfulness.judge_scores``, with ``CELL``, ``seed``, ``id``, ``split``,
+        ``operator``); ``area_summary`` and ``curve_summary`` (``stats.summarise_measures`` of them on the evaluated
+        split);
+        ``elements`` (``detector.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
+        ``id``, ``split``); ``signals`` and ``regressions`` (``detector.rank_signals`` of signals, and of regressions
+        on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
+        that no element was taken from: ``scale, strategy, seed, id, reason``).
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "faithfulness", work=_work, seeds=study.seeds)
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    bootstrap = work.study.thresholds.bootstrap
+    examples = {example.id: example for example in attributed_examples(work.study)}
+    evaluated = [id for id, example in examples.items() if example.split == work.study.corpus.evaluate_on]
+    gold = keep_method(work, join_cells(work, "attribute", "gold"))
+    gold = gold[gold["id"].isin(evaluated)]
+    gold = gold[gold["sign"] == "positive"]  # what raises an element's probability is what it rests on
+    gold = pd.concat([gold, gold.assign(kind=ALL_KINDS)], ignore_index=True)
+    tables = {"correctness": summarise_gold(gold, (*CELL, "baseline", "sign", "kind"), bootstrap=bootstrap)}
+    parts = [_measure_cell(work, *cell, examples) for cell in work.study.cells()]
+    for name in ("areas", "curves", "elements", "left_out"):
+        tables[name] = pd.concat([part[name] for part in parts], ignore_index=True)
+    areas, curves = (
+        tables[name][tables[name]["split"] == work.study.corpus.evaluate_on] for name in ("areas", "curves")
+    )
+    by = (*CELL, "attribution", "operator")
+    tables["area_summary"] = summarise_measures(areas, JUDGED, by=by, bootstrap=bootstrap)
+    # Short clauses have fewer steps, if less than a word would go in each.
+    whole = curves[curves.groupby([*CELL, "seed", "id", "operator"])["step"].transform("max") == curves["step"].max()]
+    tables["curve_summary"] = summarise_measures(whole, "kept", by=(*by, "order", "step"), bootstrap=bootstrap)
+    tables |= _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
+    for name, table in tables.items():
+        work.write_frame(table, name)
+    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _measure_cell(work: Work, scale: str, strategy: str, examples: dict[str, Example]) -> dict[str, pd.DataFrame]:
+    """The tables of one cell, from a piece for every seed's model."""
+    import pandas as pd
+
+    parameters = load_ladder(work.study.ladder).rung(scale).parameters
+    count = work.study.faithfulness.seeds
+    parts = []
+    for seed in work.study.seeds_of(strategy)[:count]:
+
+        def measure(folder: Path, seed: int = seed) -> None:
+            for name, frame in _measure_model(work.study, scale, strategy, seed, examples).items():
+                frame.to_parquet(folder / f"{name}.parquet", index=False)
+
+        piece = work.make_piece(f"{CHECKPOINTS}/{scale}-{strategy}-seed-{seed}", measure)
+        parts.append({name: pd.read_parquet(piece.folder / f"{name}.parquet") for name in _COLUMNS})
+    keys = {"scale": scale, "parameters": parameters, "strategy": strategy}
+    joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in _COLUMNS}
+    return {name: frame.assign(**keys)[[*keys, *frame.columns]] for name, frame in joined.items()}
+
+
+_COLUMNS = {
+    "areas": (
+        *("seed", "id", "split", "operator", "attribution", "n_features", "whole", "empty", "lowest", "highest"),
+        *("area", *JUDGED, "top_1_nats", "top_3_nats", "reason"),
+    ),
+    "curves": (
+        "seed",
+        "id",
+        "split",
+        "operator",
+        "attribution",
+        "order",
+        "draw",
+        "step",
+        "removed",
+        "log_prob",
+        "kept",
+    ),
+    "elements": ("seed", "id", "split", "element", "kind", "wrong", *detector.SIGNALS),
+    "left_out": ("seed", "id", "split", "reason"),
+}
+
+
+def _measure_model(
+    study: Study, scale: str, strategy: str, seed: int, examples: dict[str, Example]
+) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    model = _Model(study, scale, strategy, seed)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
+    for example in _judged_examples(study, examples):
+        keys = {"seed": seed, "id": example.id, "split": example.split}
+        for operator in study.faithfulness.operators:
+            measures, curves = model.judge(example, operator)
+            rows["areas"] += [keys | {"operator": operator} | row for row in measures]
+            rows["curves"] += [keys | {"operator": operator} | row for row in curves]
+    if study.strategies[strategy].trains:  # a base that was not tuned writes another notation
+        for example, elements, reason in model.inspect(examples.values()):
+            keys = {"seed": seed, "id": example.id, "split": example.split}
+            rows["elements"] += [keys | row for row in elements]
+            rows["left_out"] += [keys | {"reason": reason}] if reason else []
+    return {name: pd.DataFrame.from_records(rows[name], columns=list(columns)) for name, columns in _COLUMNS.items()}
+
+
+def _judged_examples(study: Study, examples: dict[str, Example]) -> list[Example]:
+    settings = study.faithfulness
+    main = [example for example in examples.values() if example.split == study.corpus.evaluate_on]
+    held_out = [example for example in examples.values() if example.split == "document"]
+    return [*main[: settings.clauses], *held_out[: settings.document_clauses]]
+
+
+class _Model:
+    """One trained model with what was attributed and written with it."""
+
+    def __init__(self, study: Study, scale: str, strategy: str, seed: int) -> None:
+        rung = rung_of(study, scale)
+        trained = stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}"
+        folder = trained if study.strategies[strategy].trains else None
+        self.model, self.tokenizer = load_trained(rung, study.settings_of(scale, strategy), folder)
+        self.prompt = choose_prompt(study, rung)
+        self.study, self.vocabulary = study, read_vocabulary(study)
+        attributed = stage_folder(study.name, "attribute", scale, strategy) / "attributions.parquet"
+        rows = [row for row in read_attribution_rows(attributed) if row["seed"] == seed]
+        found = ((row["baseline"], attribution_from_row(row)) for row in rows)
+        self.attributions = {
+            (attribution.id, baseline): attribution
+            for baseline, attribution in found
+            if attribution.provenance["method"] == study.attribution.method
+        }
+        written = stage_folder(study.name, "generate", scale, strategy) / "generations.parquet"
+        self.rules = {rule.id: rule for rule in read_generations(written) if rule.seed == seed}
+
+    def judge(self, example: Example, operator: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """``faithfulness.judge_scores`` of an example's attributions with one operator."""
+        settings, chosen = self.study.faithfulness, self.study.attribution
+        found = {baseline: self.attributions[example.id, baseline] for baseline in chosen.baselines}
+        features = next(iter(found.values())).features
+        pool = self._pool(operator)
+
+        def score(masks_MF: np.ndarray) -> np.ndarray:
+            log_probs_MT = score_masks(
+                self.model, self.tokenizer, example.clause, example.rule, masks_MF,
+                features=features, prompt=self.prompt, baseline=operator, pool=pool, id=example.id,
+                batch_tokens=chosen.batch_tokens,
+            )  # fmt: skip
+            return log_probs_MT.astype(np.float64).sum(axis=1)
+
+        scores = {name: found[name].scores.sum(axis=1, dtype=np.float64) for name in found}
+        effort = Effort(settings.points, settings.random_orders, settings.masks, settings.beam)
+        singles = None
+        if operator in found and chosen.method == "leave_one_out":
+            whole = float(found[operator].baseline_log_probs.sum(dtype=np.float64))
+            singles = whole, whole - scores[operator]
+        return judge_scores(score, scores, effort=effort, singles=singles)
+
+    def inspect(self, examples: Iterable[Example]) -> Iterator[tuple[Example, list[dict[str, Any]], str]]:
+        """The elements of the rule that the model wrote for each example, with their signals; or why there are none."""
+        readable = []
+        for example in examples:
+            written = self.rules[example.id]
+            if written.stopped and written.rule.strip():
+                readable.append(example)
+            else:
+                yield example, [], "no rule was written" if written.stopped else "the rule was cut at the token limit"
+        pairs = [(example.clause, self.rules[example.id].rule) for example in readable]
+        sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
+        for example, (log_probs_T, entropies_T) in zip(readable, sure, strict=True):
+            explained = self._explain(example, self.rules[example.id].rule)
+            rows = detector.element_rows(explained, example.rule, log_probs_T, entropies_T)
+            yield example, rows, "" if rows else "no element was recognised in the rule"
+
+    def _explain(self, example: Example, rule: str) -> Attribution:
+        """The attribution of a written rule; that of the reference where it is the same text."""
+        chosen = self.study.attribution
+        baseline = chosen.baselines[0]
+        if rule == example.rule:
+            return self.attributions[example.id, baseline]
+        return attribute(
+            self.model, self.tokenizer, example.clause, rule,
+            prompt=self.prompt, method=chosen.method, unit=chosen.unit, baseline=baseline,
+            pool=self._pool(baseline), id=example.id, batch_tokens=chosen.batch_tokens, vocabulary=self.vocabulary,
+        )  # fmt: skip
+
+    def _pool(self, operator: str) -> Pool | None:
+        if operator != "counterfactual":
+            return None
+        train = require_split(self.study, load_examples(self.study), "train")
+        clauses = (example.clause for example in train)
+        return collect_pool(clauses, self.study.attribution.unit, vocabulary=self.vocabulary)
+
+
+def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> dict[str, pd.DataFrame]:
+    """Areas of single signals and of regressions, and how far the regressions' probabilities can be trusted.
+
+    Clauses of the evaluated split are predicted out of fold; held-out ones by a regression on the evaluated split.
+    """
+    import pandas as pd
+
+    known = elements[elements["split"] == evaluated]
+    predicted = [detector.predict_wrong(known)]
+    predicted += [
+        detector.predict_wrong(known, group) for _, group in elements[elements["split"] != evaluated].groupby("split")
+    ]
+    everything = pd.concat(predicted, ignore_index=True)
+    calibration, bins = [], []
+    for frame in predicted:
+        scores, parts = detector.calibration_table(frame, bootstrap=bootstrap)
+        split = frame["split"].iloc[0] if len(frame) else evaluated
+        calibration.append(scores.assign(split=split))
+        bins.append(parts.assign(split=split))
+    return {
+        "signals": detector.rank_signals(elements, detector.SIGNALS, against="unlikely", bootstrap=bootstrap),
+        "regressions": detector.rank_signals(
+            everything, tuple(detector.MODELS), against="baselines", bootstrap=bootstrap
+        ),
+        "calibration": pd.concat(calibration, ignore_index=True),
+        "bins": pd.concat(bins, ignore_index=True),
+    }

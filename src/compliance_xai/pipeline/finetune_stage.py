@@ -1,0 +1,134 @@
+"""The fine-tune stage: one rung with one strategy, every seed."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from compliance_xai.models.checkpoints import Checkpoints
+from compliance_xai.models.finetuning import finetune, read_result
+from compliance_xai.models.launch import launch, read_config
+from compliance_xai.models.loading import load_base
+from compliance_xai.models.strategies import load_trained, movement_frame
+from compliance_xai.pipeline.cells import choose_prompt, find_rung, fit_settings
+from compliance_xai.pipeline.stage_examples import load_examples, require_split
+from compliance_xai.pipeline.stages import StageResult, Work, find_job, run_stage
+from compliance_xai.records import write_table
+from compliance_xai.study.settings import Study, dump_study, load_study
+
+CHECKPOINTS = "checkpoints"
+MODULE = "compliance_xai.pipeline.finetune_stage"
+"""What launched processes run."""
+
+
+def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Fine-tune one rung with one strategy, once for every seed; finished seeds of an interrupted run are kept.
+
+    Returns
+    -------
+    StageResult
+        ``log``: ``seed``, ``step``, ``split`` (train or validation), ``loss`` (nats per rule token), ``tokens`` (seen
+        so far). ``token_losses``: ``seed``, ``token``, ``count``, ``loss`` on the validation split. ``summary``:
+        ``seed``, ``trained`` and ``parameters`` (counts), ``validation_loss`` (at the end), ``tokens``. ``movement``:
+        ``seed`` and the columns of ``strategies.movement_frame``. ``timing``: ``seed``, ``seconds``,
+        ``peak_memory_bytes`` (largest of the process so far), ``micro_batch`` (pairs at once), ``notes``; the only
+        table that differs from run to run.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def assist_cell(study: Study, scale: str, strategy: str) -> None:
+    """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
+    work = Work(study, find_job(study, "finetune", scale, strategy))
+    for seed in study.seeds_of(strategy):
+        if not work.has_piece(f"seed-{seed}"):
+            _launch_seed(work, seed, work.folder / f"seed-{seed}")
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+    import pyarrow as pa
+
+    _, strategy = work.cell
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
+    for seed in work.study.seeds_of(strategy):
+
+        def train(folder: Path, seed: int = seed) -> None:
+            (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
+
+        piece = work.make_piece(f"seed-{seed}", train)
+
+        def measure(folder: Path, trained: Path = piece.folder) -> None:
+            # In 32 bits: an update is often smaller than the spacing of bfloat16. On the CPU, where two copies fit.
+            place: Any = {"dtype": "float32", "device_map": "cpu"}
+            moved = movement_frame(load_base(rung, **place), load_trained(rung, settings, trained, **place)[0])
+            write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
+
+        # A piece of its own: a training that is done stays done if this fails, for lack of memory for example.
+        movement = work.make_piece(f"movement-{seed}", measure)
+        result = read_result(piece.folder)
+        validation_log = result.log[result.log["split"] == "validation"]
+        summary = {
+            "trained": result.trained,
+            "parameters": result.parameters,
+            "validation_loss": float(validation_log["loss"].iloc[-1]),
+            "tokens": int(result.log["tokens"].max()),
+        }
+        timing = {
+            "seconds": piece.seconds,
+            "peak_memory_bytes": piece.peak_memory_bytes,
+            "micro_batch": result.micro_batch,
+            "notes": "; ".join(result.notes),
+        }
+        tables["movement"].append(pd.read_parquet(movement.folder / "movement.parquet").assign(seed=seed))
+        tables["log"].append(result.log.assign(seed=seed))
+        tables["token_losses"].append(result.token_losses.assign(seed=seed))
+        tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))
+        tables["timing"].append(pd.DataFrame([{"seed": seed, **timing}]))
+    for name, frames in tables.items():
+        frame = pd.concat(frames, ignore_index=True)
+        work.write_frame(frame[["seed", *(column for column in frame if column != "seed")]], name)
+
+
+def _train_seed(work: Work, seed: int, folder: Path) -> None:
+    """Train one seed in this process, or as one of the processes that ``_launch_seed`` started."""
+    rung = find_rung(work)
+    splits = load_examples(work.study)
+    train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
+    finetune(
+        rung,
+        work.cell[1],
+        fit_settings(work.study.settings_of(*work.cell), rung),
+        train,
+        validation,
+        seed=seed,
+        out=folder,
+        template=choose_prompt(work.study, rung),
+        keep_evaluated=work.study.keeps_checkpoints,
+        checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
+    )
+
+
+def _launch_seed(work: Work, seed: int, folder: Path) -> None:
+    """Train one seed on the processes that the study's accelerate config asks for."""
+    settings = work.study.launch
+    values = read_config(settings.config or "", settings.change)
+    with tempfile.TemporaryDirectory() as temporary:
+        study = Path(temporary) / "study.yaml"
+        study.write_text(dump_study(work.study), encoding="utf-8")
+        launch(values, MODULE, [str(study), *work.cell, str(seed), str(folder)])
+
+
+def main(arguments: list[str]) -> None:
+    """What each launched process runs: study file, scale, strategy, seed and folder."""
+    study_file, scale, strategy, seed, folder = arguments
+    study = load_study(study_file)
+    _train_seed(Work(study, find_job(study, "finetune", scale, strategy)), int(seed), Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

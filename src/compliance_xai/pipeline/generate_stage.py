@@ -1,0 +1,98 @@
+"""The generate stage: the rules that a cell's models write, and their scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compliance_xai.models.generation import generate_rules
+from compliance_xai.models.strategies import load_trained
+from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
+from compliance_xai.pipeline.stage_examples import evaluated_examples
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.records import write_generations
+from compliance_xai.rules.code_similarity import load_code_encoder
+from compliance_xai.rules.metrics import corpus_scores, list_errors, list_verdicts, score_rules
+from compliance_xai.rules.sentence_encoder import load_encoder
+from compliance_xai.study.settings import Study, load_study
+
+
+def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+    """Write a rule for every evaluated clause, with every seed's model, and score it against the reference.
+
+    Returns
+    -------
+    StageResult
+        ``generations`` (``records.GENERATION_SCHEMA``). ``scores``: one row per seed and clause with ``seed``, ``id``,
+        ``split``, ``context``, ``identifier_role``, ``number_role`` and the columns of ``metrics.score_rules``.
+        ``corpus_scores``: ``seed``, ``split``, ``metric``, ``value``. ``errors``: one row per error of a rule with
+        ``seed``, ``id``, ``split``, ``kind`` (of ``rules.taxonomy.KINDS``), ``where``, ``expected``, ``found``.
+        ``verdicts``: one row per seed and clause with ``seed``, ``id``, ``split`` and the columns of
+        ``metrics.list_verdicts``.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    _, strategy = work.cell
+    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    examples = evaluated_examples(work.study)
+    encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
+    code_name = work.study.metrics.code_encoder
+    encoders = {"encoder": encoder, "code_encoder": load_code_encoder(code_name) if code_name else None}
+    generations, scores, totals, errors, verdicts = [], [], [], [], []
+    for seed in work.study.seeds_of(strategy):
+        folder = seed_folder(work, seed)
+        if folder is not None:
+            work.read(*sorted(folder.glob("*.safetensors")))
+        model, tokenizer = load_trained(rung, settings, folder)
+        written = generate_rules(
+            model,
+            tokenizer,
+            examples,
+            seed=seed,
+            template=choose_prompt(work.study, rung),
+            max_new_tokens=work.study.generate.max_new_tokens,
+            batch_size=min(work.study.generate.batch_size, rung.batch.generate or work.study.generate.batch_size),
+        )
+        generations += written
+        rules = [generation.rule for generation in written]
+        about = pd.DataFrame(
+            [
+                {
+                    "seed": seed,
+                    "id": example.id,
+                    "split": example.split,
+                    "context": example.context,
+                    "identifier_role": example.identifier_role,
+                    "number_role": example.number_role,
+                }
+                for example in examples
+            ]
+        )
+        references = [example.rule for example in examples]
+        scored = score_rules(rules, references, **encoders, spelling="intermediate")
+        scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
+        for collected, listed in ((errors, list_errors), (verdicts, list_verdicts)):
+            frame = listed(rules, references)
+            places = about[["seed", "id", "split"]].loc[frame["pair"]].reset_index(drop=True)
+            collected.append(pd.concat([places, frame.drop(columns="pair")], axis=1))
+        for split in dict.fromkeys(example.split for example in examples):
+            members = [index for index, example in enumerate(examples) if example.split == split]
+            values = corpus_scores(
+                [rules[index] for index in members],
+                [references[index] for index in members],
+                **encoders,
+                spelling="intermediate",
+            )
+            totals += [
+                {"seed": seed, "split": split, "metric": name, "value": float(value)} for name, value in values.items()
+            ]
+    work.clear_once()
+    write_generations(generations, work.folder / "generations.parquet")
+    work.write_frame(pd.concat(scores, ignore_index=True), "scores")
+    work.write_frame(pd.DataFrame(totals), "corpus_scores")
+    work.write_frame(pd.concat(errors, ignore_index=True), "errors")
+    work.write_frame(pd.concat(verdicts, ignore_index=True), "verdicts")

@@ -1,0 +1,50 @@
+"""The ladder stage: describes the base models of a study."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import Study
+
+
+def describe_ladder(study: Study | Path | str) -> StageResult:
+    """Describe the study's base models, smallest first.
+
+    Returns
+    -------
+    StageResult
+        ``rungs``: one row per scale with ``scale``, ``parameters`` (int), ``path``, ``revision``, ``licence``,
+        ``template`` (plain or chat), ``dtype``, ``description`` (str), ``pinned`` (bool: whether another day gives the
+        same weights) and, where the shape is known, the fields of ``rungs.Shape``.
+    """
+    return run_stage(study, "ladder", work=_work)
+
+
+def _work(work: Work) -> None:
+    import pandas as pd
+
+    ladder = load_ladder(work.study.ladder)
+    rows = []
+    for scale in work.study.scales:
+        rung = ladder.rung(scale)
+        folder = Path(rung.path)
+        if folder.is_dir():
+            work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
+        rows.append(
+            {
+                "scale": scale,
+                "parameters": rung.parameters,
+                "path": folder.name if folder.is_dir() else str(rung.path),
+                "revision": rung.revision or "",
+                "licence": rung.licence or "",
+                "template": rung.template,
+                "dtype": rung.dtype,
+                "pinned": rung.is_pinned,
+                "description": rung.description,
+                **(dataclasses.asdict(rung.shape) if rung.shape else {}),
+            }
+        )
+    work.write_frame(pd.DataFrame(rows), "rungs")

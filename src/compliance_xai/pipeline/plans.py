@@ -1,0 +1,118 @@
+"""What each cell of a study would need: parameters, memory and hours, without weights, network or a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from compliance_xai.corpus.features import segment
+from compliance_xai.models.planning.cell_plans import CellPlan, Device, plan_cell
+from compliance_xai.models.planning.sizes import Texts
+from compliance_xai.models.planning.speed import guess_speed, probe_speed
+from compliance_xai.pipeline.cells import fit_settings
+from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
+from compliance_xai.records import Example
+from compliance_xai.study.ladders import Rung, load_ladder
+from compliance_xai.study.settings import Study, load_study
+
+CHARACTERS = 3.0
+"""Characters of a clause or rule per token where the tokenizer is not at hand; English prose has about four, rule
+notation about three, and planning for too much does no harm."""
+
+
+def plan_study(study: Study | Path | str, device: Device, *, probe: bool = False) -> list[CellPlan]:
+    """Plan every cell of a study on a device.
+
+    Parameters
+    ----------
+    probe
+        Measure this machine's speed for each cell that trains. Otherwise ``device.flops`` counts; where that is None,
+        this machine's is guessed from its matrix products, and another's time stays unknown.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    ladder = load_ladder(study.ladder)
+    rungs = {rung.name: rung for rung in (*ladder.rungs, *ladder.absent)}
+    train = require_split(study, load_examples(study), "train")
+    scored = _count_masks(study, attributed_examples(study))
+    processes, sharded = _count_processes(study)
+    plans = []
+    for scale, strategy in study.cells():
+        rung = rungs[scale]
+        settings = fit_settings(study.settings_of(scale, strategy), rung)
+        texts = measure_texts(rung, train, study.prompt.template)
+        if probe and settings.trains:
+            speed = dataclasses.replace(device, flops=probe_speed(rung, settings, texts))
+        else:
+            guessed = device.here and device.flops is None
+            speed = (
+                dataclasses.replace(device, flops=guess_speed(rung, bfloat16=device.bfloat16)) if guessed else device
+            )
+        plans.append(
+            plan_cell(
+                rung,
+                strategy,
+                settings,
+                texts,
+                speed,
+                seeds=len(study.seeds_of(strategy)),
+                scored_tokens=scored * texts.mean,
+                generate=(rung.batch.generate or study.generate.batch_size, study.generate.max_new_tokens),
+                batch_tokens=rung.batch.attribution_tokens or study.attribution.batch_tokens,
+                processes=processes,
+                sharded=sharded,
+            )
+        )
+    return plans
+
+
+def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Texts:
+    """Lengths of pairs in tokens: counted where the tokenizer is at hand, else characters over ``CHARACTERS``."""
+    if rung.is_local and rung.is_there:
+        from compliance_xai.models.batches import encode_examples
+        from compliance_xai.models.loading import load_tokenizer
+
+        rows = encode_examples(load_tokenizer(rung), examples, rung.prompt or template, None)
+        lengths = [(len(row.ids), len(row.ids) - row.target_start) for row in rows]
+    else:
+        around = len(template) - len("{clause}")
+        lengths = [
+            (
+                round((around + len(example.clause) + len(example.rule)) / CHARACTERS) + 1,
+                round(len(example.rule) / CHARACTERS) + 1,
+            )
+            for example in examples
+        ]
+    totals, rules = zip(*lengths, strict=True)
+    return Texts(max(totals), sum(totals) / len(totals), max(rules), sum(rules) / len(rules))
+
+
+def _count_masks(study: Study, examples: Sequence[Example]) -> int:
+    """Texts that one model scores: the clause and its perturbations, for every baseline and the second method."""
+    settings, total = study.attribution, 0
+    for place, example in enumerate(examples):
+        features = len(segment(example.clause, settings.unit))
+        for baseline in settings.baselines:
+            draws = settings.draws if baseline == "counterfactual" else 1
+            total += 1 + _budget(settings.method, features) * draws
+        if settings.second_method is not None and place < settings.second_clauses:
+            total += 1 + _budget(settings.second_method, features)
+    return total
+
+
+def _budget(method: str, features: int) -> int:
+    """Masks of one clause."""
+    from compliance_xai.attribution import sampling, surrogate
+
+    if method == "leave_one_out":
+        return features
+    return sampling.BUDGET if method in ("shapley", "owen") else surrogate.BUDGET
+
+
+def _count_processes(study: Study) -> tuple[int, bool]:
+    if not study.launch.config:
+        return 1, False
+    from compliance_xai.models.launch import read_config
+
+    values = read_config(study.launch.config, study.launch.change)
+    return int(values["num_processes"]), values["distributed_type"] in ("FSDP", "DEEPSPEED")

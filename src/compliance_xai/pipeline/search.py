@@ -1,0 +1,213 @@
+"""The search behind a study's settings: the same number of trials for every strategy and scale, judged on validation.
+
+A comparison of strategies is as fair as the care that went into each. Every cell therefore gets the same budget, drawn
+the same way around its own settings, and every trial is kept, not only the best.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.errors import InputError
+from compliance_xai.files import digest, write_json
+from compliance_xai.models.finetuning import TrainResult, finetune, read_result
+from compliance_xai.pipeline.cells import choose_prompt, find_rung, fit_settings
+from compliance_xai.pipeline.stage_examples import load_examples, require_split
+from compliance_xai.pipeline.stages import Work, find_job
+from compliance_xai.study.settings import Cell, SearchSettings, StrategySettings, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "search"
+TRIALS = "trials.csv"
+TUNED = ("learning_rate", "full_learning_rate", "rank", "steps")
+
+
+def search_settings(
+    study: Study, report: Callable[[Cell, int, float], None] = lambda *_: None, *, cores: int = 1
+) -> pd.DataFrame:
+    """Try settings for every fine-tuned cell, with the study's first seed; finished trials are read, not repeated.
+
+    The first trial of a cell has the study's own settings: where the study has trained that seed, it is read. Writes
+    ``results/<study>/search``: ``trials.csv`` (the table below) and ``best.yaml``, the ``by_scale`` settings of the
+    lowest validation loss, to be written into a study.
+
+    Parameters
+    ----------
+    report
+        Called after each trial with the cell, the trial's number and its loss.
+    cores
+        Trials at once, times the study's threads; the table does not depend on it, times aside.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scale, strategy, trial, learning_rate, full_learning_rate, rank, steps`` (NaN where a strategy has none),
+        ``validation_loss`` (nats per rule token, at the end; infinite where training broke off), ``seconds``, ``best``.
+
+    Raises
+    ------
+    InputError
+        If the study fine-tunes on several processes: a trial trains in one.
+    """
+    import pandas as pd
+
+    if study.launch.config:
+        raise InputError(
+            f"study {study.name!r}, key 'launch.config'",
+            expected="none for a search, each of whose trials trains in one process",
+            found=repr(study.launch.config),
+            remedy="Give --set launch={} where the models fit one device; else search on a smaller scale.",
+        )
+    folder = study.folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
+    tasks = [(cell, trial) for cell in cells for trial in range(study.search.trials)]
+    found: dict[tuple[Cell, int], dict[str, Any]] = {}
+    for task, row in _run_trials(study, tasks, folder, workers=max(1, cores // study.threads)):
+        report(*task, row["validation_loss"])
+        found[task] = row
+    frame = pd.DataFrame(
+        [{"scale": cell.scale, "strategy": cell.strategy, "trial": trial} | found[cell, trial] for cell, trial in tasks]
+    )
+    lowest = frame.groupby(["scale", "strategy"])["validation_loss"].transform("min")
+    frame["best"] = frame["validation_loss"] == lowest
+    frame.to_csv(folder / TRIALS, index=False, lineterminator="\n")
+    (folder / "best.yaml").write_text(format_best(frame), encoding="utf-8")
+    return frame
+
+
+def _run_trials(
+    study: Study, tasks: list[tuple[Cell, int]], folder: Path, *, workers: int
+) -> Iterator[tuple[tuple[Cell, int], dict[str, Any]]]:
+    """Every trial and its row, as they end; each worker is a process of its own, since seeds are set for a process."""
+    import torch
+
+    if workers == 1:
+        before = torch.get_num_threads()
+        torch.set_num_threads(study.threads)
+        try:
+            for cell, trial in tasks:
+                yield (cell, trial), _run_trial(study, cell, trial, folder)
+        finally:
+            torch.set_num_threads(before)
+        return
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, (study.threads,)
+    )
+    with pool:
+        waiting = {pool.submit(_run_trial, study, *task, folder): task for task in tasks}
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # an error or an interruption waits for what is running, no more
+
+
+def _start_worker(threads: int) -> None:
+    """An interruption is the first process's to handle: a trial that is under way ends, and is kept."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+
+
+def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -> StrategySettings:
+    """The settings of one trial; the first is the study's own, and every cell draws the same factors.
+
+    Every second trial divides the learning rate by what the one before multiplies it with: however few there are, both
+    sides of the study's own rate are tried.
+    """
+    if trial == 0:
+        return settings
+    draw = random.Random(f"{search.seed}/{trial}")
+    power = draw.uniform(-1, 1)
+    if trial % 2 == 0:
+        power = -random.Random(f"{search.seed}/{trial - 1}").uniform(-1, 1)
+    factor = search.rate_factor**power
+    changes: dict[str, Any] = {"learning_rate": float(f"{settings.learning_rate * factor:.3g}")}
+    if settings.full_learning_rate is not None:
+        changes["full_learning_rate"] = float(f"{settings.full_learning_rate * factor:.3g}")
+    rank, steps = draw.choice(search.ranks or (None,)), draw.choice(search.steps or (None,))
+    if rank and settings.has_adapters:
+        changes["rank"] = rank
+    if steps:
+        changes["steps"] = steps
+    return settings.model_copy(update=changes)
+
+
+def _run_trial(study: Study, cell: Cell, trial: int, folder: Path) -> dict[str, Any]:
+    """One training; its weights are not kept."""
+    work = Work(study, find_job(study, "finetune", *cell))
+    settings = draw_trial(study.settings_of(*cell), study.search, trial)
+    key = digest({"settings": settings.deciding(), "job": work.job.settings, "code": work.job.code})
+    done = folder / f"{cell.scale}-{cell.strategy}-{trial:03d}.json"
+    if done.is_file() and (kept := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
+        return kept["row"]
+    loss, seconds = (_read_trained(work) if trial == 0 else None) or _train(work, settings, folder / f".{done.stem}")
+    used = settings.used()
+    row = {name: used.get(name) for name in TUNED}
+    row |= {"validation_loss": loss, "seconds": round(seconds, 1)}
+    write_json({"key": key, "row": row}, done)
+    return row
+
+
+def _read_trained(work: Work) -> tuple[float, float] | None:
+    """Loss and seconds of the study's own training of its first seed; None where that is not finished."""
+    name = f"seed-{work.study.seeds[0]}"
+    if not work.has_piece(name):
+        return None
+    piece = work.make_piece(name, lambda folder: None)
+    return _last_loss(read_result(piece.folder)), piece.seconds
+
+
+def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, float]:
+    """Loss and seconds of a training, whose folder is removed."""
+    study, rung, started = work.study, find_rung(work), time.monotonic()
+    splits = load_examples(study)
+    train, validation = (require_split(study, splits, name) for name in ("train", "validation"))
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        result = finetune(
+            rung,
+            work.cell[1],
+            fit_settings(settings, rung),
+            train,
+            validation,
+            seed=study.seeds[0],
+            out=out,
+            template=choose_prompt(study, rung),
+        )
+        loss = _last_loss(result)
+    except FloatingPointError:
+        loss = float("inf")  # a rate that breaks the training off is a result of the search
+    shutil.rmtree(out, ignore_errors=True)
+    return loss, time.monotonic() - started
+
+
+def _last_loss(result: TrainResult) -> float:
+    return float(result.log.loc[result.log["split"] == "validation", "loss"].iloc[-1])
+
+
+def format_best(trials: pd.DataFrame) -> str:
+    """The best settings of each cell as the part of a study file that holds them."""
+    import yaml
+
+    strategies: dict[str, dict[str, Any]] = {}
+    for row in trials[trials["best"]].drop_duplicates(["scale", "strategy"]).to_dict("records"):
+        chosen = {name: row[name] for name in TUNED if row[name] is not None and row[name] == row[name]}
+        chosen |= {name: int(chosen[name]) for name in ("rank", "steps") if name in chosen}
+        strategies.setdefault(row["strategy"], {"by_scale": {}})["by_scale"][row["scale"]] = chosen
+    count = trials.groupby(["scale", "strategy"])["trial"].count().max()
+    head = f"# Lowest validation loss of {count} trials for each strategy and scale; trials.csv holds all of them.\n"
+    return head + yaml.safe_dump({"strategies": strategies}, sort_keys=False)

@@ -1,0 +1,77 @@
+"""Which examples each stage of a study works on."""
+
+from __future__ import annotations
+
+from compliance_xai.corpus.corpora import Corpus, load_corpus
+from compliance_xai.pipeline.grid import find_corpus_path
+from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.records import SPLITS, Example
+from compliance_xai.study.settings import Study
+
+
+def read_corpus(study: Study) -> Corpus:
+    """The study's corpus, all of it."""
+    settings = study.corpus
+    return load_corpus(settings.source, path=find_corpus_path(study), scheme=settings.scheme, seed=settings.seed)
+
+
+def read_vocabulary(study: Study) -> dict[str, str] | None:
+    """Phrase -> feature category, where the corpus brings its own vocabulary (the synthetic one does)."""
+    if study.corpus.source != "synthetic":
+        return None
+    from compliance_xai.corpus.synthetic.vocabulary import words_of_category
+
+    return words_of_category()
+
+
+def load_examples(study: Study) -> dict[str, list[Example]]:
+    """Split -> the examples that the study uses; a split that the corpus lacks is not there.
+
+    Raises
+    ------
+    InputError
+        If a split has fewer examples than the study asks for.
+    """
+    corpus = read_corpus(study)
+    chosen = {}
+    for split in SPLITS:
+        members = [example for example in corpus if example.split == split]
+        count = getattr(study.corpus, split)
+        if members or count:
+            chosen[split] = take_in_turn(members, count, f"study {study.name!r}, key 'corpus.{split}'")
+    return chosen
+
+
+def require_split(study: Study, splits: dict[str, list[Example]], name: str) -> list[Example]:
+    """The examples of one split.
+
+    Raises
+    ------
+    InputError
+        If the corpus has none; names the splits that it has.
+    """
+    return splits.get(name) or read_corpus(study).split(name)
+
+
+def evaluated_examples(study: Study) -> list[Example]:
+    """What rules are generated for: the evaluated split and the held-out documents or context, where there are any."""
+    splits = load_examples(study)
+    return [*require_split(study, splits, study.corpus.evaluate_on), *splits.get("document", [])]
+
+
+def attributed_examples(study: Study) -> list[Example]:
+    """What is attributed: the first clauses of the evaluated split, and of the held-out documents where asked for.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than asked for.
+    """
+    evaluated = evaluated_examples(study)
+    settings, name = study.attribution, study.name
+    main = [example for example in evaluated if example.split == study.corpus.evaluate_on]
+    held_out = [example for example in evaluated if example.split == "document"]
+    return [
+        *take_in_turn(main, settings.clauses, f"study {name!r}, key 'attribution.clauses'"),
+        *take_in_turn(held_out, settings.document_clauses, f"study {name!r}, key 'attribution.document_clauses'"),
+    ]

@@ -1,0 +1,1 @@
+"""Two rules -> edits, kinds of error, shared elements, equivalence by a solver."""

@@ -1,0 +1,156 @@
+"""Sums of properties and numbers: what ``'x0 + 150 mm'`` is before a comparison reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from compliance_xai.rules.notation.units import LONGEST_NUMBER, PLAIN, Dimension, read_unit, times
+
+Monomial = tuple[str, ...]
+"""The names that are multiplied, in order; empty for the constant."""
+
+Sum = dict[Monomial, tuple[Fraction, Dimension]]
+"""Coefficient in base units and its dimension per monomial. A constant stays even where it is 0: it has a dimension."""
+
+LONGEST = 200
+MOST_TERMS = 50
+
+_NAME = r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*"
+_UNIT = r"(?:[^\W\d_]|[°%])+[1-9]?(?:/[^\W\d_]+[1-9]?)*(?![\w.])"
+_TOKEN = re.compile(rf"\s*(?:(?P<number>\d+(?:\.\d+)?)(?:\s*(?P<unit>{_UNIT}))?|(?P<name>{_NAME})|(?P<sign>[-+*/()]))")
+
+
+class NotASum(Exception):
+    """Text or a combination that is no sum of products: another language, or metres added to kilograms."""
+
+
+def constant(number: Fraction, dimension: Dimension) -> Sum:
+    """A sum that is one number in base units."""
+    return {(): (number, dimension)}
+
+
+def symbol(name: str) -> Sum:
+    """A sum that is one property."""
+    return {(name,): (Fraction(1), ())}
+
+
+def add(left: Sum, right: Sum, factor: int = 1) -> Sum:
+    """``left + factor * right``; NotASum where two coefficients of one monomial differ in dimension."""
+    total = dict(left)
+    for monomial, (coefficient, dimension) in right.items():
+        before, known = total.get(monomial, (Fraction(0), dimension))
+        if known != dimension:
+            raise NotASum
+        total[monomial] = (before + factor * coefficient, dimension)
+    return {monomial: part for monomial, part in total.items() if part[0] or not monomial}
+
+
+def multiply(left: Sum, right: Sum) -> Sum:
+    """The product, multiplied out."""
+    total: Sum = {}
+    if len(left) * len(right) > MOST_TERMS:
+        raise NotASum
+    for names, (coefficient, dimension) in left.items():
+        for others, (factor, unit) in right.items():
+            monomial = tuple(sorted(names + others))
+            total = add(total, {monomial: (coefficient * factor, times(dimension, unit))})
+    return total
+
+
+def divide(left: Sum, right: Sum) -> Sum:
+    """``left`` over a number; NotASum where ``right`` holds a property or is 0."""
+    if set(right) != {()} or not right[()][0]:
+        raise NotASum
+    factor, dimension = right[()]
+    return multiply(left, constant(1 / factor, times((), dimension, -1)))
+
+
+def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
+    """Read ``+``, ``-``, ``*``, ``/``, brackets, numbers with units, and names.
+
+    Parameters
+    ----------
+    text
+        The expression without its quotes.
+    resolve
+        The sum that a name stands for.
+
+    Returns
+    -------
+    Sum
+        Multiplied out: ``2 * (a + b)`` is ``2 * a + 2 * b``.
+
+    Raises
+    ------
+    NotASum
+        Where the text is something else (``100 mm x 100 mm``), adds different dimensions, divides by a property, or
+        has more than 200 characters.
+
+    Examples
+    --------
+    >>> read_sum("2 * (x0 + 150 mm) / 4", symbol)[("x0",)][0]
+    Fraction(1, 2)
+    """
+    if len(text) > LONGEST:
+        raise NotASum
+    reader = _Reader(text, resolve)
+    total = reader.read_terms(0)
+    if reader.tokens:
+        raise NotASum
+    return total
+
+
+class _Reader:
+    """Recursive descent; brackets nest no deeper than ``_DEEPEST``."""
+
+    _DEEPEST = 8
+
+    def __init__(self, text: str, resolve: Callable[[str], Sum]) -> None:
+        self.resolve = resolve
+        self.tokens: list[re.Match[str]] = []
+        position, text = 0, text.rstrip()
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise NotASum
+            self.tokens.append(match)
+            position = match.end()
+        self.tokens.reverse()
+
+    def take(self, signs: str) -> str:
+        if self.tokens and self.tokens[-1]["sign"] and self.tokens[-1]["sign"] in signs:
+            return self.tokens.pop()["sign"]
+        return ""
+
+    def read_terms(self, depth: int) -> Sum:
+        negative = self.take("+-") == "-"
+        total = add({}, self.read_product(depth), -1 if negative else 1)
+        while sign := self.take("+-"):
+            total = add(total, self.read_product(depth), 1 if sign == "+" else -1)
+        return total
+
+    def read_product(self, depth: int) -> Sum:
+        total = self.read_factor(depth)
+        while sign := self.take("*/"):
+            total = (multiply if sign == "*" else divide)(total, self.read_factor(depth))
+        return total
+
+    def read_factor(self, depth: int) -> Sum:
+        if self.take("("):
+            if depth == self._DEEPEST:
+                raise NotASum
+            inner = self.read_terms(depth + 1)
+            if not self.take(")"):
+                raise NotASum
+            return inner
+        token = self.tokens.pop() if self.tokens else None
+        if token is None or token["sign"]:
+            raise NotASum
+        if token["name"]:
+            return self.resolve(token["name"])
+        if len(token["number"]) > LONGEST_NUMBER:
+            raise NotASum
+        unit = read_unit(token["unit"]) if token["unit"] else PLAIN
+        return constant(Fraction(token["number"]) * unit.factor, unit.dimension)

@@ -1,0 +1,406 @@
+"""Whether two rules mean the same, decided by z3.
+
+What a rule means is said in ``compliance_xai.rules.compare.logic_reading``; here two meanings are compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from compliance_xai.errors import InputError
+from compliance_xai.rules.compare.logic_formulas import (
+    BREACH,
+    OPTION,
+    PERMITTED,
+    All,
+    Any,
+    Atom,
+    Case,
+    Comparison,
+    Dimensions,
+    Formula,
+    Modal,
+    Not,
+    Property,
+    holds,
+    walk,
+)
+from compliance_xai.rules.compare.logic_reading import BeyondReading, Wording, find_several, read_formula
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import Rule, canonical
+from compliance_xai.rules.notation.units import describe_dimension
+
+if TYPE_CHECKING:
+    import z3
+
+Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown"]
+
+TIMEOUT_MS = 5_000
+# Work is counted by the solver itself, so that answers do not depend on the machine: this much takes a second or so.
+# A pair of rules of the published corpus needs about a hundredth.
+WORK = 300_000
+LITTLE_WORK = 30_000
+NO_TIMEOUT = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A building, and what is said about it, on which one rule is satisfied and the other is not.
+
+    Attributes
+    ----------
+    properties
+        Values in the units of the rules: ``{"riser.height": "185 mm"}``.
+    atoms
+        Statements that are true or false. ``breach`` is whether the building may be in breach of an obligation, and
+        ``permitted`` whether the option (names that begin with ``option``) is permitted.
+    satisfies
+        The rule that is satisfied, ``a`` or ``b``; the other is not.
+    """
+
+    properties: Mapping[str, str]
+    atoms: Mapping[str, bool]
+    satisfies: Literal["a", "b"]
+
+    def __str__(self) -> str:
+        facts = [f"{name} = {value}" for name, value in self.properties.items()]
+        facts += [name if value else f"not {name}" for name, value in self.atoms.items()]
+        other = "b" if self.satisfies == "a" else "a"
+        return f"{', '.join(facts) or 'any building'}: satisfies {self.satisfies}, not {other}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How two rules relate.
+
+    Attributes
+    ----------
+    answer
+        ``equivalent``; ``stronger`` (every building that satisfies a satisfies b, and not the other way round);
+        ``weaker`` (the reverse); ``different`` (neither follows from the other); ``unknown`` (not decided).
+    reason
+        Why, in one to three sentences.
+    counterexample
+        For ``different`` one that satisfies a and not b; for ``stronger`` and ``weaker`` the only kind there is; else
+        None.
+    """
+
+    answer: Answer
+    reason: str
+    counterexample: Counterexample | None = None
+
+
+def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) -> Verdict:
+    """Say whether two rules mean the same, whatever their wording.
+
+    Rules are read as ``rules.compare.logic_reading.read_formula`` describes: obligations by their breaches,
+    permissions by what they permit, comparisons as linear arithmetic over exact numbers in base units, everything else
+    as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated.
+
+    Parameters
+    ----------
+    a, b
+        Rules, or their texts.
+    timeout_ms
+        Milliseconds that the solver may take for the pair. An answer that needs more is ``unknown``, and so is one
+        that needs more than a fixed amount of solver work for one question.
+
+    Returns
+    -------
+    Verdict
+        Answer, reason and counter-example. ``equivalent(b, a)`` has ``stronger`` and ``weaker`` exchanged.
+
+    Raises
+    ------
+    RuleSyntaxError
+        Where a text is no rule.
+    InputError
+        Where ``timeout_ms`` is not positive, or an argument is neither a rule nor a text.
+
+    Notes
+    -----
+    Every counter-example has been checked by evaluating both formulas on it, without the solver. Solver state is
+    local to the call, so threads may call this at once.
+
+    References
+    ----------
+    de Moura, L. and Bjørner, N. (2008), Z3: an efficient SMT solver, TACAS.
+
+    Examples
+    --------
+    >>> a = "if(exist(stair)),then(obligation(lessThanEqual(riser.height,180 mm)))"
+    >>> equivalent(a, "if(exist(stair)),then(prohibition(greaterThan(riser.height,0.18 m)))").answer
+    'equivalent'
+    >>> verdict = equivalent(a, "if(exist(stair)),then(obligation(lessThanEqual(riser.height,190 mm)))")
+    >>> verdict.answer, verdict.counterexample.satisfies
+    ('stronger', 'b')
+    """
+    if isinstance(timeout_ms, bool) or not isinstance(timeout_ms, int) or timeout_ms < 1:
+        raise InputError(
+            "timeout_ms",
+            expected="a positive whole number",
+            found=repr(timeout_ms),
+            remedy="Give the time limit of the pair in milliseconds.",
+        )
+    rules = tuple(rule if isinstance(rule, Rule) else parse_rule(rule) for rule in (a, b))
+    wording = Wording()
+    try:
+        several = find_several(rules[0]) | find_several(rules[1])
+        formulas = tuple(read_formula(rule, wording, several=several) for rule in rules)
+        return _Comparer(formulas, wording, timeout_ms).compare()
+    except BeyondReading as beyond:
+        if canonical(rules[0]) == canonical(rules[1]):
+            return Verdict("equivalent", "The rules are the same text but for the order of and and or.")
+        return Verdict("unknown", f"Not decided: {beyond}.")
+
+
+class _Comparer:
+    """One solver with both rules in it."""
+
+    def __init__(self, formulas: tuple[Formula, ...], wording: Wording, timeout_ms: int) -> None:
+        import z3
+
+        self.end = time.monotonic() + timeout_ms / 1000
+        self.z3: ModuleType = z3
+        self.formulas, self.wording = formulas, wording
+        self.dimensions = Dimensions.infer(formulas)
+        self.context = z3.Context()
+        self.solver = z3.SimpleSolver(ctx=self.context)
+        self.numbers: dict[Property, z3.ArithRef] = {}
+        self.counts: list[z3.BoolRef] = []
+        self.terms: dict[Formula, z3.BoolRef] = {}
+        self.atoms: dict[str, z3.BoolRef] = {}
+        self.modals: dict[Modal, z3.BoolRef] = {}
+
+    def compare(self) -> Verdict:
+        a, b = self.formulas
+        only_a, only_b = self.find(a, Not(b)), self.find(b, Not(a))
+        notes = self.notes()
+        if only_a is None and only_b is None:
+            return Verdict("equivalent", f"Every building that satisfies one rule satisfies the other.{notes}")
+        if only_a is None:
+            reason = "Every building that satisfies a satisfies b, but not the other way round."
+            return Verdict("stronger", reason + notes, self.show("b"))
+        if only_b is None:
+            reason = "Every building that satisfies b satisfies a, but not the other way round."
+            return Verdict("weaker", reason + notes, self.show("a"))
+        reason = "Some buildings satisfy only a, others only b."
+        return Verdict("different", reason + notes, self.show("a"))
+
+    # Formulas to terms of the solver
+
+    def build(self, formula: Formula) -> z3.BoolRef:
+        z3 = self.z3
+        match formula:
+            case Atom(name):
+                if name not in self.atoms:
+                    self.atoms[name] = z3.Bool(f"atom {name}", self.context)
+                return self.atoms[name]
+            case Modal():
+                if formula not in self.modals:
+                    self.modals[formula] = z3.Bool(f"modal {len(self.modals)}", self.context)
+                return self.modals[formula]
+            case Not(part):
+                return z3.Not(self.build(part))
+            case All(parts):
+                return z3.And(*[self.build(part) for part in parts], z3.BoolVal(True, self.context))
+            case Any(parts):
+                return z3.Or(*[self.build(part) for part in parts], z3.BoolVal(False, self.context))
+            case Comparison():
+                return self.build_comparison(formula)
+
+    def build_comparison(self, comparison: Comparison) -> z3.BoolRef:
+        base, total = self.dimensions.base(comparison), self.z3.RealVal(0, self.context)
+        for names, number, dimension in comparison.parts:
+            factor = self.z3.RealVal(str(number), self.context)
+            if names:
+                factor = factor * self.number(self.dimensions.property(names, base, dimension))
+            total = total + factor
+        if comparison.relation == "=":
+            return total == 0
+        return total < 0 if comparison.relation == "<" else total <= 0
+
+    def number(self, prop: Property) -> z3.ArithRef:
+        if prop not in self.numbers:
+            name = f"number {len(self.numbers)} {prop[0]}"
+            if _is_count(prop[0]):
+                count = self.z3.Int(name, self.context)
+                self.counts.append(count >= 0)
+                self.numbers[prop] = self.z3.ToReal(count)
+            else:
+                self.numbers[prop] = self.z3.Real(name, self.context)
+        return self.numbers[prop]
+
+    # Questions to the solver
+
+    def find(self, *formulas: Formula) -> z3.ModelRef | None:
+        """A case that satisfies all formulas, or None where there is none; BeyondReading where the solver can't tell.
+
+        The solver takes every ``Modal`` for an atom. Where it proposes truths of modals that can't stand together, the
+        reason is added and it is asked again; the bodies of modals nest less deeply, so this comes to an end.
+        """
+        modals = [part for part in dict.fromkeys(_surface(*formulas)) if isinstance(part, Modal)]
+        while True:
+            model = self.find_once([self.term(formula) for formula in formulas])
+            clashes = self.find_clashes(modals, model) if model is not None else []
+            if not clashes:
+                return model
+            self.solver.add(*clashes)
+
+    def find_once(self, terms: list[z3.BoolRef]) -> z3.ModelRef | None:
+        self.solver.push()
+        try:
+            self.solver.add(*terms, *self.counts)
+            answer = self.ask()
+            if answer == self.z3.unknown:
+                raise BeyondReading("the solver reached its limit of time or work")
+            if answer == self.z3.unsat:
+                return None
+            return self.solver.model()
+        finally:
+            self.solver.pop()
+
+    def find_clashes(self, modals: list[Modal], model: z3.ModelRef) -> list[z3.BoolRef]:
+        """The modals that a model takes for false although those that it takes for true entail them.
+
+        What is obliged, or so of each element, is everything that follows from all such bodies together; what is
+        permitted is every option that one of the bodies allows.
+        """
+        clashes = []
+        for false in (modal for modal in modals if not self.truth(model, modal)):
+            true = [modal for modal in modals if modal.kind == false.kind and self.truth(model, modal)]
+            if false.kind.removeprefix(OPTION) == "permission":
+                witness = self.find(false.body, *[Not(modal.body) for modal in true])
+            else:
+                witness = self.find(Not(false.body), *[modal.body for modal in true])
+            if witness is None:
+                clashes.append(self.z3.Or(self.build(false), *[self.z3.Not(self.build(modal)) for modal in true]))
+        return clashes
+
+    def truth(self, model: z3.ModelRef, statement: Atom | Modal) -> bool:
+        return self.z3.is_true(model.eval(self.build(statement), model_completion=True))
+
+    def term(self, formula: Formula) -> z3.BoolRef:
+        if formula not in self.terms:
+            self.terms[formula] = self.build(formula)
+        return self.terms[formula]
+
+    def ask(self) -> z3.CheckSatResult:
+        """One question; first with little work allowed, because a time limit costs more than most questions."""
+        if time.monotonic() >= self.end:
+            return self.z3.unknown
+        answer = self.check_within(LITTLE_WORK, NO_TIMEOUT)
+        left = int((self.end - time.monotonic()) * 1000)
+        return self.check_within(WORK, left) if answer == self.z3.unknown and left > 0 else answer
+
+    def check_within(self, work: int, milliseconds: int) -> z3.CheckSatResult:
+        self.solver.set(rlimit=work, timeout=milliseconds)
+        try:
+            return self.solver.check()
+        except self.z3.Z3Exception as error:
+            raise BeyondReading(f"the solver stopped ({error})") from None
+
+    # Answers
+
+    def show(self, satisfied: Literal["a", "b"]) -> Counterexample:
+        """A counter-example, checked without the solver."""
+        a, b = self.formulas
+        case = self.read_model(self.find_plausible(a, Not(b)) if satisfied == "a" else self.find_plausible(b, Not(a)))
+        expected = (satisfied == "a", satisfied == "b")
+        if tuple(holds(formula, case, self.dimensions) for formula in self.formulas) != expected:
+            raise BeyondReading("the solver's counter-example does not hold")
+        several = {name for name, dimension in self.numbers if dimension is not None}
+        properties = {}
+        for prop, value in case.numbers.items():
+            name, dimension = prop[0], self.dimensions.of(prop)
+            label = f"{_plain(name)} as {describe_dimension(dimension)}" if name in several else _plain(name)
+            properties[label] = self.wording.write(name.removeprefix(OPTION), dimension, value)
+        labels = Counter(map(self.label, case.atoms))
+        atoms = {}
+        for name, value in case.atoms.items():
+            label = self.label(name)
+            atoms[label if labels[label] == 1 else _plain(name)] = value
+        for modal, value in case.modals.items():
+            text = self.wording.modals.get(modal) or f"option {modal.kind.removeprefix(OPTION)} {len(atoms)}"
+            atoms[text] = value
+        return Counterexample(properties, atoms, satisfied)
+
+    def find_plausible(self, *formulas: Formula) -> z3.ModelRef:
+        """A case without values below zero, in the units of the rules, where there is one; else any."""
+        self.solver.push()
+        for prop, number in self.numbers.items():
+            measure = self.wording.measure(prop[0].removeprefix(OPTION), self.dimensions.of(prop))
+            self.solver.add(number >= str(measure.unit.offset if measure else 0))
+        model = self.find(*formulas)
+        self.solver.pop()
+        model = model if model is not None else self.find(*formulas)
+        assert model is not None  # the caller has found one before
+        return model
+
+    def label(self, name: str) -> str:
+        bare = name.removeprefix(OPTION)
+        return _plain(name.removesuffix(bare) + self.wording.atoms.get(bare, bare))
+
+    def read_model(self, model: z3.ModelRef) -> Case:
+        """The values of what the formulas say about the case itself; bodies of modals speak about other cases."""
+        import z3
+
+        parts = dict.fromkeys(_surface(*self.formulas))
+
+        def value(prop: Property) -> Fraction:
+            found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
+            if not isinstance(found, z3.RatNumRef):
+                raise BeyondReading("the solver's counter-example is no fraction")
+            return Fraction(found.numerator_as_long(), found.denominator_as_long())
+
+        properties = dict.fromkeys(p for part in parts if isinstance(part, Comparison) for p in self.properties(part))
+        return Case(
+            {prop: value(prop) for prop in properties},
+            {part.name: self.truth(model, part) for part in parts if isinstance(part, Atom)},
+            {part: self.truth(model, part) for part in parts if isinstance(part, Modal)},
+        )
+
+    def properties(self, comparison: Comparison) -> list[Property]:
+        base = self.dimensions.base(comparison)
+        return [self.dimensions.property(names, base, dim) for names, _, dim in comparison.parts if names]
+
+    def notes(self) -> str:
+        """What else a reader should know: kinds of rule, rules that say nothing or too much, mixed dimensions."""
+        kinds = [_kind(formula) for formula in self.formulas]
+        notes = [f"a {kinds[0]}, b {kinds[1]}."] if kinds[0] != kinds[1] else []
+        for name, formula in zip("ab", self.formulas, strict=True):
+            if self.find(Not(formula)) is None:
+                notes.append(f"{name} is satisfied by every building.")
+            elif self.find(formula, Not(Atom(BREACH))) is None:
+                notes.append(f"{name} can be satisfied by no building.")
+        notes += [f"{conflict}, which no unit joins." for conflict in self.dimensions.conflicts()]
+        return "".join(" " + note for note in notes)
+
+
+def _plain(name: str) -> str:
+    """A name for people: without the brackets that set the words of this module apart."""
+    for word in (BREACH, PERMITTED, OPTION):
+        name = name.replace(word, word.replace("(", "").replace(")", ""))
+    return name
+
+
+def _is_count(name: str) -> bool:
+    plain = name.removeprefix(OPTION)
+    return plain.startswith("count(") and "*" not in plain
+
+
+def _kind(formula: Formula) -> str:
+    names = {part.name for part in _surface(formula) if isinstance(part, Atom)}
+    verbs = [verb for name, verb in ((BREACH, "obliges"), (PERMITTED, "permits")) if name in names]
+    return " and ".join(verbs) or "states what is so"
+
+
+def _surface(*formulas: Formula) -> Iterator[Formula]:
+    for formula in formulas:
+        yield from walk(formula, bodies=False)

@@ -1,1 +1,0 @@
-"""LegalRuleML, the OASIS standard for rules in XML."""

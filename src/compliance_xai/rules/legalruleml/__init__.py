@@ -1,0 +1,1 @@
+"""LegalRuleML documents <-> rules in short form."""

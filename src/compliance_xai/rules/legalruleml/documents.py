@@ -1,0 +1,536 @@
+"""LegalRuleML: documents of the OASIS standard as statements with a key, a source and a rule, and back.
+
+A statement keeps the rule in the short form's tree; ``legal.formulas`` says which element means what. Whatever has
+no place there is listed in ``unknown``, of the statement or of the document, with its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import overload
+
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
+
+from compliance_xai.errors import InputError
+from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits, parse_xml
+from compliance_xai.rules.legalruleml.xml_formulas import (
+    LKM,
+    LRML,
+    MARK,
+    PREFIXES,
+    RULEML,
+    VOCABULARIES,
+    XSI,
+    Notes,
+    TooDeep,
+    Unknown,
+    has_mark,
+    local_name,
+    read_formulas,
+    write_formulas,
+)
+from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
+from compliance_xai.rules.notation.tree import Leaf, Node, Rule, Term, format_rule
+
+KINDS = ("prescriptive", "constitutive", "factual", "override", "penalty", "reparation")
+"""What a statement can be; the first two hold rules with conditions and conclusions, a factual one holds formulas."""
+
+_XSD = "http://www.w3.org/2001/XMLSchema"
+_ILLEGAL_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPE = re.compile(r"_x([0-9A-F]{4,6})_")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a statement puts into rules; all empty where the document does not say.
+
+    Attributes
+    ----------
+    document
+        The document, by the key of its ``LegalSource`` or the name of its ``LegalReference``.
+    clause
+        The part of it, such as ``r1.2.2``.
+    iri
+        Where the document can be found.
+    """
+
+    document: str = ""
+    clause: str = ""
+    iri: str = ""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One legal statement.
+
+    Attributes
+    ----------
+    key
+        Its name in the document; empty where it has none. Keys can repeat.
+    rule
+        The rule; None where the statement holds none, or none that the notation can hold (then see ``unknown``).
+    source
+        What it puts into a rule.
+    kind
+        One of ``KINDS``.
+    paraphrase
+        The rule in plain words.
+    line
+        Where it stood in the file, 0 where it comes from elsewhere; not compared.
+    unknown
+        What the rule does not or not exactly hold; not compared.
+    """
+
+    key: str
+    rule: Rule | None
+    source: Source = Source()
+    kind: str = "prescriptive"
+    paraphrase: str = ""
+    line: int = field(default=0, compare=False)
+    unknown: tuple[Unknown, ...] = field(default=(), compare=False)
+
+    @property
+    def deontics(self) -> tuple[Term, ...]:
+        """Every ``obligation``, ``permission`` and ``prohibition`` of the rule, in order."""
+        return self.rule.deontics if self.rule else ()
+
+
+@dataclass(frozen=True)
+class LegalDocument(Sequence[Statement]):
+    """The statements of a document, in its order, and what stands around them.
+
+    Attributes
+    ----------
+    statements
+        The statements.
+    sources
+        The documents it names, without clauses.
+    jurisdictions
+        Where it holds: key to IRI.
+    prefixes
+        The vocabularies of its names: prefix to IRI.
+    unknown
+        What stands outside the statements and is not known.
+    """
+
+    statements: tuple[Statement, ...]
+    sources: tuple[Source, ...] = ()
+    jurisdictions: dict[str, str] = field(default_factory=dict)
+    prefixes: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[Unknown, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Statement: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Statement, ...]: ...
+    def __getitem__(self, index: int | slice) -> Statement | tuple[Statement, ...]:
+        return self.statements[index]
+
+    def __iter__(self) -> Iterator[Statement]:
+        return iter(self.statements)
+
+    def __len__(self) -> int:
+        return len(self.statements)
+
+
+def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocument:
+    """Read a LegalRuleML document, in the compact form of the standard or as published for New Zealand.
+
+    Parameters
+    ----------
+    path
+        The file.
+    limits
+        What it may have at most.
+
+    Returns
+    -------
+    LegalDocument
+        A sequence of ``Statement``, in the order of the file. Comments, processing instructions that are not ours, and
+        the keys of collections are left out.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, above a limit, no well-formed XML, has a DOCTYPE, or is no LegalRuleML.
+    """
+    path = Path(path)
+    root = parse_xml(path, limits)
+    if root.tag != f"{{{LRML}}}LegalRuleML":
+        raise InputError(
+            f"{path}, line {root.sourceline}",
+            expected=f"the root LegalRuleML in the namespace {LRML}",
+            found=str(root.tag),
+            remedy="Pass a LegalRuleML 1.0 document.",
+        )
+    return _DocumentReader(Notes(str(path), limits.unknown)).read(root)
+
+
+_CONTAINERS = ("statements", "context", "associations", "jurisdictions", "legalsources", "legalreferences")
+_METADATA = {"key", "pre", "refID", "sameAs", "keyref", "refersTo", "refIDSystemName", "refIDSystemSource", "type"}
+_METADATA |= {f"{{{XSI}}}schemaLocation", f"{{{LKM}}}version"}
+
+
+class _DocumentReader:
+    """What was read so far. References can stand before what they refer to, so sources are looked up at the end."""
+
+    def __init__(self, notes: Notes) -> None:
+        self.notes = notes
+        self.statements: list[Statement] = []
+        self.named: dict[str, Source] = {}
+        self.documents: dict[Source, None] = {}
+        self.jurisdictions: dict[str, str] = {}
+        self.prefixes: dict[str, str] = {}
+        self.targets: dict[str, list[tuple[str, etree._Element]]] = {}
+        self.unknown: list[Unknown] = []
+
+    def read(self, root: etree._Element) -> LegalDocument:
+        stack = [root]
+        while stack:
+            element = stack.pop()
+            self.notes.check(element, _METADATA)
+            inside = []
+            for child in element.iterchildren("*"):
+                if local_name(child) in _CONTAINERS:
+                    inside.append(child)
+                else:
+                    self.read_entry(child)
+            stack.extend(reversed(inside))
+            self.unknown.extend(self.notes.take())
+        statements = tuple(self.find_sources())
+        return LegalDocument(
+            statements,
+            tuple(self.documents),
+            self.jurisdictions,
+            self.prefixes,
+            tuple(self.unknown),
+        )
+
+    def read_entry(self, element: etree._Element) -> None:
+        name = local_name(element)
+        key = _decode(element.get("key", ""))
+        if name.removesuffix("statement") in KINDS and name.endswith("statement"):
+            self.unknown.extend(self.notes.take())
+            self.statements.append(_read_statement(element, self.notes))
+            return
+        if name == "association":
+            self.read_association(element)
+        elif name == "prefix":
+            self.prefixes[element.get("pre", "")] = element.get("refID", "")
+        elif name == "jurisdiction":
+            self.jurisdictions[key] = element.get("sameAs", "")
+        elif name == "legalsource":
+            self.name_source(key, Source(key, "", element.get("sameAs", "")))
+        elif name == "legalreference":
+            clause, document = element.get("refID", ""), element.get("refIDSystemName", "")
+            self.name_source(
+                element.get("refersTo", ""), Source(document, clause, element.get("refIDSystemSource", ""))
+            )
+        else:
+            self.notes.add_whole(element, "not in any statement")
+            return
+        self.notes.check(element, _METADATA)
+
+    def name_source(self, key: str, source: Source) -> None:
+        self.named[key] = source
+        self.documents[Source(source.document, "", source.iri)] = None
+
+    def read_association(self, element: etree._Element) -> None:
+        sources: list[str] = []
+        targets: list[etree._Element] = []
+        for child in element.iterchildren("*"):
+            name = local_name(child)
+            if name not in ("appliessource", "totarget"):
+                self.notes.add_whole(child, "not in any statement")
+                continue
+            self.notes.check(child, _METADATA)
+            if name == "appliessource":
+                sources.append(child.get("keyref", ""))
+            else:
+                targets.append(child)
+        if len(sources) != 1:
+            self.notes.add_whole(element, "no single source; not in any statement")
+            return
+        for target in targets:
+            self.targets.setdefault(_decode(target.get("keyref", "")), []).append((sources[0], target))
+
+    def find_sources(self) -> Iterator[Statement]:
+        """Each statement with its source; where a key repeats, the associations of the key in their order."""
+        used: Counter[str] = Counter()
+        for statement in self.statements:
+            key = next((key for key in _references(statement.key) if key in self.targets), None)
+            if key is None:
+                yield statement
+                continue
+            references = self.targets[key]
+            reference, _ = references[min(used[key], len(references) - 1)]
+            used[key] += 1
+            yield replace(statement, source=self.resolve(reference))
+        for key, references in self.targets.items():
+            for _, element in references[used[key] :]:
+                self.notes.add(element, "the target is no statement")
+        self.unknown.extend(self.notes.take())
+
+    def resolve(self, reference: str) -> Source:
+        """A source by its key; a reference to no key is a clause of the document, if that is only one."""
+        reference = reference.removeprefix("#")
+        if reference in self.named:
+            return self.named[reference]
+        only = next(iter(self.documents)) if len(self.documents) == 1 else Source()
+        return Source(only.document, _decode(reference), only.iri)
+
+
+def _references(key: str) -> tuple[str, ...]:
+    """How an association can name a key: with ``#``; or, as published, alone or without its first part."""
+    return tuple(each for each in (f"#{key}", key, key.rpartition(":")[2], key.rpartition("_")[2]) if each)
+
+
+def _read_statement(element: etree._Element, notes: Notes) -> Statement:
+    key = _decode(element.get("key", ""))
+    kind = local_name(element).removesuffix("statement")
+    notes.check(element, {"key"})
+    holders = []
+    for child in element.iterchildren("*"):
+        name = local_name(child)
+        template = next(iter(child.iterchildren("*")), None) if name == "hastemplate" else None
+        if template is not None and local_name(template) == "rule" and len(child) == 1:
+            notes.check(child)
+            child, name = template, "rule"
+        if name in ("rule", "hastemplate") and not holders:
+            holders.append(child)
+        else:
+            notes.add_whole(child, "not in the rule")
+    rule, paraphrase = _read_rule(holders[0], element.get("key"), notes) if holders else (None, "")
+    return Statement(key, rule, Source(), kind, paraphrase, element.sourceline or 0, notes.take())
+
+
+def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[Rule | None, str]:
+    """The rule of ``Rule``, or of a template with formulas; and its paraphrase. A key other than ``key`` is noted."""
+    paraphrase: list[str] = []
+    sides: dict[str, tuple[Node, ...]] = {}
+    if local_name(element) == "hastemplate":
+        sides["then"] = read_formulas(element, notes)
+    else:
+        notes.check(element, {"key"} if element.get("key") == key else ())
+        for child in element.iterchildren("*"):
+            name = local_name(child)
+            if name in ("if", "then") and name not in sides:
+                sides[name] = read_formulas(child, notes)
+            elif name == "paraphrase" and not paraphrase and not len(child):
+                notes.check(child, text=True)
+                paraphrase.append((child.text or "").strip())
+            else:
+                notes.add_whole(child, "not in the rule")
+    layout = "spaced" if has_mark(element, "spaced") else "tight"
+    conditions, conclusions = sides.get("if", ()), sides.get("then", ())
+    if conditions and conclusions:
+        rule = Rule((Term("if", conditions), Term("then", conclusions)), layout)
+    elif conclusions:
+        rule = Rule(tuple(_as_term(element, node, notes) for node in conclusions), layout)
+        if "if" in sides:
+            notes.add(element, "no conditions; only the conclusions kept")
+    else:
+        rule = None
+        if conditions:
+            notes.add_whole(element, "conditions without conclusions; not in the rule")
+    return rule, "".join(paraphrase)
+
+
+def _as_term(element: etree._Element, node: Node, notes: Notes) -> Term:
+    if isinstance(node, Leaf):
+        notes.add(element, f"the bare conclusion '{node.text}' kept in the term 'atom'")
+        return Term("atom", (node,))
+    return node
+
+
+def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limits: Limits = LIMITS) -> None:
+    """Write statements as LegalRuleML, valid against the compact schema of the standard.
+
+    ``read_legalruleml`` gives the same statements back, each with the same key, rule, layout, source, kind and
+    paraphrase (but for spaces around that); ``unknown`` and ``line`` are not written. In keys, characters that XML
+    does not allow in a name are written as ``_x0023_``. Valid means every kind of statement in the elements that the
+    schema gives it; that a source's ``iri`` is one is not checked.
+
+    Parameters
+    ----------
+    statements
+        The statements, or a ``LegalDocument``; of that only the statements are written.
+    path
+        The file to write.
+    limits
+        What the document may have at most.
+
+    Raises
+    ------
+    InputError
+        Where a rule is not of the notation, is nested too deep, or holds a character that XML cannot; where the kind
+        cannot hold the rule; where statements of one key differ in having a source; where the folder does not exist or
+        the document is above a limit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> text = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.gradient,1:12)))"
+    >>> statement = Statement("d1-3.1", parse_rule(text), Source("NZBC-D1AS1", "3.1"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "rules.lrml")
+    ...     write_legalruleml([statement], path)
+    ...     (again,) = read_legalruleml(path)
+    >>> again == statement, again.deontics
+    (True, (Term(obligation(lessThanEqual(ramp.gradient,1:12))),))
+    """
+    path = Path(path)
+    statements = list(statements)
+    root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap=_NAMESPACES)
+    for prefix, iri in VOCABULARIES.items():
+        etree.SubElement(root, f"{{{LRML}}}Prefix", pre=prefix, refID=iri)
+    _write_sources(root, statements)
+    holder = etree.SubElement(root, f"{{{LRML}}}Statements")
+    for statement in statements:
+        _write_statement(holder, statement, limits)
+    data = etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True)
+    elements = sum(1 for _ in root.iter("*"))
+    for what, count, limit in (("bytes", len(data), limits.bytes), ("elements", elements, limits.elements)):
+        if count > limit:
+            remedy = "Write several documents, or pass wider limits."
+            raise InputError(str(path), expected=f"at most {limit} {what}", found=str(count), remedy=remedy)
+    if not path.parent.is_dir():
+        raise InputError(
+            str(path), expected="a folder that exists", found=f"no {path.parent}", remedy="Create the folder first."
+        )
+    path.write_bytes(data)
+
+
+_NAMESPACES = {name: iri for name, iri in PREFIXES.items() if name != "lkm"} | {"xs": _XSD}
+
+
+def _write_sources(root: etree._Element, statements: list[Statement]) -> None:
+    """One reference per source, and one association per run of statements with the same source."""
+    keys = {source: f"source-{index}" for index, source in enumerate(_distinct_sources(statements), start=1)}
+    if not keys:
+        return
+    references = etree.SubElement(root, f"{{{LRML}}}LegalReferences")
+    for source, key in keys.items():
+        reference = etree.SubElement(references, f"{{{LRML}}}LegalReference", refersTo=key, refID=source.clause)
+        for name, value in (("refIDSystemName", source.document), ("refIDSystemSource", source.iri)):
+            if value:
+                reference.set(name, value)
+    associations = etree.SubElement(root, f"{{{LRML}}}Associations")
+    previous, association = Source(), associations
+    for statement in statements:
+        if statement.source == Source():
+            continue
+        if statement.source != previous:
+            previous, association = statement.source, etree.SubElement(associations, f"{{{LRML}}}Association")
+            etree.SubElement(association, f"{{{LRML}}}appliesSource", keyref=f"#{keys[previous]}")
+        etree.SubElement(association, f"{{{LRML}}}toTarget", keyref=f"#{_encode(statement.key)}")
+
+
+def _distinct_sources(statements: list[Statement]) -> Iterator[Source]:
+    """Every source once, checked: a key that repeats needs a source everywhere or nowhere to be told apart."""
+    with_source = {statement.key for statement in statements if statement.source != Source()}
+    for statement in statements:
+        where = f"statement '{statement.key}'"
+        for text in (statement.key, statement.source.document, statement.source.clause, statement.source.iri):
+            _check_characters(text, where)
+        if statement.key in with_source and (statement.source == Source() or not statement.key):
+            raise InputError(
+                where,
+                expected="a key, and a source for every statement of that key",
+                found="none",
+                remedy="Give the statement a key of its own.",
+            )
+    return iter(dict.fromkeys(each.source for each in statements if each.source != Source()))
+
+
+def _write_statement(holder: etree._Element, statement: Statement, limits: Limits) -> None:
+    where = f"statement '{statement.key}'"
+    rule, paraphrase = statement.rule, statement.paraphrase.strip()
+    _check_kind(statement, where)
+    _check_characters(paraphrase, where)
+    element = etree.SubElement(holder, f"{{{LRML}}}{statement.kind.capitalize()}Statement")
+    if statement.key:
+        element.set("key", _encode(statement.key))
+    if rule is None and not paraphrase:
+        return
+    is_factual = statement.kind == "factual"
+    body = etree.SubElement(element, f"{{{LRML}}}hasTemplate" if is_factual else f"{{{RULEML}}}Rule")
+    if paraphrase:
+        etree.SubElement(body, f"{{{LRML}}}Paraphrase").text = paraphrase
+    if rule is None:
+        return
+    _check_rule(rule, where)
+    if rule.layout == "spaced":
+        body.append(etree.PI(MARK, "spaced"))
+    deontic = statement.kind == "prescriptive"
+    for side, nodes in (("if", rule.conditions), ("then", rule.conclusions)):
+        if not nodes:
+            continue
+        parent = body if is_factual else etree.SubElement(body, f"{{{RULEML}}}{side}")
+        room = limits.depth - 1 - sum(1 for _ in parent.iterancestors())
+        try:
+            write_formulas(parent, nodes, rule.definitions, deontic=deontic, room=room)
+        except TooDeep:
+            raise InputError(
+                where,
+                expected=f"a rule that fits into elements nested at most {limits.depth} deep",
+                found="a deeper one",
+                remedy="Flatten the rule, or pass wider limits here and to the reader.",
+            ) from None
+
+
+def _check_kind(statement: Statement, where: str) -> None:
+    """The schema has a place for rules in the first two kinds, and for bare statements in factual ones."""
+    if statement.kind not in KINDS:
+        remedy = "Choose one of these kinds."
+        raise InputError(where, expected=f"a kind of {', '.join(KINDS)}", found=repr(statement.kind), remedy=remedy)
+    bare = statement.kind == "factual" and statement.rule is not None and not statement.rule.conditions
+    if statement.kind not in KINDS[:2] and (statement.paraphrase or (statement.rule is not None and not bare)):
+        raise InputError(
+            where,
+            expected=f"bare statements without paraphrase (factual), or nothing, in the kind {statement.kind}",
+            found="a rule with conditions or a paraphrase",
+            remedy="Make the statement prescriptive or constitutive.",
+        )
+
+
+def _check_rule(rule: Rule, where: str) -> None:
+    """The rule must be of the notation: what no text can say has no fixed XML either."""
+    text = format_rule(rule)
+    _check_characters(text, where)
+    try:
+        same = _outline(parse_rule(text)) == _outline(rule)
+        found = "one that reads back as another"
+    except RuleSyntaxError as error:
+        same, found = False, f"{error.found} at character {error.position + 1} of {text[:60]!r}"
+    if not same:
+        raise InputError(where, expected="a rule of the short form", found=found, remedy="Mend the rule.")
+
+
+def _outline(rule: Rule) -> list[tuple[str, int]]:
+    return [(node.name, len(node.args)) if isinstance(node, Term) else (node.text, 0) for node in rule.walk()]
+
+
+def _check_characters(text: str, where: str) -> None:
+    match = _ILLEGAL_CHARACTER.search(text)
+    if match:
+        raise InputError(
+            where,
+            expected="characters that XML 1.0 can hold",
+            found=f"{match.group()!r} at character {match.start() + 1}",
+            remedy="Remove the character.",
+        )
+
+
+def _encode(key: str) -> str:
+    """A key as an XML name (ISO/IEC 9075-14, section 9.1): other characters by their number, reversibly."""
+    key = re.sub(r"_(?=x)|[^A-Za-z0-9_.-]", lambda match: f"_x{ord(match.group()):04X}_", key)
+    return key if re.match(r"[A-Za-z_]", key) else f"_x{ord(key[0]):04X}_{key[1:]}"
+
+
+def _decode(name: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(number) if (number := int(match[1], 16)) < 0x110000 else match[0], name)

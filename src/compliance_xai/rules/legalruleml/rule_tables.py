@@ -1,0 +1,141 @@
+"""Statements as files: LegalRuleML XML, or a CSV or JSON Lines table with the rules in the short form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from compliance_xai.errors import InputError
+from compliance_xai.files import Row, read_rows
+from compliance_xai.rules.legalruleml.documents import (
+    LegalDocument,
+    Source,
+    Statement,
+    read_legalruleml,
+    write_legalruleml,
+)
+from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
+from compliance_xai.rules.notation.tree import Rule, format_rule
+
+COLUMNS: tuple[str, ...] = ("key", "document", "number", "iri", "kind", "paraphrase", "rule")
+"""The columns of a table, in the order they are written; ``number`` is the clause of the source."""
+REQUIRED = ("key", "rule")
+XML_SUFFIXES = (".lrml", ".xml")
+SUFFIXES = (*XML_SUFFIXES, ".csv", ".jsonl")
+
+
+def read_statements(path: str | Path) -> LegalDocument:
+    """Read statements from LegalRuleML (``.lrml``, ``.xml``) or a table (``.csv``, ``.jsonl``) by the file's suffix.
+
+    Parameters
+    ----------
+    path
+        The file. A table has the columns ``key`` and ``rule`` and any other of ``COLUMNS``; an empty rule is none.
+
+    Returns
+    -------
+    LegalDocument
+        The statements in the order of the file; of a table nothing else.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing or of another kind, or a row cannot be read.
+    """
+    path = Path(path)
+    if _suffix(path) in XML_SUFFIXES:
+        return read_legalruleml(path)
+    columns, rows = read_rows(path)
+    _check_columns(columns, str(path))
+    return LegalDocument(tuple(_from_row(_check_cells(row, columns, path), f"{path}, {row.place}") for row in rows))
+
+
+def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
+    """Write statements as LegalRuleML or as a table, by the file's suffix; see ``read_statements``.
+
+    Parameters
+    ----------
+    statements
+        The statements; of these, ``unknown`` and ``line`` are not written.
+    path
+        The file to write.
+
+    Raises
+    ------
+    InputError
+        Where the suffix is of another kind, the folder does not exist, or the file cannot hold a statement.
+    """
+    path = Path(path)
+    if _suffix(path) in XML_SUFFIXES:
+        write_legalruleml(statements, path)
+        return
+    if not path.parent.is_dir():
+        remedy = "Create the folder first."
+        raise InputError(str(path), expected="a folder that exists", found=f"no {path.parent}", remedy=remedy)
+    rows = [_to_row(statement) for statement in statements]
+    text = io.StringIO(newline="")
+    if _suffix(path) == ".csv":
+        table = csv.DictWriter(text, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    else:
+        text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    try:
+        path.write_bytes(text.getvalue().encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InputError(
+            str(path), expected="text that UTF-8 can hold", found=str(error), remedy="Remove the character."
+        ) from None
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            str(path),
+            expected=f"a file that ends in {', '.join(SUFFIXES)}",
+            found=repr(path.suffix),
+            remedy="Rename the file by what it holds.",
+        )
+    return path.suffix.lower()
+
+
+def _check_cells(row: Row, columns: Sequence[str], path: Path) -> dict[str, str]:
+    for column in columns:
+        value = row.cells.get(column, None if column in REQUIRED else "")
+        if not isinstance(value, str):
+            place = f"{path}, {row.place}, column '{column}'"
+            remedy = "Give every row a text there; the one for no rule is empty."
+            raise InputError(place, expected="text", found=repr(value), remedy=remedy)
+    return row.cells
+
+
+def _check_columns(columns: Sequence[str], where: str) -> None:
+    if not set(REQUIRED) <= set(columns) or not set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
+        raise InputError(
+            where,
+            expected=f"the columns {' and '.join(REQUIRED)}, and others only of {', '.join(COLUMNS)}",
+            found=", ".join(columns) or "none",
+            remedy="Rename or remove columns; what XML has no place for is not dropped in silence.",
+        )
+
+
+def _from_row(row: dict[str, str], where: str) -> Statement:
+    rule: Rule | None = None
+    if row["rule"].strip():
+        try:
+            rule = parse_rule(row["rule"])
+        except RuleSyntaxError as error:
+            place = f"{where}, rule, character {error.position + 1}"
+            raise InputError(place, expected=error.expected, found=error.found, remedy=error.remedy) from None
+    source = Source(row.get("document", ""), row.get("number", ""), row.get("iri", ""))
+    return Statement(row["key"], rule, source, row.get("kind") or "prescriptive", row.get("paraphrase", ""))
+
+
+def _to_row(statement: Statement) -> dict[str, str]:
+    source = statement.source
+    rule = "" if statement.rule is None else format_rule(statement.rule)
+    values = (statement.key, source.document, source.clause, source.iri, statement.kind, statement.paraphrase, rule)
+    return dict(zip(COLUMNS, values, strict=True))

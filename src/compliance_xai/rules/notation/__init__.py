@@ -1,0 +1,1 @@
+"""The LRML short form: trees, strict and tolerant readers, amounts with units."""

@@ -1,0 +1,388 @@
+"""Does attribution find errors? Signals of "this element rests on the wrong words", judged on rules that models wrote.
+
+A signal needs the clause, the rule that a model wrote and the model; the reference rule only tells afterwards which
+elements were wrong. Every signal is larger where the element is more suspect. Beside the signals of attribution stand
+those that cost nothing: how unlikely and how unsure the model was while it wrote, the clause's length, and whether the
+clause has a word that spells the element at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compliance_xai.attribution.focus import mass, normalised_entropy
+from compliance_xai.records import Attribution, Feature
+from compliance_xai.rules.compare.elements import Element, mark_wrong
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak")
+BASELINES = ("unlikely", "unsure", "clause_words", "unspelled")
+SIGNALS = (*ATTRIBUTION, *BASELINES)
+MODELS = {
+    "unlikely": ("unlikely",),
+    "baselines": BASELINES,
+    "attribution": ATTRIBUTION,
+    "both": SIGNALS,
+}
+"""Logistic regressions: name -> the signals that it is given."""
+
+FOLDS = 5
+BINS = 10
+LEAST_WRONG = 5
+"""Clauses with a wrong element, and without one, that an area or a regression needs at least."""
+
+_CATEGORIES = {
+    "deontic": ("deontic",),
+    "comparator": ("comparator", "negation"),
+    "negation": ("negation", "condition"),
+    "unit": ("unit",),
+    "reference": ("rule_identifier", "cross_reference"),
+}
+_TINY = 1e-9
+"""Below this, a probability or an entropy is rounding."""
+_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_STEM = 4
+"""Letters that a word and a part of a name must share to count as the same word in another form."""
+
+
+def matching_words(element: Element, features: Sequence[Feature]) -> np.ndarray:
+    """Which words of the clause an element should rest on, by its kind and spelling alone: bool, shape (features,).
+
+    A number: words with the same value. A name: words that start with the same letters as one of its parts. A unit, a
+    deontic word, a comparator, a negation, a reference: words of that category.
+    """
+    if element.kind == "value":
+        return np.array([_has_number(feature.text, element.text) for feature in features], dtype=bool)
+    if element.kind in _CATEGORIES:
+        return np.array([feature.category in _CATEGORIES[element.kind] for feature in features], dtype=bool)
+    parts = [part.lower() for part in _PARTS.findall(element.text)]
+    return np.array([any(_same_word(feature.text.lower(), part) for part in parts) for feature in features], dtype=bool)
+
+
+def _has_number(word: str, number: str) -> bool:
+    return any(_value(found) == _value(number) for found in re.findall(r"\d+(?:[.:/]\d+)*", word))
+
+
+def _value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _same_word(word: str, part: str) -> bool:
+    shared = min(_STEM, len(part))
+    return len(word) >= shared and word[:shared] == part[:shared]
+
+
+def element_signals(
+    attribution: Attribution, element: Element, log_probs_T: np.ndarray, entropies_T: np.ndarray
+) -> dict[str, float]:
+    """The signals of one element of the rule that an attribution explains.
+
+    Returns
+    -------
+    dict
+        ``unsupported``: share of the positive mass towards the element that is not on ``matching_words`` (0 to 1; 1
+        where no word matches or there is no positive mass). ``top_elsewhere``: 1 where the heaviest word is no such
+        word. ``spread``: normalised entropy of the mass (0 to 1; NaN without mass). ``weak``: minus the mass per token
+        (nats). ``unlikely``: log odds of another token where its least likely token stands. ``unsure``: natural log of
+        the largest entropy (nats) of its next-token distributions. Both are logs only to suit a logistic regression;
+        their order is that of probability and entropy. ``clause_words``: number of words. ``unspelled``: 1 where no
+        word matches.
+    """
+    inside_T = np.array(
+        [t.start < element.end and element.start < t.end for t in attribution.target_tokens], dtype=bool
+    )
+    if not inside_T.any():
+        return dict.fromkeys(SIGNALS, float("nan"))
+    mass_F = mass(attribution.scores[:, inside_T], "positive")
+    matching_F = matching_words(element, attribution.features)
+    total = mass_F.sum()
+    return {
+        "unsupported": float(1 - mass_F[matching_F].sum() / total) if total > 0 else 1.0,
+        "top_elsewhere": float(not (total > 0 and matching_F[int(mass_F.argmax())])),
+        "spread": normalised_entropy(mass_F),
+        "weak": float(-total / inside_T.sum()),
+        "unlikely": _log_odds_against(float(log_probs_T[inside_T].min())),
+        "unsure": float(np.log(max(entropies_T[inside_T].max(), _TINY))),
+        "clause_words": float(len(mass_F)),
+        "unspelled": float(not matching_F.any()),
+    }
+
+
+def _log_odds_against(log_prob: float) -> float:
+    return float(np.log(max(-np.expm1(log_prob), _TINY)) - log_prob)
+
+
+def element_rows(
+    attribution: Attribution, reference: str, log_probs_T: np.ndarray, entropies_T: np.ndarray
+) -> list[dict[str, Any]]:
+    """Every element of an attributed rule: ``element`` (from 0), ``kind``, ``wrong`` and the ``SIGNALS``."""
+    return [
+        {"element": index, "kind": element.kind, "wrong": wrong}
+        | element_signals(attribution, element, log_probs_T, entropies_T)
+        for index, (element, wrong) in enumerate(mark_wrong(attribution.target, reference))
+    ]
+
+
+def weighted_auroc(values: np.ndarray, wrong: np.ndarray, clusters: np.ndarray, weights_BC: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve with cluster ``c`` counted ``weights_BC[b, c]`` times: shape (B,).
+
+    Ties count half (Mann-Whitney); NaN where one class is missing. Every pair of clusters is compared once, whatever
+    the number of replicates.
+    """
+    _, group = np.unique(values, return_inverse=True)
+    n_groups, n_clusters = int(group.max()) + 1, weights_BC.shape[1]
+    place = clusters * n_groups + group
+    sides = [np.bincount(place[wrong == side], minlength=n_clusters * n_groups) for side in (True, False)]
+    wrong_CG, right_CG = (counts.reshape(n_clusters, n_groups).astype(np.float64) for counts in sides)
+    hits_CC = wrong_CG @ (np.cumsum(right_CG, axis=1) - right_CG / 2).T
+    weights = weights_BC.astype(np.float64)
+    pairs_B = (weights @ wrong_CG.sum(axis=1)) * (weights @ right_CG.sum(axis=1))
+    hits_B = ((weights @ hits_CC) * weights).sum(axis=1)
+    return np.divide(hits_B, pairs_B, out=np.full(len(weights), np.nan), where=pairs_B > 0)
+
+
+def rank_signals(
+    frame: pd.DataFrame,
+    signals: Sequence[str],
+    *,
+    by: Sequence[str] = ("split",),
+    against: str | None = None,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well each signal tells wrong elements from right ones.
+
+    Parameters
+    ----------
+    frame
+        ``by``..., ``id`` (clause), ``wrong`` and the signals, one row per element.
+    against
+        A signal; the difference of every other one's area to it is given too, on the same resamples.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``by``..., ``signal, n_elements, n_wrong, n_clauses, auroc, low, high`` (95 % percentile bootstrap over clauses,
+        all elements of a clause together, whichever model wrote them), ``difference, difference_low,
+        difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
+    """
+    import pandas as pd
+
+    from compliance_xai.stats.frames import groups
+    from compliance_xai.stats.resampling import interval, resample_counts
+
+    records = []
+    for keys, group in groups(frame, by):
+        complete = group.dropna(subset=list(signals)).reset_index(drop=True)
+        counts = {"n_elements": len(complete), "n_wrong": int(complete["wrong"].sum())}
+        clusters, names = pd.factorize(complete["id"], sort=True)
+        reason = too_few(complete)
+        areas = {}
+        if not reason:
+            weights = np.vstack([np.ones(len(names)), resample_counts(len(names), bootstrap, seed)])
+            wrong = complete["wrong"].to_numpy(dtype=bool)
+            areas = {
+                name: weighted_auroc(complete[name].to_numpy(dtype=float), wrong, clusters, weights) for name in signals
+            }
+        for name in signals:
+            record: dict[Any, Any] = keys | {"signal": name} | counts | {"n_clauses": len(names), "reason": reason}
+            for prefix, values in (("", areas.get(name)), ("difference", _minus(areas, name, against))):
+                low, high = (np.nan, np.nan) if values is None else interval(values[1:][~np.isnan(values[1:])])
+                centre = np.nan if values is None else float(values[0])
+                record |= {
+                    prefix or "auroc": centre,
+                    f"{prefix}_low".strip("_"): low,
+                    f"{prefix}_high".strip("_"): high,
+                }
+            records.append(record)
+    columns = [*by, "signal", "n_elements", "n_wrong", "n_clauses", "auroc", "low", "high"]
+    columns += ["difference", "difference_low", "difference_high", "reason"]
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def _minus(areas: Mapping[str, np.ndarray], name: str, against: str | None) -> np.ndarray | None:
+    return areas[name] - areas[against] if against and against in areas and against != name else None
+
+
+def too_few(frame: pd.DataFrame) -> str:
+    """Why nothing can be told about these elements, or an empty text."""
+    wrong = frame.groupby("id")["wrong"].any() if len(frame) else frame["wrong"]
+    right = frame.groupby("id")["wrong"].all() if len(frame) else frame["wrong"]
+    n_wrong, n_right = int(wrong.sum()), int((~right.astype(bool)).sum())
+    if min(n_wrong, n_right) < LEAST_WRONG:
+        side, count = ("a wrong", n_wrong) if n_wrong <= n_right else ("a right", n_right)
+        return f"{count} clauses with {side} element, at least {LEAST_WRONG} are needed"
+    return ""
+
+
+def predict_wrong(
+    train: pd.DataFrame, test: pd.DataFrame | None = None, *, models: Mapping[str, Sequence[str]] = MODELS
+):
+    """Probability that each element is wrong, by logistic regression on signals.
+
+    Parameters
+    ----------
+    train
+        Elements as for ``rank_signals``. Without ``test`` they are predicted themselves, each clause by a regression
+        that has seen none of its elements (five folds of clauses).
+    test
+        Other elements, predicted by a regression on all of ``train``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The elements with all signals, in their order, with a column for each model; empty where ``too_few``.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    needed = sorted({name for names in models.values() for name in names})
+    train = train.dropna(subset=needed).reset_index(drop=True)
+    target = train if test is None else test.dropna(subset=needed).reset_index(drop=True)
+    if too_few(train) or target.empty:
+        return target.iloc[:0].assign(**dict.fromkeys(models, np.nan))
+    predicted = {}
+    for model, names in models.items():
+        columns = list(names)
+        x, y = train[columns].to_numpy(dtype=float), train["wrong"].to_numpy(dtype=bool)
+        if test is not None:
+            predicted[model] = _fit(x, y).predict_proba(target[columns].to_numpy(dtype=float))[:, 1]
+            continue
+        probability = np.full(len(train), np.nan)
+        for seen, unseen in GroupKFold(FOLDS).split(x, y, train["id"]):
+            # A fold without a wrong element would have nothing to learn from; its elements get the share of wrong ones.
+            both = 0 < y[seen].sum() < len(seen)
+            probability[unseen] = _fit(x[seen], y[seen]).predict_proba(x[unseen])[:, 1] if both else y[seen].mean()
+        predicted[model] = probability
+    return target.assign(**predicted)
+
+
+def _fit(x: np.ndarray, y: np.ndarray) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
+
+
+def brier_score(probability: np.ndarray, wrong: np.ndarray) -> float:
+    """Mean squared difference of probability and outcome; 0 is perfect. Brier (1950).
+
+    Examples
+    --------
+    >>> brier_score(np.array([0.5, 1.0]), np.array([True, True]))
+    0.125
+    """
+    return float(((np.asarray(probability) - np.asarray(wrong, dtype=float)) ** 2).mean())
+
+
+def reliability_bins(probability: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """Bins of equally many elements, by rising probability: ``n``, mean ``predicted``, ``observed`` share wrong."""
+    order = np.argsort(probability, kind="stable")
+    return [
+        {"n": len(part), "predicted": float(probability[part].mean()), "observed": float(np.mean(wrong[part]))}
+        for part in np.array_split(order, min(bins, len(order)))
+    ]
+
+
+def calibration_error(probability: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: mean distance of predicted and observed share over ``reliability_bins``, 0 to 1.
+
+    Naeini, Cooper and Hauskrecht (2015), with bins of equal size.
+
+    Examples
+    --------
+    >>> calibration_error(np.array([0.2, 0.2, 0.8, 0.8]), np.array([False, False, True, False]), bins=2)
+    0.25
+    """
+    parts = reliability_bins(np.asarray(probability), np.asarray(wrong, dtype=bool), bins)
+    return float(sum(p["n"] * abs(p["predicted"] - p["observed"]) for p in parts) / sum(p["n"] for p in parts))
+
+
+def calibration_table(
+    predicted: pd.DataFrame, *, models: Sequence[str] = tuple(MODELS), bootstrap: int = 2000, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How far the probabilities of ``predict_wrong`` can be taken at their word.
+
+    Returns
+    -------
+    scores
+        ``model, n_elements, n_wrong, n_clauses, brier, low, high`` (95 % bootstrap over clauses), ``brier_base`` (of
+        the share of wrong elements, said of every one), ``ece``.
+    bins
+        ``model, bin, n, predicted, observed``.
+    """
+    import pandas as pd
+
+    from compliance_xai.stats.resampling import bootstrap_ratio
+
+    scores, bins = [], []
+    for model in models if len(predicted) else ():
+        probability, wrong = predicted[model].to_numpy(dtype=float), predicted["wrong"].to_numpy(dtype=bool)
+        errors = pd.Series((probability - wrong) ** 2).groupby(predicted["id"].to_numpy()).agg(["sum", "size"])
+        mean, low, high = bootstrap_ratio(
+            errors["sum"].to_numpy(), errors["size"].to_numpy(), n_resamples=bootstrap, seed=seed
+        )
+        counts = {"n_elements": len(wrong), "n_wrong": int(wrong.sum()), "n_clauses": len(errors)}
+        base = brier_score(np.full(len(wrong), wrong.mean()), wrong)
+        error = calibration_error(probability, wrong)
+        scores.append(
+            {"model": model, **counts, "brier": mean, "low": low, "high": high, "brier_base": base, "ece": error}
+        )
+        parts = reliability_bins(probability, wrong)
+        bins += [{"model": model, "bin": index, **part} for index, part in enumerate(parts)]
+    names = ["model", "n_elements", "n_wrong", "n_clauses", "brier", "low", "high", "brier_base", "ece"]
+    columns = ["model", "bin", "n", "predicted", "observed"]
+    return pd.DataFrame.from_records(scores, columns=names), pd.DataFrame.from_records(bins, columns=columns)
+
+
+def describe_gain(signals: pd.DataFrame, regressions: pd.DataFrame) -> list[str]:
+    """What attribution adds to knowing how unlikely a token was, from the intervals alone: one sentence for each split.
+
+    Parameters
+    ----------
+    signals, regressions
+        ``rank_signals`` of single signals against ``unlikely``, and of the regressions against ``baselines``.
+    """
+    sentences = []
+    for split in dict.fromkeys(signals["split"]):
+        single = signals[(signals["split"] == split) & signals["signal"].isin(ATTRIBUTION)]
+        both = regressions[(regressions["split"] == split) & (regressions["signal"] == "both")]
+        plain = signals[(signals["split"] == split) & (signals["signal"] == "unlikely")]
+        if single["auroc"].isna().all() or plain["auroc"].isna().all():
+            sentences.append(f"{_where(split)}: nothing can be said ({signals.loc[single.index[0], 'reason']}).")
+            continue
+        best, plain = single.loc[single["auroc"].idxmax()], plain.iloc[0]
+        sentence = (
+            f"{_where(split)}: the best single signal of attribution reaches an area of {best['auroc']:.2f} "
+            f"[{best['low']:.2f}, {best['high']:.2f}], the likelihood of the token alone {plain['auroc']:.2f} "
+            f"[{plain['low']:.2f}, {plain['high']:.2f}]; attribution is {_compare(best, 'better', 'worse')}."
+        )
+        if len(both) and not np.isnan(both["difference"].iloc[0]):
+            gain = both.iloc[0]
+            sentence += (
+                f" Added to all baselines in a regression it changes the area by {gain['difference']:+.3f} "
+                f"[{gain['difference_low']:+.3f}, {gain['difference_high']:+.3f}]: "
+                f"{_compare(gain, 'a gain', 'a loss')}."
+            )
+        sentences.append(sentence)
+    return sentences
+
+
+def _where(split: str) -> str:
+    return "On the held-out context" if split == "document" else "On contexts that were trained on"
+
+
+def _compare(row: pd.Series, above: str, below: str) -> str:
+    """In words, where the interval of a difference lies."""
+    if row["difference_low"] > 0:
+        return above
+    return below if row["difference_high"] < 0 else "no different as far as the interval tells"

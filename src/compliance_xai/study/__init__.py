@@ -1,0 +1,1 @@
+"""A YAML file -> checked settings, and the ladder of models that they name."""

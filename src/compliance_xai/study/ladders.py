@@ -1,0 +1,296 @@
+"""Ladders of models as checked files: which models, where from, in which precision, and how much fits at once.
+
+A ladder is a YAML file (``data/ladders/<name>/ladder.yaml``), or a list of rungs in the study itself. A rung is a
+folder or a hub id of any Hugging Face causal language model. Nothing here loads a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
+
+from compliance_xai.errors import InputError
+from compliance_xai.study import yaml_files
+from compliance_xai.study.folders import find_data_folder, find_project_folder
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")]
+"""A scale's name. It has no hyphen, so that ``<scale>-<strategy>-<stage>`` names one job only."""
+
+EXAMPLE = "data/ladders/embedded/ladder.yaml"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Shape:
+    """The sizes of a decoder, for planning memory before anything is fetched."""
+
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    key_value_heads: Count
+    intermediate_size: Count
+    vocabulary: Count
+    tied: StrictBool
+    head_size: Count | None = None
+
+    @property
+    def width_of_head(self) -> int:
+        """Size of one attention head."""
+        return self.head_size or self.hidden_size // self.heads
+
+
+@dataclass(frozen=True, config=_STRICT)
+class BatchPlan:
+    """How much of a rung's work is done at once; changes memory and time, no result.
+
+    ``micro_batch`` pairs in one training pass, ``attribution_tokens`` in one scoring pass, ``generate`` clauses decoded
+    together; the study's own settings hold where None.
+    """
+
+    micro_batch: Count | None = None
+    gradient_checkpointing: StrictBool = False
+    attribution_tokens: Count | None = None
+    generate: Count | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Rung:
+    """One model of a ladder.
+
+    Attributes
+    ----------
+    path, revision
+        A folder or a hub id, and which commit or branch of the latter; ``main`` is a moving target.
+    template, prompt
+        ``chat`` for models that were tuned on conversations, else ``plain``; ``prompt`` is text with ``{clause}`` that
+        stands in for the study's.
+    dtype
+        What the weights are loaded in on a GPU; on a CPU that is float32.
+    device_map
+        Which module lies on which device, where the model is too big for one; ``auto`` where None.
+    obtain
+        The command that makes the weights, for a rung whose folder may not be there.
+    trust_remote_code
+        Run Python code that comes with the model. Off: it is a stranger's code with your rights.
+    """
+
+    name: Name
+    path: str
+    parameters: Count
+    revision: str | None = None
+    licence: str = ""
+    template: Literal["plain", "chat"] = "plain"
+    prompt: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device_map: str | dict[str, int | str] | None = None
+    batch: BatchPlan = BatchPlan()
+    shape: Shape | None = None
+    obtain: str = ""
+    trust_remote_code: StrictBool = False
+    description: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the rung is a folder on this machine."""
+        return Path(self.path).is_dir()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be used: its folder is complete, or it is fetched when it is used."""
+        return not self.obtain or Path(self.path, "config.json").is_file()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether another day would give the same weights: a folder, or a commit of a hub id."""
+        return self.is_local or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
+
+
+class LadderSettings(BaseModel):
+    """A ladder as a study names it: one that is shipped or lies in a folder (``source``), or rungs listed here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    source: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    """A folder name under ``data/ladders``, a folder with ``ladder.yaml``, or such a file."""
+    name: Annotated[str, Field(strict=True, min_length=1)] = "listed"
+    """What the book calls a ladder that is listed here."""
+    rungs: tuple[Rung, ...] = ()
+    """Rungs; one may be written as a folder or hub id alone where its size can be read from the folder."""
+
+    @field_validator("rungs", mode="before")
+    @classmethod
+    def _take_paths(cls, rungs: Any) -> Any:
+        return [_from_path(rung) if isinstance(rung, str) else rung for rung in rungs] if _is_list(rungs) else rungs
+
+    def __str__(self) -> str:
+        return self.source or self.name
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _from_path(path: str) -> dict[str, Any]:
+    """A rung of a bare path; its size is read from a folder's weights and must be written for a hub id."""
+    entry: dict[str, Any] = {"name": re.sub(r"[^A-Za-z0-9._]", "_", Path(path).name), "path": path}
+    return entry | ({"parameters": count_stored(Path(path))} if Path(path).is_dir() else {})
+
+
+def count_stored(folder: Path) -> int:
+    """Weights in a folder's safetensors files, from their headers alone; tied embeddings are stored once."""
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+        for name, tensor in header.items():
+            size = 1
+            for length in tensor["shape"] if name != "__metadata__" else (0,):
+                size *= length
+            total += size
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """Rungs by increasing number of parameters; ``absent`` are those whose weights have to be made first."""
+
+    name: str
+    rungs: tuple[Rung, ...]
+    absent: tuple[Rung, ...] = ()
+
+    def rung(self, name: str) -> Rung:
+        """The rung of that name.
+
+        Raises
+        ------
+        InputError
+            If there is none, or its weights are not there.
+        """
+        for rung in self.rungs:
+            if rung.name == name:
+                return rung
+        for rung in self.absent:
+            if rung.name == name:
+                raise InputError(
+                    f"ladder {self.name!r}, rung {name!r}",
+                    expected=f"its weights in {rung.path}",
+                    found="none",
+                    remedy=f"They are not shipped; make them with: {rung.obtain}",
+                )
+        raise InputError(
+            f"ladder {self.name!r}",
+            expected="one of its rungs: " + ", ".join(rung.name for rung in self.rungs),
+            found=repr(name),
+            remedy="Choose one of these scales.",
+        )
+
+
+def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
+    """Read a ladder: a name under ``data/ladders``, a folder with ``ladder.yaml``, such a file, or rungs of a study.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or a rung is not usable; names the line and the key.
+    """
+    if isinstance(ladder, LadderSettings):
+        if ladder.source is None:
+            return _sort(
+                ladder.name, [_locate(rung, find_project_folder(), f"ladder {ladder.name!r}") for rung in ladder.rungs]
+            )
+        ladder = ladder.source
+    path = _find_ladder(ladder)
+    values, lines = yaml_files.read(path, example=EXAMPLE)
+    try:
+        settings = _FILE.validate_python({"name": path.parent.name, **values})
+    except ValidationError as error:
+        raise yaml_files.explain(error, LadderSettings, path, lines, example=EXAMPLE) from None
+    if not settings.rungs:
+        raise InputError(
+            str(path), expected="a key 'rungs' with at least one rung", found="none", remedy=f"See {EXAMPLE}."
+        )
+    return _sort(settings.name, [_locate(rung, path.parent, str(path)) for rung in settings.rungs])
+
+
+_FILE = TypeAdapter(LadderSettings)
+
+
+def _sort(name: str, rungs: list[Rung]) -> Ladder:
+    names = [rung.name for rung in rungs]
+    for rung in names:
+        if names.count(rung) > 1:
+            raise InputError(
+                f"ladder {name!r}", expected="every rung once", found=f"{rung!r} twice", remedy="Rename one of them."
+            )
+    rungs = sorted(rungs, key=lambda rung: rung.parameters)
+    there = tuple(rung for rung in rungs if rung.is_there)
+    return Ladder(name, there, tuple(rung for rung in rungs if not rung.is_there))
+
+
+def _locate(rung: Rung, base: Path, where: str) -> Rung:
+    """The rung with its folder resolved, and its shape read where it stands in the folder alone."""
+    folder = (base / Path(rung.path).expanduser()).resolve()
+    if folder.is_dir():
+        return dataclasses.replace(rung, path=str(folder), shape=rung.shape or read_shape(folder))
+    if rung.obtain:
+        return dataclasses.replace(rung, path=str(folder))
+    if _HUB_ID.fullmatch(rung.path):
+        return rung
+    raise InputError(
+        f"{where}, rung {rung.name!r}",
+        expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
+        found=repr(rung.path),
+        remedy="Correct the rung's path.",
+    )
+
+
+_KEYS = {
+    "hidden_size": ("hidden_size", "n_embd"),
+    "layers": ("num_hidden_layers", "n_layer"),
+    "heads": ("num_attention_heads", "n_head"),
+    "intermediate_size": ("intermediate_size", "n_inner"),
+    "vocabulary": ("vocab_size",),
+}
+
+
+def read_shape(folder: Path) -> Shape | None:
+    """The sizes in a folder's ``config.json``; None where it has none or names them otherwise."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, Any] = {
+        name: next((config[key] for key in keys if config.get(key)), None) for name, keys in _KEYS.items()
+    }
+    if found["intermediate_size"] is None and found["hidden_size"] and "n_embd" in config:
+        found["intermediate_size"] = 4 * found["hidden_size"]
+    if None in found.values():
+        return None
+    return Shape(
+        **found,
+        key_value_heads=config.get("num_key_value_heads") or found["heads"],
+        tied=config.get("tie_word_embeddings", True),
+        head_size=config.get("head_dim"),
+    )
+
+
+def _find_ladder(ladder: str | Path) -> Path:
+    candidates = [Path(ladder), find_data_folder() / "ladders" / ladder]
+    for candidate in candidates:
+        file = candidate / "ladder.yaml" if candidate.is_dir() else candidate
+        if file.is_file():
+            return file
+    known = sorted(file.parent.name for file in (find_data_folder() / "ladders").glob("*/ladder.yaml"))
+    raise InputError(
+        f"ladder {str(ladder)!r}",
+        expected=f"a ladder.yaml, or one of the shipped ladders: {', '.join(known)}",
+        found="no such file or name",
+        remedy="Name a shipped ladder, or the folder that holds your ladder.yaml.",
+    )

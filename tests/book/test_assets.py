@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+
+from compliance_xai.book.assets import collect_assets
+
+FINDING = {
+    "claim": "C1", "statement": "<script>x</script>", "corpus": "synthetic", "ladder": "a|b", "verdict": "inconclusive",
+    "effect": None, "effect_name": "ratio", "low": None, "high": None, "n": 4,
+    "reason": "one seed", "what_would_change": "",
+}  # fmt: skip
+
+
+def _figure(root, study, name, content="x"):
+    path = root / "results" / study / "runs" / "1m" / "lora" / "finetune" / "figures" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_a_study_that_has_not_run_still_gets_a_book(tmp_path):
+    static = collect_assets(tmp_path, ["quick"])
+    assert static == tmp_path / "book" / "runs" / "_static"
+    assert (static / "plotly.min.js").stat().st_size > 1_000_000
+    assert "has not been judged yet" in (tmp_path / "book" / "runs" / "glance.md").read_text()
+
+
+def test_figures_are_copied_where_pages_link_to_and_stale_ones_go(tmp_path):
+    path = _figure(tmp_path, "quick", "a.png")
+    _figure(tmp_path, "quick", "a.json")
+    _figure(tmp_path, "other", "b.png")
+    static = collect_assets(tmp_path, ["quick"])
+    kept = {str(file.relative_to(static)) for file in static.rglob("*") if file.is_file()}
+    assert kept == {"plotly.min.js", "figures/quick/runs/1m/lora/finetune/a.png"}
+    path.unlink()
+    collect_assets(tmp_path, ["quick"])
+    assert not list(static.rglob("a.png"))
+
+
+def test_unchanged_files_are_left_alone(tmp_path):
+    _figure(tmp_path, "quick", "a.png")
+    static = collect_assets(tmp_path, ["quick"])
+    before = {file: file.stat().st_mtime_ns for file in [*static.rglob("*.*"), static.parent / "glance.md"]}
+    collect_assets(tmp_path, ["quick"])
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+def test_the_glance_shows_verdicts_as_text(tmp_path):
+    folder = tmp_path / "results" / "quick" / "findings"
+    folder.mkdir(parents=True)
+    (folder / "findings.json").write_text(json.dumps([FINDING]))
+    collect_assets(tmp_path, ["quick"])
+    glance = (tmp_path / "book" / "runs" / "glance.md").read_text()
+    assert "C1: inconclusive" in glance
+    assert "&lt;script&gt;" in glance
+    assert "<script>" not in glance
+    assert "(runs/quick/findings.ipynb)" in glance

@@ -1,0 +1,762 @@
+"""The stages joined, with tiny random models: every room is called for real, nothing is learned."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from compliance_xai import pipeline
+from compliance_xai.book.building import format_overview
+from compliance_xai.book.compared import format_compared
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.errors import InputError
+from compliance_xai.pipeline.exports import export_search, export_tables
+from compliance_xai.pipeline.grid import make_jobs
+from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.running import Plan
+from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples
+from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
+from compliance_xai.study.folders import find_data_folder
+from compliance_xai.study.settings import load_study
+
+STUDY = """\
+name: {name}
+title: Tiny random models
+corpus: {{source: synthetic, train: 16, validation: 8, test: 7, document: 2}}
+ladder: tiny
+scales: [s]
+strategies:
+  none: {{}}
+  full: {{steps: 2, batch_size: 4, evaluations: 1}}
+  lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
+seeds: [0, 1]
+generate: {{max_new_tokens: 8}}
+attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
+  second_method: surrogate_ridge, second_clauses: 2}}
+metrics: {{encoder: null}}
+faithfulness: {{clauses: 2, document_clauses: 1, points: 2, random_orders: 1, masks: 6, operators: [mask, delete]}}
+thresholds: {{bootstrap: 100, permutations: 100}}
+"""
+
+
+def build_tiny_ladder(folder, shipped):
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, set_seed
+
+    source = next(path.parent for path in sorted(shipped.glob("*/tokenizer.json")))
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    set_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.save_pretrained(folder / "s")
+    tokenizer.save_pretrained(folder / "s")
+    rung = f"{{name: s, path: s, parameters: {model.num_parameters()}}}"
+    (folder / "ladder.yaml").write_text(f"name: tiny\nrungs: [{rung}]\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages")
+    shipped = find_data_folder()
+    (folder / "studies").mkdir()
+    (folder / "data").mkdir()
+    shutil.copytree(shipped / "synthetic", folder / "data" / "synthetic")
+    build_tiny_ladder(folder / "data" / "ladders" / "tiny", shipped / "ladders" / "embedded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPLIANCE_XAI_PROJECT", str(folder))
+        patch.setenv("COMPLIANCE_XAI_DATA", str(folder / "data"))
+        yield folder
+
+
+def make_study(project, name, **changes):
+    path = project / "studies" / f"{name}.yaml"
+    path.write_text(STUDY.format(name=name), encoding="utf-8")
+    return load_study(path, [f"{key}={value}" for key, value in changes.items()])
+
+
+def run_all(study):
+    pipeline.prepare_corpus(study)
+    pipeline.describe_ladder(study)
+    for cell in study.cells():
+        if study.strategies[cell.strategy].trains:
+            pipeline.finetune_cell(study, *cell)
+        pipeline.generate_cell(study, *cell)
+        pipeline.attribute_cell(study, *cell)
+    pipeline.compare_strategies(study)
+    pipeline.compare_scales(study)
+    pipeline.judge_attribution(study)
+    pipeline.compare_contexts(study)
+    return pipeline.judge_claims(study)
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    study = make_study(project, "first")
+    return study, run_all(study)
+
+
+@pytest.mark.slow
+def test_four_architectures_pass_the_whole_pipeline(project):
+    from tiny_checkpoints import ARCHITECTURES, make_model
+
+    from compliance_xai.models.loading import load_tokenizer
+    from compliance_xai.study.ladders import load_ladder
+
+    tokenizer = load_tokenizer(load_ladder("tiny").rung("s"))
+    folder = project / "data" / "ladders" / "four"
+    rungs = []
+    for architecture in ARCHITECTURES:
+        model = make_model(architecture, len(tokenizer))
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(folder / architecture)
+        tokenizer.save_pretrained(folder / architecture)
+        rungs.append({"name": architecture, "path": architecture, "parameters": model.num_parameters()})
+    (folder / "ladder.yaml").write_text(json.dumps({"name": "four", "rungs": rungs}), encoding="utf-8")
+    scales = [rung["name"] for rung in sorted(rungs, key=lambda rung: rung["parameters"])]
+    settings = "steps: 2, batch_size: 4, evaluations: 2, learning_rate: 0.01"
+    study = make_study(
+        project, "four", ladder="four", scales=f"[{', '.join(scales)}]", seeds="[0]",
+        strategies=f"{{full: {{{settings}}}, qlora: {{{settings}, rank: 2}}}}", protocols="[matched_compute, best]",
+        **{"attribution.clauses": "1", "faithfulness.clauses": "1", "faithfulness.operators": "[delete]"},
+        **{"attribution.second_clauses": "1", "generate.max_new_tokens": "4"},
+    )  # fmt: skip
+    findings = run_all(study).findings
+    assert list(findings["claim"]) == ["C1", "C2", "C3", "C4"]
+    for scale, strategy in study.cells():
+        log = pipeline.read_stage(study, "finetune", scale, strategy).log
+        losses = log.loc[log["split"] == "validation", "loss"]
+        assert losses.iloc[-1] < losses.iloc[0], (scale, strategy)
+        assert len(pipeline.read_stage(study, "generate", scale, strategy).scores) == 7 + 2
+        read = pipeline.read_stage(study, "attribute", scale, strategy)
+        assert read.checks["passed"].all()
+        assert (read.focus["total_mass"] > 0).all()
+        assert "bfloat16" in set(read.precision_effects["change"])
+    compared = pipeline.read_stage(study, "compare_strategies")
+    for frame in (compared.summary, compared.costs, compared.movement):
+        cells = frame[["scale", "strategy"]].drop_duplicates()
+        assert sorted(cells.itertuples(index=False, name=None)) == sorted(study.cells())
+    assert pipeline.pick_protocols(study).picks["reached"].all()
+    for cell in study.cells():
+        pipeline.attribute_picked(study, *cell)
+    compared = pipeline.compare_protocols(study)
+    assert set(compared.pairs["scale"]) == {*scales, "all"}
+    assert set(compared.pairs["n"]) == {1}  # the held-out clause is another question
+    jobs = make_jobs(study)
+    stored = project / "data" / "results" / "four"
+    written = export_tables(Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done")), stored)
+    assert {f"protocol_{name}.csv" for name in ("picks", "summary", "pairs")} <= {path.name for path in written}
+    text = format_compared(project, project / "drawn")
+    assert text.startswith("### The study four\n")
+    assert "Normalised entropy under every protocol, scale all" in text
+    assert "merged 4bit: adapters merged into the 4-bit weights" in text
+    assert ">matched_compute<" in text
+    assert (project / "drawn" / "four" / "movement-four.csv").is_file()
+
+
+def test_every_claim_gets_a_verdict_with_a_reason(first):
+    study, result = first
+    assert list(result.findings["claim"]) == ["C1", "C2", "C3", "C4"]
+    assert set(result.findings["verdict"]) <= {"supported", "contradicted", "inconclusive"}
+    by_claim = result.findings.set_index("claim")
+    assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
+    assert by_claim.loc["C1", "reason"].endswith("no strategy is of kind qlora")
+    assert (study.folder / "findings" / "findings.json").is_file()
+
+
+def test_a_cell_that_is_left_out_is_named_and_decides_nothing(project):
+    study = make_study(project, "left", seeds="[0]", without="{s/lora: its loss was no number}")
+    assert [cell.strategy for cell in study.cells()] == ["none", "full"]
+    findings = run_all(study).findings
+    assert set(findings["verdict"]) == {"inconclusive"}
+    assert set(findings["reason"]) == {"cells without results: s/lora (its loss was no number)"}
+    assert not (study.folder / "runs" / "s" / "lora").exists()
+    jobs = make_jobs(study)
+    overview = format_overview(Plan(study, Path("left.yaml"), jobs, dict.fromkeys(jobs, "done")))
+    done = ("[[done](s-none.md)]{.cx-state .cx-done}", "[[done](s-full.md)]{.cx-state .cx-done}")
+    assert f"| s | {done[0]} | {done[1]} | [left out]{{.cx-state .cx-left-out}} |" in overview
+    assert "- s/lora is left out: its loss was no number." in overview
+
+
+@pytest.mark.parametrize("without", ["{s/qlora: none}", "{s/none: a, s/full: b, s/lora: c}"])
+def test_only_cells_of_the_study_can_be_left_out_and_not_all(project, without):
+    with pytest.raises(InputError, match="without"):
+        make_study(project, "left", without=without)
+
+
+def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):
+    study, _ = first
+    jobs = make_jobs(study)
+    plan = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done") | {"findings": "stale"})
+    with pytest.raises(InputError, match="expected a study whose notebooks are all done, found 1 that are not"):
+        export_tables(plan, tmp_path)
+    assert not any(tmp_path.iterdir())
+    done = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done"))
+    written = export_tables(done, tmp_path / "kept")
+    names = {path.name for path in written}
+    assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "manifest.json"} <= names
+    everything = "".join(path.read_text(encoding="utf-8") for path in written)
+    for example in load_corpus("synthetic", split="test"):
+        assert example.clause not in everything
+        assert example.rule not in everything
+    assert "protocol_pairs.csv" not in names
+    precision = pd.read_csv(tmp_path / "kept" / "precision.csv")
+    assert list(precision["strategy"]) == ["none", "full", "lora", "lora"]
+    moved = pd.read_csv(tmp_path / "kept" / "movement.csv")
+    assert list(moved) == ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
+    assert set(moved["strategy"]) == {"full", "lora"}
+    training = pd.read_csv(tmp_path / "kept" / "training.csv")
+    assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
+    again = export_tables(done, tmp_path / "kept")
+    assert "".join(path.read_text(encoding="utf-8") for path in again) == everything
+
+
+def test_tables_hold_every_seed_and_clause(first):
+    study, _ = first
+    log = pipeline.read_stage(study, "finetune", "s", "full").log
+    assert sorted(log["seed"].unique()) == [0, 1]
+    assert {"train", "validation"} == set(log["split"])
+    scores = pipeline.read_stage(study, "generate", "s", "lora").scores
+    assert len(scores) == 2 * (7 + 2)
+    errors = pipeline.read_stage(study, "generate", "s", "lora").errors
+    assert list(errors.columns) == ["seed", "id", "split", "kind", "where", "expected", "found"]
+    wrong = scores.loc[scores["parses"] == 0, ["seed", "id"]]
+    assert len(wrong.merge(errors[errors["kind"] == "syntax"], on=["seed", "id"])) == len(wrong) > 0
+    shares = pipeline.read_stage(study, "compare_scales").error_shares
+    assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
+    focus = pipeline.read_stage(study, "attribute", "s", "none").focus
+    assert len(focus) == 1 * (3 + 1 + 2) * 2  # one seed of the untouched base, a second method for two, two signs
+    assert focus.groupby("split")["id"].nunique().to_dict() == {"document": 1, "test": 3}
+    methods = focus.groupby("method")
+    assert methods["id"].nunique().to_dict() == {"leave_one_out": 4, "surrogate_ridge": 2}
+    assert set(methods.get_group("surrogate_ridge")["split"]) == {"test"}
+    noise = pipeline.read_stage(study, "attribute", "s", "full").noise
+    assert noise.groupby(["seed", "source", "sign"])["id"].nunique().tolist() == [4] * (2 * 2 * 2)
+    batch, dtype = (noise[noise["source"] == source] for source in ("batch", "dtype"))
+    assert batch["deviation"].max() < 1e-4 < dtype["deviation"].min()
+    assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
+    assert (focus["noise_floor"] < 1e-4).all()
+    assert pipeline.read_stage(study, "attribute", "s", "none").checks["passed"].all()
+    compared = pipeline.read_stage(study, "compare_strategies")
+    assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
+    assert set(compared.pairs["n"]) == {2, 3}  # clauses of held-out documents are kept apart
+    assert set(compared.noise["source"]) == {"batch", "dtype", "seeds", "strategies", "methods"}
+
+
+def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_change(first):
+    study, _ = first
+    compared = pipeline.read_stage(study, "compare_strategies")
+    costs = compared.costs.set_index(["strategy", "seed"])
+    assert costs.index.tolist() == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
+    assert costs.loc[("full", 0), "share"] == 1 > costs.loc[("lora", 0), "share"] > 0
+    assert costs.loc[("lora", 0), "what"].startswith("low-rank adapters")
+    moved = compared.movement.set_index(["strategy", "matrix"])["relative_change"]
+    assert (moved["lora"].loc["embed_tokens"] == 0).all()
+    assert (moved["full"].loc["embed_tokens"] > 0).all()
+    effects = {name: pipeline.read_stage(study, "attribute", "s", name).precision_effects for name in ("none", "lora")}
+    assert list(effects["none"]["change"]) == ["bfloat16"]
+    assert list(effects["lora"]["change"]) == ["merged", "bfloat16"]
+    assert effects["lora"]["largest_score"].iloc[0] < 1e-3
+
+
+def test_attribution_is_judged_with_every_operator_and_on_written_rules(first):
+    study, _ = first
+    result = pipeline.read_stage(study, "faithfulness")
+    areas = result.areas
+    # Two test clauses and one held-out one, two operators, one attribution; the first seed of three cells.
+    assert len(areas) == 3 * 2 * 3
+    assert set(zip(areas["attribution"], areas["operator"], strict=True)) == {("delete", "mask"), ("delete", "delete")}
+    judged = areas[areas["reason"] == ""]
+    assert judged["deletion"].between(0, 1).all()
+    assert (judged["lowest"] <= judged["area"]).all()
+    assert set(result.correctness["kind"]) >= {"all", "deontic"}
+    # Random models never end a rule, so nothing is left to inspect; the table says so for every clause of both cells.
+    assert set(result.left_out["reason"]) <= {
+        "the rule was cut at the token limit",
+        "no element was recognised in the rule",
+    }
+    inspected = set(zip(result.elements["strategy"], result.elements["id"], strict=True))
+    left_out = set(zip(result.left_out["strategy"], result.left_out["id"], strict=True))
+    assert len(inspected | left_out) == 2 * 4
+    assert not result.signals["reason"].eq("").any()
+
+
+def test_wrong_elements_of_written_rules_are_found(project):
+    strategies = "{full: {steps: 2, batch_size: 4, evaluations: 1}}"
+    study = make_study(project, "written", strategies=strategies, seeds="[0]", **{"faithfulness.seeds": "null"})
+    pipeline.prepare_corpus(study)
+    pipeline.finetune_cell(study, "s", "full")
+    pipeline.attribute_cell(study, "s", "full")
+    folder = pipeline.generate_cell(study, "s", "full").folder
+    examples = attributed_examples(study)
+    rules = [example.rule for example in examples]
+    rules[0] = rules[0].replace("obligation", "permission")
+    assert rules[0] != examples[0].rule
+    # What a trained model might have written: one wrong word, and one rule that never ended.
+    written = [Generation(e.id, 0, rule, 9, e is not examples[1]) for e, rule in zip(examples, rules, strict=True)]
+    write_generations(written, folder / "generations.parquet")
+    result = pipeline.judge_attribution(study)
+    wrong = result.elements[result.elements["wrong"]]
+    assert list(zip(wrong["id"], wrong["kind"], strict=True)) == [(examples[0].id, "deontic")]
+    assert result.elements["unlikely"].notna().all()
+    assert set(result.elements["id"]) == {example.id for example in examples if example is not examples[1]}
+    assert result.left_out[["id", "reason"]].to_numpy().tolist() == [
+        [examples[1].id, "the rule was cut at the token limit"]
+    ]
+    assert set(result.signals["reason"]) == {
+        "1 clauses with a wrong element, at least 5 are needed",
+        "0 clauses with a wrong element, at least 5 are needed",
+    }
+
+
+def test_contexts_name_what_too_few_clauses_cannot_tell(first):
+    study, _ = first
+    result = pipeline.read_stage(study, "contexts")
+    held_out = result.held_out
+    assert set(held_out["reason"]) >= {"1 clauses, at least 8 are needed"}
+    assert held_out["difference"].isna().all()
+    assert {"normalised_entropy", "precision_at_k", "deletion", "exact"} <= set(result.by_context["measured"])
+    assert {"test", "document"} == set(result.by_context["split"])
+    apart = result.distance_by_context
+    assert {"test", "document"} == set(apart["split"])
+    assert apart["ratio_low"].isna().all()
+    assert set(apart["reason"]) >= {"3 clauses, at least 8 are needed"}
+
+
+def test_a_code_encoder_fills_its_scores(first, project, tmp_path):
+    from tiny_checkpoints import make_tokenizer
+    from transformers import RobertaConfig, RobertaModel
+
+    tokenizer = make_tokenizer(bos=True)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, pad_token_id=1, **sizes)
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    study = make_study(project, "coded", **{"metrics.code_encoder": str(tmp_path)})
+    result = pipeline.generate_cell(study, "s", "none")
+    assert result.scores["code_bert_f1"].between(0, 1).all()
+    assert {"code_bert_f1", "code_bert_f3"} <= set(result.corpus_scores["metric"])
+    plain = pipeline.read_stage(first[0], "generate", "s", "none").scores
+    assert plain["code_bert_f1"].isna().all()
+
+
+def test_a_manifest_tells_what_made_a_stage(first):
+    study, _ = first
+    manifest = pipeline.read_stage(study, "attribute", "s", "full").manifest
+    assert manifest["seeds"] == [0, 1]
+    assert manifest["parameters"]["strategy"]["kind"] == "full"
+    assert any(name.endswith("model.safetensors") for name in manifest["inputs"])
+    assert "attributions.parquet" in manifest["outputs"]
+    assert not any("checkpoints" in name or "piece" in name for name in manifest["outputs"])
+    assert manifest["wall_seconds"] > 0
+    assert manifest["versions"]["torch"].startswith("2.")
+
+
+def test_the_same_study_gives_identical_tables_twice(first, project):
+    study, _ = first
+    second = make_study(project, "second")
+    run_all(second)
+    different = []
+    for path in sorted(study.folder.rglob("*.parquet")):
+        relative = path.relative_to(study.folder)
+        if (
+            path.name not in ("timing.parquet", "costs.parquet")
+            and path.read_bytes() != (second.folder / relative).read_bytes()
+        ):
+            different.append(str(relative))
+    assert different == []
+
+
+def test_finished_results_are_read_not_made_again(first):
+    study, _ = first
+    paths = sorted(study.folder.rglob("*.parquet"))
+    before = [path.stat().st_mtime_ns for path in paths]
+    run_all(study)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
+    from compliance_xai.pipeline import finetune as stage
+
+    study = make_study(project, "interrupted")
+    real = stage.finetune
+
+    def interrupt_second(*arguments, seed, **settings):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(*arguments, seed=seed, **settings)
+
+    monkeypatch.setattr(stage, "finetune", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.finetune_cell(study, "s", "full")
+    folder = study.folder / "runs" / "s" / "full" / "finetune"
+    assert read_manifest(folder) is None
+    weights = folder / "seed-0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert not (folder / "seed-1").exists()
+    monkeypatch.setattr(stage, "finetune", real)
+    result = pipeline.finetune_cell(study, "s", "full")
+    assert weights.stat().st_mtime_ns == before
+    assert list(result.summary["seed"]) == [0, 1]
+    assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
+
+
+def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monkeypatch):
+    from compliance_xai.pipeline import finetune as stage
+
+    study = make_study(project, "unmeasured")
+    real = stage.movement_frame
+
+    def fail(*models):
+        raise MemoryError
+
+    monkeypatch.setattr(stage, "movement_frame", fail)
+    with pytest.raises(MemoryError):
+        pipeline.finetune_cell(study, "s", "full")
+    monkeypatch.setattr(stage, "movement_frame", real)
+    weights = study.folder / "runs" / "s" / "full" / "finetune" / "seed-0" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    result = pipeline.finetune_cell(study, "s", "full")
+    assert weights.stat().st_mtime_ns == before
+    assert set(result.movement["seed"]) == {0, 1}
+
+
+KILLED_AT_THE_SIXTH = """
+import os, signal
+from compliance_xai import stages
+from compliance_xai.attribution import explain
+
+real, count = explain.attribute, 0
+
+def kill(*given, **options):
+    global count
+    count += 1
+    if count == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **options)
+
+explain.attribute = kill
+pipeline.attribute_cell({study!r}, "s", "none")
+"""
+
+
+def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
+    from compliance_xai.attribution import explain
+
+    study = make_study(project, "killed", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    path = project / "studies" / "killed.yaml"
+    path.write_text(STUDY.format(name="killed").replace("clauses: 3", "clauses: 5"), encoding="utf-8")
+    pipeline.prepare_corpus(study)
+    source = str(Path(pipeline.__file__).parents[2])
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_SIXTH.format(study=str(path))],
+        env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    folder = study.folder / "runs" / "s" / "none" / "attribute"
+    assert read_manifest(folder) is None
+    assert [piece.name for piece in sorted((folder / "checkpoints").glob("seed*"))] == [
+        "seed-0-leave_one_out-delete-00000"
+    ]
+    asked = []
+    real = explain.attribute
+
+    def note(*given, **options):
+        # The first clauses are scored again by a second method, and for noise: row by row, in another float type.
+        again = options["method"] != "leave_one_out" or options["batch_tokens"] == 1 or options.get("dtype") is not None
+        if not again:
+            asked.append(options["id"])
+        return real(*given, **options)
+
+    monkeypatch.setattr(explain, "attribute", note)
+    rows = read_attribution_rows(pipeline.attribute_cell(study, "s", "none").folder / "attributions.parquet")
+    assert asked[:2] == [row["id"] for row in rows[4:6]]
+    assert not {row["id"] for row in rows[1:4]} & set(asked)  # the first one serves the checks
+    assert not (folder / "checkpoints").exists()
+    monkeypatch.setattr(explain, "attribute", real)
+    whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
+    pipeline.prepare_corpus(whole)
+    again = read_attribution_rows(pipeline.attribute_cell(whole, "s", "none").folder / "attributions.parquet")
+    assert again == rows
+
+
+def test_bad_input_leaves_the_last_results_as_they_are(first, project):
+    study, _ = first
+    before = pipeline.read_stage(study, "corpus").manifest
+    path = project / "studies" / "first.yaml"
+    bad = load_study(path, ["corpus.test=100000"])
+    with pytest.raises(
+        InputError, match=r"study 'first', key 'corpus\.test': expected at most the \d+ examples there are"
+    ):
+        pipeline.prepare_corpus(bad)
+    assert pipeline.read_stage(study, "corpus").manifest == before
+
+
+def test_other_methods_units_and_baselines_run_in_a_study(project):
+    changes = {"attribution.baselines": "[counterfactual]", "attribution.method": "owen"}
+    changes |= {"attribution.unit": "phrase", "attribution.clauses": "2", "attribution.second_method": "null"}
+    study = make_study(project, "other", **changes)
+    pipeline.prepare_corpus(study)
+    result = pipeline.attribute_cell(study, "s", "none")
+    rows = read_attribution_rows(result.folder / "attributions.parquet")
+    assert len(rows) == 3
+    for row in rows:
+        attribution = attribution_from_row(row)
+        assert (row["baseline"], attribution.provenance["method"]) == ("counterfactual", "owen")
+        assert attribution.provenance["unit"] == "phrase"
+        assert attribution.provenance["efficiency_gap"] < 1e-3
+        assert attribution.standard_errors.shape == attribution.scores.shape
+    assert set(result.checks["name"]) == {
+        "batched_equals_single",
+        "cached_equals_uncached",
+        "null_feature",
+        "planted_feature",
+        "efficiency",
+    }
+
+
+FAIR = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
+        (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))} | {
+    "protocols": "[matched_compute, matched_loss, best]",
+    "seeds": "[0]",
+    "attribution.clauses": "2",
+    "attribution.precision_clauses": "0",
+    "attribution.baselines": "[delete, mask]",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fair(project):
+    """A study with protocols whose cells are trained and read at their last checkpoints."""
+    study = make_study(project, "fair", **FAIR)
+    for cell in study.cells():
+        if cell.strategy != "none":
+            pipeline.finetune_cell(study, *cell)
+            pipeline.attribute_cell(study, *cell)
+    return study
+
+
+def watch_readers(monkeypatch):
+    """Names of the folders whose weights the stage loads, in order."""
+    from compliance_xai.pipeline import picked
+
+    opened, real = [], picked.open_reader
+
+    def watch(work, folder, pools):
+        opened.append(folder.name)
+        return real(work, folder, pools)
+
+    monkeypatch.setattr(picked, "open_reader", watch)
+    return opened
+
+
+def test_protocols_share_a_training_and_mark_what_was_not_reached(fair, project, monkeypatch):
+    study = make_study(project, "fair", **FAIR, **{"thresholds.matched_loss": "0.000001"})
+    assert {"pick", "s-full-attribute_picked", "compare_protocols"} <= set(make_jobs(study))
+    assert "s-none-attribute_picked" not in make_jobs(study)
+    kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
+    assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
+    picks = pipeline.pick_protocols(study).picks
+    assert len(picks) == 3 * 2
+    matched = picks[picks["protocol"] == "matched_loss"]
+    assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
+    assert set(picks.loc[picks["reached"], "step"]) == {6}
+    opened = watch_readers(monkeypatch)
+    for strategy in ("full", "lora"):
+        focus = pipeline.attribute_picked(study, "s", strategy).focus
+        last = pipeline.read_stage(study, "attribute", "s", strategy).focus
+        for _, again in focus.groupby("protocol"):
+            assert again["gini"].tolist() == last["gini"].tolist()
+    assert opened == []  # what was read already is not read again
+    compared = pipeline.compare_protocols(study)
+    assert set(compared.pairs["protocol"]) == {"matched_compute", "best"}
+    assert set(compared.summary["protocol"]) == {"matched_compute", "matched_loss", "best"}
+
+
+@pytest.mark.parametrize("baselines", [None, ("mask",)])
+def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_for(
+    fair, project, monkeypatch, baselines
+):
+    from compliance_xai.attribution.explain import attribute_many
+    from compliance_xai.attribution.focus import focus_frame
+    from compliance_xai.models.finetuning import evaluated_weights, read_result
+    from compliance_xai.models.strategies import load_trained
+    from compliance_xai.records import attribution_row
+    from compliance_xai.study.ladders import load_ladder
+
+    asked = {"attribution.picked_baselines": f"[{', '.join(baselines)}]"} if baselines else {}
+    study = make_study(project, "fair", **FAIR, **asked, **{"thresholds.matched_loss": "100"})
+    assert make_jobs(study)["s-full-attribute"].key == make_jobs(fair)["s-full-attribute"].key
+    picks = pipeline.pick_protocols(study).picks
+    assert picks["reached"].all()
+    [earlier] = picks[picks["step"] < 6].to_dict("records")  # one strategy learned more, and is met on its way
+    assert earlier["protocol"] == "matched_loss"
+    opened = watch_readers(monkeypatch)
+    focus = pipeline.attribute_picked(study, "s", earlier["strategy"]).focus
+    assert opened == [f"step-{earlier['step']:08d}"]
+    assert focus.groupby("protocol")["step"].unique().str[0].to_dict() == {
+        "matched_compute": 6, "matched_loss": earlier["step"], "best": 6
+    }  # fmt: skip
+    every = {("leave_one_out", "delete"), ("leave_one_out", "mask"), ("surrogate_ridge", "delete")}
+    wanted = every if baselines is None else {("leave_one_out", "mask")}
+    for _, block in focus.groupby("protocol"):
+        assert set(zip(block["method"], block["baseline"], strict=True)) == wanted
+    keys = ["method", "baseline", "sign", "id"]
+    last, there = (focus[focus["protocol"] == name].set_index(keys)["gini"] for name in ("best", "matched_loss"))
+    assert last.index.equals(there.index)
+    assert (last != there).any()
+
+    settings, rung = study.settings_of("s", earlier["strategy"]), load_ladder(study.ladder).rung("s")
+    folder = pipeline.read_stage(study, "finetune", "s", earlier["strategy"]).folder / "seed-0"
+    model, tokenizer = load_trained(rung, settings, evaluated_weights(read_result(folder))[earlier["step"]])
+    examples = attributed_examples(study)
+    found = attribute_many(model, tokenizer, examples, prompt=study.prompt.template, baseline="mask")
+    rows = [
+        attribution_row(one, seed=0, baseline="mask", split=example.split)
+        for one, example in zip(found, examples, strict=True)
+    ]
+    expected = focus_frame(rows, floor=0.0).set_index(["sign", "id"])["gini"]
+    computed = there.loc["leave_one_out"].loc["mask"]
+    assert computed.tolist() == pytest.approx(expected.loc[computed.index].tolist(), rel=1e-3)
+
+
+def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project):
+    plain, asked = (
+        make_jobs(make_study(project, "fair", **FAIR, **change))
+        for change in ({}, {"attribution.picked_baselines": "[mask]"})
+    )
+    changed = {name for name in plain if plain[name].key != asked[name].key}
+    assert changed == {"s-full-attribute_picked", "s-lora-attribute_picked", "compare_protocols"}
+
+
+@pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
+def test_other_checkpoints_are_read_with_baselines_of_the_study(project, picked):
+    with pytest.raises(InputError, match="picked_baselines that are among the baselines, delete, mask"):
+        make_study(project, "fair", **FAIR, **{"attribution.picked_baselines": picked})
+
+
+def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, monkeypatch):
+    import yaml
+
+    from compliance_xai.pipeline import search
+
+    study = make_study(
+        project, "searched", **{"search.trials": "3", "search.ranks": "[2, 4]", "search.rate_factor": "10"}
+    )
+    trials = search.search_settings(study)
+    assert trials.groupby("strategy")["trial"].apply(list).to_dict() == {"full": [0, 1, 2], "lora": [0, 1, 2]}
+    rates = trials.pivot_table(index="trial", columns="strategy", values="learning_rate")
+    assert rates["full"].tolist() == rates["lora"].tolist()
+    assert rates["full"].iloc[0] == 1e-3
+    assert rates["full"].between(1e-4, 1e-2).all()
+    assert rates["full"].iloc[1] * rates["full"].iloc[2] == pytest.approx(1e-6, rel=0.01)  # both sides of the own rate
+    assert trials[trials["strategy"] == "full"]["rank"].isna().all()
+    assert set(trials[trials["strategy"] == "lora"]["rank"]) <= {2, 4}
+    assert trials.groupby("strategy")["best"].sum().eq(1).all()
+    stored = pd.read_csv(study.folder / "search" / "trials.csv")
+    assert stored["validation_loss"].tolist() == pytest.approx(trials["validation_loss"].tolist())
+    best = yaml.safe_load((study.folder / "search" / "best.yaml").read_text(encoding="utf-8"))
+    chosen = best["strategies"]["lora"]["by_scale"]["s"]
+    assert chosen["learning_rate"] == trials[trials["best"] & (trials["strategy"] == "lora")]["learning_rate"].item()
+    path = project / "studies" / "searched.yaml"
+    tuned = load_study(path, [f"strategies.lora.by_scale={best['strategies']['lora']['by_scale']}"])
+    assert tuned.settings_of("s", "lora").learning_rate == chosen["learning_rate"]
+    monkeypatch.setattr(search, "finetune", None)
+    assert search.search_settings(study).equals(trials)  # finished trials are read
+
+
+def test_a_search_reads_the_studys_own_training_and_gives_the_same_on_several_cores(project, tmp_path, monkeypatch):
+    from compliance_xai.pipeline import search
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(pipeline.__file__).parents[2]))
+    study = make_study(project, "tuned", seeds="[1, 2]", **{"search.trials": "2"})
+    result = pipeline.finetune_cell(study, "s", "full")
+    own = result.summary.set_index("seed").loc[1, "validation_loss"]
+    trained = []
+    real = search.finetune
+    monkeypatch.setattr(
+        search, "finetune", lambda *given, **keys: trained.append((given[1], keys["seed"])) or real(*given, **keys)
+    )
+    alone = search.search_settings(study)
+    assert trained == [("full", 1), ("lora", 1), ("lora", 1)]  # the first trial of full was there
+    assert alone.set_index(["strategy", "trial"]).loc[("full", 0), "validation_loss"] == own
+    shutil.rmtree(study.folder / "search")
+    reported = []
+    together = search.search_settings(study, lambda cell, trial, loss: reported.append((cell.strategy, trial)), cores=2)
+    pd.testing.assert_frame_equal(together.drop(columns="seconds"), alone.drop(columns="seconds"))
+    assert sorted(reported) == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
+
+    kept = export_search(study, tmp_path / "kept")
+    assert kept.name == "search_trials.csv"
+    assert pd.read_csv(kept)["validation_loss"].tolist() == pytest.approx(alone["validation_loss"].tolist(), rel=1e-5)
+    changed = make_study(project, "tuned", **{"strategies.lora.learning_rate": "0.5"})
+    with pytest.raises(InputError, match="expected trials around the study's present settings, found others"):
+        export_search(changed, tmp_path / "kept")
+    with pytest.raises(InputError, match=r"expected the trials of a search, found no such file\. Run 'compliance-xai"):
+        export_search(make_study(project, "untuned"), tmp_path)
+
+
+def test_a_search_trains_in_one_process_and_says_so(project):
+    from compliance_xai.pipeline import search
+
+    study = make_study(project, "wide", **{"launch.config": "configs/accelerate/ddp_cpu.yaml"})
+    with pytest.raises(InputError, match=r"'launch\.config': expected none for a search"):
+        search.search_settings(study)
+
+
+def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypatch):
+    from compliance_xai.pipeline import search
+
+    def break_off(*arguments, **settings):
+        raise FloatingPointError
+
+    monkeypatch.setattr(search, "finetune", break_off)
+    trials = search.search_settings(make_study(project, "hopeless", **{"search.trials": "1"}))
+    assert (trials["validation_loss"] == float("inf")).all()
+
+
+def test_a_stage_whose_needs_are_missing_says_what_to_run(project):
+    study = make_study(project, "needy")
+    with pytest.raises(InputError, match=r"'Fine-tune s, full' with the study's present settings, found none\. Run"):
+        pipeline.generate_cell(study, "s", "full")
+    with pytest.raises(InputError, match=r"the strategy 'none' is not fine-tuned"):
+        pipeline.finetune_cell(study, "s", "none")
+    with pytest.raises(InputError, match=r"finished results of the stage 'corpus', found none"):
+        pipeline.read_stage(study, "corpus")
+
+
+def test_a_result_names_its_tables_where_one_is_not_there(first):
+    study, _ = first
+    with pytest.raises(AttributeError, match="stage 'ladder' has the tables rungs, not 'logs'"):
+        _ = pipeline.read_stage(study, "ladder").logs
+
+
+def test_few_examples_still_show_every_context(first):
+    study, _ = first
+    chosen = attributed_examples(study)
+    assert len({example.context for example in chosen if example.split == "test"}) == 3
+    assert [example.split for example in chosen] == ["test"] * 3 + ["document"]
+    assert len(evaluated_examples(study)) == 9
+    assert {split: len(members) for split, members in load_examples(study).items()} == {
+        "train": 16,
+        "validation": 8,
+        "test": 7,
+        "document": 2,
+    }
+    assert take_in_turn([], None, "nowhere") == []

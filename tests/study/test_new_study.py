@@ -1,0 +1,81 @@
+"""A new study's file: from flags or answers, read back as what was asked for, never over another file."""
+
+import pytest
+from typer.testing import CliRunner
+
+from compliance_xai.cli import app
+from compliance_xai.errors import InputError
+from compliance_xai.study.new_study import Answers, format_study, write_study
+from compliance_xai.study.settings import KINDS, load_study
+
+runner = CliRunner()
+
+
+def test_flags_give_the_study_that_they_name(toy):
+    arguments = ["--name", "mine", "--ladder", "toy", "--scales", "m", "--strategies", "full,qlora", "--seeds", "3"]
+    result = runner.invoke(app, ["new-study", *arguments, "--clauses", "7", "--yes"])
+    assert result.exit_code == 0, result.output
+    assert "2 runs. Look at it, then: compliance-xai study plan mine" in result.output
+    study = load_study("mine")
+    assert (study.scales, tuple(study.strategies), study.seeds) == (("m",), ("full", "qlora"), (3,))
+    assert study.attribution.clauses == 7
+    assert study.strategies["qlora"].rank == 32
+    text = (toy.folder / "studies" / "mine.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# A study made by 'compliance-xai new-study'.")
+
+
+def test_questions_are_asked_where_no_flag_answers(toy):
+    answers = "\n".join(["asked", "", "toy", "", "lora", "0", "5"]) + "\n"
+    result = runner.invoke(app, ["new-study"], input=answers)
+    assert result.exit_code == 0, result.output
+    assert "Strategies, with commas [none,full,lora]:" in result.output
+    study = load_study("asked")
+    assert (study.ladder.source, study.scales, study.seeds, study.corpus.test) == ("toy", ("s", "m"), (0,), 120)
+
+
+def test_a_file_that_is_there_is_left_alone(toy):
+    before = toy.study.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"toy\.yaml: expected no such file, found one\. Choose another name"):
+        write_study(Answers("toy", ladder="toy"))
+    assert toy.study.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (Answers("a", ladder="toy", scales=["xl"]), "expected rungs of the ladder 'toy': s, m, found 'xl'"),
+        (Answers("a", ladder="toy", strategies=["lor"]), "expected some of none, full, lora, qlora, .* found lor"),
+        (Answers("a", ladder="toy", corpus="table"), "expected a file of clauses and rules for the corpus 'table'"),
+        (Answers("a", ladder="toy", corpus="table", path="no.csv"), "expected a file, found no.csv"),
+        (Answers("a b", ladder="toy"), "key 'name': expected a name of letters"),
+        (Answers("a", ladder="toy", seeds=[1, 1]), "key 'seeds': expected every entry once"),
+    ],
+)
+def test_bad_answers_leave_no_file(toy, answers, message):
+    with pytest.raises(InputError, match=message):
+        write_study(answers)
+    assert [path.name for path in (toy.folder / "studies").iterdir()] == ["toy.yaml"]
+
+
+def test_a_name_with_results_is_refused(toy):
+    (toy.folder / "results" / "mine" / "runs").mkdir(parents=True)
+    with pytest.raises(InputError, match="expected a name without results, found results/mine"):
+        write_study(Answers("mine", ladder="toy"))
+
+
+def test_every_kind_of_strategy_makes_a_study(toy):
+    _, study = write_study(Answers("all", ladder="toy", strategies=list(KINDS)))
+    assert list(study.strategies) == list(KINDS)
+
+
+@pytest.mark.parametrize("name", ["true", "1e3", "2026-11-21", "0x10", "mine"])
+def test_names_that_look_like_other_things_stay_text(toy, name):
+    _, study = write_study(Answers(name, ladder="toy", title='A "title": with # signs'))
+    assert (study.name, study.title) == (name, 'A "title": with # signs')
+
+
+def test_a_table_is_named(toy):
+    (toy.folder / "mine.csv").write_text("clause,rule\n", encoding="utf-8")
+    text = format_study(Answers("mine", corpus="table", path="mine.csv", ladder="toy"))
+    assert "  source: table\n  path: mine.csv\n" in text
+    assert "train: " not in text

@@ -1,0 +1,132 @@
+import pytest
+import torch
+
+from compliance_xai.errors import InputError
+from compliance_xai.study.ladders import LadderSettings, Rung, count_stored, load_ladder
+
+LADDER = """\
+name: mine
+rungs:
+- {name: big, path: Some/hub-model, parameters: 500, revision: abc}
+- {name: small, path: here, parameters: 5}
+- {name: later, path: there, parameters: 50, obtain: make it}
+"""
+
+
+def write(folder, text):
+    (folder / "ladder.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_ladder_lists_its_rungs_by_size_with_folders_resolved(tmp_path):
+    (tmp_path / "here").mkdir()
+    ladder = load_ladder(write(tmp_path, LADDER))
+    assert [rung.name for rung in ladder.rungs] == ["small", "big"]
+    assert ladder.rung("small").path == str(tmp_path / "here")
+    assert ladder.rung("small").is_local
+    assert ladder.rung("small").is_pinned
+    assert not ladder.rung("big").is_local
+    assert not ladder.rung("big").is_pinned
+    with pytest.raises(InputError, match="expected one of its rungs: small, big, found 'tiny'"):
+        ladder.rung("tiny")
+
+
+def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
+    (tmp_path / "here").mkdir()
+    ladder = load_ladder(write(tmp_path, LADDER))
+    with pytest.raises(InputError, match=r"rung 'later': expected its weights .* make them with: make it"):
+        ladder.rung("later")
+    (tmp_path / "there").mkdir()
+    assert load_ladder(tmp_path).absent  # a folder that a training has only begun to fill
+    (tmp_path / "there" / "config.json").write_text("{}", encoding="utf-8")
+    assert load_ladder(tmp_path).rung("later").is_local
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nrungs: []", "expected a key 'rungs' with at least one rung"),
+        ("rungs:\n- {name: a, path: b}", r"line 2, key 'rungs\.0\.parameters': expected this key"),
+        (
+            "rungs: [{name: a, path: nowhere, parameters: 1}]",
+            "rung 'a': expected a folder beside the file, or a hub id",
+        ),
+        (
+            "rungs:\n- {name: a, path: b/c, parameters: 1, license: MIT}",
+            r"unknown key 'license'\. Did you mean 'licence'",
+        ),
+        ("rungs: [{name: a-b, path: b/c, parameters: 1}]", "expected a name of letters, digits, dots and underscores"),
+        ("rungs: [{name: a, path: b/c, parameters: 1, template: chats}]", "Did you mean 'chat'"),
+        ("rungs: [{name: a, path: b/c, parameters: 0}]", "expected a number at least 1, found 0"),
+        ("rungs: [{name: a, path: b/c, parameters: 1, batch: {mikro_batch: 1}}]", "Did you mean 'micro_batch'"),
+        ("rungs: [{name: a, path: b/c, parameters: 1}, {name: a, path: b/d, parameters: 1}]", "found 'a' twice"),
+        ("rungs: [b/c]", r"key 'rungs\.0\.parameters': expected this key"),
+        ("runs: []", "Did you mean 'rungs'"),
+    ],
+)
+def test_a_bad_ladder_is_explained(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        load_ladder(write(tmp_path, text))
+
+
+def test_an_unknown_ladder_lists_the_shipped_ones():
+    with pytest.raises(InputError, match=r"shipped ladders: embedded, llama-3, mistral, qwen2\.5-coder"):
+        load_ladder("no-such-ladder")
+
+
+def test_a_study_may_list_folders_and_hub_ids(rungs):
+    folders = [rungs[name].path for name in ("qwen2", "gpt2")]
+    hub = {"name": "big", "path": "Some/model", "parameters": 10**9, "template": "chat"}
+    ladder = load_ladder(LadderSettings.model_validate({"rungs": [*folders, hub]}))
+    assert [(rung.name, rung.parameters) for rung in ladder.rungs[:2]] == [
+        ("qwen2", rungs["qwen2"].parameters),
+        ("gpt2", rungs["gpt2"].parameters),
+    ]
+    assert ladder.rung("qwen2").shape.hidden_size == 64
+    assert ladder.rung("gpt2").shape.intermediate_size == 256
+    assert ladder.rung("big").template == "chat"
+
+
+def test_stored_weights_are_counted_from_their_headers(rungs):
+    from pathlib import Path
+
+    assert count_stored(Path(rungs["llama"].path)) == rungs["llama"].parameters
+
+
+@pytest.mark.parametrize(
+    ("ladder", "kind", "names"),
+    [
+        ("qwen2.5-coder", "qwen2", ["0.5b", "1.5b", "3b", "7b", "14b", "32b"]),
+        ("llama-3", "llama", ["1b", "3b", "8b", "70b"]),
+        ("mistral", "mistral", ["7b", "12b", "24b"]),
+    ],
+)
+def test_the_shape_of_every_listed_model_has_its_number_of_parameters(ladder, kind, names):
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    loaded = load_ladder(ladder).rungs
+    assert [rung.name for rung in loaded] == names
+    for rung in (loaded[0], loaded[-1]):
+        shape = rung.shape
+        config = CONFIG_MAPPING[kind](
+            hidden_size=shape.hidden_size,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.key_value_heads,
+            head_dim=shape.width_of_head,
+            intermediate_size=shape.intermediate_size,
+            vocab_size=shape.vocabulary,
+            tie_word_embeddings=shape.tied,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=None,
+        )
+        with torch.device("meta"):
+            assert AutoModelForCausalLM.from_config(config).num_parameters() == rung.parameters
+        assert (rung.template, rung.dtype) == ("chat", "bfloat16")
+        assert rung.licence
+
+
+def test_a_rung_is_checked_where_it_is_made():
+    with pytest.raises(ValueError, match="template"):
+        Rung("a", "b/c", 1, template="talk")
