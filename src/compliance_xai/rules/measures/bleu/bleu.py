@@ -1,6 +1,6 @@
 """Corpus BLEU of sacrebleu, as an ``evaluate`` module; range 0 to 100."""
 
-from compliance_xai.measures import pairs
+from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
 
 

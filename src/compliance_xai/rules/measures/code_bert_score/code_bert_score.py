@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from compliance_xai.measures import pairs
+from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
 from compliance_xai.rules.code_similarity import CodeEncoder
 

@@ -1,6 +1,6 @@
 """Parse rate, as an ``evaluate`` module; range 0 to 1."""
 
-from compliance_xai.measures import pairs
+from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
 
 
