@@ -1,0 +1,218 @@
+"""What readers see in the place of names in files: strategies, model sizes, and every measure with unit and format.
+
+Files, columns and settings keep short names (``1m``, ``lora``, ``lrml_f1``). Tables, figures, pages and messages show
+the labels given here, so that one thing is called the same everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+STRATEGY_LABELS: Mapping[str, str] = {
+    "none": "untouched base",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+    "qlora": "QLoRA",
+    "dora": "DoRA",
+    "lora+": "LoRA+",
+    "lora-then-full": "LoRA, then full",
+    "full-top": "full above, LoRA below",
+}
+"""A label for each kind of fine-tuning, in drawing order."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmbt])")
+
+
+def strategy_label(name: str) -> str:
+    """A strategy as readers see it; a name of the study's own stays as it is.
+
+    Examples
+    --------
+    >>> [strategy_label(name) for name in ("none", "qlora", "lora_wide")]
+    ['untouched base', 'QLoRA', 'lora_wide']
+    """
+    return STRATEGY_LABELS.get(name, name)
+
+
+def size_label(scale: str) -> str:
+    """A model size as readers see it: ``1m``, which could be a metre, as ``1M``; other names stay as they are.
+
+    Examples
+    --------
+    >>> [size_label(scale) for scale in ("0.3m", "1.5b", "all", "smollm2")]
+    ['0.3M', '1.5B', 'all', 'smollm2']
+    """
+    size = _SIZE.fullmatch(scale)
+    return size[1] + size[2].upper() if size else scale
+
+
+def format_parameters(count: float) -> str:
+    """A number of parameters with at most three significant digits.
+
+    Examples
+    --------
+    >>> [format_parameters(count) for count in (312_000, 1_018_496, 134_515_008, 999_900_000, 70_553_706_496)]
+    ['0.312M', '1.02M', '135M', '1B', '70.6B']
+    """
+    size, unit = (1e9, "B") if count >= 0.9995e9 else (1e6, "M")
+    return f"{float(f'{count / size:.3g}'):g}{unit}"
+
+
+class Label(NamedTuple):
+    """What a column or measure is called, its unit or range, and the format specification of its values."""
+
+    text: str
+    unit: str = ""
+    format: str = ""
+
+    @property
+    def axis(self) -> str:
+        """The text with its unit in brackets: the title of an axis or the heading of a column."""
+        return f"{self.text} ({self.unit})" if self.unit else self.text
+
+
+def label_of(name: str) -> Label:
+    """The label of a column, measure or value; the name with spaces for underscores where none is registered.
+
+    Examples
+    --------
+    >>> label_of("lrml_f1").axis
+    'LRML F1 (0 to 100)'
+    >>> label_of("held_out").axis
+    'held out'
+    """
+    return LABELS.get(name) or Label(name.replace("_", " "))
+
+
+_FOCUS = {
+    "normalised_entropy": Label("normalised entropy", "1 = even", ".3f"),
+    "gini": Label("Gini coefficient", "1 = concentrated", ".3f"),
+    "top_1_mass": Label("mass on the heaviest word", "", ".3f"),
+    "top_3_mass": Label("mass on the 3 heaviest words", "", ".3f"),
+    "effective_number": Label("effective number of words", "", ".2f"),
+    "effective_fraction": Label("effective share of the words", "", ".3f"),
+    "total_mass": Label("total mass", "nats", ".3f"),
+    "log_lift": Label("log lift", "nats; 0 = its share of the clause", ".3f"),
+    "log_lift_numerical": Label("log lift of numerical constraints", "nats", ".3f"),
+    "log_lift_identifier": Label("log lift of identifiers and references", "nats", ".3f"),
+}
+
+_DISTANCES = {
+    "jensen_shannon": Label("Jensen–Shannon distance", "0 = same, 1 = disjoint", ".3f"),
+    "spearman": Label("1 − Spearman's rank correlation", "", ".3f"),
+    "rank_biased_overlap": Label("1 − rank-biased overlap", "", ".3f"),
+}
+
+_SCORES = {
+    "exact": Label("exact match", "share of rules", ".2f"),
+    "equivalent": Label("same meaning", "share of rules", ".2f"),
+    "parses": Label("readable rule", "share of rules", ".2f"),
+    "lrml_f1": Label("LRML F1", "0 to 100", ".1f"),
+    "lrml_precision": Label("LRML precision", "0 to 100", ".1f"),
+    "lrml_recall": Label("LRML recall", "0 to 100", ".1f"),
+    "bleu": Label("BLEU", "0 to 100", ".1f"),
+    "chrf": Label("chrF", "0 to 100", ".1f"),
+    "semantic": Label("semantic similarity", "cosine", ".3f"),
+    "tree_edit_distance": Label("tree edit distance", "0 = same", ".2f"),
+    "token_edit_distance": Label("token edit distance", "0 = same", ".2f"),
+    "numeric_fidelity": Label("numeric fidelity", "F1", ".2f"),
+    "identifier_fidelity": Label("identifier fidelity", "F1", ".2f"),
+}
+_SCORES |= {
+    "exact_match": _SCORES["exact"],
+    "equivalence_rate": _SCORES["equivalent"],
+    "parse_rate": _SCORES["parses"],
+    "semantic_similarity": _SCORES["semantic"],
+}
+
+_GOLD = {
+    "precision_at_k": Label("precision at k", "", ".2f"),
+    "average_precision": Label("average precision", "", ".2f"),
+    "auroc": Label("area under the ROC curve", "0.5 = chance", ".2f"),
+    "chance_precision": Label("precision by chance", "", ".2f"),
+    "chance_average_precision": Label("average precision by chance", "", ".2f"),
+}
+
+_FAITHFULNESS = {
+    "deletion": Label("deletion", "normalised area", ".3f"),
+    "insertion": Label("insertion", "normalised area", ".3f"),
+    "random_deletion": Label("deletion, random order", "", ".3f"),
+    "reversed_deletion": Label("deletion, reversed order", "", ".3f"),
+    "lds": Label("linear datamodeling score", "rank correlation", ".3f"),
+    "top_1_drop": Label("drop without the heaviest word", "share of log p", ".3f"),
+    "top_3_drop": Label("drop without the 3 heaviest words", "share of log p", ".3f"),
+    "random_top_1_drop": Label("drop without a random word", "share of log p", ".3f"),
+    "random_top_3_drop": Label("drop without 3 random words", "share of log p", ".3f"),
+    "brier": Label("Brier score", "", ".3f"),
+    "brier_base": Label("Brier score without signals", "", ".3f"),
+    "ece": Label("calibration error", "", ".3f"),
+}
+
+_TRAINING = {
+    "parameters": Label("all parameters", "", ",.0f"),
+    "trained": Label("trained parameters", "", ",.0f"),
+    "share": Label("share", "", ".1%"),
+    "learning_rate": Label("learning rate", "", ".2g"),
+    "full_learning_rate": Label("learning rate of whole weights", "", ".2g"),
+    "loss": Label("loss", "nats per rule token", ".4f"),
+    "validation_loss": Label("validation loss", "nats per rule token", ".4f"),
+    "target": Label("loss to match", "nats per rule token", ".4f"),
+    "relative_change": Label("relative change of the weights", "", ".3g"),
+    "tokens": Label("tokens read", "", ",.0f"),
+    "seconds": Label("time", "s", ".1f"),
+    "memory": Label("peak memory", "MiB", ".0f"),
+    "hidden_size": Label("width"),
+    "dtype": Label("float type"),
+}
+
+_STATISTICS = {
+    "mean": Label("mean", "", ".3f"),
+    "low": Label("low", "", ".3f"),
+    "high": Label("high", "", ".3f"),
+    "mean_difference": Label("difference", "", ".3f"),
+    "rank_biserial": Label("rank-biserial correlation", "", ".3f"),
+    "p": Label("p", "", ".3f"),
+    "p_holm": Label("p (Holm)", "", ".3f"),
+    "p_run": Label("p (runs permuted)", "", ".3f"),
+    "p_run_smallest": Label("smallest possible p", "", ".3f"),
+    "page_p": Label("p (Page)", "", ".3f"),
+    "by_size_p": Label("p (by size)", "", ".3f"),
+    "icc": Label("ICC", "", ".3f"),
+    "kendall_w": Label("Kendall's W", "", ".2f"),
+    "dof": Label("df"),
+    "n": Label("clauses", "", ",.0f"),
+    "n_clauses": Label("clauses", "", ",.0f"),
+    "n_runs": Label("pairs of runs", "", ",.0f"),
+    "n_seeds": Label("seeds", "", ",.0f"),
+    "n_scales": Label("model sizes", "", ",.0f"),
+    "n_strategies": Label("strategies", "", ",.0f"),
+    "n_elements": Label("elements", "", ",.0f"),
+    "n_rules": Label("rules", "", ",.0f"),
+    "n_pairs": Label("pairs", "", ",.0f"),
+    "n_wrong": Label("wrong", "", ",.0f"),
+}
+
+_NAMES = {
+    "scale": Label("model size"),
+    "strategy_a": Label("strategy a"),
+    "strategy_b": Label("strategy b"),
+    "leave_one_out": Label("leave one out"),
+    "shapley": Label("Shapley values"),
+    "owen": Label("Owen values"),
+    "surrogate_lasso": Label("surrogate (lasso)"),
+    "surrogate_ridge": Label("surrogate (ridge)"),
+    "delete": Label("deleted"),
+    "mask": Label("neutral word"),
+    "counterfactual": Label("word of the same category"),
+    "matched_compute": Label("equal compute"),
+    "matched_loss": Label("equal validation loss"),
+    "best": Label("each at its best"),
+    "document": Label("held out"),
+    "rule_identifier_all": Label("rule identifiers and references"),
+    "numerical_constraint": Label("numerical constraints"),
+}
+
+LABELS: Mapping[str, Label] = _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _TRAINING | _STATISTICS | _NAMES
+"""Labels of measures, columns and values by their names in files."""
