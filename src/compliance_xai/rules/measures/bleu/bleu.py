@@ -1,7 +1,7 @@
 """Corpus BLEU of sacrebleu, as an ``evaluate`` module; range 0 to 100."""
 
-from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
+from compliance_xai.rules.measures import pairs
 
 
 class Bleu(pairs.PairMeasure):

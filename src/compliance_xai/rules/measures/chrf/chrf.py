@@ -1,7 +1,7 @@
 """Corpus chrF2 of sacrebleu, as an ``evaluate`` module; range 0 to 100."""
 
-from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
+from compliance_xai.rules.measures import pairs
 
 
 class Chrf(pairs.PairMeasure):

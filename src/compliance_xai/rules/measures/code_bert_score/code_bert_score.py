@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
 from compliance_xai.rules.code_similarity import CodeEncoder
+from compliance_xai.rules.measures import pairs
 
 
 class CodeBertScore(pairs.PairMeasure):

@@ -1,7 +1,7 @@
 """Logical equivalence, as an ``evaluate`` module; range 0 to 1."""
 
-from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
+from compliance_xai.rules.measures import pairs
 
 
 class EquivalenceRate(pairs.PairMeasure):

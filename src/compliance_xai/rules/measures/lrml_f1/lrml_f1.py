@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from compliance_xai.rules.measures import pairs
 from compliance_xai.rules import scores
+from compliance_xai.rules.measures import pairs
 
 
 class LrmlF1(pairs.PairMeasure):
