@@ -1,4 +1,4 @@
-"""Files: tables -> rows that know their place; hashes; JSON written in one step."""
+"""Files: tables -> rows that know their place; hashes; whole files and folders written in one step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,10 +195,36 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def write_json(value: Any, path: Path | str) -> Path:
-    """Write JSON under a temporary name and rename it, so that a reader never sees half a file."""
+    """Write JSON in one step (see ``write_atomic``)."""
+    with write_atomic(path) as part:
+        part.write_text(json.dumps(value, indent=1, sort_keys=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    return Path(path)
+
+
+@contextmanager
+def write_atomic(path: Path | str) -> Iterator[Path]:
+    """Write a file or a folder so that a reader sees the old one or the new one, never half of it.
+
+    The block writes to the temporary path that it is given (``.<name>.part``, in the same folder), as a file or, after
+    ``mkdir``, as a folder. When the block ends, that takes the place of what was at ``path``; if it raises, ``path``
+    stays as it was. What a killed process left half written is removed by the next call.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-    return path
+    part = path.with_name(f".{path.name}.part")
+    _remove(part)
+    try:
+        yield part
+        if part.is_dir():  # a folder cannot be renamed over another one
+            _remove(path)
+        part.replace(path)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,13 +292,10 @@ methods) are the features x target-tokens matrices, row by row."""
 
 
 def write_table(table: pa.Table, path: Path | str) -> Path:
-    """Write a Parquet file under a temporary name and rename it, so that a reader never sees half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
-    return path
+    """Write a Parquet file in one step (see ``write_atomic``)."""
+    with write_atomic(path) as part:
+        pq.write_table(table, part, compression="zstd")
+    return Path(path)
 
 
 def write_examples(examples: Iterable[Example], path: Path | str) -> Path:

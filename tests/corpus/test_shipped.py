@@ -106,7 +106,7 @@ def test_the_variable_decides_where_the_data_are(folder, monkeypatch):
 
 def test_without_the_variable_the_checkout_is_found(monkeypatch):
     monkeypatch.delenv("COMPLIANCE_XAI_DATA", raising=False)
-    assert (find_data_folder().parent / "src" / "compliance_xai" / "folders.py").is_file()
+    assert (find_data_folder().parent / "src" / "compliance_xai" / "study" / "folders.py").is_file()
 
 
 def test_unknown_sources_schemes_and_misplaced_options_are_refused(folder):

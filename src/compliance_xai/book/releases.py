@@ -22,7 +22,7 @@ import yaml
 
 from compliance_xai import __version__
 from compliance_xai.errors import InputError
-from compliance_xai.files import sha256_file
+from compliance_xai.files import sha256_file, write_atomic
 from compliance_xai.pipeline.exports import export_tables
 from compliance_xai.study.folders import find_project_folder
 
@@ -286,7 +286,7 @@ def _print(page: Path, target: Path) -> None:
         '<div style="width:100%;font-size:7.5px;color:#56606b;text-align:center;font-family:sans-serif">'
         '<span class="pageNumber"></span> / <span class="totalPages"></span></div>'
     )
-    with sync_playwright() as driver:
+    with write_atomic(target) as part, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         sheet = browser.new_page()
         sheet.set_default_timeout(300_000)
@@ -294,7 +294,6 @@ def _print(page: Path, target: Path) -> None:
         sheet.evaluate(
             "document.querySelectorAll('details.cx-solution, details.sd-dropdown').forEach(d => d.open = true)"
         )
-        part = target.with_name(f".{target.name}.part")
         options: dict[str, Any] = {
             "prefer_css_page_size": True,
             "print_background": True,
@@ -305,4 +304,3 @@ def _print(page: Path, target: Path) -> None:
             path=part, display_header_footer=True, header_template="<span></span>", footer_template=footer, **options
         )
         browser.close()
-    part.replace(target)

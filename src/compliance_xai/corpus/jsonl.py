@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import decode, read_json_lines
+from compliance_xai.files import decode, read_json_lines, write_atomic
 from compliance_xai.records import SPLITS, Example, Link
 
 KEYS = ("id", "clause", "rule", "context", "split", "alignment", "identifier_role", "number_role")
@@ -34,13 +34,10 @@ def write_jsonl(examples: Iterable[Example], path: Path | str) -> Path:
     path
         The file to write; its folder is made where it is missing.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    lines = [json.dumps(_row(example), ensure_ascii=False) + "\n" for example in examples]
-    temporary.write_bytes("".join(lines).encode())
-    temporary.replace(path)
-    return path
+    with write_atomic(path) as part, part.open("wb") as file:
+        for example in examples:
+            file.write((json.dumps(_row(example), ensure_ascii=False) + "\n").encode())
+    return Path(path)
 
 
 def read_jsonl(path: Path | str) -> list[Example]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,6 +221,5 @@ def _render(still: Any, kind: str, *, dpi: int = 100) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with write_atomic(path) as part:
+        part.write_bytes(content)

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compliance_xai.files import write_atomic
+
 STATE = "progress.json"
 TENSORS = "state.safetensors"
 
@@ -91,14 +93,11 @@ class Checkpoints:
         if not main:
             return
         path = self.folder / f"step-{progress.step:08d}"
-        part = path.with_name(f".{path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_file(tensors, part / TENSORS)
-        text = json.dumps({"key": self.key, "progress": asdict(progress)}, indent=1)
-        (part / STATE).write_text(text + "\n", encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
+        with write_atomic(path) as part:
+            part.mkdir()
+            save_file(tensors, part / TENSORS)
+            text = json.dumps({"key": self.key, "progress": asdict(progress)}, indent=1)
+            (part / STATE).write_text(text + "\n", encoding="utf-8")
         for other in self.folder.glob("step-*"):
             if other != path:
                 shutil.rmtree(other)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest
+from compliance_xai.files import digest, write_atomic
 from compliance_xai.models.batches import encode_examples
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.launch import connect
@@ -210,15 +210,12 @@ def evaluated_weights(result: TrainResult) -> dict[int, Path]:
 
 def _save(result: TrainResult, model: Any, weights: Any, kept: Path | None) -> None:
     """Write weights and tables under a temporary name; ``weights`` None stands for the model's own."""
-    part = result.folder.with_name(f".{result.folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_trained(model, part, weights)
-    if kept is not None and kept.is_dir():
-        shutil.move(kept, part / KEPT)
-    _write_result(result, part)
-    shutil.rmtree(result.folder, ignore_errors=True)
-    part.replace(result.folder)
+    with write_atomic(result.folder) as part:
+        part.mkdir()
+        save_trained(model, part, weights)
+        if kept is not None and kept.is_dir():
+            shutil.move(kept, part / KEPT)
+        _write_result(result, part)
 
 
 def _write_result(result: TrainResult, folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
 from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES, build_tokenizer, token_documents
 from compliance_xai.errors import InputError
+from compliance_xai.files import write_atomic
 from compliance_xai.study.folders import find_data_folder
 
 if TYPE_CHECKING:
@@ -250,19 +251,18 @@ def _say_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int
 
 
 def _save(recipe: Recipe, model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint under another name and rename it: whoever kills the training finds a whole one."""
+    """Write a checkpoint in one step: whoever kills the training finds a whole one."""
     from safetensors.torch import save_file
 
     tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
         tensors |= {f"{kind}.{name}": tensor for kind, tensor in optimizer.state[parameter].items()}
-    part = folder / f".{CHECKPOINT}.part"
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        part,
-        metadata={"recipe": json.dumps(asdict(recipe)), "state": json.dumps(state)},
-    )
-    part.replace(folder / CHECKPOINT)
+    with write_atomic(folder / CHECKPOINT) as part:
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            part,
+            metadata={"recipe": json.dumps(asdict(recipe)), "state": json.dumps(state)},
+        )
 
 
 def _restore(recipe: Recipe, model: Any, optimizer: Any, folder: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import hash_files, write_json
+from compliance_xai.files import hash_files, write_atomic, write_json
 from compliance_xai.machine import describe_machine, measure_time, package_versions, peak_memory_bytes
 from compliance_xai.pipeline.grid import Job, make_jobs, stage_folder
 from compliance_xai.pipeline.manifests import (
@@ -149,16 +149,13 @@ class Work:
         if mark is not None and mark.get("key") == self.job.key:
             self.kept_seconds += mark["seconds"]
             return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
-        part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        with measure_time() as watch:
-            make(part)
-        mark = {"key": self.job.key, "seconds": round(watch.seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
-        write_json(mark, part / PIECE)
-        self.clear_once()
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with write_atomic(folder) as part:
+            part.mkdir()
+            with measure_time() as watch:
+                make(part)
+            mark = {"key": self.job.key, "seconds": round(watch.seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
+            write_json(mark, part / PIECE)
+            self.clear_once()
         return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
 
 

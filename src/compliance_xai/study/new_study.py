@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import write_atomic
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import HYBRIDS, KINDS, Study, check_scales, load_study
@@ -52,16 +53,10 @@ def write_study(answers: Answers, out: Path | None = None) -> tuple[Path, Study]
             str(out), expected="no such file", found="one", remedy="Choose another name, or delete the file first."
         )
     _check(answers)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    part.write_text(format_study(answers), encoding="utf-8")
-    try:
+    with write_atomic(out) as part:
+        part.write_text(format_study(answers), encoding="utf-8")
         study = load_study(part)
         check_scales(study, [rung.name for rung in load_ladder(study.ladder).rungs], where=answers.name)
-    except InputError:
-        part.unlink()
-        raise
-    part.replace(out)
     return out, study
 
 
