@@ -1,0 +1,49 @@
+"""What needs no training: the rule of the most similar training clause, and one rule for every clause.
+
+A model that does no better than these has not learnt to write rules, and how it reads says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from compliance_xai.records import Example
+
+NEAREST, CONSTANT = "nearest rule", "constant rule"
+
+
+def nearest_rules(train: Sequence[Example], wanted: Sequence[Example]) -> list[str]:
+    """For each wanted clause, the rule of the training clause that shares most words with it.
+
+    Cosine of tf-idf vectors of words (scikit-learn's ``TfidfVectorizer`` with its defaults, fitted on the training
+    clauses); the first of equally similar clauses counts. Reads no rule of ``wanted``.
+
+    Examples
+    --------
+    >>> train = [Example("a", "wide stair", "exist(stair)", "", ""), Example("b", "a door", "exist(door)", "", "")]
+    >>> nearest_rules(train, [Example("c", "every stair", "", "", "test")])
+    ['exist(stair)']
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer().fit([example.clause for example in train])
+    known, asked = (words.transform([example.clause for example in side]) for side in (train, wanted))
+    similarity = (asked @ known.T).toarray()  # rows have length one, so the product is the cosine
+    return [train[index].rule for index in similarity.argmax(axis=1)]
+
+
+def constant_rule(train: Sequence[Example]) -> str:
+    """The training rule that is most like all others: largest mean cosine of tf-idf vectors of the rules' words.
+
+    Examples
+    --------
+    >>> constant_rule([Example(rule, "", rule, "", "train") for rule in ("is(a,b)", "is(a,c)", "no(x)")])
+    'is(a,b)'
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(token_pattern=r"\w+").fit_transform([example.rule for example in train])
+    mean = np.asarray(vectors.mean(axis=0)).ravel()
+    return train[int((vectors @ mean).argmax())].rule

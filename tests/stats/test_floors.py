@@ -1,0 +1,41 @@
+"""Floors: what copying a training rule scores."""
+
+import pytest
+
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.records import Example
+from compliance_xai.rules.scores import lrml_f1
+from compliance_xai.stats.floors import constant_rule, nearest_rules
+
+
+def example(name, clause, rule):
+    return Example(name, clause, rule, "", "train")
+
+
+def test_the_nearest_rule_is_that_of_the_clause_with_most_words_in_common():
+    train = [
+        example("a", "Stairs shall be 900 mm wide.", "stairs"),
+        example("b", "Doors shall be 2 m high.", "doors"),
+        example("c", "Doors shall be 2 m high.", "second doors"),
+    ]
+    wanted = [example("d", "A door and doors high", ""), example("e", "wide stairs", "")]
+    assert nearest_rules(train, wanted) == ["doors", "stairs"]
+
+
+def test_a_clause_without_a_known_word_gets_the_first_rule():
+    assert nearest_rules([example("a", "roof", "r"), example("b", "wall", "w")], [example("c", "xyz", "")]) == ["r"]
+
+
+def test_the_constant_rule_is_the_one_most_like_the_others():
+    rules = ["exist(a)", "if(is(a,b)),then(exist(c))", "if(is(a,b)),then(exist(d))", "if(is(a,b)),then(exist(c,d))"]
+    assert constant_rule([example(str(i), "", rule) for i, rule in enumerate(rules)]) == rules[3]
+
+
+def test_floors_of_the_published_table(shared_data):
+    corpus = load_corpus("nzbc-lrml", path=shared_data / "nzbc_lrml_v8.csv")
+    train, test = ([e for e in corpus.examples if e.split == split] for split in ("train", "test"))
+    references = [e.rule for e in test]
+    nearest = lrml_f1(nearest_rules(train, test), references, spelling="intermediate")["f1"]
+    constant = lrml_f1([constant_rule(train)] * len(test), references, spelling="intermediate")["f1"]
+    assert nearest == pytest.approx(44.84, abs=0.01)
+    assert constant == pytest.approx(12.21, abs=0.01)
