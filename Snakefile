@@ -8,8 +8,8 @@ import re
 import shlex
 import sys
 
-from compliance_xai.grid import find_states, make_jobs, source_hash
-from compliance_xai.study import load_study
+from compliance_xai.pipeline.grid import find_states, make_jobs, source_hash
+from compliance_xai.study.settings import load_study
 
 STUDY = config.get("study", "studies/embedded.yaml")
 study = load_study(STUDY)

@@ -36,7 +36,7 @@ WORK = """
 # %%
 from pathlib import Path
 
-from compliance_xai.stages.common import run_stage
+from compliance_xai.pipeline.stages import run_stage
 
 
 def work(task):

@@ -132,7 +132,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.models import load_base
 from compliance_xai.rungs import Rung, load_ladder
 from compliance_xai.strategies import load_trained
-from compliance_xai.study import StrategySettings
+from compliance_xai.study.settings import StrategySettings
 
 for name in ("gated", "missing", "moved", "empty"):
     try:

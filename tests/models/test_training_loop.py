@@ -121,7 +121,7 @@ import os, signal, sys
 from pathlib import Path
 from compliance_xai.corpus import load_corpus
 from compliance_xai.rungs import load_ladder
-from compliance_xai.study import StrategySettings
+from compliance_xai.study.settings import StrategySettings
 from compliance_xai.train import Checkpoints, finetune, loop
 
 take = loop.Loop.take_step

@@ -392,7 +392,7 @@ def test_finished_results_are_read_not_made_again(first):
 
 
 def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
-    from compliance_xai.pipeline import finetune as stage
+    from compliance_xai.pipeline import finetune_stage as stage
 
     study = make_study(project, "interrupted")
     real = stage.finetune
@@ -418,7 +418,7 @@ def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
 
 
 def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monkeypatch):
-    from compliance_xai.pipeline import finetune as stage
+    from compliance_xai.pipeline import finetune_stage as stage
 
     study = make_study(project, "unmeasured")
     real = stage.movement_frame
@@ -439,7 +439,7 @@ def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monke
 
 KILLED_AT_THE_SIXTH = """
 import os, signal
-from compliance_xai import stages
+from compliance_xai import pipeline
 from compliance_xai.attribution import explain
 
 real, count = explain.attribute, 0
@@ -554,7 +554,7 @@ def fair(project):
 
 def watch_readers(monkeypatch):
     """Names of the folders whose weights the stage loads, in order."""
-    from compliance_xai.pipeline import picked
+    from compliance_xai.pipeline import attribute_picked_stage as picked
 
     opened, real = [], picked.open_reader
 

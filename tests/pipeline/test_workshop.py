@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from compliance_xai.pipeline import workshop
+from compliance_xai.pipeline.code_keys import ROOMS
 from compliance_xai.pipeline.execution import NotebookFailed
 from compliance_xai.pipeline.workshop import find_lessons, make_handout, run_lessons, write_handouts, write_pages
 
@@ -167,11 +168,11 @@ def test_handouts_of_the_real_lessons_hold_no_directive(path):
     assert not [cell for cell in handout.cells if "solution" in cell.metadata.get("tags", [])]
 
 
-def test_a_lessons_key_follows_the_code_that_it_imports(toy, lesson, monkeypatch):
+def test_a_lessons_key_follows_its_text_and_the_code_of_every_room(toy, lesson, monkeypatch):
     before = lesson.key
     toy.edit(lesson.source, "one: int = 1", "one: int = 1\nfrom compliance_xai import figures")
     assert lesson.key != before
     asked = []
-    monkeypatch.setattr(workshop, "code_digest", lambda modules: asked.extend(modules) or "x")
+    monkeypatch.setattr(workshop, "code_digest", lambda rooms: asked.extend(rooms) or "x")
     assert lesson.key
-    assert asked == ["compliance_xai.figures"]
+    assert set(asked) == set(ROOMS)
