@@ -220,8 +220,7 @@ def search_study(
     ] = None,
 ) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
-    from compliance_xai.pipeline.exports import export_search
-    from compliance_xai.pipeline.search import FOLDER, TRIALS, search_settings
+    from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search, search_settings
     from compliance_xai.study.settings import load_study
 
     loaded, console = load_study(study, set_ or ()), _console()
@@ -245,10 +244,14 @@ def export_study(
     note: Annotated[str, typer.Option(help="What a reader must know about the run; kept in the manifest.")] = "",
 ) -> None:
     """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
-    from compliance_xai.pipeline.exports import export_tables
-    from compliance_xai.pipeline.running import make_plan
+    from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search
+    from compliance_xai.pipeline.summary_stage import export_summary
+    from compliance_xai.study.settings import load_study
 
-    written = export_tables(make_plan(study, set_ or ()), folder, note=note)
+    loaded = load_study(study, set_ or ())
+    written = export_summary(loaded, folder, note=note)
+    if (loaded.folder / FOLDER / TRIALS).is_file():
+        written.append(export_search(loaded, folder))
     size = sum(path.stat().st_size for path in written)
     _console().print(f"{len(written)} files in {folder}, {size / 2**20:.1f} MiB", soft_wrap=True)
 

@@ -13,15 +13,15 @@ import pytest
 
 from compliance_xai import pipeline
 from compliance_xai.book.building import format_overview
-from compliance_xai.book.compared import format_compared
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.pipeline.exports import export_search, export_tables
 from compliance_xai.pipeline.grid import make_jobs
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.running import Plan
+from compliance_xai.pipeline.search import export_search
 from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples
 from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.pipeline.summary_stage import export_summary, summarise
 from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.settings import load_study
@@ -158,16 +158,7 @@ def test_four_architectures_pass_the_whole_pipeline(project):
     compared = pipeline.compare_protocols(study)
     assert set(compared.pairs["scale"]) == {*scales, "all"}
     assert set(compared.pairs["n"]) == {1}  # the held-out clause is another question
-    jobs = make_jobs(study)
-    stored = project / "data" / "results" / "four"
-    written = export_tables(Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done")), stored)
-    assert {f"protocol_{name}.csv" for name in ("picks", "summary", "pairs")} <= {path.name for path in written}
-    text = format_compared(project, project / "drawn")
-    assert text.startswith("### The study four\n")
-    assert "Normalised entropy under every protocol, scale all" in text
-    assert "merged 4bit: adapters merged into the 4-bit weights" in text
-    assert ">matched_compute<" in text
-    assert (project / "drawn" / "four" / "movement-four.csv").is_file()
+    assert summarise(study).holds("protocol_picks", "protocol_pairs", "protocol_summary")
 
 
 def test_every_claim_gets_a_verdict_with_a_reason(first):
@@ -200,31 +191,33 @@ def test_only_cells_of_the_study_can_be_left_out_and_not_all(project, without):
         make_study(project, "left", without=without)
 
 
-def test_exported_tables_hold_no_text_of_the_corpus(first, tmp_path):
+def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, tmp_path):
     study, _ = first
-    jobs = make_jobs(study)
-    plan = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done") | {"findings": "stale"})
-    with pytest.raises(InputError, match="expected a study whose notebooks are all done, found 1 that are not"):
-        export_tables(plan, tmp_path)
-    assert not any(tmp_path.iterdir())
-    done = Plan(study, study.folder, jobs, dict.fromkeys(jobs, "done"))
-    written = export_tables(done, tmp_path / "kept")
+    shutil.rmtree(study.folder / "summary", ignore_errors=True)
+    with pytest.raises(InputError, match="expected a finished study with an unaltered summary, found it was not run"):
+        export_summary(study, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    results = summarise(study)
+    written = export_summary(study, tmp_path / "kept", note="The machine was busy.")
     names = {path.name for path in written}
-    assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "manifest.json"} <= names
+    assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "study.json"} <= names
     everything = "".join(path.read_text(encoding="utf-8") for path in written)
     for example in load_corpus("synthetic", split="test"):
         assert example.clause not in everything
         assert example.rule not in everything
     assert "protocol_pairs.csv" not in names
-    precision = pd.read_csv(tmp_path / "kept" / "precision.csv")
-    assert list(precision["strategy"]) == ["none", "full", "lora", "lora"]
-    moved = pd.read_csv(tmp_path / "kept" / "movement.csv")
+    kept = summarise(tmp_path / "kept")
+    assert kept.description == {**results.description, "note": "The machine was busy."}
+    assert list(kept.read("precision")["strategy"]) == ["none", "full", "lora", "lora"]
+    moved = kept.read("movement")
     assert list(moved) == ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]
     assert set(moved["strategy"]) == {"full", "lora"}
-    training = pd.read_csv(tmp_path / "kept" / "training.csv")
+    training = kept.read("training")
     assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
-    again = export_tables(done, tmp_path / "kept")
-    assert "".join(path.read_text(encoding="utf-8") for path in again) == everything
+    (study.folder / "summary" / "quality.csv").write_text("scale\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"quality\.csv is not the file that its manifest describes"):
+        export_summary(study, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_tables_hold_every_seed_and_clause(first):

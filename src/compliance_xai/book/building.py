@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from compliance_xai.book.colophon import format_provenance
+from compliance_xai.book.stored_studies import PAGES as STORED_PAGES
+from compliance_xai.book.stored_studies import StoredStudy, write_stored_pages
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, sha256_file, write_json
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import validate_notebook
 from compliance_xai.pipeline.grid import STAGES, STATES, pages_folder, stages_of
 from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
 from compliance_xai.pipeline.workshop import PAGES, SOURCES, find_lessons, write_pages
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Cell, Study
@@ -31,6 +34,8 @@ BEFORE = (
     ("book/background", "book/method", "book/features", "book/rules", "book/strategies", "book/attribution"),
 )
 ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/hybrids", "book/new_zealand", "book/power"))
+CHAPTERS = {"book/reference": "reference", "book/hybrids": "hybrids", "book/new_zealand": "nzbc"}
+"""Chapters about a stored study, whose summary is the section below them."""
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))
 REFERENCE = "reference"
@@ -41,6 +46,7 @@ EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
 LAST_STAGES = (
     *("compare_strategies", "compare_scales", "faithfulness", "contexts", "pick", "compare_protocols", "findings"),
+    "summary",
 )
 
 
@@ -86,11 +92,18 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
         "parts": [
             {"caption": BEFORE[0], "chapters": [{"file": file} for file in BEFORE[1]]},
             {"caption": f"Study: {study.title}", "chapters": chapters},
-            {"caption": ELSEWHERE[0], "chapters": [{"file": file} for file in ELSEWHERE[1]]},
+            {"caption": ELSEWHERE[0], "chapters": [_make_chapter(file) for file in ELSEWHERE[1]]},
             {"caption": WORKSHOP[0], "chapters": [{"file": file} for file in (WORKSHOP[1], *lessons, WORKSHOP[2])]},
             {"caption": AFTER[0], "chapters": [{"file": file} for file in AFTER[1]]},
         ],
     }
+
+
+def _make_chapter(file: str) -> dict[str, Any]:
+    name = CHAPTERS.get(file)
+    if name is None or not StoredStudy(name).folder.joinpath(DESCRIPTION).is_file():
+        return {"file": file}
+    return {"file": file, "sections": [{"file": f"{STORED_PAGES.as_posix()}/{name}"}]}
 
 
 def format_toc(toc: Mapping[str, Any]) -> str:
@@ -263,7 +276,6 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
     from compliance_xai.book.assets import collect_assets
-    from compliance_xai.book.evidence import STORED
     from compliance_xai.book.explorer import write_explorer
     from compliance_xai.book.parts import write_parts
 
@@ -272,14 +284,15 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     written = write_overview(plan)
     toc = project / "book" / "runs" / "_toc.yml"
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
-    collect_assets(project, [plan.study.name, SOURCES], reference=project / STORED / REFERENCE)
+    stored = write_stored_pages()
+    collect_assets(project, [plan.study.name, SOURCES, STORED_PAGES.name], reference=project / STORED / REFERENCE)
     write_parts(project, plan)
     write_explorer(plan.study, project)
     lessons = write_pages()
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"
     pages = [plan.jobs[name].page for name in present]
-    key = _describe_sources(project, [toc, *written, *pages, *lessons])
+    key = _describe_sources(project, [toc, *written, *pages, *lessons, *stored])
     before = _read_stamp(stamp)
     if index.is_file() and before.get("key") == key:
         return Built(index, rebuilt=False)

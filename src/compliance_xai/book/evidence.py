@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance_xai.pipeline.summary_stage import STORED
+
 if TYPE_CHECKING:
     import pandas as pd
 
-STORED = Path("data") / "results"
 EFFECTS = {"C1": (0.25, 0.35), "C2": (0.02, 0.03, 0.04), "C3": (0.1, 0.17), "C4": (0.01, 0.02, 0.05)}
 CLAUSES, SEEDS = (24, 48, 96), (2, 3, 5)
 FEWER = {"C1": ((24, 48), (2, 3))}
@@ -38,29 +39,6 @@ def read_findings(project: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _name_study(project: Path, finding: Mapping[str, Any]) -> str:
-    """A study's name, where it is, and whether its verdicts are of other rules than today's."""
-    name = f"{finding['study']} ({finding['where']})"
-    manifest = project / STORED / finding["study"] / "manifest.json"
-    if finding["where"] == "here" or not manifest.is_file():
-        return name
-    return name + (", earlier rules" if rules_note(json.loads(manifest.read_text(encoding="utf-8"))) else "")
-
-
-def rules_note(manifest: Mapping[str, Any]) -> str:
-    """What a reader must know where verdicts were decided by other rules than today's; empty where they were not.
-
-    Studies stored before tests were declared in their file asked for no agreement of baselines and methods.
-    """
-    if "tests" in manifest["study"]:
-        return ""
-    return (
-        "These verdicts were decided by an earlier version, whose rules did not ask several ways of taking a word away "
-        "and a second method of attribution to agree. By today's rules the claims about attributions would be "
-        "*inconclusive* by design."
-    )
-
-
 def format_findings(project: Path) -> str:
     """One table of verdicts for each claim, over all corpora and ladders that were run; HTML."""
     from compliance_xai.figures.tables import verdicts_html
@@ -69,7 +47,7 @@ def format_findings(project: Path) -> str:
     tables = []
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
         own = [finding for finding in findings if finding["claim"] == claim]
-        own = [finding | {"study": _name_study(project, finding)} for finding in own]
+        own = [finding | {"study": f"{finding['study']} ({finding['where']})"} for finding in own]
         caption = f"{claim}: {own[0]['statement']}"
         tables.append(verdicts_html(own, caption=caption, studies=True))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"

@@ -1,8 +1,7 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed.
 
 ``write_parts`` leaves them in ``book/runs``: the worked examples of "Method" and "What is a correct rule?", a rule
-under review, what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``), and the
-tables of studies that were run elsewhere and are stored under ``data/results``.
+under review, what benchmarks measured, the verdicts of all studies and what a study can find (``evidence``).
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.book.compared import format_compared, format_search
-from compliance_xai.book.evidence import STORED, format_findings, format_power
+from compliance_xai.book.evidence import format_findings, format_power
 from compliance_xai.book.markdown import raw_html
 from compliance_xai.book.measured import (
     AGREEMENT,
@@ -22,7 +20,6 @@ from compliance_xai.book.measured import (
     format_speed,
     format_training,
 )
-from compliance_xai.book.stored import format_absent, format_stored
 from compliance_xai.book.strategy_parts import (
     format_costs,
     format_kinds,
@@ -39,16 +36,13 @@ from compliance_xai.book.worked_example import (
     format_scores,
     format_verdicts,
 )
-from compliance_xai.files import digest, sha256_file
+from compliance_xai.files import digest
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 
 if TYPE_CHECKING:
     from compliance_xai.pipeline.running import Plan
 
 __all__ = ["write_parts"]
-
-CHAPTERS = ("reference", "hybrids", "nzbc")
-"""Stored studies that have a chapter, whether or not they are there."""
 
 
 def write_parts(project: Path, plan: Plan) -> list[Path]:
@@ -91,21 +85,10 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     parts.append(_write(runs / "speed.md", format_speed(project)))
     parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
-    stored = {path.parent.name: path.parent for path in (project / STORED).glob("*/manifest.json")}
-    for name in sorted({*stored, *CHAPTERS}):
-        part = runs / f"stored_{name}.md"
-        if name in stored:
-            key = digest([code, {path.name: sha256_file(path) for path in sorted(stored[name].iterdir())}])
-            drawings = runs / "_static" / "stored" / name
-            parts.append(_make(part, key, lambda: format_stored(stored[name], drawings)))  # noqa: B023
-        else:
-            parts.append(_write(part, format_absent(name)))
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))
     parts.append(_write(runs / "strategies_pretraining.md", format_pretraining(runs / "_static" / "pretraining")))
     parts.append(_write(runs / "strategies_costs.md", format_costs(plan.study)))
-    parts.append(_write(runs / "strategies_search.md", format_search(project)))
-    parts.append(_write(runs / "strategies_compared.md", format_compared(project, runs / "_static" / "strategies")))
     return sorted(parts)
 
 

@@ -23,7 +23,7 @@ import yaml
 from compliance_xai import __version__
 from compliance_xai.errors import InputError
 from compliance_xai.files import sha256_file, write_atomic
-from compliance_xai.pipeline.exports import export_tables
+from compliance_xai.pipeline.summary_stage import export_summary
 from compliance_xai.study.folders import find_project_folder
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def write_release(plan: Plan, folder: Path) -> list[Path]:
     """
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
-        tables = export_tables(plan, Path(scratch) / plan.study.name)
+        tables = export_summary(plan.study, Path(scratch) / plan.study.name)
         folder.mkdir(parents=True)
         archive = folder / f"{NAME}-tables-{plan.study.name}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:

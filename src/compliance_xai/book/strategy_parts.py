@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.book.compared import costs_html
 from compliance_xai.book.markdown import raw_html
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS
 from compliance_xai.figures.tables import table_html
@@ -24,6 +23,14 @@ from compliance_xai.study.settings import KINDS, load_study
 if TYPE_CHECKING:
     from compliance_xai.study.settings import Study
 
+
+COSTS = {
+    "trained": "trained parameters",
+    "share": "share of all",
+    "validation_loss": "validation loss (nats per rule token)",
+    "memory": "peak memory (MiB)",
+}
+COST_FORMATS = {"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"}
 
 PLANNED = ("qwen-coder", "80GB", 200.0)
 """The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
@@ -130,7 +137,9 @@ def format_costs(study: Study) -> str:
         return "The study of this book has not compared its strategies yet.\n"
     costs = pd.read_parquet(folder / "costs.parquet")
     caption = f"Trained by the study {study.name}; means over training seeds ({costs['seed'].nunique()})"
-    table = costs_html(costs, caption)
+    costs = costs.assign(memory=costs["peak_memory_bytes"] / 2**20)
+    means = costs.groupby(["scale", "strategy"], sort=False)[list(COST_FORMATS)].mean().reset_index()
+    table = table_html(means, caption=caption, headings=COSTS, formats=COST_FORMATS)
     page = pages_folder(study.name) / "compare_strategies.ipynb"
     link = f"runs/{study.name}/{page.name}"
     moved = f"\nWhere the weights moved is drawn in [the comparison of strategies]({link}).\n" if page.is_file() else ""

@@ -12,3 +12,4 @@ from .protocols_stage import compare_protocols
 from .scales_stage import compare_scales
 from .stages import StageResult, read_stage, show_provenance
 from .strategies_stage import compare_strategies
+from .summary_stage import Summary, summarise

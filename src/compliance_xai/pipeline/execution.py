@@ -126,6 +126,35 @@ def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1) ->
     return job.page
 
 
+def execute_page(page: Source, parameters: Mapping[str, Any], *, title: str) -> Path:
+    """Run a notebook that belongs to no job, such as the summary of a stored study, and put the page in its place.
+
+    Raises
+    ------
+    NotebookFailed
+        If it does not run to its end.
+    """
+    import jupytext
+    from nbformat.v4 import new_code_cell
+
+    notebook = jupytext.read(page.notebook, fmt="py:percent")
+    _check_parameters(notebook, parameters, page.notebook)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    first.source = re.sub(r"(?m)^# .*$", lambda _: f"# {title}", first.source, count=1)
+    start = next(index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    notebook.cells.insert(start + 1, new_code_cell(QUIET, metadata={"tags": ["remove-cell"]}))
+    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
+    number_cells(notebook, page.name)
+    notebook.metadata["compliance_xai"] = {"key": page.key, "complete": False}
+    notebook.metadata.pop("jupytext", None)
+    part = page.page.parent / ".part" / page.page.name
+    run_notebook(page, notebook, part, parameters, threads=1)
+    if problems := validate_notebook(part):
+        raise _keep_failure(page, part, problems[0], bad_input=False)
+    finish_page(page, part)
+    return page.page
+
+
 def _say_times(manifest: Manifest | None) -> str:
     if manifest is None:
         return ""
@@ -219,6 +248,15 @@ class Page(Protocol):
     def page(self) -> Path: ...  # noqa: D102
     @property
     def failed_page(self) -> Path: ...  # noqa: D102
+
+
+class Source(Page, Protocol):
+    """A page with a notebook of its own, and a key that says what decides it."""
+
+    @property
+    def notebook(self) -> Path: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
 
 
 def run_notebook(job: Page, notebook: NotebookNode, part: Path, parameters: Mapping[str, Any], *, threads: int) -> None:
@@ -381,11 +419,27 @@ def finish_page(page: Page, part: Path, *, took: str = "") -> None:
         cell.metadata.pop("execution", None)
     if took:
         notebook.cells[0].source = TAKES.sub(took, notebook.cells[0].source, count=1)
+    drop_empty_sections(notebook)
     number_cells(notebook, page.name)
     nbformat.write(notebook, part)
     page.page.parent.mkdir(parents=True, exist_ok=True)
     part.replace(page.page)
     page.failed_page.unlink(missing_ok=True)
+
+
+def drop_empty_sections(notebook: NotebookNode) -> None:
+    """Remove each section whose first cell is tagged ``optional`` if none of its code showed anything."""
+    kept: list[NotebookNode] = []
+    section: list[NotebookNode] = []
+    for cell in [*notebook.cells, None]:
+        if cell is None or cell.cell_type == "markdown":
+            optional = bool(section) and "optional" in section[0].metadata.get("tags", [])
+            shown = any(one.get("outputs") for one in section)
+            kept += section if shown or not optional else []
+            section = []
+        if cell is not None:
+            section.append(cell)
+    notebook.cells = kept
 
 
 def make_parameters(job: Job, study: Path | str) -> dict[str, Any]:

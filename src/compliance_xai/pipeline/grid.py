@@ -51,6 +51,7 @@ _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _READ = (*_TRAIN, "attribution")
 _COMPARE = (*_NOUNS, "pipeline.joining", "rules", "attribution", "stats")
+_SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -83,6 +84,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "findings", "findings_stage", "13_findings.py", "Findings", ("records", "attribution.distances", "stats")
         ),
+        Stage("summary", "summary_stage", "14_summary.py", "Summary", _SUMMARY),
     )
 }
 """Every stage; those about checkpoints and protocols only where a study compares by others than equal compute."""
@@ -236,6 +238,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
     add("findings", {**study.thresholds.model_dump(), "tests": tests, "without": study.without}, compared)
     if study.keeps_checkpoints:
         _add_protocols(study, jobs, add)
+    last = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "compare_protocols", "findings")
+    add("summary", {}, tuple(name for name in last if name in jobs))
     return jobs
 
 

@@ -211,3 +211,33 @@ def format_best(trials: pd.DataFrame) -> str:
     count = trials.groupby(["scale", "strategy"])["trial"].count().max()
     head = f"# Lowest validation loss of {count} trials for each strategy and scale; trials.csv holds all of them.\n"
     return head + yaml.safe_dump({"strategies": strategies}, sort_keys=False)
+
+
+def export_search(study: Study, target: Path) -> Path:
+    """Write the trials of a study's search (``search_settings``) as ``search_trials.csv``.
+
+    Raises
+    ------
+    InputError
+        If there are none, or the study's own settings are not those of the first trials.
+    """
+    path = study.folder / FOLDER / TRIALS
+    remedy = f"Run 'compliance-xai study search {study.name}' first."
+    if not path.is_file():
+        raise InputError(str(path), expected="the trials of a search", found="no such file", remedy=remedy)
+    trials = pd.read_csv(path)
+    first = trials[trials["trial"] == 0].set_index(["scale", "strategy"])[list(TUNED)].astype(float)
+    cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
+    own = pd.DataFrame(
+        [{name: study.settings_of(*cell).used().get(name) for name in TUNED} for cell in cells],
+        index=pd.MultiIndex.from_tuples(cells, names=["scale", "strategy"]),
+        dtype=float,
+    )
+    if not first.sort_index().equals(own.sort_index()):
+        raise InputError(
+            str(path), expected="trials around the study's present settings", found="others", remedy=remedy
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    kept = target / "search_trials.csv"
+    trials.to_csv(kept, index=False, float_format="%.6g", lineterminator="\n")
+    return kept

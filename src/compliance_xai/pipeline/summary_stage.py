@@ -1,0 +1,266 @@
+"""The summary of a study: its result tables in one folder, as text, which pages read and ``study export`` copies.
+
+The folder holds summaries and tests, and no text of the corpus. A copy of it under ``data/results`` is a *stored*
+study: the summary notebook shows both alike.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from compliance_xai.attribution.precision import summarise_precision
+from compliance_xai.errors import InputError
+from compliance_xai.files import write_json
+from compliance_xai.pipeline.grid import Job, make_jobs
+from compliance_xai.pipeline.manifests import MANIFEST, read_manifest, verify_outputs
+from compliance_xai.pipeline.stages import Work, run_stage
+from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.settings import Study
+
+STORED = Path("data") / "results"
+"""Where studies that are kept lie, in the project's folder."""
+DESCRIPTION = "study.json"
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "compare_strategies": {
+        name: name
+        for name in (
+            *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
+            *("reliability", "feature_reliability", "split_half", "noise", "distance_tests"),
+        )
+    },
+    "compare_scales": {"scores": "quality"}
+    | {name: name for name in ("trends", "lift", "equivalence", "breaks", "error_shares")},
+    "faithfulness": {
+        name: name
+        for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
+    },
+    "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
+    "compare_protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
+}
+"""By stage: the summary's name of a table, and the stage's. A stage that the study does not have is left out."""
+
+_TEXTS = ("scale", "strategy", "strategy_a", "strategy_b", "a", "b", "baseline", "context", "reason", "note")
+"""Columns of text: an empty cell is an empty text, not a missing number."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The results of one study, run here or stored.
+
+    Attributes
+    ----------
+    folder
+        Holds a CSV file for each table, ``findings.json`` and ``study.json``.
+    description
+        What was run: ``study`` (its settings), ``data``, ``version``, ``versions``, ``machine``, ``finished``,
+        ``seconds`` (by stage), ``peak_memory_bytes`` and ``note``.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.settings["name"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The study's settings."""
+        return self.description["study"]
+
+    @property
+    def scales(self) -> list[str]:
+        """Model sizes, smallest first."""
+        return [str(scale) for scale in self.settings["scales"]]
+
+    @property
+    def full(self) -> str:
+        """The name of the strategy that trains every weight."""
+        kinds = {name: settings["kind"] for name, settings in self.settings["strategies"].items()}
+        return next((name for name, kind in kinds.items() if kind == "full"), "full")
+
+    @property
+    def baseline(self) -> str:
+        """The first way of removing a word, which figures show."""
+        return str(self.settings["attribution"]["baselines"][0])
+
+    @property
+    def figures(self) -> Path:
+        """Where figures of this study are written, below ``results``."""
+        results = find_project_folder() / "results"
+        return (self.folder if self.folder.is_relative_to(results) else results / "stored" / self.name) / "figures"
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """One mapping for each claim."""
+        return json.loads((self.folder / "findings.json").read_text(encoding="utf-8"))
+
+    def holds(self, *names: str) -> bool:
+        """Whether all these tables are there, and the first has a row."""
+        return all((self.folder / f"{name}.csv").is_file() for name in names) and len(self.read(names[0])) > 0
+
+    def read(self, name: str) -> pd.DataFrame:
+        """A table, by every method of attribution."""
+        path = self.folder / f"{name}.csv"
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXTS, str))
+        texts = frame.columns.intersection(list(_TEXTS))
+        return frame.assign(**{column: frame[column].fillna("") for column in texts})
+
+    def read_main(self, name: str, **chosen: str) -> pd.DataFrame:
+        """The rows of a table by the study's first method of attribution, and of what else is named."""
+        frame = self.read(name)
+        if "method" in frame:
+            chosen = {"method": self.settings["attribution"]["method"], **chosen}
+        for column, value in chosen.items():
+            frame = frame[frame[column] == value]
+        return frame
+
+    def read_evaluated(self, name: str) -> pd.DataFrame:
+        """The rows of a table about the split that the claims are about."""
+        return self.read_main(name, split=self.settings["corpus"]["evaluate_on"])
+
+
+def summarise(study: Study | Path | str) -> Summary:
+    """Collect the result tables of a study, or open those of a stored one.
+
+    Parameters
+    ----------
+    study
+        A study, the path or name of its file, or the folder of a stored study (``data/results/reference``).
+
+    Raises
+    ------
+    InputError
+        If a result of the study is missing.
+    """
+    if not isinstance(study, Study) and (stored := find_stored(study)):
+        return open_summary(stored)
+    return open_summary(run_stage(study, "summary", work=_work).folder)
+
+
+def find_stored(study: Path | str) -> Path | None:
+    """The folder of a stored study, from its path relative to the working directory or the project."""
+    folders = (Path(study), find_project_folder() / study)
+    return next((folder for folder in folders if (folder / DESCRIPTION).is_file()), None)
+
+
+def open_summary(folder: Path) -> Summary:
+    """The summary in a folder."""
+    return Summary(folder, json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+
+
+def _work(work: Work) -> None:
+    jobs = make_jobs(work.study)
+    frames = {
+        name: _read(jobs[stage], table)
+        for stage, tables in TABLES.items()
+        if stage in jobs
+        for name, table in tables.items()
+    }
+    frames["quality"] = _join(jobs, "generate", "corpus_scores")
+    frames["training"] = _join(jobs, "finetune", "summary", "timing")
+    frames["movement"] = _read_movement(jobs, work.study)
+    if work.study.attribution.precision_clauses:
+        effects = _join(jobs, "attribute", "precision_effects")
+        frames["precision"] = summarise_precision([effects], by=("scale", "strategy"))
+    work.clear_once()
+    for name, frame in frames.items():
+        _write(frame, work.folder / f"{name}.csv")
+    shutil.copyfile(jobs["findings"].folder / "findings.json", work.folder / "findings.json")
+    write_json(_describe(work.study, jobs), work.folder / DESCRIPTION)
+
+
+def _read(job: Job, table: str) -> pd.DataFrame:
+    return pd.read_parquet(job.folder / f"{table}.parquet")
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
+    """Numbers have six significant digits."""
+    frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+def _join(jobs: Mapping[str, Job], stage: str, *tables: str) -> pd.DataFrame:
+    """The tables of every cell, one below the other; several tables of one cell side by side, by seed."""
+    parts = []
+    for job in jobs.values():
+        if job.stage == stage:
+            first, *others = (_read(job, table) for table in tables)
+            for other in others:
+                first = first.merge(other, on="seed")
+            parts.append(first.assign(scale=job.scale, strategy=job.strategy))
+    joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"scale": [], "strategy": []})
+    return joined[["scale", "strategy", *joined.columns.drop(["scale", "strategy"])]]
+
+
+def _read_movement(jobs: Mapping[str, Job], study: Study) -> pd.DataFrame:
+    """Where the weights of the largest model moved, which is what pages draw; all sizes would take a megabyte."""
+    moved = _read(jobs["compare_strategies"], "movement")
+    moved = moved.reindex(columns=["scale", "strategy", "seed", "layer", "matrix", "relative_change"])
+    return moved[moved["scale"] == study.scales[-1]]
+
+
+def _describe(study: Study, jobs: Mapping[str, Job]) -> dict[str, Any]:
+    manifests = {name: manifest for name, job in jobs.items() if (manifest := read_manifest(job.folder))}
+    last = manifests["findings"]
+    seconds: dict[str, float] = {}
+    for manifest in manifests.values():
+        seconds[manifest["stage"]] = round(seconds.get(manifest["stage"], 0.0) + manifest["wall_seconds"], 1)
+    settings = study.model_dump(mode="json", exclude={"corpus": {"path"}})
+    settings["strategies"] = {name: chosen.used() for name, chosen in study.strategies.items()}
+    return {
+        "study": settings,
+        "data": manifests["corpus"]["parameters"]["data"],
+        "version": last["versions"]["compliance-xai"],
+        "versions": last["versions"],
+        "machine": last["machine"],
+        "finished": last["started"][:10],
+        "seconds": seconds,
+        "peak_memory_bytes": max(manifest["peak_memory_bytes"] for manifest in manifests.values()),
+        "note": "",
+    }
+
+
+def export_summary(study: Study, target: Path, *, note: str = "") -> list[Path]:
+    """Copy a study's summary to a folder where it is kept.
+
+    Parameters
+    ----------
+    study
+        Its summary must be current.
+    target
+        The folder, made if it is missing; files of an earlier export are replaced.
+    note
+        What readers must know about the run, such as what else the machine was doing.
+
+    Raises
+    ------
+    InputError
+        If the study is not finished, or a file was altered since.
+    """
+    job = make_jobs(study)["summary"]
+    manifest = read_manifest(job.folder)
+    current = manifest is not None and manifest["key"] == job.key
+    problems = verify_outputs(manifest, job.folder) if manifest and current else ["it was not run, or changed since"]
+    if problems:
+        raise InputError(
+            f"study {study.name!r}",
+            expected="a finished study with an unaltered summary",
+            found=problems[0],
+            remedy=f"Run 'compliance-xai study run {study.name}' first.",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for path in sorted(path for path in job.folder.iterdir() if path.is_file() and path.name != MANIFEST):
+        written.append(Path(shutil.copyfile(path, target / path.name)))
+    write_json({**open_summary(target).description, "note": note}, target / DESCRIPTION)
+    return written
