@@ -44,7 +44,7 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
     monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
-    assert {"power", "verdicts", "stored_reference"} < set(parts)
+    assert {"power", "verdicts"} < set(parts)
     assert {f"worked_{name}" for name in ("features", "plan", "review", "score", "scores", "verdicts")} < set(parts)
     assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
     monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
@@ -113,9 +113,7 @@ def test_chapters_include_parts_that_are_made():
         "measured_training.md",
     }
     made |= {f"worked_{name}.md" for name in ("features", "plan", "review", "score", "scores", "verdicts")}
-    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "pretraining", "costs", "search", "compared")}
-    made |= {f"stored_{path.name}.md" for path in (REPOSITORY / pages.STORED).glob("*") if path.is_dir()}
-    made |= {f"stored_{name}.md" for name in pages.CHAPTERS}
+    made |= {f"strategies_{name}.md" for name in ("kinds", "ladders", "pretraining", "costs")}
     for page in (REPOSITORY / "book").glob("*.md"):
         text = page.read_text(encoding="utf-8")
         included = {
