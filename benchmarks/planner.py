@@ -30,11 +30,10 @@ from compliance_xai.models.planning.sizes import Texts
 from compliance_xai.models.planning.speed import probe_speed
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE
 from compliance_xai.pipeline.plans import measure_texts
-from compliance_xai.study import settings as study
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import KINDS, StrategySettings
 
-SCALES, KINDS = ("0.3m", "1m", "4m"), tuple(kind for kind in study.KINDS if kind != "none")
+SCALES, TRAINED = ("0.3m", "1m", "4m"), tuple(kind for kind in KINDS if kind != "none")
 BATCH, STEPS, ROUNDS = 8, 16, 3
 LIMIT = 0.25
 GPU_SHAPE = ("qwen2.5-coder", "7b")
@@ -120,7 +119,7 @@ def measure_gpu() -> list[dict[str, Any]]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    cells = [measure_cell(scale, kind) for scale in SCALES for kind in KINDS]
+    cells = [measure_cell(scale, kind) for scale in SCALES for kind in TRAINED]
     for cell in cells:
         for name in ("bytes", "step_s"):
             cell[f"{name}_error"] = cell[f"planned_{name}"] / cell[f"measured_{name}"] - 1

@@ -31,7 +31,7 @@ from compliance_xai.models.prompts import DEFAULT_TEMPLATE
 from compliance_xai.models.strategies import apply_strategy
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 STEPS, ROUNDS, BATCH = 40, 5, 8
 ASKED_RATIO = 1.3

@@ -47,8 +47,8 @@ import pandas as pd
 
 from compliance_xai.stats.claims import AGREEMENT, INTERVALS, RULES
 
-tests = pd.DataFrame([{"claim": claim} | test for claim, test in settings.tests.model_dump().items()])
-figures.show_html(figures.table_html(tests, caption="Outcome, test and margin, from the study's file"))
+tests = [{"claim": claim, "outcome": test.outcome, "margin": test.margin} for claim, test in settings.tests]
+figures.show_html(figures.table_html(pd.DataFrame(tests), caption="Outcome and margin, from the study's file"))
 rules = pd.DataFrame([*RULES.items(), ("C1 to C3", AGREEMENT), ("all", INTERVALS)], columns=["claim", "rule"])
 figures.show_html(figures.table_html(rules, caption="Decision rules"))
 

@@ -29,7 +29,7 @@ import pandas as pd
 
 from compliance_xai import figures, pipeline
 from compliance_xai.stats.frames import beside
-from compliance_xai.study.settings import KINDS
+from compliance_xai.study.strategy_settings import KINDS
 
 results = pipeline.summarise(study)
 settings, full, baseline = results.settings, results.full, results.baseline

@@ -6,7 +6,7 @@ from compliance_xai.attribution.explain import attribute_many
 from compliance_xai.attribution.precision import CHANGES, compare_pair, make_forms, precision_frame, summarise_precision
 from compliance_xai.models.loading import load_base
 from compliance_xai.models.strategies import apply_strategy, load_trained, save_trained
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 IDS = torch.arange(3, 43)[None]
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from compliance_xai.book import strategy_parts as strategies
 from compliance_xai.study.folders import find_data_folder
-from compliance_xai.study.settings import KINDS, load_study
+from compliance_xai.study.settings import load_study
+from compliance_xai.study.strategy_settings import KINDS
 
 
 def test_every_kind_and_every_rung_is_listed():

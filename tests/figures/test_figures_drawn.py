@@ -200,7 +200,7 @@ def test_movement_shades_what_moved_and_leaves_the_rest_grey(moved, tmp_path):
 
 def test_every_kind_of_strategy_has_a_style_of_its_own():
     from compliance_xai.figures.theme import style_strategies
-    from compliance_xai.study.settings import KINDS
+    from compliance_xai.study.strategy_settings import KINDS
 
     styles = style_strategies([*KINDS, "mine"])
     assert len({style.colour for name, style in styles.items() if name != "mine"}) == len(KINDS)

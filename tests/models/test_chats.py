@@ -21,7 +21,7 @@ from compliance_xai.models.prompts import (
 from compliance_xai.models.strategies import load_trained
 from compliance_xai.records import Example
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 CLAUSE = "A door shall be at least 850 mm wide; see § 3.2."
 RULE = "if(exist(door)),then(obligation(greaterThanEqual(door.width,850 mm)))"

@@ -9,7 +9,7 @@ from compliance_xai.attribution.engine import score_texts
 from compliance_xai.errors import InputError
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.models.strategies import apply_strategy, load_trained, save_trained
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 SPREAD = {
     "model.embed_tokens": "cpu",

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from compliance_xai.errors import InputError
 from compliance_xai.models.launch import ASKED, connect, launch, make_command, read_config
 from compliance_xai.pipeline.finetune_stage import finetune_cell
-from compliance_xai.study.settings import LaunchSettings, Study
+from compliance_xai.study.settings import Study
+from compliance_xai.study.stage_settings import LaunchSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs" / "accelerate"

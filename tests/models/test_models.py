@@ -13,7 +13,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.models.strategies import load_trained
 from compliance_xai.study.ladders import Rung, load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 
 def test_quantisation_changes_the_model_but_little(rungs):
@@ -132,7 +132,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.models import load_base
 from compliance_xai.rungs import Rung, load_ladder
 from compliance_xai.strategies import load_trained
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 for name in ("gated", "missing", "moved", "empty"):
     try:

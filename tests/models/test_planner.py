@@ -16,7 +16,7 @@ from compliance_xai.models.planning.speed import probe_speed
 from compliance_xai.models.prompts import Encoded
 from compliance_xai.models.strategies import apply_strategy, count_parameters
 from compliance_xai.study.ladders import Rung, Shape, load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 SEVEN = load_ladder("qwen2.5-coder").rung("7b")
 TEXTS = Texts(longest=200, mean=120.0, longest_rule=100, mean_rule=60.0)

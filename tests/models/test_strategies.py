@@ -24,7 +24,7 @@ from compliance_xai.models.strategies import (
     save_trained,
 )
 from compliance_xai.models.training_loop import Loop, make_optimizer, validation_losses
-from compliance_xai.study.settings import HYBRIDS, KINDS, StrategySettings
+from compliance_xai.study.strategy_settings import HYBRIDS, KINDS, StrategySettings
 
 IDS = torch.arange(3, 43)[None]
 TRAINED = [kind for kind in KINDS if kind != "none"]

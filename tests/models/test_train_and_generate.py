@@ -16,7 +16,7 @@ from compliance_xai.models.strategies import load_trained
 from compliance_xai.models.training_loop import validation_losses
 from compliance_xai.records import Example
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 
 def tune(rung, examples, out, kind="full", *, seed=0, **keys):

@@ -21,7 +21,8 @@ from compliance_xai.models.checkpoints import Checkpoints
 from compliance_xai.models.finetuning import finetune
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import StrategySettings, Study, dump_study
+from compliance_xai.study.settings import Study, dump_study
+from compliance_xai.study.strategy_settings import StrategySettings
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 TEMPLATE = "Clause: {clause}\nRule:\n"
@@ -121,7 +122,7 @@ import os, signal, sys
 from pathlib import Path
 from compliance_xai.corpus import load_corpus
 from compliance_xai.rungs import load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 from compliance_xai.train import Checkpoints, finetune, loop
 
 take = loop.Loop.take_step

@@ -34,8 +34,8 @@ ladder: tiny
 scales: [s]
 strategies:
   none: {{}}
-  full: {{steps: 2, batch_size: 4, evaluations: 1}}
-  lora: {{steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
+  full: {{learning_rate: 1e-3, steps: 2, batch_size: 4, evaluations: 1}}
+  lora: {{learning_rate: 1e-3, steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
 seeds: [0, 1]
 generate: {{max_new_tokens: 8}}
 attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
@@ -332,23 +332,6 @@ def test_contexts_name_what_too_few_clauses_cannot_tell(first):
     assert set(apart["reason"]) >= {"3 clauses, at least 8 are needed"}
 
 
-def test_a_code_encoder_fills_its_scores(first, project, tmp_path):
-    from tiny_checkpoints import make_tokenizer
-    from transformers import RobertaConfig, RobertaModel
-
-    tokenizer = make_tokenizer(bos=True)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, pad_token_id=1, **sizes)
-    RobertaModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    study = make_study(project, "coded", **{"metrics.code_encoder": str(tmp_path)})
-    result = pipeline.generate_cell(study, "s", "none")
-    assert result.scores["code_bert_f1"].between(0, 1).all()
-    assert {"code_bert_f1", "code_bert_f3"} <= set(result.corpus_scores["metric"])
-    plain = pipeline.read_stage(first[0], "generate", "s", "none").scores
-    assert plain["code_bert_f1"].isna().all()
-
-
 def test_a_manifest_tells_what_made_a_stage(first):
     study, _ = first
     manifest = pipeline.read_stage(study, "attribute", "s", "full").manifest
@@ -640,7 +623,7 @@ def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project)
 
 @pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
 def test_other_checkpoints_are_read_with_baselines_of_the_study(project, picked):
-    with pytest.raises(InputError, match="picked_baselines that are among the baselines, delete, mask"):
+    with pytest.raises(InputError, match="some of the baselines, delete, mask"):
         make_study(project, "fair", **FAIR, **{"attribution.picked_baselines": picked})
 
 
@@ -649,15 +632,13 @@ def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, m
 
     from compliance_xai.pipeline import search
 
-    study = make_study(
-        project, "searched", **{"search.trials": "3", "search.ranks": "[2, 4]", "search.rate_factor": "10"}
-    )
+    study = make_study(project, "searched", **{"search.trials": "3", "search.ranks": "[2, 4]"})
     trials = search.search_settings(study)
     assert trials.groupby("strategy")["trial"].apply(list).to_dict() == {"full": [0, 1, 2], "lora": [0, 1, 2]}
     rates = trials.pivot_table(index="trial", columns="strategy", values="learning_rate")
     assert rates["full"].tolist() == rates["lora"].tolist()
     assert rates["full"].iloc[0] == 1e-3
-    assert rates["full"].between(1e-4, 1e-2).all()
+    assert rates["full"].between(2.5e-4, 4e-3).all()
     assert rates["full"].iloc[1] * rates["full"].iloc[2] == pytest.approx(1e-6, rel=0.01)  # both sides of the own rate
     assert trials[trials["strategy"] == "full"]["rank"].isna().all()
     assert set(trials[trials["strategy"] == "lora"]["rank"]) <= {2, 4}

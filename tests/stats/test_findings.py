@@ -18,7 +18,7 @@ from compliance_xai.stats.claim_records import (
     findings_to_json,
 )
 from compliance_xai.stats.claims import FRAMES, RULES, judge
-from compliance_xai.study.settings import ClaimTests, LiftTest, Thresholds
+from compliance_xai.study.claim_settings import ClaimTests, LiftTest, Thresholds
 
 SCALES = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
 KINDS = {"full": "full", "lora": "lora", "qlora": "qlora"}

@@ -1,7 +1,7 @@
 import pytest
 
 from compliance_xai.study.labels import LABELS, STRATEGY_LABELS, format_parameters, label_of, size_label
-from compliance_xai.study.settings import KINDS
+from compliance_xai.study.strategy_settings import KINDS
 
 
 def test_every_kind_of_fine_tuning_has_a_label_of_its_own():

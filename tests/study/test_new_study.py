@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 from compliance_xai.cli import app
 from compliance_xai.errors import InputError
 from compliance_xai.study.new_study import Answers, format_study, write_study
-from compliance_xai.study.settings import KINDS, load_study
+from compliance_xai.study.settings import load_study
+from compliance_xai.study.strategy_settings import KINDS
 
 runner = CliRunner()
 
@@ -48,7 +49,7 @@ def test_a_file_that_is_there_is_left_alone(toy):
         (Answers("a", ladder="toy", corpus="table"), "expected a file of clauses and rules for the corpus 'table'"),
         (Answers("a", ladder="toy", corpus="table", path="no.csv"), "expected a file, found no.csv"),
         (Answers("a b", ladder="toy"), "key 'name': expected a name of letters"),
-        (Answers("a", ladder="toy", seeds=[1, 1]), "key 'seeds': expected every entry once"),
+        (Answers("a", ladder="toy", seeds=[1, 1]), "key 'seeds': expected unique entries"),
     ],
 )
 def test_bad_answers_leave_no_file(toy, answers, message):

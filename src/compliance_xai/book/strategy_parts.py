@@ -18,7 +18,8 @@ from compliance_xai.pipeline.grid import pages_folder, stage_folder
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import KINDS, load_study
+from compliance_xai.study.settings import load_study
+from compliance_xai.study.strategy_settings import KINDS
 
 if TYPE_CHECKING:
     from compliance_xai.study.settings import Study

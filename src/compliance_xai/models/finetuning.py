@@ -21,12 +21,12 @@ from compliance_xai.models.strategies import apply_strategy, count_parameters, m
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer, validation_losses
 from compliance_xai.records import Example
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.settings import HYBRIDS
+from compliance_xai.study.strategy_settings import HYBRIDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from compliance_xai.study.settings import StrategySettings
+    from compliance_xai.study.strategy_settings import StrategySettings
 
 DONE = "training_complete.json"
 """Written last into a seed's folder."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from compliance_xai.study.settings import StrategySettings
+    from compliance_xai.study.strategy_settings import StrategySettings
 
 ADAPTERS = "adapter_model.safetensors"
 WHOLE = "whole_weights.safetensors"

@@ -24,7 +24,7 @@ from compliance_xai.models.strategies import part_trained
 if TYPE_CHECKING:
     import torch
 
-    from compliance_xai.study.settings import StrategySettings
+    from compliance_xai.study.strategy_settings import StrategySettings
 
 LOGGED = 40
 """Points of the training curve."""

@@ -9,7 +9,8 @@ from compliance_xai.models.prompts import Prompt
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.stages import Work
 from compliance_xai.study.ladders import Rung, load_ladder
-from compliance_xai.study.settings import StrategySettings, Study
+from compliance_xai.study.settings import Study
+from compliance_xai.study.strategy_settings import StrategySettings
 
 
 def find_rung(work: Work) -> Rung:

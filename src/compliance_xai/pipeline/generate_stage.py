@@ -10,7 +10,6 @@ from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
 from compliance_xai.pipeline.stage_examples import evaluated_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import write_generations
-from compliance_xai.rules.code_similarity import load_code_encoder
 from compliance_xai.rules.metrics import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
 from compliance_xai.study.settings import Study, load_study
@@ -40,8 +39,6 @@ def _work(work: Work) -> None:
     settings, rung = work.study.settings_of(*work.cell), find_rung(work)
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
-    code_name = work.study.metrics.code_encoder
-    encoders = {"encoder": encoder, "code_encoder": load_code_encoder(code_name) if code_name else None}
     generations, scores, totals, errors, verdicts = [], [], [], [], []
     for seed in work.study.seeds_of(strategy):
         folder = seed_folder(work, seed)
@@ -73,7 +70,7 @@ def _work(work: Work) -> None:
             ]
         )
         references = [example.rule for example in examples]
-        scored = score_rules(rules, references, **encoders, spelling="intermediate")
+        scored = score_rules(rules, references, encoder=encoder, spelling="intermediate")
         scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
         for collected, listed in ((errors, list_errors), (verdicts, list_verdicts)):
             frame = listed(rules, references)
@@ -84,7 +81,7 @@ def _work(work: Work) -> None:
             values = corpus_scores(
                 [rules[index] for index in members],
                 [references[index] for index in members],
-                **encoders,
+                encoder=encoder,
                 spelling="intermediate",
             )
             totals += [

@@ -71,7 +71,7 @@ STAGES: Mapping[str, Stage] = {
             (*_READ, "pipeline.joining", "rules", "stats"),
         ),
         Stage("contexts", "contexts_stage", "09_contexts.py", "Contexts", (*_COMPARE, "corpus")),
-        Stage("pick", "pick_stage", "10_pick.py", "Pick checkpoints", (*_COMPARE, "study.protocols")),
+        Stage("pick", "pick_stage", "10_pick.py", "Pick checkpoints", _COMPARE),
         Stage(
             "attribute_picked",
             "attribute_picked_stage",

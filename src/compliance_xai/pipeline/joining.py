@@ -10,7 +10,7 @@ from compliance_xai.pipeline.stages import Work, read_stage
 from compliance_xai.rules.compare import error_kinds as taxonomy
 from compliance_xai.stats.shares import error_shares
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import KINDS
+from compliance_xai.study.strategy_settings import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from compliance_xai.pipeline.stages import take_in_turn
 from compliance_xai.records import Example
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compliance_xai.pipeline.joining import join_trained
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
-from compliance_xai.study.protocols import pick_checkpoints
+from compliance_xai.stats.protocols import pick_checkpoints
 from compliance_xai.study.settings import Study
 
 if TYPE_CHECKING:

@@ -23,11 +23,15 @@ from compliance_xai.models.finetuning import TrainResult, finetune, read_result
 from compliance_xai.pipeline.cells import choose_prompt, find_rung, fit_settings
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
 from compliance_xai.pipeline.stages import Work, find_job
-from compliance_xai.study.settings import Cell, SearchSettings, StrategySettings, Study
+from compliance_xai.study.settings import Cell, Study
+from compliance_xai.study.stage_settings import SearchSettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RATE_FACTOR = 4.0
+"""Learning rates are drawn between a cell's own divided and multiplied by this, evenly on a log scale."""
 FOLDER = "search"
 TRIALS = "trials.csv"
 TUNED = ("learning_rate", "full_learning_rate", "rank", "steps")
@@ -130,11 +134,11 @@ def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -
     """
     if trial == 0:
         return settings
-    draw = random.Random(f"{search.seed}/{trial}")
+    draw = random.Random(f"0/{trial}")
     power = draw.uniform(-1, 1)
     if trial % 2 == 0:
-        power = -random.Random(f"{search.seed}/{trial - 1}").uniform(-1, 1)
-    factor = search.rate_factor**power
+        power = -random.Random(f"0/{trial - 1}").uniform(-1, 1)
+    factor = RATE_FACTOR**power
     changes: dict[str, Any] = {"learning_rate": float(f"{settings.learning_rate * factor:.3g}")}
     if settings.full_learning_rate is not None:
         changes["full_learning_rate"] = float(f"{settings.full_learning_rate * factor:.3g}")

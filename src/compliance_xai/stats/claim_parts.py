@@ -14,7 +14,7 @@ from compliance_xai.stats.run_tests import widen
 if TYPE_CHECKING:
     import pandas as pd
 
-    from compliance_xai.study.settings import ClaimTests, Thresholds
+    from compliance_xai.study.claim_settings import ClaimTests, Thresholds
 
 OUTCOMES = ("numerical_constraint", "rule_identifier_all")
 HELD_EQUAL = "equal mass and log-probability"

@@ -31,7 +31,7 @@ from compliance_xai.stats.run_tests import widen
 if TYPE_CHECKING:
     import pandas as pd
 
-    from compliance_xai.study.settings import ClaimTests, Thresholds
+    from compliance_xai.study.claim_settings import ClaimTests, Thresholds
 
 __all__ = [
     "AGREEMENT",

@@ -13,23 +13,19 @@ import struct
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from compliance_xai.errors import InputError
 from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_data_folder, find_project_folder
-
-Count = Annotated[int, Field(strict=True, ge=1)]
-Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*$")]
-"""A scale's name. It has no hyphen, so that ``<scale>-<strategy>-<stage>`` names one job only."""
+from compliance_xai.study.value_types import STRICT, Count, Settings, Slug
 
 EXAMPLE = "data/ladders/embedded/ladder.yaml"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_STRICT = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Shape:
     """The sizes of a decoder, for planning memory before anything is fetched."""
 
@@ -48,7 +44,7 @@ class Shape:
         return self.head_size or self.hidden_size // self.heads
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class BatchPlan:
     """How much of a rung's work is done at once; changes memory and time, no result.
 
@@ -62,7 +58,7 @@ class BatchPlan:
     generate: Count | None = None
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Rung:
     """One model of a ladder.
 
@@ -83,7 +79,7 @@ class Rung:
         Run Python code that comes with the model. Off: it is a stranger's code with your rights.
     """
 
-    name: Name
+    name: Slug
     path: str
     parameters: Count
     revision: str | None = None
@@ -114,10 +110,8 @@ class Rung:
         return self.is_local or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision or ""))
 
 
-class LadderSettings(BaseModel):
-    """A ladder as a study names it: one that is shipped or lies in a folder (``source``), or rungs listed here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class LadderSettings(Settings):
+    """A ladder as a study names it: one that is shipped or in a folder (``source``), or rungs listed here."""
 
     source: Annotated[str, Field(strict=True, min_length=1)] | None = None
     """A folder name under ``data/ladders``, a folder with ``ladder.yaml``, or such a file."""

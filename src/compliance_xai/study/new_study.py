@@ -11,7 +11,8 @@ from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import HYBRIDS, KINDS, Study, check_scales, load_study
+from compliance_xai.study.settings import Study, check_scales, load_study
+from compliance_xai.study.strategy_settings import HYBRIDS, KINDS
 
 WHOLE_RATE, ADAPTER_RATE = "1e-3", "4e-3"
 """Learning rates of the default study; the file says that they want tuning for other models."""

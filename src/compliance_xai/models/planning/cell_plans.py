@@ -19,7 +19,7 @@ from compliance_xai.models.planning.sizes import (
 )
 from compliance_xai.models.planning.speed import scoring_flops, training_flops
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     import pandas as pd

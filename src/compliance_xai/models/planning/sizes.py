@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compliance_xai.errors import InputError
 from compliance_xai.study.ladders import Rung, Shape
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantisation: 4 bits, and for every 64 weights one byte of scale, for every 256

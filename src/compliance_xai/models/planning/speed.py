@@ -19,7 +19,7 @@ from compliance_xai.models.planning.sizes import (
     whole_weights,
 )
 from compliance_xai.study.ladders import Rung, Shape
-from compliance_xai.study.settings import StrategySettings
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     from compliance_xai.models.prompts import Encoded

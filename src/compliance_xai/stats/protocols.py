@@ -1,21 +1,16 @@
-"""Which checkpoint of each training is compared with which: at the same compute, at the same loss, or each at its best.
+"""Which checkpoints of trainings are compared: after equal compute, at equal validation loss, or each at its best.
 
 An under-trained strategy looks unfocused. Strategies are therefore compared after the same number of steps, where their
-validation losses are closest, and each where its own loss is lowest; a finding that hangs on one of the three says so.
+validation losses are closest, and each where its own loss is lowest; a finding that depends on one of the three says
+so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Protocol = Literal["matched_compute", "matched_loss", "best"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+import pandas as pd
 
 COLUMNS = ("protocol", "scale", "strategy", "seed", "step", "loss", "target", "reached", "reason")
 
@@ -42,8 +37,6 @@ def pick_checkpoints(losses: pd.DataFrame, protocols: Iterable[str], *, toleranc
         ``protocol, scale, strategy, seed, step, loss, target`` (nats; NaN where the protocol has none), ``reached``
         (bool) and ``reason`` (why not, else empty).
     """
-    import pandas as pd
-
     rows = []
     for (scale, seed), block in losses.groupby(["scale", "seed"], sort=False):
         runs = {str(name): run.sort_values("step") for name, run in block.groupby("strategy", sort=False)}
@@ -95,9 +88,3 @@ def _find_least(values: np.ndarray) -> int:
 
 
 _PICKERS = {"matched_compute": _match_compute, "matched_loss": _match_loss, "best": _take_best}
-
-
-def keep_reached(frame: pd.DataFrame, picks: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a frame (``protocol, scale, strategy, seed``) whose checkpoint its protocol reached."""
-    keys = ["protocol", "scale", "strategy", "seed"]
-    return frame.merge(picks.loc[picks["reached"], keys], on=keys)

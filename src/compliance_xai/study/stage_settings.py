@@ -1,0 +1,182 @@
+"""Settings of the stages of a study: corpus, prompt, generation, attribution, faithfulness, scores, search, launch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, field_validator, model_validator
+
+from compliance_xai.study.value_types import (
+    Clauses,
+    Count,
+    MaybeClauses,
+    Pairs,
+    PathText,
+    Settings,
+    Steps,
+    Text,
+    Tokens,
+    Whole,
+    refuse,
+    require_different,
+)
+
+Baseline = Literal["delete", "mask", "counterfactual"]
+Method = Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge"]
+
+
+class CorpusSettings(Settings):
+    """Which clauses and rules, and how many of each split."""
+
+    source: Literal["synthetic", "nzbc-lrml", "table"] = "synthetic"
+    """Where the pairs of clause and rule come from."""
+    path: Annotated[PathText | None, Field(examples=["clauses.csv"])] = None
+    """The file of a ``table``. Default for ``nzbc-lrml``: where ``compliance-xai corpus fetch nzbc-lrml`` puts it."""
+    scheme: Literal["random", "document"] = "random"
+    """How the source is split: by pairs, or by whole documents."""
+    train: Annotated[Pairs | None, Field(examples=[1600])] = None
+    """Use the first n training pairs. Default: all of them."""
+    validation: Annotated[Pairs | None, Field(examples=[100])] = None
+    """Use the first n validation pairs. Default: all of them."""
+    test: Annotated[Pairs | None, Field(examples=[120])] = None
+    """Use the first n test pairs. Default: all of them."""
+    document: Annotated[Pairs | None, Field(examples=[40])] = None
+    """Use the first n pairs of the held-out documents or context. Default: all of them."""
+    evaluate_on: Literal["test", "validation"] = "test"
+    """The split that rules are generated for and that is attributed; ``validation`` keeps test rows for later."""
+    seed: Whole = 0
+    """Seed of the splits made for a table that has no column of splits."""
+
+
+class PromptSettings(Settings):
+    """How a clause is shown to the model."""
+
+    template: Text = "Clause: {clause}\nRule:\n"
+    """Text around ``{clause}``; the rule follows it directly, or in the model's turn of a chat."""
+    chat: StrictBool | Literal["auto"] = "auto"
+    """Whether the text is a user's turn of a chat; ``auto`` follows each model's own ``template`` in the ladder."""
+    system: Annotated[Text | None, Field(examples=["You translate clauses into rules."])] = None
+    """The system's turn that comes first in a chat; some models take none."""
+
+    @field_validator("template")
+    @classmethod
+    def _require_one_clause(cls, template: str) -> str:
+        if template.count("{clause}") != 1:
+            raise refuse("text with {clause} in it exactly once", repr(template))
+        return template
+
+    @model_validator(mode="after")
+    def _refuse_unused_system(self) -> PromptSettings:
+        if self.system and self.chat is False:
+            raise refuse("no system turn, because chat is false", repr(self.system), key=("system",))
+        return self
+
+
+class GenerateSettings(Settings):
+    """Greedy decoding of rules."""
+
+    max_new_tokens: Tokens = 192
+    """Where a rule that does not end is cut; it is marked as not finished."""
+    batch_size: Clauses = 32
+    """Clauses decoded together; results do not depend on it."""
+
+
+class AttributionSettings(Settings):
+    """What is perturbed, and for how many clauses."""
+
+    method: Method = "leave_one_out"
+    """Which features are perturbed together and how scores are computed from it. The sampling methods (all others)
+    cost 5 to 50 times more."""
+    unit: Literal["word", "phrase", "sentence", "category"] = "word"
+    """What a feature is."""
+    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("delete", "mask")
+    """What takes a feature's place: nothing, a neutral word, or (``counterfactual``) a word of the same category from
+    the training clauses. Verdicts need several that agree."""
+    clauses: Annotated[Clauses | None, Field(examples=[48])] = None
+    """Attribute the first n clauses of the evaluated split, taken from each context in turn. Default: all of them."""
+    document_clauses: MaybeClauses = 0
+    """How many clauses of the held-out documents or context to attribute as well."""
+    draws: Count = 5
+    """Replacements that are drawn for each word and averaged, for the ``counterfactual`` baseline."""
+    second_method: Annotated[Method | None, Field(examples=["surrogate_ridge"])] = None
+    """Another method, applied to some clauses with the first baseline: a verdict needs two that agree."""
+    second_clauses: Clauses = 12
+    """How many of the attributed clauses the second method gets, the first ones of the evaluated split."""
+    picked_baselines: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete"]])] = None
+    """If protocols compare other checkpoints than the last: the baselines that these are attributed with, by the first
+    method alone. Default: every baseline and both methods."""
+    batch_tokens: Tokens = 2048
+    """Tokens in one forward pass; results do not depend on it."""
+    precision_clauses: MaybeClauses = 0
+    """On how many attributed clauses to measure what merging, dequantising and bfloat16 change; first seed only."""
+
+    @field_validator("baselines")
+    @classmethod
+    def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
+        return require_different(baselines)
+
+    @model_validator(mode="after")
+    def _check_picked_and_second(self) -> AttributionSettings:
+        picked = self.picked_baselines
+        if picked is not None and (not picked or not set(picked) <= set(self.baselines)):
+            expected = f"some of the baselines, {', '.join(self.baselines)}"
+            raise refuse(expected, ", ".join(picked) or "none", key=("picked_baselines",))
+        if self.second_method == self.method:
+            expected = "a second method that differs from the first"
+            raise refuse(expected, repr(self.method), key=("second_method",))
+        return self
+
+
+class FaithfulnessSettings(Settings):
+    """How much of the attribution is tested on the model itself and on rules that the model wrote."""
+
+    clauses: Clauses = 6
+    """Test the first n attributed clauses of the evaluated split."""
+    document_clauses: MaybeClauses = 0
+    """How many of the attributed clauses of the held-out documents or context to test as well."""
+    seeds: Count | None = 1
+    """Use the models of the first n training seeds; null for all of them."""
+    operators: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("mask",)
+    """What takes a word's place while scores are tested; it should differ from what made them, or the test is
+    circular."""
+    points: Annotated[int, Field(strict=True, ge=2)] = 3
+    """Points of a deletion curve, from the whole clause to none of it."""
+    random_orders: Count = 2
+    """Random orders of deletion for each clause, as a control."""
+    masks: Annotated[int, Field(strict=True, ge=4)] = 12
+    """Random masks for the linear datamodeling score."""
+    beam: Count = 1
+    """Width of the search for the best and the worst order; the source of the measure uses 5 on single words."""
+
+    @field_validator("operators")
+    @classmethod
+    def _differ(cls, operators: tuple[str, ...]) -> tuple[str, ...]:
+        return require_different(operators)
+
+
+class MetricSettings(Settings):
+    """How generated rules are scored."""
+
+    encoder: Text | None = "minilm"
+    """Sentence encoder of the semantic similarity: ``minilm`` (installed, works offline), a hub id, a folder, or null
+    to leave that score out."""
+
+
+class SearchSettings(Settings):
+    """What ``study search`` tries: the same number of trials for every strategy and model size, drawn alike."""
+
+    trials: Count = 8
+    """Trainings of each cell; the first uses the study's own settings."""
+    ranks: Annotated[tuple[Count, ...], Field(examples=[[8, 32]])] = ()
+    """Ranks of adapters to draw from. Default: the cell's own."""
+    steps: Annotated[tuple[Annotated[Steps, Field(ge=2)], ...], Field(examples=[[150, 300]])] = ()
+    """Numbers of steps to draw from, at least 2. Default: the cell's own."""
+
+
+class LaunchSettings(Settings):
+    """On how many processes a model is fine-tuned; results do not depend on it."""
+
+    config: Annotated[PathText | None, Field(examples=["configs/accelerate/fsdp2.yaml"])] = None
+    """An accelerate config file. Default: one process."""
+    change: dict[Text, int | str] = Field(default={}, examples=[{"num_processes": 4}])
+    """Values of that file to change."""
