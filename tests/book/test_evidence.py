@@ -32,7 +32,7 @@ def read_frames(folder):
 
 @pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
 def test_stored_verdicts_follow_from_the_stored_tables(folder):
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     findings = findings_from_json((folder / "findings.json").read_text(encoding="utf-8"))
     assert [finding.claim for finding in findings] == list(STATEMENTS)
     if "tests" not in manifest["study"]:
