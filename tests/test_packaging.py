@@ -86,14 +86,51 @@ def test_versions_agree():
     assert f"## {PROJECT['version']}" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_names_every_folder_and_module():
+def test_the_readme_names_every_folder_and_room():
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    rooms = readme.partition("| room |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rooms) <= 14
+    named = [name for row in rooms for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     package = REPOSITORY / "src" / "compliance_xai"
-    modules = [p for p in package.iterdir() if not p.name.startswith(("_", ".")) and (p.is_dir() or p.suffix == ".py")]
-    missing = [path.name for path in modules if f"`{path.stem}" not in readme]
-    assert missing == []
+    there = [p for p in package.iterdir() if not p.name.startswith(("_", ".")) and (p.is_dir() or p.suffix == ".py")]
+    assert sorted(named) == sorted(path.stem for path in there)
     folders = ["book", "notebooks", "workshop", "src", "studies", "data", "tests", "benchmarks", "docs", "scripts"]
     assert [folder for folder in folders if f"`{folder}/" not in readme] == []
+
+
+def test_the_reading_path_exists_and_is_short():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    path = readme.partition("**Read this first.**")[2].partition("\n\n")[0]
+    files = [REPOSITORY / "src" / "compliance_xai" / name for name in re.findall(r"`([\w/]+\.py)`", path)]
+    assert len(files) > 10
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 7500
+
+
+def test_module_names_are_unique():
+    names = [p.stem for p in (REPOSITORY / "src").rglob("*.py") if p.stem != "__init__"]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+def test_no_name_with_an_underscore_is_imported_across_files():
+    private = {}
+    for path in (REPOSITORY / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("compliance_xai"):
+                found = [alias.name for alias in node.names if re.match(r"_[a-z]", alias.name)]
+                private |= {path.name: found} if found else {}
+    assert private == {}
+
+
+def test_the_whole_study_is_known_to_the_upper_rooms_only():
+    package = REPOSITORY / "src" / "compliance_xai"
+    lower = ("rules", "corpus", "models", "attribution", "stats", "figures")
+    known = [
+        path.relative_to(package).as_posix()
+        for room in lower
+        for path in (package / room).rglob("*.py")
+        if re.search(r"import .*\bStudy\b", path.read_text(encoding="utf-8"))
+    ]
+    assert known == []
 
 
 def test_binder_installs_the_lock():

@@ -37,7 +37,10 @@ ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/hybrids",
 CHAPTERS = {"book/reference": "reference", "book/hybrids": "hybrids", "book/new_zealand": "nzbc"}
 """Chapters about a stored study, whose summary is the section below them."""
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
-AFTER = ("Using it", ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/references"))
+AFTER = (
+    "Using it",
+    ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/glossary", "book/references"),
+)
 REFERENCE = "reference"
 """The stored study whose verdicts stand on the landing page, and its chapter."""
 PROVENANCE = "provenance"
