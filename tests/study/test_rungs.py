@@ -50,7 +50,10 @@ def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
     ("text", "message"),
     [
         ("name: x\nrungs: []", "expected a key 'rungs' with at least one rung"),
-        ("rungs:\n- {name: a, path: b}", r"line 2, key 'rungs\.0\.parameters': expected this key"),
+        ("rungs:\n- {name: a, path: b/c}", r"rung 'a', key 'parameters': expected the model's number of parameters"),
+        ("rungs:\n- {name: a, parameters: 1}", "expected either a path .* or a gguf .*, found neither"),
+        ("rungs:\n- {name: a, path: b/c, gguf: d.gguf}", "expected either a path .* or a gguf .*, found both"),
+        ("rungs:\n- {name: a, gguf: d.gguf}", "rung 'a', key 'gguf': expected a GGUF file, found nothing at"),
         (
             "rungs: [{name: a, path: nowhere, parameters: 1}]",
             "rung 'a': expected a folder beside the file, or a hub id",
@@ -61,10 +64,10 @@ def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
         ),
         ("rungs: [{name: a-b, path: b/c, parameters: 1}]", "expected a name of letters, digits, dots, underscores"),
         ("rungs: [{name: a, path: b/c, parameters: 1, template: chats}]", "Did you mean 'chat'"),
-        ("rungs: [{name: a, path: b/c, parameters: 0}]", "expected a number at least 1, found 0"),
+        ("rungs: [{name: a, path: b/c, parameters: -1}]", "expected a number at least 0, found -1"),
         ("rungs: [{name: a, path: b/c, parameters: 1, batch: {mikro_batch: 1}}]", "Did you mean 'micro_batch'"),
         ("rungs: [{name: a, path: b/c, parameters: 1}, {name: a, path: b/d, parameters: 1}]", "found 'a' twice"),
-        ("rungs: [b/c]", r"key 'rungs\.0\.parameters': expected this key"),
+        ("rungs: [b/c]", "rung 'c', key 'parameters': expected the model's number of parameters"),
         ("runs: []", "Did you mean 'rungs'"),
     ],
 )
@@ -74,7 +77,7 @@ def test_a_bad_ladder_is_explained(tmp_path, text, message):
 
 
 def test_an_unknown_ladder_lists_the_shipped_ones():
-    with pytest.raises(InputError, match=r"shipped ladders: embedded, llama-3, mistral, qwen2\.5-coder"):
+    with pytest.raises(InputError, match=r"shipped ladders: embedded, llama-3, mistral, pretrained, qwen2\.5-coder"):
         load_ladder("no-such-ladder")
 
 

