@@ -1,7 +1,7 @@
 """The published LRML F1, pair by pair: how many terms and leaves of one text the other has.
 
-Our own writing of the score of Fuchs et al. (2023), held to its published values by the tests;
-``compliance_xai.rules.metrics.lrml_f1`` says what it measures and which oddities of the original it keeps.
+This is a new implementation of the score of Fuchs et al. (2023),
+https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8; tests hold it to the published values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,29 @@ class _Outline:
 
 
 def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
-    """Precision and recall of one pair, 0 to 1 for ordinary rules."""
+    """Precision and recall of one pair, 0 to 1 for ordinary rules.
+
+    Brackets open and close terms; commas are dropped; what is open at the end is closed. A term is its name and the bag
+    of words below it; every innermost term counts once more, without a name, as an *entity* of weight 2. Each element
+    of one side takes the still unused element of the same name on the other side with which it shares most words, and
+    scores shared / own words. Recall goes through the elements of the reference, precision through those of the
+    prediction.
+
+    Notes
+    -----
+    Kept from the original, because published values depend on them: the first character of a text is dropped, or, if
+    there is a colon within the first 30 characters, everything up to the character after it; names are compared with
+    their spaces, so ``if( is(`` and ``if(is(`` share little; dropping commas joins the words of tight text, so that
+    ``has(wall,door)`` has the one word ``walldoor``, which is why compact rules are better scored in the intermediate
+    spelling; ``then`` without a space before it closes all that is open; terms without name and words count in the
+    reference alone. A nameless bracket that holds no bracket can be matched with an entity, which gives scores over 1
+    on odd texts.
+
+    Examples
+    --------
+    >>> pair_overlap("if( a( wall))", "if( a( wall door))")
+    (1.0, 0.5)
+    """
     wanted = _outline(_without_clue(reference))
     given = _outline(_without_clue(prediction))
     named = [each for each in given.elements if each.name.strip() or each.start < each.end]

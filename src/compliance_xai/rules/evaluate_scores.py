@@ -1,0 +1,51 @@
+"""The scores of generated rules as an ``evaluate`` module with one configuration per score.
+
+``evaluate.load(path_of_this_file, "bleu")`` needs no network. ``evaluate`` takes the first metric class that it finds
+here, so nothing else in this namespace may be one.
+"""
+
+from typing import Any
+
+import datasets
+import evaluate
+
+from compliance_xai.rules import scores
+
+
+class RuleScore(evaluate.Metric):
+    """One score; its configuration is a name of ``compliance_xai.rules.scores.SCORES``.
+
+    Parameters
+    ----------
+    config_name
+        The score.
+    encoder, spelling
+        See ``compliance_xai.rules.scores.Pairs``.
+    settings
+        For ``evaluate``.
+    """
+
+    def __init__(
+        self,
+        config_name: str | None = None,
+        *,
+        encoder: Any = "minilm",
+        spelling: scores.Spelling = "as_written",
+        **settings: Any,
+    ) -> None:
+        self.score = scores.find_score(config_name or "")
+        self.encoder, self.spelling = encoder, spelling
+        super().__init__(config_name=config_name, **settings)
+
+    def _info(self) -> evaluate.MetricInfo:
+        text = datasets.Value("string")
+        return evaluate.MetricInfo(
+            description="{}\n\nRange: {} to {}.".format(self.score.description, *self.score.range),
+            citation=self.score.source,
+            inputs_description="\nArgs:\n    predictions (list of str): generated rules.\n"
+            "    references (list of str): the reference rule of each.\n",
+            features=datasets.Features({"predictions": text, "references": text}),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        return self.score.total(scores.Pairs(predictions, references, encoder=self.encoder, spelling=self.spelling))
