@@ -20,7 +20,7 @@ from pathlib import Path
 from keep import keep_result
 
 from compliance_xai.machine import describe_machine, package_versions
-from compliance_xai.rules import metrics, scores
+from compliance_xai.rules import scores
 from compliance_xai.rules.compare.equivalence import equivalent
 from compliance_xai.rules.compare.error_kinds import error_kinds
 from compliance_xai.rules.notation.parse import parse_rule
@@ -67,19 +67,16 @@ def measure(work: Callable[[], object]) -> dict[str, float]:
     return {"wall_s": round(time.perf_counter() - wall, 3), "cpu_s": round(time.process_time() - cpu, 3)}
 
 
-SCORES: dict[str, Callable[[list[str], list[str]], object]] = {
-    "exact_match": metrics.exact_match,
-    "parse_rate": lambda predictions, _: metrics.parse_rate(predictions),
-    "lrml_f1": lambda predictions, references: metrics.lrml_f1(predictions, references, spelling="intermediate"),
-    "bleu": metrics.bleu,
-    "chrf": metrics.chrf,
-    "tree_edit_distance": metrics.tree_edit_distance,
-    "token_edit_distance": metrics.token_edit_distance,
-    "numeric_fidelity": metrics.numeric_fidelity,
-    "identifier_fidelity": metrics.identifier_fidelity,
-    "equivalence_rate": metrics.equivalence_rate,
+WORK: dict[str, Callable[[list[str], list[str]], object]] = {
+    **{
+        name: lambda predictions, references, score=score: score.total(
+            scores.Pairs(predictions, references, spelling="intermediate")
+        )
+        for name, score in scores.SCORES.items()
+        if name != "semantic_similarity"
+    },
     "error_kinds": lambda predictions, references: list(map(error_kinds, predictions, references)),
-    "score_rules, all columns": lambda predictions, references: metrics.score_rules(
+    "score_rules, all columns": lambda predictions, references: scores.score_rules(
         predictions, references, spelling="intermediate"
     ),
 }
@@ -97,13 +94,13 @@ def time_equivalence(pairs: Pairs) -> dict[str, float]:
 
 
 def main() -> None:
-    for score in SCORES.values():  # imports and the unit registry are loaded before anything is timed
+    for score in WORK.values():  # imports and the unit registry are loaded before anything is timed
         score(["is(a.width,1 m)"], ["is(b.width,2 m)"])
     cases = [
         {"rules": source, "pairs": kind, "n": len(pairs[0]), "score": name} | measure(lambda: score(*pairs))  # noqa: B023
         for source, rules in read_rules().items()
         for kind, pairs in make_pairs(rules).items()
-        for name, score in SCORES.items()
+        for name, score in WORK.items()
     ]
     everything = [case for case in cases if case["score"] in ("score_rules, all columns", "error_kinds")]
     totals: dict[str, float] = {}
@@ -140,7 +137,7 @@ def write_markdown(result: dict) -> str:
         "| score | " + " | ".join(f"{rules}, {pairs} (n = {n})" for rules, pairs, n in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for name in SCORES:
+    for name in WORK:
         cells = (seconds[name, rules, pairs] for rules, pairs, _ in columns)
         lines.append(
             f"| {name} | " + " | ".join(f"{cell['wall_s']:.2f} ({cell['cpu_s']:.2f})" for cell in cells) + " |"

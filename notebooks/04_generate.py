@@ -96,7 +96,7 @@ figures.show_html(
 # [What is a correct rule?](../../rules.md) explains how.
 
 # %% tags=["hide-input"]
-from compliance_xai.rules.metrics import ANSWERS
+from compliance_xai.rules.scores import ANSWERS
 
 shown = result.verdicts
 counts = shown.groupby("split")["answer"].value_counts().unstack(fill_value=0)

@@ -18,10 +18,10 @@ from .pipeline.ladder_stage import describe_ladder
 from .pipeline.scales_stage import compare_scales
 from .pipeline.strategies_stage import compare_strategies
 from .records import Attribution, Example, Feature, Generation, Link
-from .rules.metrics import score_rules
 from .rules.notation.parse import parse_rule
 from .rules.notation.tolerant import read_tolerant
 from .rules.notation.tree import format_rule
+from .rules.scores import score_rules
 from .study.ladders import load_ladder
 from .study.settings import Study, load_study
 

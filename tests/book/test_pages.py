@@ -26,7 +26,7 @@ def test_verdicts_are_the_solvers():
 
 
 def test_scores_show_that_similar_is_not_right():
-    from compliance_xai.rules.metrics import score_rules
+    from compliance_xai.rules.scores import score_rules
 
     written = [worked.VARIANTS[name] for name in ("1.2 m", "1200 m")]
     scores = score_rules(written, [worked.REFERENCE] * 2, encoder="minilm")

@@ -108,7 +108,7 @@ def format_scores() -> str:
     """The reference and what might be written instead, with every score and the kinds of error."""
     from compliance_xai.figures.tables import table_html
     from compliance_xai.rules.compare.error_kinds import error_kinds
-    from compliance_xai.rules.metrics import score_rules
+    from compliance_xai.rules.scores import score_rules
 
     written = list(VARIANTS.values())
     # bitsandbytes, which the encoder's library imports, announces optional CPU kernels.

@@ -49,8 +49,6 @@ MEASURES = {
     "numeric_fidelity": "numeric fidelity (F1)",
     "identifier_fidelity": "identifier fidelity (F1)",
     "equivalent": "says the same (share of rules)",
-    "code_bert_f1": "code similarity (F1)",
-    "code_bert_f3": "code similarity (F3)",
     "precision_at_k": "precision at k",
     "average_precision": "average precision",
     "auroc": "area under the ROC curve",

@@ -10,7 +10,7 @@ from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
 from compliance_xai.pipeline.stage_examples import evaluated_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import write_generations
-from compliance_xai.rules.metrics import corpus_scores, list_errors, list_verdicts, score_rules
+from compliance_xai.rules.scores import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
 from compliance_xai.study.settings import Study, load_study
 
@@ -22,11 +22,11 @@ def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
     -------
     StageResult
         ``generations`` (``records.GENERATION_SCHEMA``). ``scores``: one row per seed and clause with ``seed``, ``id``,
-        ``split``, ``context``, ``identifier_role``, ``number_role`` and the columns of ``metrics.score_rules``.
+        ``split``, ``context``, ``identifier_role``, ``number_role`` and the columns of ``rules.scores.score_rules``.
         ``corpus_scores``: ``seed``, ``split``, ``metric``, ``value``. ``errors``: one row per error of a rule with
-        ``seed``, ``id``, ``split``, ``kind`` (of ``rules.taxonomy.KINDS``), ``where``, ``expected``, ``found``.
+        ``seed``, ``id``, ``split``, ``kind`` (of ``error_kinds.KINDS``), ``where``, ``expected``, ``found``.
         ``verdicts``: one row per seed and clause with ``seed``, ``id``, ``split`` and the columns of
-        ``metrics.list_verdicts``.
+        ``rules.scores.list_verdicts``.
     """
     study = study if isinstance(study, Study) else load_study(study)
     return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy))

@@ -7,7 +7,7 @@ from pathlib import Path
 from compliance_xai.pipeline.joining import join_cells, join_error_shares, keep_evaluated
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import VIEW
-from compliance_xai.rules.metrics import COLUMNS
+from compliance_xai.rules.scores import COLUMNS
 from compliance_xai.stats import run_tests as runs
 from compliance_xai.stats.equivalence_tests import equivalence_table
 from compliance_xai.stats.frames import with_trained

@@ -85,7 +85,7 @@ def find_several(rule: Rule) -> frozenset[str]:
 
     Examples
     --------
-    >>> from compliance_xai.rules import parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> find_several(parse_rule("and(is(bar.location,400 mmCentres),is(bar.location,200 mmCentres))"))
     frozenset({'bar.location'})
     """
@@ -145,7 +145,7 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
 
     Examples
     --------
-    >>> from compliance_xai.rules import parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> read_formula(parse_rule("prohibition(has(door,lock))"))
     Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))
     """

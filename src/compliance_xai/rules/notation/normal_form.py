@@ -29,7 +29,8 @@ def normalise(rule: Rule) -> Rule:
 
     Examples
     --------
-    >>> from compliance_xai.rules import format_rule, parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
+    >>> from compliance_xai.rules.notation.tree import format_rule
     >>> format_rule(normalise(parse_rule("and(exist(a),and(exist(b),not(lessThan(2 m,a.width))))")))
     'and(exist(a),exist(b),lessThanEqual(a.width,2 m))'
     """

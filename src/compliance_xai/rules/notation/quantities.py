@@ -53,7 +53,7 @@ def quantities_of(rule: Rule) -> list[tuple[str, Amount]]:
 
     Examples
     --------
-    >>> from compliance_xai.rules import parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> quantities_of(parse_rule("not(lessThan(door.width,0.85 m))"))
     [('greaterThanEqual', Amount(value='0.85', unit='length'))]
     """
@@ -89,7 +89,7 @@ def references_of(rule: Rule) -> list[str]:
 
     Examples
     --------
-    >>> from compliance_xai.rules import parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> references_of(parse_rule("and(complyWith(wall,nzs_3604),asPer(wall.height,nzbc_e2as1_t1))"))
     ['nzs_3604', 'nzbc_e2as1_t1']
     """

@@ -73,7 +73,8 @@ def expand(rule: Rule) -> Rule:
 
     Examples
     --------
-    >>> from compliance_xai.rules import format_rule, parse_rule
+    >>> from compliance_xai.rules.notation.parse import parse_rule
+    >>> from compliance_xai.rules.notation.tree import format_rule
     >>> format_rule(expand(parse_rule("is(space.riskGroup,or(si,sm))")))[:59]
     'or( expression( function( is), atom( relation( risk group),'
     """

