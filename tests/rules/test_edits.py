@@ -27,10 +27,8 @@ def test_the_tree_distance_counts_nodes(prediction, edited, size):
 
 
 def whole_tree_edits(one, other):
-    from apted import APTED
-
     forests = [edits._Branch("root", tuple(forest), 0, -1) for forest in (one, other)]
-    return APTED(forests[0], forests[1], edits._costs()).compute_edit_distance()
+    return edits.APTED(forests[0], forests[1], edits._UnitCosts()).compute_edit_distance()
 
 
 @relaxed

@@ -4,7 +4,7 @@ import pytest
 
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.records import Example
-from compliance_xai.rules.scores import lrml_f1
+from compliance_xai.rules.scores import SCORES, Pairs
 from compliance_xai.stats.floors import constant_rule, nearest_rules
 
 
@@ -35,7 +35,9 @@ def test_floors_of_the_published_table(shared_data):
     corpus = load_corpus("nzbc-lrml", path=shared_data / "nzbc_lrml_v8.csv")
     train, test = ([e for e in corpus.examples if e.split == split] for split in ("train", "test"))
     references = [e.rule for e in test]
-    nearest = lrml_f1(nearest_rules(train, test), references, spelling="intermediate")["f1"]
-    constant = lrml_f1([constant_rule(train)] * len(test), references, spelling="intermediate")["f1"]
+    nearest, constant = (
+        SCORES["lrml_f1"].total(Pairs(rules, references, spelling="intermediate"))["lrml_f1"]
+        for rules in (nearest_rules(train, test), [constant_rule(train)] * len(test))
+    )
     assert nearest == pytest.approx(44.84, abs=0.01)
     assert constant == pytest.approx(12.21, abs=0.01)
