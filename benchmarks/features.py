@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from code_accord import count_disagreements, measure_agreement, read_entities
 from keep import keep_result
 
-from compliance_xai.corpus.code_accord import count_disagreements, measure_agreement, read_entities
 from compliance_xai.corpus.download import PUBLIC_FILES
-from compliance_xai.corpus.shipped import hash_file
+from compliance_xai.files import sha256_file
 from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.study.folders import find_data_folder
 
@@ -36,7 +36,7 @@ def main() -> None:
             {
                 "split": split,
                 "role": role,
-                "sha256": hash_file(path),
+                "sha256": sha256_file(path),
                 "sentences": len(sentences),
                 "labels": measure_agreement(sentences).to_dict("records"),
                 "disagreements": count_disagreements(sentences),

@@ -317,24 +317,23 @@ def fetch_corpus(
     name: Annotated[str, typer.Argument(help="Which public corpus, such as nzbc-lrml.", show_default=False)],
     folder: Annotated[Path | None, typer.Option("--to", help="Where to put it.", show_default="data/external")] = None,
 ) -> None:
-    """Download a public corpus at its pinned commit and check its SHA-256; an interrupted download continues."""
+    """Download a public corpus at its pinned commit and check its SHA-256."""
+    from compliance_xai.corpus.download import PUBLIC_FILES
     from compliance_xai.corpus.download import fetch_corpus as fetch
-    from compliance_xai.study.folders import find_data_folder
 
-    path = fetch(name, folder or find_data_folder() / "external", report=_report_in_tenths())
-    print(f"{name}: {path}")
+    path = fetch(name, folder, report=_report_in_tenths())
+    print(f"{name}: {path}\n{PUBLIC_FILES[name].terms}\nCite: {PUBLIC_FILES[name].citation}")
 
 
-def _report_in_tenths() -> Callable[[int, int | None], None]:
-    """Prints a line for each tenth of a download, or for each megabyte where the size is not known."""
+def _report_in_tenths() -> Callable[[int, int], None]:
+    """Prints a line for each tenth of a download."""
     shown = -1
 
-    def report(there: int, size: int | None) -> None:
+    def report(arrived: int, size: int) -> None:
         nonlocal shown
-        step = there // (max(size, 10) // 10 if size else 1_000_000)
-        if step > shown:
+        if (step := 10 * arrived // size) > shown:
             shown = step
-            print(f"{there / 1e6:.1f} MB" + (f" of {size / 1e6:.1f} MB" if size else ""), flush=True)
+            print(f"{arrived / 1e6:.1f} MB of {size / 1e6:.1f} MB", flush=True)
 
     return report
 
@@ -420,7 +419,7 @@ def _print_unknown(constructs: list[Unknown]) -> None:
 def new_study(
     name: Annotated[str, typer.Option(help="Its name, also that of its results.")] = "",
     corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
-    corpus_path: Annotated[str, typer.Option(help="The corpus's file: for table, or a fetched nzbc-lrml.")] = "",
+    corpus_path: Annotated[str, typer.Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
     strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
@@ -439,10 +438,8 @@ def new_study(
 
     name = ask(name, "Name of the study", "mine")
     corpus = ask(corpus, "Corpus (synthetic, nzbc-lrml, table)", "synthetic")
-    if corpus != "synthetic":
-        corpus_path = ask(
-            corpus_path, "File of the corpus", "data/external/lrml_ds_v8.csv" if corpus != "table" else ""
-        )
+    if corpus == "table":
+        corpus_path = ask(corpus_path, "File of the corpus", "")
     ladder = ask(ladder, "Ladder (a shipped one, or a folder)", "embedded")
     rungs = ",".join(rung.name for rung in load_ladder(ladder).rungs)
     answers = Answers(

@@ -1,18 +1,23 @@
-"""The one exception that a person using the project can cause and mend."""
+"""The exception for bad input, and the check that raises it most often."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A bad input: says where (file, row, key), what was expected, what was found and what to do.
+    """Bad input: says where (file, row, key), what was expected, what was found and what to do.
 
-    The command line prints the message alone, without a traceback, and exits with status 2; a notebook shows it as
-    any other exception.
+    The command line prints the message without a traceback and exits with status 2; a notebook shows it like any
+    other exception.
 
     Parameters
     ----------
     where
         The file, row, key or clause id at fault.
     expected, found
-        What would have been right, and what stands there.
+        What would have been right, and what was there instead.
     remedy
         What the reader can do about it, in one sentence.
 
@@ -37,3 +42,33 @@ class InputError(ValueError):
 
 def _rebuild(where: str, expected: str, found: str, remedy: str) -> InputError:
     return InputError(where, expected=expected, found=found, remedy=remedy)
+
+
+def require_choice(where: str, value: object, known: Iterable[object], *, remedy: str = "Choose one of these.") -> None:
+    """Refuse a value that is not among the known ones, and suggest the closest.
+
+    Parameters
+    ----------
+    where
+        What the value is for, as in ``InputError``.
+    remedy
+        What to do if no known value is close.
+
+    Examples
+    --------
+    >>> require_choice("split", "trian", ["train", "test"])
+    Traceback (most recent call last):
+    ...
+    compliance_xai.errors.InputError: split: expected one of train, test, found 'trian'. Did you mean 'train'?
+    """
+    choices = list(known)
+    if value in choices:
+        return
+    names = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(value), names, n=1)
+    raise InputError(
+        where,
+        expected=f"one of {', '.join(names)}",
+        found=repr(value),
+        remedy=f"Did you mean {close[0]!r}?" if close else remedy,
+    )

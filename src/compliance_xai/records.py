@@ -1,26 +1,24 @@
-"""The nouns of the project, as frozen records, and their Parquet schemas.
+"""The nouns of the project as frozen records, and their Parquet files.
 
-Every stage takes and gives these. Character spans are half-open ``[start, end)`` offsets into the untouched text.
+Every stage takes and returns these. Character spans are half-open ``[start, end)`` offsets into the untouched text.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SPLITS = ("train", "validation", "test", "document")
 """``document`` is the held-out regulatory context (synthetic) or the held-out documents (published table)."""
@@ -64,7 +62,7 @@ class Example:
     """A clause, its reference rule and, on the synthetic corpus, which clause spans decide which rule elements.
 
     ``identifier_role`` and ``number_role`` say what the clause's own identifier (or an extra number) does to the
-    rule: ``decides``, ``distracts`` or ``absent``; empty where nobody knows (natural corpora).
+    rule: ``decides``, ``distracts`` or ``absent``; empty if unknown (natural corpora).
     """
 
     id: str
@@ -98,7 +96,7 @@ class TargetToken:
 
 @dataclass(frozen=True)
 class Generation:
-    """The rule a model wrote for one clause. ``stopped`` is False where the token limit ended it."""
+    """The rule a model wrote for one clause. ``stopped`` is False if the token limit cut it off."""
 
     id: str
     seed: int
@@ -109,7 +107,7 @@ class Generation:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What one target text rests on in one clause.
+    """How much each feature of a clause contributes to each token of a target text.
 
     Attributes
     ----------
@@ -151,7 +149,7 @@ class Attribution:
         Parameters
         ----------
         spans
-            ``S`` half-open character spans of ``target``; a token counts where it shares a character with the span.
+            ``S`` half-open character spans of ``target``; a token counts if it shares a character with the span.
 
         Returns
         -------
@@ -187,8 +185,6 @@ class Attribution:
             ``id``; ``feature`` (from 0), ``start, end, text, category``; ``token`` (from 0), ``token_start, token_end,
             token_text``; ``score`` (nats), ``standard_error`` (nats; NaN for exact methods).
         """
-        import pandas as pd
-
         n_features, n_tokens = len(self.features), len(self.target_tokens)
         errors = self.standard_errors if self.standard_errors is not None else np.full(self.scores.shape, np.nan)
         per_feature = {
@@ -217,7 +213,7 @@ class Attribution:
         Raises
         ------
         InputError
-            If the file holds more or fewer attributions than one.
+            If the file does not hold exactly one attribution.
         """
         rows = read_attribution_rows(path)
         if len(rows) != 1:
@@ -235,60 +231,43 @@ def _column(records: Sequence[Any], name: str) -> np.ndarray:
     return np.array([getattr(record, name) for record in records], dtype=int if name in ("start", "end") else object)
 
 
-_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+_ARROW = {
+    str: pa.string(),
+    int: pa.int32(),
+    bool: pa.bool_(),
+    tuple[int, int]: pa.struct([("start", pa.int32()), ("end", pa.int32())]),
+    np.ndarray: pa.list_(pa.float32()),
+    np.ndarray | None: pa.list_(pa.float32()),
+    dict[str, Any]: pa.string(),
+}
 
-EXAMPLE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("clause", pa.string()),
-        ("rule", pa.string()),
-        ("context", pa.string()),
-        ("split", pa.string()),
-        (
-            "alignment",
-            pa.list_(
-                pa.struct(
-                    [("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("spans", pa.list_(_SPAN))]
-                )
-            ),
-        ),
-        ("identifier_role", pa.string()),
-        ("number_role", pa.string()),
-    ]
-)
 
-GENERATION_SCHEMA = pa.schema(
-    [("id", pa.string()), ("seed", pa.int64()), ("rule", pa.string()), ("tokens", pa.int32()), ("stopped", pa.bool_())]
-)
+def _arrow_fields(record: type, **types: pa.DataType) -> list[pa.Field]:
+    """The Parquet columns of a record, one for each field; ``types`` overrides the type that a field would have."""
+    return [pa.field(name, types.get(name) or _arrow_type(hint)) for name, hint in get_type_hints(record).items()]
 
-ATTRIBUTION_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("split", pa.string()),
-        ("seed", pa.int64()),
-        ("baseline", pa.string()),
-        ("clause", pa.string()),
-        ("target", pa.string()),
-        (
-            "features",
-            pa.list_(
-                pa.struct(
-                    [("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("category", pa.string())]
-                )
-            ),
-        ),
-        (
-            "target_tokens",
-            pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("text", pa.string())])),
-        ),
-        ("scores", pa.list_(pa.float32())),
-        ("baseline_log_probs", pa.list_(pa.float32())),
-        ("provenance", pa.string()),
-        ("standard_errors", pa.list_(pa.float32())),
-    ]
-)
-"""One row per clause, seed, baseline and method (in ``provenance``); ``scores`` and ``standard_errors`` (null for exact
-methods) are the features x target-tokens matrices, row by row."""
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if dataclasses.is_dataclass(hint):
+        return pa.struct(_arrow_fields(hint))
+    return _ARROW[hint] if hint in _ARROW else pa.list_(_arrow_type(get_args(hint)[0]))
+
+
+def _from_arrow(hint: Any, value: Any) -> Any:
+    """A value of the type ``hint``, from what Parquet makes of it."""
+    if dataclasses.is_dataclass(hint):
+        return hint(**{name: _from_arrow(part, value[name]) for name, part in get_type_hints(hint).items()})
+    if hint == tuple[int, int]:
+        return tuple(value.values())
+    return tuple(_from_arrow(get_args(hint)[0], part) for part in value) if get_origin(hint) is tuple else value
+
+
+EXAMPLE_SCHEMA = pa.schema(_arrow_fields(Example))
+GENERATION_SCHEMA = pa.schema(_arrow_fields(Generation, seed=pa.int64()))
+_ID, *_REST = _arrow_fields(Attribution)
+ATTRIBUTION_SCHEMA = pa.schema([_ID, ("split", pa.string()), ("seed", pa.int64()), ("baseline", pa.string()), *_REST])
+"""One row per clause, seed, baseline and method (in ``provenance``, as JSON); ``scores`` and ``standard_errors`` (null
+for exact methods) are the features x target-tokens matrices, row by row."""
 
 
 def write_table(table: pa.Table, path: Path | str) -> Path:
@@ -300,93 +279,46 @@ def write_table(table: pa.Table, path: Path | str) -> Path:
 
 def write_examples(examples: Iterable[Example], path: Path | str) -> Path:
     """Write examples as Parquet (``EXAMPLE_SCHEMA``)."""
-    rows = [
-        dataclasses.asdict(example)
-        | {
-            "alignment": [
-                dataclasses.asdict(link) | {"spans": [{"start": start, "end": end} for start, end in link.spans]}
-                for link in example.alignment
-            ]
-        }
-        for example in examples
-    ]
-    return write_table(pa.Table.from_pylist(rows, schema=EXAMPLE_SCHEMA), path)
+    return write_table(pa.Table.from_pylist([*map(dataclasses.asdict, examples)], schema=EXAMPLE_SCHEMA), path)
 
 
 def read_examples(path: Path | str) -> list[Example]:
     """Read what ``write_examples`` wrote; the same records come back."""
-    return [
-        Example(
-            **row
-            | {
-                "alignment": tuple(
-                    Link(
-                        link["kind"],
-                        link["start"],
-                        link["end"],
-                        tuple((span["start"], span["end"]) for span in link["spans"]),
-                    )
-                    for link in row["alignment"]
-                )
-            }
-        )
-        for row in pq.read_table(path, schema=EXAMPLE_SCHEMA).to_pylist()
-    ]
+    return [_from_arrow(Example, row) for row in pq.read_table(path, schema=EXAMPLE_SCHEMA).to_pylist()]
 
 
 def write_generations(generations: Iterable[Generation], path: Path | str) -> Path:
     """Write generated rules as Parquet (``GENERATION_SCHEMA``)."""
-    rows = [dataclasses.asdict(generation) for generation in generations]
-    return write_table(pa.Table.from_pylist(rows, schema=GENERATION_SCHEMA), path)
+    return write_table(pa.Table.from_pylist([*map(dataclasses.asdict, generations)], schema=GENERATION_SCHEMA), path)
 
 
 def read_generations(path: Path | str) -> list[Generation]:
     """Read what ``write_generations`` wrote."""
-    return [Generation(**row) for row in pq.read_table(path, schema=GENERATION_SCHEMA).to_pylist()]
+    return [_from_arrow(Generation, row) for row in pq.read_table(path, schema=GENERATION_SCHEMA).to_pylist()]
 
 
 def attribution_row(attribution: Attribution, *, seed: int, baseline: str, split: str = "") -> dict[str, Any]:
-    """One row of ``ATTRIBUTION_SCHEMA``; ``split`` is the clause's, empty where nobody knows."""
-    return {
-        "id": attribution.id,
-        "split": split,
-        "seed": seed,
-        "baseline": baseline,
-        "clause": attribution.clause,
-        "target": attribution.target,
-        "features": [dataclasses.asdict(feature) for feature in attribution.features],
-        "target_tokens": [dataclasses.asdict(token) for token in attribution.target_tokens],
-        "scores": attribution.scores.astype(np.float32).ravel(),
-        "baseline_log_probs": attribution.baseline_log_probs.astype(np.float32),
-        "provenance": json.dumps(attribution.provenance, sort_keys=True),
-        "standard_errors": _flat(attribution.standard_errors),
-    }
+    """One row of ``ATTRIBUTION_SCHEMA``; ``split`` is the clause's, empty if unknown."""
+    cells = {name: _flat(value) for name, value in vars(attribution).items()}
+    return cells | {"split": split, "seed": seed, "baseline": baseline}
 
 
-def _flat(matrix: np.ndarray | None) -> np.ndarray | None:
-    return None if matrix is None else matrix.astype(np.float32).ravel()
+def _flat(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32).ravel()
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
+    return [*map(dataclasses.asdict, value)] if isinstance(value, tuple) else value
 
 
-def attribution_from_row(row: dict[str, Any]) -> Attribution:
+def attribution_from_row(row: Mapping[str, Any]) -> Attribution:
     """The record behind one row of ``ATTRIBUTION_SCHEMA``; lossless."""
-    features = tuple(Feature(**feature) for feature in row["features"])
-    tokens = tuple(TargetToken(**token) for token in row["target_tokens"])
-    shape = (len(features), len(tokens))
-    return Attribution(
-        id=row["id"],
-        clause=row["clause"],
-        target=row["target"],
-        features=features,
-        target_tokens=tokens,
-        scores=np.asarray(row["scores"], dtype=np.float32).reshape(shape),
-        baseline_log_probs=np.asarray(row["baseline_log_probs"], dtype=np.float32),
-        provenance=json.loads(row["provenance"]),
-        standard_errors=_matrix(row["standard_errors"], shape),
-    )
-
-
-def _matrix(values: Sequence[float] | None, shape: tuple[int, int]) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, dtype=np.float32).reshape(shape)
+    cells = {name: _from_arrow(hint, row[name]) for name, hint in get_type_hints(Attribution).items()}
+    shape = len(cells["features"]), len(cells["target_tokens"])
+    for name, length in (("scores", shape), ("standard_errors", shape), ("baseline_log_probs", shape[1])):
+        if cells[name] is not None:
+            cells[name] = np.asarray(cells[name], dtype=np.float32).reshape(length)
+    return Attribution(**cells | {"provenance": json.loads(cells["provenance"])})
 
 
 def write_attributions(rows: Sequence[dict[str, Any]], path: Path | str) -> Path:

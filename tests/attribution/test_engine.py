@@ -231,7 +231,7 @@ def test_too_long_says_by_how_much(qwen2):
         ({"clause": " – "}, r"clause x: expected a clause with at least one word, found ' – '"),
         ({"target": " "}, r"clause x: expected a target text, found ' '"),
         ({"method": "lime"}, r"attribute, method: expected one of leave_one_out, shapley, .*found 'lime'"),
-        ({"unit": "letter"}, r"segment, unit: expected a known feature unit, found 'letter'"),
+        ({"unit": "letter"}, r"segment, unit: expected one of word, .*, found 'letter'"),
         ({"baseline": "zero"}, r"perturb, baseline: expected one of delete, mask, .*, found 'zero'"),
         ({"baseline": "counterfactual"}, r"baseline 'counterfactual': expected a pool of texts to draw from"),
         ({"baseline": "mask_token"}, r"baseline 'mask_token': expected a tokenizer with a mask token, found none"),

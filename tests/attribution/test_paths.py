@@ -288,7 +288,7 @@ def test_the_tree_computes_every_node_once():
 
 
 def test_a_path_that_is_none_is_named(qwen2):
-    with pytest.raises(InputError, match=r"path: expected auto or one of lean, packed, cached, uncached, found 'fast'"):
+    with pytest.raises(InputError, match=r"path: expected one of auto, lean, .*, found 'fast'"):
         score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE], RULE, path="fast")
 
 

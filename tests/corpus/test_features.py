@@ -244,8 +244,8 @@ def test_perturbing(keep, delete, mask):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: segment("a b", "token"), "found 'token'. Tokens need a fast tokenizer"),
-        (lambda f: segment("a b", "letter"), "segment, unit: expected a known feature unit, found 'letter'"),
+        (lambda f: segment("a b", "token"), "unit 'token': expected a fast tokenizer, found NoneType"),
+        (lambda f: segment("a b", "letter"), "segment, unit: expected one of word, .*, found 'letter'"),
         (
             lambda f: perturb("a b", f, [1, 1], baseline="zero"),
             "expected one of delete, mask, mask_token, counterfactual, found 'zero'",

@@ -1,4 +1,3 @@
-import json
 import re
 import string
 
@@ -6,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance_xai.corpus.jsonl import KEYS, read_jsonl, write_jsonl
+from compliance_xai.corpus.shipped import read_jsonl, write_jsonl
 from compliance_xai.errors import InputError
 from compliance_xai.records import SPLITS, Example, Link
 
@@ -51,10 +50,6 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["train.jsonl"]
 
 
-def test_keys_stand_in_the_documented_order(tmp_path):
-    assert tuple(json.loads(LINE)) == KEYS
-
-
 @given(rows=st.lists(examples(), max_size=4))
 def test_what_was_written_is_read(rows, tmp_path_factory):
     path = write_jsonl(rows, tmp_path_factory.mktemp("jsonl") / "a.jsonl")
@@ -69,14 +64,14 @@ def test_line_separators_inside_a_clause_do_not_end_the_line(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"id": "fire-1", ', "", "expected an object with the keys id, clause"),
-        ('"fire-1"', "1", "key 'id': expected a string, found 1"),
-        ('"train"', '"dev"', "key 'split': expected one of train, validation, test, document, found 'dev'"),
-        ("[2, 6]", "[2, 15]", r"spans inside the rule (13 characters) and the clause (14 characters)"),
+        ('"id": "fire-1", ', "", "key 'id': expected an object with the keys id, clause"),
+        ('"fire-1"', "1", "key 'id': .*found input should be a valid string (the value is 1)"),
+        ('"train"', '"dev"', "key 'split': .*should be 'train', 'validation', 'test' or 'document'"),
+        ("[2, 6]", "[2, 15]", "key 'alignment': expected spans inside the rule (13 characters) and the clause (14)"),
         ("[2, 6]", "[6, 6]", "key 'alignment'"),
         ('"value", 3, 4', '"value", 3, 14', "key 'alignment'"),
-        ('"value", 3, 4', '"value", true, 4', "key 'alignment'"),
-        ('[["value", 3, 4, [[0, 1], [2, 6]]]]', "{}", "key 'alignment': expected a list"),
+        ('"value", 3, 4', '"value", true, 4', "key 'alignment.0.1': .*found input should be a valid integer"),
+        ('[["value", 3, 4, [[0, 1], [2, 6]]]]', "{}", "key 'alignment': .*found input should be a valid array"),
         ("}\n", "\n", "expected one JSON object, found Expecting ',' delimiter"),
         (LINE, "[]\n", "expected one JSON object, found a JSON list"),
     ],
@@ -85,7 +80,9 @@ def test_a_bad_line_is_named(tmp_path, old, new, message):
     path = tmp_path / "train.jsonl"
     assert old in LINE
     path.write_text(LINE + LINE.replace(old, new), encoding="utf-8")
-    with pytest.raises(InputError, match=rf"train\.jsonl, row 2 \(line 2\).*{re.escape(message)}"):
+    with pytest.raises(
+        InputError, match=rf"train\.jsonl, row 2 \(line 2\).*{re.escape(message).replace(re.escape('.*'), '.*')}"
+    ):
         read_jsonl(path)
 
 

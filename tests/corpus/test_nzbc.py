@@ -109,7 +109,7 @@ def test_the_real_table(shared_data):
     assert corpus.examples[0].id == "G4AS1-1.2.2.1"
     assert corpus.examples[0].clause.startswith("1.2.2 Natural ventilation of occupied spaces must")
     assert "The file has no row of the official split 'test'." in corpus.notes
-    with pytest.raises(InputError, match=r"split 'test': expected one of train, validation, found no example"):
+    with pytest.raises(InputError, match=r"split: expected one of train, validation, found 'test'"):
         corpus.split("test")
 
 

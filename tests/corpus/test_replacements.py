@@ -58,5 +58,5 @@ def test_a_draw_depends_on_neither_the_mask_nor_the_other_draws(seed, draws, dat
 def test_a_category_without_another_text_is_named():
     with pytest.raises(InputError, match=r"clause a, feature 'unless': expected another text of category condition"):
         draw_replacements("unless", segment("unless"), {"condition": ["Unless"]}, id="a")
-    with pytest.raises(InputError, match="draws: expected a positive number, found 0"):
+    with pytest.raises(InputError, match="draws: expected 1 or more, found 0"):
         draw_replacements(CLAUSE, segment(CLAUSE), POOL, draws=0)

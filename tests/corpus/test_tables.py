@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from compliance_xai.corpus.corpora import load_corpus
-from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.corpus.table_source import TableOptions
 from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
 from compliance_xai.records import Example
 
 SUBJECTS = ("door", "ramp", "stair", "gutter", "window", "beam", "duct", "drain", "handrail", "chimney", "deck", "tank")
@@ -49,7 +49,7 @@ def test_the_three_formats_give_the_same_examples(tmp_path, rows, ending):
     assert corpus.examples == tuple(Example(**row) for row in rows)
     assert corpus.name == "mine"
     assert corpus.notes == ()
-    assert corpus.source_sha256 == hash_file(tmp_path / f"mine.{ending}")
+    assert corpus.source_sha256 == sha256_file(tmp_path / f"mine.{ending}")
 
 
 def test_clauses_are_kept_character_by_character(tmp_path):

@@ -96,7 +96,10 @@ def test_the_node_of_slurm_is_the_machine_unless_it_is_given(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_proceses": 4}, "launch.change, key 'num_proceses': expected one of the keys of"),
+        (
+            {"num_proceses": 4},
+            "launch.change, key: expected one of .*, found 'num_proceses'. Did you mean 'num_processes'",
+        ),
         ({"num_machines": 3}, "the same number on each, found 2 on 3 machines"),
         ({"num_processes": "two"}, "key 'num_processes': expected a whole number of at least 1, found 'two'"),
         ({"num_machines": 0}, "key 'num_machines': expected a whole number of at least 1, found 0"),

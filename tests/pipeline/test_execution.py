@@ -66,7 +66,7 @@ def test_parameters_keep_their_types(toy):
 
 
 def test_an_unknown_parameter_is_refused(toy):
-    with pytest.raises(InputError, match=r"01_corpus\.py, parameter 'sede'.*one of study"):
+    with pytest.raises(InputError, match=r"01_corpus\.py, parameter: expected one of .*, found 'sede'"):
         prepare_notebook(job_of(toy, "corpus"), {"sede": 1})
 
 
@@ -200,7 +200,7 @@ def test_the_module_runs_one_job(toy, capsys):
     assert execution.main([str(toy.study), "corpus"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "start  Corpus"
     assert execution.main([str(toy.study), "korpus"]) == 2
-    assert "study 'toy', job 'korpus': expected one of corpus, ladder" in capsys.readouterr().err
+    assert "study 'toy', job: expected one of corpus, ladder" in capsys.readouterr().err
 
 
 def test_sockets_lie_where_their_paths_are_short(monkeypatch):

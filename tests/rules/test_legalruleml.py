@@ -170,7 +170,7 @@ def test_what_is_written_is_the_standards_xml(tmp_path):
             Statement("a", Rule((Term("is", ()),))),
             "expected a rule of the short form, found '\\)' at character 4 of 'is",
         ),
-        (Statement("a", None, kind="moral"), "expected a kind of prescriptive, .*, found 'moral'"),
+        (Statement("a", None, kind="moral"), "kind: expected one of prescriptive, .*, found 'moral'"),
         (Statement("a", parse_rule("if(a(b)),then(c(d))"), kind="factual"), "Make the statement prescriptive or"),
         (Statement("a", parse_rule("a(b)"), kind="penalty"), "Make the statement prescriptive or constitutive"),
         (

@@ -226,7 +226,7 @@ def test_bad_lists_are_refused(score, predictions, references, message):
 
 
 def test_an_unknown_spelling_is_refused():
-    with pytest.raises(InputError, match="expected 'as_written' or 'intermediate', found 'short'"):
+    with pytest.raises(InputError, match="expected one of as_written, intermediate, found 'short'"):
         scores.score_rules(["a(b)"], ["a(b)"], spelling="short")  # pyright: ignore[reportArgumentType]
 
 

@@ -37,7 +37,7 @@ from compliance_xai.attribution.sampling import sample_values
 from compliance_xai.attribution.surrogate import fit_surrogate, surrogate_masks
 from compliance_xai.corpus.counterfactuals import DRAWS, Pool
 from compliance_xai.corpus.features import group, segment
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.prompts import Template, make_template
 from compliance_xai.records import CATEGORIES, Attribution, Example, Feature
 
@@ -325,13 +325,7 @@ def _in_dtype(model: Any, dtype: str | None) -> Any:
 
     if dtype is None:
         return model
-    if dtype not in DTYPES:
-        raise InputError(
-            "attribute, dtype",
-            expected=f"one of {', '.join(DTYPES)}",
-            found=repr(dtype),
-            remedy="Leave it out for the model as it is.",
-        )
+    require_choice("attribute, dtype", dtype, DTYPES, remedy="Leave it out for the model as it is.")
     if getattr(unwrap(model), "is_quantized", False):
         raise InputError(
             "attribute, dtype",

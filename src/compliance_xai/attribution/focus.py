@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import (
     CATEGORIES,
     NUMERICAL_CONSTRAINT,
@@ -61,8 +61,7 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "positive").tolist()
     [1.0, 0.5]
     """
-    if sign not in SIGNS:
-        raise InputError("mass, sign", expected=f"one of {', '.join(SIGNS)}", found=repr(sign), remedy="Choose one.")
+    require_choice("mass, sign", sign, SIGNS)
     scores = np.asarray(scores_FT, dtype=np.float64)
     scores = np.where(np.abs(scores) < floor, 0.0, scores)
     return np.abs(scores).sum(axis=1) if sign == "absolute" else np.clip(scores, 0.0, None).sum(axis=1)

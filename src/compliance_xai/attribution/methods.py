@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import require_choice
 
 MASK_METHODS = ("leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge")
 GRADIENT_METHODS = ("gradient_x_input", "integrated_gradients")
@@ -140,10 +140,4 @@ def align_contrast(target_ids: Sequence[int], contrast_ids: Sequence[int]) -> np
 
 def check_method(method: str, methods: Sequence[str] = METHODS) -> None:
     """Refuse a method that is not there."""
-    if method not in methods:
-        raise InputError(
-            "attribute, method",
-            expected=f"one of {', '.join(methods)}",
-            found=repr(method),
-            remedy="Choose one of these.",
-        )
+    require_choice("attribute, method", method, methods)

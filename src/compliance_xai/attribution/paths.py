@@ -25,7 +25,7 @@ from compliance_xai.attribution.lean import run_lean, why_not_lean
 from compliance_xai.attribution.packed import Forward, run_packed, run_trunk, why_not_packed
 from compliance_xai.attribution.tree import Branch, grow_tree, split_chains
 from compliance_xai.attribution.workers import count_workers, run_workers
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 
 if TYPE_CHECKING:
     import torch
@@ -50,10 +50,7 @@ def choose_path(model: Any, prompts: Sequence[tuple[int, ...]], target: Sequence
     InputError
         If ``asked`` is no path, or one that this model cannot take.
     """
-    if asked not in ("auto", *PATHS):
-        raise InputError(
-            "path", expected=f"auto or one of {', '.join(PATHS)}", found=repr(asked), remedy="'auto' suits every model."
-        )
+    require_choice("path", asked, ("auto", *PATHS), remedy="'auto' suits every model.")
     if asked == "uncached":
         return asked, "asked for"
     if asked == "auto" and len(set(prompts)) < 2:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.attribution.methods import Solution
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 
 BUDGET = 96
 """Masks: 64 to fit, as in ContextCite, and 32 held out."""
@@ -65,13 +65,7 @@ def fit_surrogate(masks_MF: np.ndarray, log_probs_MT: np.ndarray, *, penalty: st
     >>> fit_surrogate(masks, masks @ np.array([[3.0], [-1.0]]), penalty="ridge").scores_FT.round(2).tolist()
     [[3.0], [-1.0]]
     """
-    if penalty not in PENALTIES:
-        raise InputError(
-            "surrogate, penalty",
-            expected=f"one of {', '.join(PENALTIES)}",
-            found=repr(penalty),
-            remedy="Choose one of these.",
-        )
+    require_choice("surrogate, penalty", penalty, PENALTIES)
     held_out = (len(masks_MF) - 1) // 3
     fit = slice(0, len(masks_MF) - held_out)
     values_MT = np.asarray(log_probs_MT, dtype=np.float64)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.errors import InputError
+import pandas as pd
+
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import SPLITS, Example
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from compliance_xai.corpus.table_source import TableOptions
 
 SOURCES = ("synthetic", "nzbc-lrml", "table")
@@ -22,7 +22,7 @@ SCHEMES = ("random", "document")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Examples of one source, and what a reader of results must know about them.
+    """Examples from one source, and what a reader of results should know about them.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Corpus:
     source_sha256
         Of the file they were read from; for the synthetic corpus, of its ``SHA256SUMS``, which vouches for the rest.
     notes
-        Sentences: rows left out of a split and why, duplicates kept, rules that do not parse, leaks of given splits.
+        Sentences: how the file was read, rows left out and why, duplicates, rules that do not parse, leaks.
     """
 
     name: str
@@ -53,16 +53,10 @@ class Corpus:
         Raises
         ------
         InputError
-            If ``name`` is no split, or this corpus has no example in it.
+            If ``name`` is not a split, or this corpus has no example in it.
         """
         present = [split for split in SPLITS if any(example.split == split for example in self.examples)]
-        if name not in present:
-            raise InputError(
-                f"corpus '{self.name}', split '{name}'",
-                expected=f"one of {', '.join(present)}",
-                found="no example" if name in SPLITS else "no such split",
-                remedy="Ask for a split that this corpus has.",
-            )
+        require_choice(f"corpus '{self.name}', split", name, present, remedy="Ask for a split that this corpus has.")
         return [example for example in self.examples if example.split == name]
 
     def to_frame(self) -> pd.DataFrame:
@@ -72,10 +66,8 @@ class Corpus:
         -------
         pandas.DataFrame
             Columns ``id``, ``clause``, ``rule``, ``context``, ``split``, ``identifier_role``, ``number_role`` (str)
-            and ``links`` (int: number of gold alignment links; 0 where nobody aligned them).
+            and ``links`` (int: number of gold alignment links; 0 if the clause was not aligned).
         """
-        import pandas as pd
-
         columns = ["id", "clause", "rule", "context", "split", "identifier_role", "number_role"]
         rows = [[*(getattr(example, name) for name in columns), len(example.alignment)] for example in self.examples]
         return pd.DataFrame(rows, columns=[*columns, "links"])
@@ -95,38 +87,35 @@ def load_corpus(
     Parameters
     ----------
     source
-        ``synthetic``: the shipped clauses of our own grammar, with gold alignments. ``nzbc-lrml``: the published New
-        Zealand table. ``table``: any CSV, JSON-lines or Parquet file with a clause and a rule column.
+        ``synthetic``: the shipped clauses, generated from a grammar, with gold alignments. ``nzbc-lrml``: the published
+        New Zealand table. ``table``: any CSV, JSON-lines or Parquet file with a clause and a rule column.
     path
         ``synthetic``: another folder with its files (default: the shipped one). ``nzbc-lrml``: the table (default:
-        where ``compliance-xai corpus fetch nzbc-lrml`` puts it). ``table``: the file; there is no default.
+        where ``compliance-xai corpus fetch nzbc-lrml`` saves it). ``table``: the file; there is no default.
     split
         Keep this split only.
     scheme
-        ``nzbc-lrml``: which of the two official split columns decides. ``table`` without a split column: ``random``
+        ``nzbc-lrml``: which of the two official split columns to use. ``table`` without a split column: ``random``
         splits by groups of related clauses, ``document`` also holds out whole contexts. The synthetic corpus has both
-        held-out splits at once, so ``random`` is all it takes.
+        held-out splits at once and accepts ``random`` only.
     seed
-        Of the split made for a ``table`` without a split column; the other sources bring their splits along.
+        For the splits of a ``table`` without a split column; the other sources come with splits.
     options
         Column names and strictness of a ``table``.
 
     Raises
     ------
     InputError
-        If the source, the path or any row is not usable; the message names file, row and column.
+        If the source, the path or a row cannot be used; the message names file, row and column.
     """
-    for what, value, known in (("source", source, SOURCES), ("scheme", scheme, SCHEMES)):
-        if value not in known:
-            raise InputError(
-                f"corpus {what}", expected=f"one of {', '.join(known)}", found=repr(value), remedy="Check the spelling."
-            )
+    require_choice("corpus source", source, SOURCES)
+    require_choice("corpus scheme", scheme, SCHEMES)
     if options is not None and source != "table":
         raise InputError(
             f"corpus source '{source}'",
             expected="no table options",
             found="options",
-            remedy="Use source 'table' to choose columns yourself.",
+            remedy="Use source 'table' to name columns.",
         )
     corpus = _read(source, path, scheme, seed, options)
     return corpus if split is None else dataclasses.replace(corpus, examples=tuple(corpus.split(split)))

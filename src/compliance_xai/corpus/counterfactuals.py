@@ -1,4 +1,4 @@
-"""What stands in a feature's place under a baseline; counterfactuals are drawn from a corpus."""
+"""What replaces a feature under each baseline; counterfactuals are drawn from a corpus."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DRAWS = 5
 """Counterfactuals per feature."""
 
 Pool: TypeAlias = Mapping[str, Sequence[str]]
-"""Category -> texts of that category in a corpus, each as often as it occurs."""
+"""Category -> texts of that category in a corpus, each repeated as often as it occurs."""
 
 
 def collect_pool(
     clauses: Iterable[str], unit: str = "word", *, vocabulary: Mapping[str, str] | None = None
 ) -> dict[str, list[str]]:
-    """Texts of every category in a corpus, to draw counterfactuals from; a frequent text is drawn more often.
+    """Texts of every category in a corpus to draw counterfactuals from; frequent texts are drawn more often.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def draw_replacements(
 ) -> list[list[str]]:
     """Counterfactual texts for every feature: another text of its category.
 
-    A draw depends on ``seed``, the clause, the feature's place and the draw's number alone, so neither the batch nor
+    A draw depends only on ``seed``, the clause, the feature's position and the draw's number, so neither the batch nor
     the other features of a mask change it.
 
     Returns
@@ -59,7 +59,7 @@ def draw_replacements(
     [['30', 'm'], ['30', 'm']]
     """
     if draws < 1:
-        raise InputError("draws", expected="a positive number", found=str(draws), remedy="Five are usual.")
+        raise InputError("draws", expected="1 or more", found=str(draws), remedy=f"{DRAWS} is the default.")
     clause_key = zlib.crc32(clause.encode("utf-8", "surrogatepass"))
     drawn_FD = []
     for feature in features:
@@ -104,7 +104,7 @@ def write_perturbed(
     baseline
         ``delete``, ``mask`` (a neutral word), ``mask_token`` (the tokenizer's own), or ``counterfactual``.
     pool, draws, seed
-        For ``counterfactual``: where texts are drawn from, how many for each feature, and the seed.
+        For ``counterfactual``: the texts to draw from, how many for each feature, and the seed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a corpus holds, as tidy frames for the corpus page: counts, lengths, categories, examples."""
+"""What a corpus contains, as tidy frames for the corpus page: counts, lengths, categories, examples."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from compliance_xai.corpus.corpora import Corpus
+from compliance_xai.corpus.features import segment
 from compliance_xai.records import CATEGORIES, SPLITS, Example
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ATOM = re.compile(r"[^\s(),]+")
 
 
 @dataclass(frozen=True)
 class Description:
-    """The frames of one corpus; splits and categories come in the project's order, contexts in the alphabet's.
+    """The frames of one corpus; splits and categories in the project's order, contexts in alphabetical order.
 
     Attributes
     ----------
@@ -28,13 +27,13 @@ class Description:
         clauses with a gold alignment).
     roles
         One row per split, role and value: ``split``, ``role`` (``identifier_role`` or ``number_role``), ``value``,
-        ``clauses`` (int). Empty where nobody knows the roles.
+        ``clauses`` (int). Empty if the roles are unknown.
     lengths
         One row per example and text: ``id``, ``split``, ``context``, ``text`` (``clause`` or ``rule``), ``words`` and
         ``characters`` (int). A clause's words are separated by white space, a rule's also by brackets and commas.
     categories
         One row per split, context and feature category: ``split``, ``context``, ``category``, ``features`` (int),
-        ``share`` (of the split and context's features, 0 to 1; NaN where there is no feature).
+        ``share`` (of the split and context's features, 0 to 1; NaN without features).
     examples
         The first ``per_context`` examples of each split and context: ``split``, ``context``, ``id``, ``clause``,
         ``rule``, ``identifier_role``, ``number_role``.
@@ -78,7 +77,7 @@ def _count(examples: list[Example]) -> pd.DataFrame:
         | {"aligned": sum(bool(example.alignment) for example in members)}
         for (split, context), members in _cells(examples).items()
     ]
-    return _frame(rows, ["split", "context", "clauses", "distinct_rules", "aligned"])
+    return pd.DataFrame(rows, columns=["split", "context", "clauses", "distinct_rules", "aligned"])
 
 
 def _count_roles(examples: list[Example]) -> pd.DataFrame:
@@ -89,8 +88,9 @@ def _count_roles(examples: list[Example]) -> pd.DataFrame:
                 counts[example.split, role, value] = counts.get((example.split, role, value), 0) + 1
     columns = ["split", "role", "value"]
     order = sorted(counts, key=lambda key: (SPLITS.index(key[0]), *key[1:]))
-    return _frame(
-        [dict(zip(columns, key, strict=True)) | {"clauses": counts[key]} for key in order], [*columns, "clauses"]
+    return pd.DataFrame(
+        [dict(zip(columns, key, strict=True)) | {"clauses": counts[key]} for key in order],
+        columns=[*columns, "clauses"],
     )
 
 
@@ -101,12 +101,10 @@ def _measure_lengths(examples: list[Example]) -> pd.DataFrame:
         for example in examples
         for name, words in (("clause", len(example.clause.split())), ("rule", len(_ATOM.findall(example.rule))))
     ]
-    return _frame(rows, ["id", "split", "context", "text", "words", "characters"])
+    return pd.DataFrame(rows, columns=["id", "split", "context", "text", "words", "characters"])
 
 
 def _count_categories(examples: list[Example], vocabulary: Mapping[str, str] | None) -> pd.DataFrame:
-    from compliance_xai.corpus.features import segment
-
     rows = []
     for (split, context), members in _cells(examples).items():
         counts: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
@@ -119,13 +117,15 @@ def _count_categories(examples: list[Example], vocabulary: Mapping[str, str] | N
             | {"share": count / total if total else math.nan}
             for category, count in counts.items()
         ]
-    return _frame(rows, ["split", "context", "category", "features", "share"])
+    return pd.DataFrame(rows, columns=["split", "context", "category", "features", "share"])
 
 
 def _show(examples: list[Example], per_context: int) -> pd.DataFrame:
     columns = ["split", "context", "id", "clause", "rule", "identifier_role", "number_role"]
     shown = [example for members in _cells(examples).values() for example in members[:per_context]]
-    return _frame([{column: getattr(example, column) for column in columns} for example in shown], columns)
+    return pd.DataFrame(
+        [{column: getattr(example, column) for column in columns} for example in shown], columns=columns
+    )
 
 
 def _cells(examples: list[Example]) -> dict[tuple[str, str], list[Example]]:
@@ -133,10 +133,3 @@ def _cells(examples: list[Example]) -> dict[tuple[str, str], list[Example]]:
     for example in examples:
         cells.setdefault((example.split, example.context), []).append(example)
     return cells
-
-
-def _frame(rows: list[dict], columns: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    # The columns are named so that a frame without rows has them too.
-    return pd.DataFrame(rows, columns=columns)

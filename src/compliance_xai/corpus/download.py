@@ -1,31 +1,28 @@
-"""Public corpora that are not ours to ship: fetched for the user from their pinned address, resumed, checked.
+"""Public corpora that the project may not redistribute: downloaded on request from a pinned address, and checked.
 
-Nothing is fetched by importing or by ``load_corpus``; only a call of ``fetch`` opens a connection.
+Importing this module or calling ``load_corpus`` downloads nothing; only ``fetch_corpus`` opens a connection.
 """
 
 from __future__ import annotations
 
-import http.client
-import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance_xai.corpus.shipped import hash_file
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import sha256_file
+from compliance_xai.study.folders import find_data_folder
 
-Report = Callable[[int, int | None], None]
-"""Called with the bytes there so far and the size of the whole file (None where the server does not say)."""
+Report = Callable[[int, int], None]
+"""Called with the number of bytes received so far and the size of the whole file."""
 
-_CHUNK = 1 << 16
+TIMEOUT = 30.0
+"""Seconds to wait for the server to answer, or to send more."""
 
 
 @dataclass(frozen=True)
 class PublicFile:
-    """A file that others publish, at an address that cannot change under us (a commit)."""
+    """A file that others publish, at an address whose content cannot change (a commit)."""
 
     address: str
     filename: str
@@ -33,6 +30,11 @@ class PublicFile:
     size: int
     terms: str
     citation: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file is kept unless the user names another folder; git ignores this one."""
+        return find_data_folder() / "external" / self.filename
 
 
 PUBLIC_FILES = {
@@ -73,17 +75,17 @@ PUBLIC_FILES = {
 }
 
 
-def fetch_corpus(name: str, folder: Path | str, *, report: Report | None = None) -> Path:
-    """Download a public corpus into ``folder``, or find it there.
+def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report | None = None) -> Path:
+    """Download a public corpus, or check the copy that is already there.
 
     Parameters
     ----------
     name
         One of ``PUBLIC_FILES``.
     folder
-        Where the file goes; made where it is missing. The project ignores ``data/external`` in git.
+        Created if missing; default: ``data/external``, where ``load_corpus`` looks for it.
     report
-        Told about the progress.
+        Called as bytes arrive.
 
     Returns
     -------
@@ -93,123 +95,70 @@ def fetch_corpus(name: str, folder: Path | str, *, report: Report | None = None)
     Raises
     ------
     InputError
-        If the name is unknown, the address cannot be reached, or the bytes are not the published ones.
+        If the name is unknown, the address cannot be reached, the file cannot be written, or its content is not what
+        was published. A file that was there before is left as it is.
     """
-    if name not in PUBLIC_FILES:
-        remedy = "Check the spelling; 'synthetic' is shipped with the project."
-        raise InputError(
-            "corpus to fetch", expected=f"one of {', '.join(PUBLIC_FILES)}", found=repr(name), remedy=remedy
-        )
+    require_choice("corpus to fetch", name, PUBLIC_FILES, remedy="'synthetic' comes with the project.")
     file = PUBLIC_FILES[name]
-    return download(file.address, Path(folder) / file.filename, sha256=file.sha256, report=report)
-
-
-def download(
-    address: str, path: Path | str, *, sha256: str, timeout: float = 30.0, report: Report | None = None
-) -> Path:
-    """Download one file; go on where an earlier attempt stopped; check its SHA-256 before it gets its name.
-
-    Parameters
-    ----------
-    address
-        http(s) address.
-    path
-        Where the file goes. Until it is whole and checked it is called ``.<name>.part``.
-    sha256
-        Of the whole file, hexadecimal.
-    timeout
-        Seconds to wait for the server to answer or to send more.
-    report
-        Told about the progress.
-
-    Raises
-    ------
-    InputError
-        If the address cannot be reached (what has arrived is kept for the next call), or the SHA-256 differs (what
-        has arrived is removed; a file that was there before is left as it is).
-    """
-    path = Path(path)
-    if path.is_file():
-        _check(path, sha256, "Move the file away and fetch again.")
-        return path
-    part = path.with_name(f".{path.name}.part")
-    if not (part.is_file() and hash_file(part) == sha256):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _receive(address, part, timeout, report)
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-            raise _unreachable(address, part, error) from None
-        except OSError as error:
-            remedy = "Free some space, or choose another folder; what has arrived is kept."
-            raise InputError(
-                str(part), expected="a file that can be written", found=str(error), remedy=remedy
-            ) from None
-    try:
-        _check(part, sha256, "Fetch again; if it happens again, the address no longer serves the published file.")
-    except InputError:
-        part.unlink()
-        raise
-    part.replace(path)
+    path = file.path if folder is None else Path(folder) / file.filename
+    if not path.is_file():
+        _download(file, path, report)
+    elif (found := sha256_file(path)) != file.sha256:
+        raise InputError(
+            str(path),
+            expected=f"the published file, SHA-256 {file.sha256}",
+            found=f"another file, {found} ({path.stat().st_size} bytes)",
+            remedy="Move this file away and fetch again.",
+        )
     return path
 
 
-def _receive(address: str, part: Path, timeout: float, report: Report | None) -> None:
-    there = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={there}-"} if there else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        # 416: the part is as long as the file or longer, and (see download) not the file. Start over.
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not there:
-            raise
-        error.close()
-        part.unlink()
-        return _receive(address, part, timeout, report)
-    with response:
-        resumes = _resumes(response, there)
-        there = there if resumes else 0
-        length = response.headers.get("Content-Length")
-        total = there + int(length) if length else None
-        with part.open("ab" if resumes else "wb") as file:
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-                there += len(chunk)
+def _download(file: PublicFile, path: Path, report: Report | None) -> None:
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+
+    def receive(address: str, target: str, _: object) -> None:
+        """Save what the server sends, but no more than the published number of bytes."""
+        arrived = 0
+        with requests.get(address, timeout=TIMEOUT, stream=True) as response, open(target, "wb") as output:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                arrived += len(chunk)
+                if arrived > file.size:
+                    raise _other_content(file, f"more than {file.size} bytes")
+                output.write(chunk)
                 if report:
-                    report(there, total)
-    if total is not None and there < total:
-        raise http.client.IncompleteRead(b"", total - there)
+                    report(arrived, file.size)
 
-
-def _resumes(response: http.client.HTTPResponse, there: int) -> bool:
-    """Whether the answer continues at byte ``there``; a server that ignores ranges sends the whole file again."""
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-        return False
-    start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if not start or int(start[1]) != there:
-        raise http.client.HTTPException(f"asked for bytes from {there}, sent {response.headers.get('Content-Range')!r}")
-    return True
-
-
-def _check(path: Path, sha256: str, remedy: str) -> None:
-    found = hash_file(path)
-    if found != sha256:
+    try:
+        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=receive)
+    except InputError:
+        raise
+    except requests.RequestException as error:
         raise InputError(
-            str(path), expected=f"SHA-256 {sha256}", found=f"{found} ({path.stat().st_size} bytes)", remedy=remedy
-        )
+            file.address,
+            expected="the published file",
+            found=f"no answer that could be used ({error})",
+            remedy="Check the network (and HTTPS_PROXY behind a proxy) and run the command again, or download the file "
+            f"on another machine and save it as {path}.",
+        ) from None
+    except OSError as error:
+        raise InputError(
+            str(path),
+            expected="a file that can be written",
+            found=str(error),
+            remedy="Free some space, or choose another folder.",
+        ) from None
+    except ValueError:  # pooch found another SHA-256
+        raise _other_content(file, "other content") from None
 
 
-def _unreachable(address: str, part: Path, error: Exception) -> InputError:
-    if isinstance(error, urllib.error.HTTPError):
-        found = f"HTTP status {error.code} ({error.reason})"
-        remedy = "Open the address in a browser to see whether the file was moved."
-        error.close()
-    elif isinstance(error, (http.client.HTTPException, ConnectionError, TimeoutError)):
-        found = f"a connection that broke ({error})"
-        remedy = "Run the same command again."
-    else:
-        found = f"no connection ({getattr(error, 'reason', error)})"
-        remedy = "Check the network (and HTTPS_PROXY behind a proxy), or get the file on another machine."
-    kept = part.stat().st_size if part.is_file() else 0
-    if kept:
-        remedy += f" {kept} bytes are kept in {part}; the next attempt goes on from there."
-    return InputError(address, expected="the published file", found=found, remedy=remedy)
+def _other_content(file: PublicFile, found: str) -> InputError:
+    return InputError(
+        file.address,
+        expected=f"the published file, {file.size} bytes with SHA-256 {file.sha256}",
+        found=found,
+        remedy="Run the command again; if this happens again, the address no longer serves the published file.",
+    )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.corpus import lexicons
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import CATEGORIES, Feature
 
 UNITS = ("word", "phrase", "category", "sentence")
@@ -77,11 +77,14 @@ def segment(
     >>> [(f.text, f.category) for f in segment("4.2.1 Doors shall be not less than 1.2 m wide.")][:4]
     [('4.2.1', 'rule_identifier'), ('Doors', 'object'), ('shall', 'deontic'), ('be', 'other')]
     """
-    if unit not in (*UNITS, "token") or (unit == "token" and not getattr(tokenizer, "is_fast", False)):
-        remedy = f"Choose one of {', '.join(UNITS)}."
-        if unit == "token":
-            remedy = f"Tokens need a fast tokenizer and differ between tokenizers, features should not. {remedy}"
-        raise InputError("segment, unit", expected="a known feature unit", found=repr(unit), remedy=remedy)
+    require_choice("segment, unit", unit, (*UNITS, "token"))
+    if unit == "token" and not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            "segment, unit 'token'",
+            expected="a fast tokenizer",
+            found=type(tokenizer).__name__,
+            remedy=f"Pass one, or choose a unit that is the same for every model: {', '.join(UNITS)}.",
+        )
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
     gaps = [clause[left:right] for (_, left), (right, _) in itertools.pairwise([*spans, (len(clause), 0)])]
@@ -101,13 +104,7 @@ def group(clause: str, words: Sequence[Feature], unit: str) -> list[Feature]:
     >>> [feature.text for feature in group(clause, segment(clause), "phrase")]
     ['Where', 'a door opens', 'it', 'shall', 'be 1.2 m', 'wide']
     """
-    if unit not in _STARTS_NEW:
-        raise InputError(
-            "group, unit",
-            expected=f"one of {', '.join(_STARTS_NEW)}",
-            found=repr(unit),
-            remedy="Choose a unit larger than the word.",
-        )
+    require_choice("group, unit", unit, _STARTS_NEW, remedy="Choose a unit larger than the word.")
     return _group(clause, words, _STARTS_NEW[unit])
 
 
@@ -145,13 +142,7 @@ def perturb(
     >>> perturb(clause, segment(clause), [True, True, False, True, True, True])
     'Where a, if any, opens'
     """
-    if baseline not in BASELINES:
-        raise InputError(
-            "perturb, baseline",
-            expected=f"one of {', '.join(BASELINES)}",
-            found=repr(baseline),
-            remedy="Choose one of these.",
-        )
+    require_choice("perturb, baseline", baseline, BASELINES)
     substitutes = _substitutes(features, baseline, replacements)
     keep = np.asarray(keep_mask_F, dtype=bool)
     if keep.shape != (len(features),):

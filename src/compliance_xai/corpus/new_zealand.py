@@ -16,13 +16,11 @@ from compliance_xai.corpus.checks import (
 )
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.download import PUBLIC_FILES
-from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.corpus.splits import count_leaks, find_leaks
 from compliance_xai.corpus.table_source import read_splits
 from compliance_xai.errors import InputError
-from compliance_xai.files import Row, read_rows
+from compliance_xai.files import Row, read_rows, sha256_file
 from compliance_xai.records import Example
-from compliance_xai.study.folders import find_data_folder
 
 COLUMNS = ("file", "number", "text", "lrml", "random_split", "doc_split")
 _SPLITS = {
@@ -53,9 +51,7 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     InputError
         If the file is missing or not in the published format.
     """
-    if path is None:
-        path = find_data_folder() / "external" / PUBLIC_FILES["nzbc-lrml"].filename
-    path = Path(path)
+    path = PUBLIC_FILES["nzbc-lrml"].path if path is None else Path(path)
     columns, rows = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
     require_columns(columns, COLUMNS, str(path))
     column, names = _SPLITS[scheme]
@@ -65,7 +61,7 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     check_ids([example.id for example in everything], [row.place for row in rows], str(path))
     examples = tuple(example for example in everything if example.split)
     notes = _note(examples, [example.id for example in everything if not example.split], scheme)
-    return Corpus("nzbc-lrml", examples, hash_file(path), tuple(notes))
+    return Corpus("nzbc-lrml", examples, sha256_file(path), tuple(notes))
 
 
 def _example(row: Row, place: str, split: str) -> Example:

@@ -1,8 +1,8 @@
-"""Splits that do not leak: clauses that say nearly the same, or lead to the same rule, stay on one side.
+"""Splits that do not leak: clauses that say nearly the same, or have the same rule, stay on one side.
 
-Two clauses are *related* if their words are the same (upper case and white space aside), if the Jaccard index of
-their sets of words reaches a threshold, or if they have the same rule. Groups are the connected components of that
-relation; a split takes groups, never single clauses.
+Two clauses are *related* if their words are the same (ignoring case and white space), if the Jaccard index of their
+sets of words reaches a threshold, or if they have the same rule. Groups are the connected components of that relation;
+a split takes whole groups, never single clauses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def normalise(clause: str) -> str:
 
 
 def find_relations(clauses: Sequence[str], rules: Sequence[str], *, near: float = 0.8) -> list[Relation]:
-    """All pairs of related clauses; in groups of equal clauses or rules, each with the first one only.
+    """All pairs of related clauses; in groups of equal clauses or rules, each is paired with the first one only.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def make_splits(
     seed
         Decides which groups are held out.
     fractions
-        Of train, validation and test; the held-out ones are filled as far as whole groups allow, train takes the rest.
+        Of train, validation and test; the held-out splits are filled as far as whole groups allow, train gets the rest.
     near
         See ``find_relations``.
     contexts
@@ -140,7 +140,7 @@ def make_splits(
     Raises
     ------
     InputError
-        If the fractions are none, or the groups are so large that a split would stay empty.
+        If the fractions are not usable, or the groups are so large that a split would stay empty.
     """
     if len(fractions) != 3 or min(*fractions, document) <= 0 or abs(sum(fractions) - 1) > 1e-9 or document >= 1:
         raise InputError(
@@ -174,7 +174,7 @@ def make_splits(
                 where,
                 expected=f"groups of related clauses small enough to fill split '{split}'",
                 found=f"{rows} rows in {len(groups)} groups, the largest with {max(map(len, groups), default=0)} rows",
-                remedy="Add clauses, raise the near-duplicate threshold 'near', or give a split column of your own.",
+                remedy="Add clauses, raise the near-duplicate threshold 'near', or add a split column to the table.",
             )
     return splits
 
@@ -198,7 +198,7 @@ def _hold_out_contexts(
             f"{where}, scheme 'document'",
             expected=f"a context with at most {round(room)} rows that shares no related clauses with a larger one",
             found=", ".join(f"{'+'.join(family)} ({sum(rows[name] for name in family)})" for family in families),
-            remedy="Use scheme 'random', a larger 'document' fraction, or a split column of your own.",
+            remedy="Use scheme 'random', a larger 'document' fraction, or add a split column to the table.",
         )
     return held_out
 
@@ -208,15 +208,14 @@ def _draw(seed: int, text: str) -> str:
 
 
 def find_leaks(examples: Sequence[Example], *, near: float = 0.8) -> list[Relation]:
-    """Related examples that stand in different splits (positions in ``examples``); see ``find_relations``."""
+    """Related examples in different splits (positions in ``examples``); see ``find_relations``."""
     clauses, rules = [example.clause for example in examples], [example.rule for example in examples]
     relations = find_relations(clauses, rules, near=near)
-    leaks = [relation for relation in relations if examples[relation.first].split != examples[relation.second].split]
-    return leaks
+    return [relation for relation in relations if examples[relation.first].split != examples[relation.second].split]
 
 
 def count_leaks(examples: Sequence[Example], leaks: Iterable[Relation]) -> list[str]:
-    """One sentence for each kind of leak and pair of splits, with the number of pairs and the first one's ids."""
+    """One sentence for each kind of leak and pair of splits: the number of pairs and the ids of the first."""
     kinds: defaultdict[tuple[str, str, str], list[Relation]] = defaultdict(list)
     for leak in leaks:
         first, second = sorted((examples[leak.first].split, examples[leak.second].split), key=SPLITS.index)

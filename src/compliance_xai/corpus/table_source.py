@@ -16,10 +16,9 @@ from compliance_xai.corpus.checks import (
     require_columns,
 )
 from compliance_xai.corpus.corpora import Corpus
-from compliance_xai.corpus.shipped import hash_file
 from compliance_xai.corpus.splits import count_leaks, find_leaks, make_splits
-from compliance_xai.errors import InputError
-from compliance_xai.files import Row, read_rows
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import Row, read_rows, sha256_file
 from compliance_xai.records import SPLITS, Example
 
 
@@ -147,7 +146,7 @@ def read_table(
         notes += _handle_leaks(examples, where, options)
     if options.rules == "lrml":
         check_rules(examples, places, options.rule)
-    return Corpus(path.stem, examples, hash_file(path), tuple(notes))
+    return Corpus(path.stem, examples, sha256_file(path), tuple(notes))
 
 
 def _labels(rows: Sequence[Row], places: Sequence[str], column: str | None) -> list[str]:
@@ -196,13 +195,7 @@ def read_splits(
     splits = []
     for row, place in zip(rows, places, strict=True):
         value = check_label(row.cells.get(column), place, column)
-        if value not in names:
-            raise InputError(
-                f"{place}, column '{column}'",
-                expected=f"one of {', '.join(names)}",
-                found=repr(value),
-                remedy=remedy,
-            )
+        require_choice(f"{place}, column '{column}'", value, names, remedy=remedy)
         splits.append(names[value])
     return splits
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.study.folders import find_project_folder
 
 ASKED = "COMPLIANCE_XAI_LAUNCH"
@@ -95,13 +95,7 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
             remedy="Choose one of configs/accelerate, or write one with 'accelerate config'.",
         )
     for key in change or {}:
-        if key not in values:
-            raise InputError(
-                f"launch.change, key {key!r}",
-                expected=f"one of the keys of {path}: {', '.join(values)}",
-                found=repr(key),
-                remedy="Correct the key.",
-            )
+        require_choice("launch.change, key", key, values, remedy=f"Choose a key of {path}.")
     values |= change or {}
     _require_values(values, path)
     if values["num_machines"] > 1 and "SLURM_NODEID" in os.environ and "machine_rank" not in (change or {}):
@@ -126,13 +120,7 @@ def _require_values(values: Mapping[str, Any], path: Path) -> None:
                 found=repr(values[key]),
                 remedy="Correct it there, or in the study's launch.change.",
             )
-    if values["distributed_type"] not in KINDS:
-        raise InputError(
-            f"{path}, key 'distributed_type'",
-            expected=f"one of {', '.join(KINDS)}",
-            found=repr(values["distributed_type"]),
-            remedy="Choose one of configs/accelerate.",
-        )
+    require_choice(f"{path}, key 'distributed_type'", values["distributed_type"], KINDS)
 
 
 def make_command(values: Mapping[str, Any], config: Path, module: str, arguments: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
 from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES, build_tokenizer, token_documents
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import write_atomic
 from compliance_xai.study.folders import find_data_folder
 
@@ -436,10 +436,7 @@ def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | No
     torch.set_num_threads(1)
     tokenizer = build_tokenizer()
     for name in names or [name for name in RECIPES if name not in LARGE]:
-        if name not in RECIPES:
-            raise InputError(
-                "ladder rung", expected="one of " + ", ".join(RECIPES), found=repr(name), remedy="Choose one of these."
-            )
+        require_choice("ladder rung", name, RECIPES)
         recipe, folder = RECIPES[name], root / name
         recipe = recipe if tokens is None else replace(recipe, tokens=tokens)
         if not all((folder / file).is_file() for file in ("model.safetensors", "training.json")):

@@ -23,7 +23,6 @@ ROOMS = ("rules", "corpus", "models", "attribution", "stats", "figures", "pipeli
 
 UNDECIDING = frozenset(
     {
-        "corpus.code_accord",
         "corpus.download",
         "corpus.synthetic.pretraining",
         "models.planning",

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.machine import measure_time
 from compliance_xai.pipeline.grid import Job, make_jobs, source_hash
 from compliance_xai.pipeline.manifests import Manifest, read_manifest
@@ -207,14 +207,8 @@ def _check_parameters(notebook: NotebookNode, parameters: Mapping[str, Any], sou
         for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
         if isinstance(target, ast.Name)
     }
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        raise InputError(
-            f"{source}, parameter {unknown[0]!r}",
-            expected=f"one of {', '.join(sorted(known))}",
-            found="a parameter that the notebook does not know",
-            remedy="Correct its name, or add it to the cell tagged 'parameters'.",
-        )
+    for name in sorted(parameters):
+        require_choice(f"{source}, parameter", name, sorted(known), remedy="Add it to the cell tagged 'parameters'.")
     cells[0].metadata["tags"] = [*cells[0].metadata["tags"], "remove-cell"]
 
 
@@ -493,13 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute_named(study_path: str, name: str) -> None:
     study = load_study(study_path)
     jobs = make_jobs(study)
-    if name not in jobs:
-        raise InputError(
-            f"study {study.name!r}, job {name!r}",
-            expected=f"one of {', '.join(jobs)}",
-            found="no such job",
-            remedy="'compliance-xai study plan' lists the jobs.",
-        )
+    require_choice(f"study {study.name!r}, job", name, jobs, remedy="'compliance-xai study plan' lists the jobs.")
     job = jobs[name]
     progress = Progress(job)
     progress.start()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compliance_xai.corpus.download import PUBLIC_FILES
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import code_digest
@@ -82,7 +83,11 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage("compare_protocols", "protocols_stage", "12_compare_protocols.py", "Compare protocols", _COMPARE),
         Stage(
-            "findings", "findings_stage", "13_findings.py", "Findings", ("records", "attribution.distances", "stats")
+            "findings",
+            "findings_stage",
+            "13_findings.py",
+            "Findings",
+            ("records", "files", "attribution.distances", "stats"),
         ),
         Stage("summary", "summary_stage", "14_summary.py", "Summary", _SUMMARY),
     )
@@ -264,7 +269,12 @@ def stage_code(stage: str) -> str:
 
 
 def find_corpus_path(study: Study) -> Path | None:
-    """The corpus file or folder that a study names, relative paths taken from the project's folder."""
+    """The corpus file or folder that a study names, relative paths taken from the project's folder.
+
+    Without one, the published table is looked for where ``compliance-xai corpus fetch`` puts it.
+    """
+    if study.corpus.source == "nzbc-lrml" and study.corpus.path is None:
+        return PUBLIC_FILES["nzbc-lrml"].path
     return None if study.corpus.path is None else find_project_folder() / Path(study.corpus.path).expanduser()
 
 

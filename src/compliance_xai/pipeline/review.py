@@ -16,7 +16,7 @@ import numpy as np
 
 from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target
 from compliance_xai.models.strategies import load_trained
@@ -111,20 +111,10 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
     """
     study = study if isinstance(study, Study) else load_study(study)
     for name, value, known in (("scale", scale, study.scales), ("strategy", strategy, study.strategies)):
-        if value not in known:
-            raise InputError(
-                f"study {study.name!r}, {name}",
-                expected=f"one of {', '.join(known)}",
-                found=repr(value),
-                remedy="Choose a cell of the study.",
-            )
+        require_choice(f"study {study.name!r}, {name}", value, known)
     seeds = study.seeds_of(strategy)
     seed = seeds[0] if seed is None else seed
-    if seed not in seeds:
-        known = ", ".join(map(str, seeds))
-        raise InputError(
-            f"study {study.name!r}, seed", expected=f"one of {known}", found=str(seed), remedy="Choose one."
-        )
+    require_choice(f"study {study.name!r}, seed", seed, seeds)
     rung, settings = rung_of(study, scale), study.settings_of(scale, strategy)
     folder = stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}" if settings.trains else None
     model, tokenizer = load_trained(rung, settings, folder)

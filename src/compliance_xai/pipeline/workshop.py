@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.machine import describe_machine, measure_time
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
@@ -221,8 +221,7 @@ def _read(lesson: Lesson) -> NotebookNode:
     import jupytext
 
     if not lesson.source.is_file():
-        known = ", ".join(other.name for other in find_lessons())
-        raise InputError(str(lesson.source), expected=f"one of {known}", found="no such lesson", remedy="Choose one.")
+        require_choice("lesson", lesson.name, [other.name for other in find_lessons()])
     notebook = jupytext.read(lesson.source, fmt="py:percent")
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return notebook

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.rules.compare.edits import token_distance, tree_distance
 from compliance_xai.rules.compare.equivalence import Verdict, equivalent
 from compliance_xai.rules.compare.error_kinds import error_kinds
@@ -82,13 +82,7 @@ class Pairs:
                 found=f"{len(self.predictions)} and {len(self.references)}",
                 remedy="Give one reference per prediction.",
             )
-        if self.spelling not in ("as_written", "intermediate"):
-            raise InputError(
-                "spelling",
-                expected="'as_written' or 'intermediate'",
-                found=repr(self.spelling),
-                remedy="Choose one of the two.",
-            )
+        require_choice("spelling", self.spelling, ("as_written", "intermediate"))
 
     def map(self, score: Callable[[str, str], Any]) -> list:
         """The value of a function of two texts for every pair."""
@@ -248,10 +242,7 @@ MODULE = Path(__file__).with_name("evaluate_scores.py")
 
 def find_score(name: str) -> Score:
     """The score of a name; an error that lists them all for any other name."""
-    if name not in SCORES:
-        raise InputError(
-            "score", expected=f"one of {', '.join(SCORES)}", found=repr(name), remedy="Choose one of these."
-        )
+    require_choice("score", name, SCORES)
     return SCORES[name]
 
 

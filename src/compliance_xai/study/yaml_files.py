@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import decode
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 50_000
@@ -72,16 +73,7 @@ def _read_text(path: Path) -> str:
     if size > MOST_BYTES:
         expected, found = "a YAML file of at most 1 MB", f"{size / 1e6:,.0f} MB"
         raise InputError(str(path), expected=expected, found=found, remedy="Check that this is the right file.")
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            place(path, data[: error.start].count(b"\n") + 1),
-            expected="UTF-8 text",
-            found=f"the byte 0x{data[error.start]:02x}",
-            remedy="Save the file as UTF-8.",
-        ) from None
+    return decode(path.read_bytes(), str(path))
 
 
 def parse(text: str, where: str) -> tuple[Any, Lines]:

@@ -7,6 +7,8 @@ import itertools
 import random
 import re
 from dataclasses import dataclass
+from string import Formatter
+from typing import Any
 
 from compliance_xai.corpus.synthetic.vocabulary import (
     CONTEXTS,
@@ -141,12 +143,12 @@ def draw_meaning(rng: random.Random, split: str) -> Meaning:
     """A meaning of the given split; shapes are drawn once, contents until the split fits."""
     shape = draw_shape(rng)
     while True:
-        meaning = _fill(rng, shape, split == "document")
+        meaning = _draw_content(rng, shape, split == "document")
         if split_of(meaning) == split:
             return meaning
 
 
-def _fill(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
+def _draw_content(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
     context = rng.choice([context for context in CONTEXTS if (context.name == HELD_OUT_CONTEXT) == held_out])
     item = rng.choice(context.items)
     requirements: list[Requirement] = []
@@ -257,46 +259,53 @@ def _draw_condition(rng: random.Random, places: tuple[str, ...], *, exception: b
     return Condition(kind, comparator=comparator, value=str(value[kind]))
 
 
+def fill(template: str, plain: tuple, **parts: Any) -> list:
+    """Pieces of a text: ``template`` with its parts (each a piece, or a list of pieces) in place.
+
+    The text between them becomes pieces of its own, with ``plain`` behind it.
+
+    >>> fill("is({name},{use})", ("",), name=("ramp", "object"), use=[("a", "1"), ("b", "2")])
+    [('is(', ''), ('ramp', 'object'), (',', ''), ('a', '1'), ('b', '2'), (')', '')]
+    """
+    pieces: list = []
+    for text, name, _, _ in Formatter().parse(template):
+        pieces += [(text, *plain)] if text else []
+        if name:
+            pieces += parts[name] if isinstance(parts[name], list) else [parts[name]]
+    return pieces
+
+
+def _fill(template: str, **parts: Piece | list[Piece]) -> list[Piece]:
+    return fill(template, ("", ()), **parts)
+
+
 def rule_pieces(meaning: Meaning) -> list[Piece]:
     """The rule in the LRML short form, with what decides each of its elements."""
     conditions = [
         _condition_pieces(meaning, condition, f"c{index}") for index, condition in enumerate(meaning.conditions)
     ]
     if meaning.exception:
-        conditions.append(
-            [
-                ("not(", "exception", ("x.exception",)),
-                *_condition_pieces(meaning, meaning.exception, "x"),
-                (")", "", ()),
-            ]
-        )
+        inner = _condition_pieces(meaning, meaning.exception, "x")
+        conditions.append([("not(", "exception", ("x.exception",)), *inner, (")", "", ())])
     if not conditions:
-        conditions = [[("exist(", "", ()), _object(meaning), (")", "", ())]]
+        conditions = [_fill("exist({thing})", thing=_object(meaning))]
     body = [
-        _requirement_pieces(meaning, requirement, f"r{index}") for index, requirement in enumerate(meaning.requirements)
+        part
+        for index, requirement in enumerate(meaning.requirements)
+        for part in _requirement_pieces(meaning, requirement, f"r{index}")
     ]
-    body = [part for parts in body for part in parts]
     if meaning.qualified:
         code, number = meaning.identifier.split("/")
-        body.append(
-            [("asPer(requirement,", "", ()), (f"{code.lower()}_{number}", "identifier", ("identifier",)), (")", "", ())]
-        )
-    return [
-        ("if(", "", ()),
-        *_joined(conditions),
-        ("),then(", "", ()),
-        (meaning.mode, "deontic", ("deontic",)),
-        ("(", "", ()),
-        *_joined(body),
-        ("))", "", ()),
-    ]
+        body.append(_fill("asPer(requirement,{id})", id=(f"{code.lower()}_{number}", "identifier", ("identifier",))))
+    mode: Piece = (meaning.mode, "deontic", ("deontic",))
+    return _fill("if({conditions}),then({mode}({body}))", conditions=_joined(conditions), mode=mode, body=_joined(body))
 
 
 def _joined(parts: list[list[Piece]]) -> list[Piece]:
     if len(parts) == 1:
         return parts[0]
     inner = [piece for part in parts for piece in ((",", "", ()), *part)][1:]
-    return [("and(", "", ()), *inner, (")", "", ())]
+    return _fill("and({inner})", inner=inner)
 
 
 def _object(meaning: Meaning) -> Piece:
@@ -304,7 +313,8 @@ def _object(meaning: Meaning) -> Piece:
 
 
 def _property(meaning: Meaning, prop: Property, key: str) -> list[Piece]:
-    return [_object(meaning), (".", "", ()), (camel(prop.name), "property", (f"{key}.property",))]
+    name: Piece = (camel(prop.name), "property", (f"{key}.property",))
+    return _fill("{thing}.{name}", thing=_object(meaning), name=name)
 
 
 def _quantity(value: str, unit: str, key: str) -> list[Piece]:
@@ -314,82 +324,56 @@ def _quantity(value: str, unit: str, key: str) -> list[Piece]:
 
 def _requirement_pieces(meaning: Meaning, requirement: Requirement, key: str) -> list[list[Piece]]:
     """One list of pieces per conjunct; a range has two."""
-    thing = _object(meaning)
     if requirement.limits:
         return [
-            [
-                (limit.comparator, "comparator", (f"{key}.{index}.comparator",)),
-                ("(", "", ()),
-                *_property(meaning, limit.prop, key),
-                (",", "", ()),
-                *_quantity(limit.value, limit.prop.unit, f"{key}.{index}"),
-                (")", "", ()),
-            ]
+            _fill(
+                "{comparator}({property},{quantity})",
+                comparator=(limit.comparator, "comparator", (f"{key}.{index}.comparator",)),
+                property=_property(meaning, limit.prop, key),
+                quantity=_quantity(limit.value, limit.prop.unit, f"{key}.{index}"),
+            )
             for index, limit in enumerate(requirement.limits)
         ]
-    if requirement.kind == "table":
-        assert requirement.prop
-        assert requirement.reference
-        code, number = requirement.reference
-        return [
-            [
-                ("asPer(", "", ()),
-                *_property(meaning, requirement.prop, key),
-                (",", "", ()),
-                (f"{code.lower()}_t{number}", "reference", (f"{key}.reference",)),
-                (")", "", ()),
-            ]
-        ]
-    if requirement.kind == "comply":
-        assert requirement.reference
-        return [
-            [
-                ("complyWith(", "", ()),
-                thing,
-                (",", "", ()),
-                (requirement.reference[1].lower().replace(" ", "_"), "reference", (f"{key}.reference",)),
-                (")", "", ()),
-            ]
-        ]
-    names: list[Piece] = [
-        (camel(name), "object", (f"{key}.name{index}",)) for index, name in enumerate(requirement.names)
-    ]
+    parts: dict[str, Any] = {"thing": _object(meaning)}
+    for index, name in enumerate(requirement.names):
+        parts[f"name{index}"] = (camel(name), "object", (f"{key}.name{index}",))
+    if requirement.reference:
+        code, name = requirement.reference
+        text = f"{code.lower()}_t{name}" if requirement.prop else name.lower().replace(" ", "_")
+        parts["reference"] = (text, "reference", (f"{key}.reference",))
+    if requirement.prop:
+        parts["property"] = _property(meaning, requirement.prop, key)
     if requirement.kind == "material":
-        return [[("is(", "", ()), thing, (".material,", "property", (f"{key}.property",)), names[0], (")", "", ())]]
-    if requirement.kind == "has":
-        return [[("has(", "", ()), thing, (",", "", ()), names[0], (")", "", ())]]
-    return [
-        [
-            ("has(", "", ()),
-            thing,
-            (",", "", ()),
-            ("or(", "alternative", (f"{key}.or",)),
-            names[0],
-            (",", "", ()),
-            names[1],
-            ("))", "", ()),
-        ]
-    ]
+        parts["property"] = (".material,", "property", (f"{key}.property",))
+    parts["or_"] = ("or(", "alternative", (f"{key}.or",))
+    return [_fill(_REQUIREMENTS[requirement.kind], **parts)]
+
+
+_REQUIREMENTS = {
+    "table": "asPer({property},{reference})",
+    "comply": "complyWith({thing},{reference})",
+    "material": "is({thing}{property}{name0})",
+    "has": "has({thing},{name0})",
+    "either": "has({thing},{or_}{name0},{name1}))",
+}
 
 
 def _condition_pieces(meaning: Meaning, condition: Condition, key: str) -> list[Piece]:
     name: Piece = (camel(condition.name), "condition", (f"{key}.name",)) if condition.name else ("", "", ())
     if condition.kind == "use":
-        return [("is(building.use,", "", ()), name, (")", "", ())]
+        return _fill("is(building.use,{name})", name=name)
     if condition.kind == "place":
-        return [("is(", "", ()), _object(meaning), (".location,", "", ()), name, (")", "", ())]
+        return _fill("is({thing}.location,{name})", thing=_object(meaning), name=name)
     if condition.kind == "system":
-        inner: list[Piece] = [("has(building,", "", ()), name, (")", "", ())]
+        inner = _fill("has(building,{name})", name=name)
         return [("not(", "negation", (f"{key}.not",)), *inner, (")", "", ())] if condition.negated else inner
     prop, unit = {"height": ("height", "m"), "storeys": ("storeys", ""), "load": ("occupantLoad", "")}[condition.kind]
-    return [
-        (condition.comparator, "comparator", (f"{key}.comparator",)),
-        ("(building.", "", ()),
-        (prop, "condition", (f"{key}.property",)),
-        (",", "", ()),
-        *_quantity(condition.value, unit, key),
-        (")", "", ()),
-    ]
+    return _fill(
+        "{comparator}(building.{property},{quantity})",
+        comparator=(condition.comparator, "comparator", (f"{key}.comparator",)),
+        property=(prop, "condition", (f"{key}.property",)),
+        quantity=_quantity(condition.value, unit, key),
+    )
 
 
 def base_rule(meaning: Meaning) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from compliance_xai.corpus.synthetic.meaning import Condition, Limit, Meaning, Requirement
+from compliance_xai.corpus.synthetic.meaning import Condition, Limit, Meaning, Requirement, fill
 from compliance_xai.corpus.synthetic.vocabulary import (
     AFTER_OF,
     COMPARATORS,
@@ -41,7 +41,7 @@ REMARKS = (
 
 
 def clause_words(meaning: Meaning, rng: random.Random) -> tuple[Words, str]:
-    """The clause as words, and what its extra number does (``distracts`` where a remark carries one, else empty)."""
+    """The clause as words, and what its extra number does (``distracts`` if a remark carries one, else empty)."""
     head: Words = []
     if meaning.identifier:
         letter = "" if meaning.qualified or rng.random() < 0.75 else f" {rng.choice('abcd')})"
@@ -50,104 +50,99 @@ def clause_words(meaning: Meaning, rng: random.Random) -> tuple[Words, str]:
         head.append((rng.choice(meaning.context.headings) + ". ", ""))
     before, after = _conditions(meaning, rng)
     body = _body(meaning, rng)
-    sentence = [*before, *body, *after, (".", "")]
-    if not before:
-        sentence[0] = (sentence[0][0][0].upper() + sentence[0][0][1:], sentence[0][1])
-    words = [*head, *sentence]
+    words = [*head, *_capitalise([*before, *body, *after, (".", "")])]
     if rng.random() < 0.25:
         words.append((" " + rng.choice(REMARKS).format(n=rng.randint(1, 12), year=rng.randint(1992, 2019)), ""))
         return words, "distracts"
     return words, ""
 
 
+def _fill(template: str, **parts: tuple[str, str] | Words) -> Words:
+    """``the {property} of {thing}`` with its parts in place; the text between them decides nothing."""
+    return fill(template, ("",), **parts)
+
+
+def _capitalise(words: Words) -> Words:
+    (text, key), *rest = words
+    return [(text[0].upper() + text[1:], key), *rest]
+
+
 def _conditions(meaning: Meaning, rng: random.Random) -> tuple[Words, Words]:
     """Conditions before the main sentence and after it, read in the order of the rule."""
     phrases = [_condition(condition, f"c{index}", rng) for index, condition in enumerate(meaning.conditions)]
     front = phrases[:1] if len(phrases) == 2 or (phrases and rng.random() < 0.55) else []
-    back = phrases[len(front) :]
-    before: Words = []
-    for phrase in front:
-        before = [(phrase[0][0][0].upper() + phrase[0][0][1:], phrase[0][1]), *phrase[1:], (", ", "")]
-    after: Words = [piece for phrase in back for piece in ((" ", ""), *phrase)]
+    before = _fill("{phrase}, ", phrase=front[0]) if front else []
+    after = [piece for phrase in phrases[len(front) :] for piece in _fill(" {phrase}", phrase=phrase)]
     if meaning.exception:
         after += _exception(meaning.exception, rng)
     return before, after
 
 
+_CONDITIONS = {
+    "use": ("in {a}{name}", "in {names}", "where the building is {a}{name}"),
+    "place": ("in {a}{name}", "if located in {a}{name}"),
+    "system": ("in buildings with {a}{name}", "where the building has {a}{name}"),
+    "no system": ("in buildings {without} {a}{name}", "where the building has {no} {name}"),
+}
+
+
 def _condition(condition: Condition, key: str, rng: random.Random) -> Words:
+    kind = "no system" if condition.negated else condition.kind
+    if kind not in _CONDITIONS:
+        return _numeric_condition(condition, key, rng)
     name = condition.name
-    if condition.kind == "use":
-        return rng.choice(
-            (
-                [(f"in {article(name)} ", ""), (name, f"{key}.name")],
-                [("in ", ""), (plural(name), f"{key}.name")],
-                [(f"where the building is {article(name)} ", ""), (name, f"{key}.name")],
-            )
-        )
-    if condition.kind == "place":
-        return rng.choice(
-            (
-                [(f"in {article(name)} ", ""), (name, f"{key}.name")],
-                [(f"if located in {article(name)} ", ""), (name, f"{key}.name")],
-            )
-        )
-    if condition.kind == "system":
-        if condition.negated:
-            return rng.choice(
-                (
-                    [
-                        ("in buildings ", ""),
-                        ("without", f"{key}.not"),
-                        (f" {article(name)} ", ""),
-                        (name, f"{key}.name"),
-                    ],
-                    [("where the building has ", ""), ("no", f"{key}.not"), (" ", ""), (name, f"{key}.name")],
-                )
-            )
-        return rng.choice(
-            (
-                [(f"in buildings with {article(name)} ", ""), (name, f"{key}.name")],
-                [(f"where the building has {article(name)} ", ""), (name, f"{key}.name")],
-            )
-        )
-    return _numeric_condition(condition, key, rng)
+    return _fill(
+        rng.choice(_CONDITIONS[kind]),
+        a=(f"{article(name)} ", ""),
+        name=(name, f"{key}.name"),
+        names=(plural(name), f"{key}.name"),
+        without=("without", f"{key}.not"),
+        no=("no", f"{key}.not"),
+    )
 
 
 def _numeric_condition(condition: Condition, key: str, rng: random.Random) -> Words:
     after_of = condition.kind == "storeys" or rng.random() < 0.5
     phrases = (AFTER_OF if after_of else COMPARATORS)[condition.comparator]
-    measure: Words = [(rng.choice(phrases), f"{key}.comparator"), (" ", ""), (condition.value, f"{key}.value")]
+    parts = {
+        "comparator": (rng.choice(phrases), f"{key}.comparator"),
+        "value": (condition.value, f"{key}.value"),
+        "property": ("occupant load" if condition.kind == "load" else condition.kind, f"{key}.property"),
+    }
     if condition.kind == "storeys":
-        lead = rng.choice(("in buildings with ", "where the building has "))
-        return [(lead, ""), *measure, (" ", ""), ("storeys", f"{key}.property")]
+        lead = rng.choice(("in buildings with", "where the building has"))
+        return _fill(f"{lead} {{comparator}} {{value}} {{property}}", **parts)
     if condition.kind == "height":
-        measure += [(" ", ""), (rng.choice(UNITS["m"]), f"{key}.unit")]
-        lead, name = ("in buildings with a ", "height") if after_of else ("where the building ", "height")
-    else:
-        lead, name = ("for an ", "occupant load") if after_of else ("where the ", "occupant load")
-    return [(lead, ""), (name, f"{key}.property"), (" of " if after_of else " is ", ""), *measure]
+        parts["unit"] = (rng.choice(UNITS["m"]), f"{key}.unit")
+        lead = "in buildings with a {property} of" if after_of else "where the building {property} is"
+        return _fill(lead + " {comparator} {value} {unit}", **parts)
+    lead = "for an {property} of" if after_of else "where the {property} is"
+    return _fill(lead + " {comparator} {value}", **parts)
+
+
+_EXCEPTIONS = {
+    "system": (("unless", "the building has"), ("except", "where the building has")),
+    "use": (("unless", "the building is"), ("except", "in")),
+    "place": (("unless", "located in"), ("except", "in")),
+}
 
 
 def _exception(condition: Condition, rng: random.Random) -> Words:
-    name = condition.name
-    if condition.kind == "system":
-        lead, link = rng.choice((("unless", " the building has "), ("except", " where the building has ")))
-    elif condition.kind == "use":
-        lead, link = rng.choice((("unless", " the building is "), ("except", " in ")))
-    else:
-        lead, link = rng.choice((("unless", " located in "), ("except", " in ")))
-    return [(" ", ""), (lead, "x.exception"), (f"{link}{article(name)} ", ""), (name, "x.name")]
+    lead, link = rng.choice(_EXCEPTIONS[condition.kind])
+    name = (condition.name, "x.name")
+    return _fill(f" {{lead}} {link} {article(condition.name)} {{name}}", lead=(lead, "x.exception"), name=name)
 
 
-def _deontic(meaning: Meaning, rng: random.Random) -> str:
-    return rng.choice({"obligation": OBLIGATIONS, "permission": PERMISSIONS, "prohibition": PROHIBITIONS}[meaning.mode])
+def _deontic(meaning: Meaning, rng: random.Random) -> tuple[str, str]:
+    words = {"obligation": OBLIGATIONS, "permission": PERMISSIONS, "prohibition": PROHIBITIONS}
+    return rng.choice(words[meaning.mode]), "deontic"
 
 
 def _body(meaning: Meaning, rng: random.Random) -> Words:
     first, *others = meaning.requirements
     words = _requirement(meaning, first, "r0", rng)
     for index, requirement in enumerate(others, start=1):
-        words += [(" and ", ""), *_second(meaning, requirement, f"r{index}", rng)]
+        words += _fill(" and {second}", second=_second(meaning, requirement, f"r{index}", rng))
     return words
 
 
@@ -157,8 +152,8 @@ def _thing(meaning: Meaning, rng: random.Random) -> Words:
 
 
 def _measure(limit: Limit, key: str, rng: random.Random, phrases: dict[str, tuple[str, ...]] = AFTER_OF) -> Words:
-    """``comparator value unit``."""
-    return [(rng.choice(phrases[limit.comparator]), f"{key}.comparator"), (" ", ""), *_quantity(limit, key, rng)]
+    comparator = (rng.choice(phrases[limit.comparator]), f"{key}.comparator")
+    return _fill("{comparator} {quantity}", comparator=comparator, quantity=_quantity(limit, key, rng))
 
 
 def _quantity(limit: Limit, key: str, rng: random.Random) -> Words:
@@ -168,151 +163,83 @@ def _quantity(limit: Limit, key: str, rng: random.Random) -> Words:
 
 
 def _requirement(meaning: Meaning, requirement: Requirement, key: str, rng: random.Random) -> Words:
-    deontic = (_deontic(meaning, rng), "deontic")
-    thing = _thing(meaning, rng)
+    parts: dict[str, tuple[str, str] | Words] = {"deontic": _deontic(meaning, rng), "thing": _thing(meaning, rng)}
     if requirement.kind == "limit":
-        return _limit(meaning, requirement.limits[0], key, deontic, thing, rng)
+        return _limit(meaning, requirement.limits[0], key, parts, rng)
     if requirement.kind == "range":
-        return _range(requirement, key, deontic, thing, rng)
+        return _range(requirement, key, parts, rng)
+    if requirement.reference:
+        code, name = requirement.reference
+        text = f"Table {name} of {code}" if requirement.kind == "table" else name
+        parts["reference"] = (text, f"{key}.reference")
+    if requirement.prop:
+        parts["property"] = (requirement.prop.name, f"{key}.property")
+    for index, name in enumerate(requirement.names):
+        parts |= {f"a{index}": (article(name), ""), f"name{index}": (name, f"{key}.name{index}")}
     if requirement.kind == "comply":
-        assert requirement.reference
-        verb = rng.choice((" comply with ", " meet the requirements of ", " be installed in accordance with "))
-        return [*thing, (" ", ""), deontic, (verb, ""), (requirement.reference[1], f"{key}.reference")]
+        verb = rng.choice(("comply with", "meet the requirements of", "be installed in accordance with"))
+        return _fill(f"{{thing}} {{deontic}} {verb} {{reference}}", **parts)
     if requirement.kind == "table":
-        assert requirement.prop
-        assert requirement.reference
-        code, number = requirement.reference
-        return [
-            ("the ", ""),
-            (requirement.prop.name, f"{key}.property"),
-            (" of ", ""),
-            *thing,
-            (" ", ""),
-            deontic,
-            (rng.choice((" be as given in ", " be taken from ")), ""),
-            (f"Table {number} of {code}", f"{key}.reference"),
-        ]
-    name = requirement.names[0]
+        verb = rng.choice(("be as given in", "be taken from"))
+        return _fill(f"the {{property}} of {{thing}} {{deontic}} {verb} {{reference}}", **parts)
     if requirement.kind == "material":
-        return [
-            *thing,
-            (" ", ""),
-            deontic,
-            (" be ", ""),
-            ("made of", f"{key}.property"),
-            (" ", ""),
-            (name, f"{key}.name0"),
-        ]
+        return _fill("{thing} {deontic} be {made} {name0}", made=("made of", f"{key}.property"), **parts)
     if requirement.kind == "either":
-        other = requirement.names[1]
-        tail = [
-            (f"{article(name)} ", ""),
-            (name, f"{key}.name0"),
-            (" ", ""),
-            ("or", f"{key}.or"),
-            (f" {article(other)} ", ""),
-            (other, f"{key}.name1"),
-        ]
-        return [
-            *thing,
-            (" ", ""),
-            deontic,
-            (rng.choice((" have either ", " be fitted with either ", " have ")), ""),
-            *tail,
-        ]
+        verb = rng.choice(("have either", "be fitted with either", "have"))
+        template = f"{{thing}} {{deontic}} {verb} {{a0}} {{name0}} {{or_}} {{a1}} {{name1}}"
+        return _fill(template, or_=("or", f"{key}.or"), **parts)
     if rng.random() < 0.25 and meaning.mode == "obligation":
-        return [
-            (f"{article(name)} ", ""),
-            (name, f"{key}.name0"),
-            (" ", ""),
-            deontic,
-            (" be provided for ", ""),
-            *thing,
-        ]
-    verb = rng.choice((" have ", " be fitted with ", " be provided with "))
-    return [*thing, (" ", ""), deontic, (f"{verb}{article(name)} ", ""), (name, f"{key}.name0")]
+        return _fill("{a0} {name0} {deontic} be provided for {thing}", **parts)
+    verb = rng.choice(("have", "be fitted with", "be provided with"))
+    return _fill(f"{{thing}} {{deontic}} {verb} {{a0}} {{name0}}", **parts)
 
 
-def _limit(
-    meaning: Meaning, limit: Limit, key: str, deontic: tuple[str, str], thing: Words, rng: random.Random
-) -> Words:
-    prop = (limit.prop.name, f"{key}.property")
-    lower = limit.prop.name
+def _limit(meaning: Meaning, limit: Limit, key: str, parts: dict, rng: random.Random) -> Words:
+    name = limit.prop.name
+    parts |= {"property": (name, f"{key}.property"), "a": (article(name), "")}
     forms = ["have"] if meaning.mode == "prohibition" else ["of", "of", "have", "provided"]
     if meaning.mode == "obligation" and limit.comparator in ("greaterThanEqual", "lessThanEqual"):
         forms.append("not")
-    form = rng.choice(forms)
+    form, key = rng.choice(forms), f"{key}.0"
     if form == "not":
         phrase = "not exceed" if limit.comparator == "lessThanEqual" else "not be less than"
-        return [
-            ("the ", ""),
-            prop,
-            (" of ", ""),
-            *thing,
-            (" ", ""),
-            deontic,
-            (" ", ""),
-            (phrase, f"{key}.0.comparator"),
-            (" ", ""),
-            *_quantity(limit, f"{key}.0", rng),
-        ]
+        parts |= {"phrase": (phrase, f"{key}.comparator"), "quantity": _quantity(limit, key, rng)}
+        return _fill("the {property} of {thing} {deontic} {phrase} {quantity}", **parts)
     if form == "of":
-        measure = _measure(limit, f"{key}.0", rng, COMPARATORS)
-        return [("the ", ""), prop, (" of ", ""), *thing, (" ", ""), deontic, (" be ", ""), *measure]
-    measure = _measure(limit, f"{key}.0", rng)
+        measure = _measure(limit, key, rng, COMPARATORS)
+        return _fill("the {property} of {thing} {deontic} be {measure}", measure=measure, **parts)
+    measure = _measure(limit, key, rng)
     if form == "provided":
-        return [
-            (f"{article(lower)} ", ""),
-            prop,
-            (" of ", ""),
-            *measure,
-            (" ", ""),
-            deontic,
-            (" be provided for ", ""),
-            *thing,
-        ]
-    return [*thing, (" ", ""), deontic, (f" have {article(lower)} ", ""), prop, (" of ", ""), *measure]
+        return _fill("{a} {property} of {measure} {deontic} be provided for {thing}", measure=measure, **parts)
+    return _fill("{thing} {deontic} have {a} {property} of {measure}", measure=measure, **parts)
 
 
-def _range(requirement: Requirement, key: str, deontic: tuple[str, str], thing: Words, rng: random.Random) -> Words:
+def _range(requirement: Requirement, key: str, parts: dict, rng: random.Random) -> Words:
     low, high = requirement.limits
-    start: Words = [
-        ("the ", ""),
-        (low.prop.name, f"{key}.property"),
-        (" of ", ""),
-        *thing,
-        (" ", ""),
-        deontic,
-        (" be ", ""),
-    ]
-    comparators = ("between", "and") if rng.random() < 0.5 else ("from", "to")
+    first, second = ("between", "and") if rng.random() < 0.5 else ("from", "to")
     # One unit word serves both limits, so it carries both keys (joined by a blank).
     unit = low.prop.unit
-    return [
-        *start,
-        (comparators[0], f"{key}.0.comparator"),
-        (" ", ""),
-        (low.value, f"{key}.0.value"),
-        (" ", ""),
-        (comparators[1], f"{key}.1.comparator"),
-        (" ", ""),
-        (high.value, f"{key}.1.value"),
-        (" ", ""),
-        (rng.choice(UNITS.get(unit, (unit,))), f"{key}.0.unit {key}.1.unit"),
-    ]
+    return _fill(
+        "the {property} of {thing} {deontic} be {first} {low} {second} {high} {unit}",
+        property=(low.prop.name, f"{key}.property"),
+        first=(first, f"{key}.0.comparator"),
+        low=(low.value, f"{key}.0.value"),
+        second=(second, f"{key}.1.comparator"),
+        high=(high.value, f"{key}.1.value"),
+        unit=(rng.choice(UNITS.get(unit, (unit,))), f"{key}.0.unit {key}.1.unit"),
+        **parts,
+    )
 
 
 def _second(meaning: Meaning, requirement: Requirement, key: str, rng: random.Random) -> Words:
-    deontic = (_deontic(meaning, rng), "deontic")
+    deontic = _deontic(meaning, rng)
     if requirement.kind == "limit":
         limit = requirement.limits[0]
-        return [
-            ("the ", ""),
-            (limit.prop.name, f"{key}.property"),
-            (" ", ""),
-            deontic,
-            (" be ", ""),
-            *_measure(limit, f"{key}.0", rng, COMPARATORS),
-        ]
+        return _fill(
+            "the {property} {deontic} be {measure}",
+            property=(limit.prop.name, f"{key}.property"),
+            deontic=deontic,
+            measure=_measure(limit, f"{key}.0", rng, COMPARATORS),
+        )
     name = requirement.names[0]
-    return [(f"{article(name)} ", ""), (name, f"{key}.name0"), (" ", ""), deontic, (" be provided", "")]
+    return _fill(f"{article(name)} {{name}} {{deontic}} be provided", name=(name, f"{key}.name0"), deontic=deontic)

@@ -15,7 +15,7 @@ from typing import overload
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits, parse_xml
 from compliance_xai.rules.legalruleml.xml_formulas import (
     LKM,
@@ -485,9 +485,7 @@ def _write_statement(holder: etree._Element, statement: Statement, limits: Limit
 
 def _check_kind(statement: Statement, where: str) -> None:
     """The schema has a place for rules in the first two kinds, and for bare statements in factual ones."""
-    if statement.kind not in KINDS:
-        remedy = "Choose one of these kinds."
-        raise InputError(where, expected=f"a kind of {', '.join(KINDS)}", found=repr(statement.kind), remedy=remedy)
+    require_choice(f"{where}, kind", statement.kind, KINDS)
     bare = statement.kind == "factual" and statement.rule is not None and not statement.rule.conditions
     if statement.kind not in KINDS[:2] and (statement.paraphrase or (statement.rule is not None and not bare)):
         raise InputError(

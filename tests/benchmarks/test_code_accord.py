@@ -1,14 +1,14 @@
 """Our categories against the labels that people gave: reading, counting, and the figures on the published table."""
 
 import pytest
-
-from compliance_xai.corpus.code_accord import (
+from code_accord import (
     LabelledSentence,
     count_disagreements,
     measure_agreement,
     read_entities,
     tagged_words,
 )
+
 from compliance_xai.errors import InputError
 
 SENTENCES = [
