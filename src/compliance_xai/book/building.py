@@ -280,6 +280,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     """
     from compliance_xai.book.assets import collect_assets
     from compliance_xai.book.explorer import write_explorer
+    from compliance_xai.book.live_model import write_live_models
     from compliance_xai.book.parts import write_parts
 
     project = find_project_folder()
@@ -291,6 +292,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     collect_assets(project, [plan.study.name, SOURCES, STORED_PAGES.name], reference=project / STORED / REFERENCE)
     write_parts(project, plan)
     write_explorer(plan.study, project)
+    write_live_models(plan, project)
     lessons = write_pages()
     output = project / "_build"
     index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"

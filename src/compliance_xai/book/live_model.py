@@ -1,0 +1,167 @@
+"""The live model: a small fine-tuned model of the book's study, as a script that runs in the reader's browser.
+
+The script holds float16 weights, tokenizer, prompt, and scores that PyTorch computed for a few clauses. The page's
+engine (``book/_static/live_engine.js``) computes these again on load and refuses to work if they differ.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compliance_xai.corpus.features import segment
+from compliance_xai.files import digest, write_atomic
+from compliance_xai.models.loading import without_progress_bars
+from compliance_xai.pipeline.code_keys import ROOMS, code_digest
+from compliance_xai.pipeline.review import RuleWriter, load_writer
+from compliance_xai.pipeline.running import Plan
+from compliance_xai.pipeline.stage_examples import load_examples
+from compliance_xai.study.settings import Study
+
+LARGEST = 1_100_000
+"""Parameters of the largest model that a page loads: 3 MB of script."""
+KINDS = ("full", "lora")
+"""Strategies whose weights a page can hold; adapters are merged."""
+CHECKED = 3
+"""Clauses that the page computes again on load."""
+MAX_TOKENS = 192
+_ANY_CASE = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "(?:'[sStTmMdD]|'[rRvV][eE]|'[lL][lL])")
+"""Qwen2's pattern has a group that ignores case, which JavaScript does not know everywhere; and the same without it."""
+
+
+def write_live_models(plan: Plan, project: Path) -> list[Path]:
+    """Write ``book/runs/_static/live``: a script for each small trained model of the study, and ``index.js``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The scripts; only the index, which then lists no model, if the study has none that is small enough.
+    """
+    folder = project / "book" / "runs" / "_static" / "live"
+    folder.mkdir(parents=True, exist_ok=True)
+    found, written = [], []
+    for scale, strategy, key in _find_cells(plan):
+        script = folder / f"{scale}-{strategy}.js"
+        mark = f"// {digest([key, code_digest(ROOMS)])}\n"
+        if not (script.is_file() and script.read_text(encoding="utf-8").startswith(mark)):
+            packed = _pack_cell(plan.study, scale, strategy)
+            if packed is None:
+                continue
+            _write(script, f"{mark}window.liveModels = window.liveModels || {{}};\n"
+                           f"window.liveModels[{json.dumps(script.stem)}] = {_to_json(packed)};\n")  # fmt: skip
+        found.append({"name": script.stem, "scale": scale, "strategy": strategy})
+        written.append(script)
+    for stale in set(folder.glob("*.js")) - {*written, folder / "index.js"}:
+        stale.unlink()
+    index = folder / "index.js"
+    _write(index, f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n")
+    return [index, *written]
+
+
+def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
+    """(scale, strategy, key) of the trained cells of the largest size that a page can load."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for name, job in plan.jobs.items():
+        done = job.stage == "finetune" and plan.states[name] == "done"
+        if done and job.scale and job.strategy and plan.study.strategies[job.strategy].kind in KINDS:
+            found.setdefault(job.scale, []).append((job.scale, job.strategy, job.key))
+    sizes = [scale for scale in plan.study.scales if scale in found and _count(plan.study, scale) <= LARGEST]
+    return found[sizes[-1]] if sizes else []
+
+
+def _count(study: Study, scale: str) -> int:
+    from compliance_xai.pipeline.cells import rung_of
+
+    return rung_of(study, scale).parameters
+
+
+def _pack_cell(study: Study, scale: str, strategy: str) -> dict[str, Any] | None:
+    """What the page needs of one model; None if its architecture, tokenizer or prompt is not one the engine knows."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    with without_progress_bars():
+        writer = load_writer(study, scale, strategy)
+        examples = load_examples(study)
+        words = {word.text.lower() for example in examples["train"] for word in segment(example.clause)}
+        clauses = [example.clause for example in examples[study.corpus.evaluate_on][:CHECKED]]
+        return pack_model(writer, clauses, sorted(words))
+
+
+def pack_model(writer: RuleWriter, clauses: Sequence[str], words: Sequence[str]) -> dict[str, Any] | None:
+    """A model as the engine reads it.
+
+    Parameters
+    ----------
+    writer
+        A trained model of Qwen2's architecture with tied embeddings and a byte-level BPE tokenizer.
+    clauses
+        Clauses whose rules and word scores (nats, summed over the rule) the page computes again.
+    words
+        Words that the model was trained on, in lower case.
+    """
+    model = writer.model.merge_and_unload() if hasattr(writer.model, "merge_and_unload") else writer.model
+    config, template = model.config, writer.template
+    spec = json.loads(writer.tokenizer.backend_tokenizer.to_str())
+    text = template if isinstance(template, str) else getattr(template, "text", None)
+    if config.model_type != "qwen2" or not config.tie_word_embeddings or spec["model"]["type"] != "BPE" or text is None:
+        return None
+    before, _, after = text.partition("{clause}")
+    blob, index = _pack_weights(model)
+    pattern = spec["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].replace(*_ANY_CASE)
+    return {
+        "name": writer.name,
+        "config": {
+            "hidden": config.hidden_size,
+            "heads": config.num_attention_heads,
+            "kvHeads": config.num_key_value_heads,
+            "headDim": config.hidden_size // config.num_attention_heads,
+            "layers": config.num_hidden_layers,
+            "intermediate": config.intermediate_size,
+            "vocabulary": config.vocab_size,
+            "eps": config.rms_norm_eps,
+            "theta": config.rope_parameters["rope_theta"],
+            "positions": config.max_position_embeddings,
+        },
+        "prompt": {"before": before, "after": after},
+        "end": writer.tokenizer.eos_token_id,
+        "maxTokens": MAX_TOKENS,
+        "vocab": spec["model"]["vocab"],
+        "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in spec["model"]["merges"]],
+        "pattern": pattern,
+        "words": list(words),
+        "checks": [_describe(writer, clause) for clause in clauses],
+        "index": index,
+        "blob": base64.b64encode(blob).decode("ascii"),
+    }
+
+
+def _pack_weights(model: Any) -> tuple[bytes, dict[str, Any]]:
+    """float16, one tensor after the other, and where each starts (bytes); the head is the embeddings."""
+    blob, index = bytearray(), {}
+    for name, tensor in model.state_dict().items():
+        if name != "lm_head.weight":
+            index[name] = {"shape": list(tensor.shape), "at": len(blob)}
+            blob += tensor.float().numpy().astype("<f2").tobytes()
+    return bytes(blob), index
+
+
+def _describe(writer: RuleWriter, clause: str) -> dict[str, Any]:
+    rule = writer.write([clause], max_new_tokens=MAX_TOKENS)[0]
+    scores_F = writer.explain(clause, rule).scores.sum(axis=1)
+    return {"clause": clause, "rule": rule, "scores": np.round(scores_F.astype(float), 4).tolist()}
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with write_atomic(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def _to_json(content: Any) -> str:
+    """JSON that a script can hold: characters outside ASCII and ``</script>`` are written as escapes."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
