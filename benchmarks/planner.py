@@ -4,7 +4,7 @@
 
 writes ``benchmarks/results/planner.json`` and ``planner.md``. Memory: the most bytes of tensors during a step over the
 longest pairs. Time: steps over the study's own batches, against a prediction from two layers of random weights (the
-probe of ``study plan --probe``); probe and steps take turns, in processor time, and medians are compared, because the
+probe); probe and steps take turns, in processor time, and medians are compared, because the
 machine has other work. Of ``lora-then-full`` it is the second phase, which needs the more memory. On a GPU a randomly
 initialised model of a 7B shape is measured as well: one LoRA and one QLoRA step, and how many tokens attribution scores
 per second.
@@ -15,22 +15,29 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from keep import keep_result
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.machine import describe_machine, package_versions
+from compliance_xai.models import planning
 from compliance_xai.models.batches import encode_examples, plan_batches
-from compliance_xai.models.loading import load_base, load_tokenizer
-from compliance_xai.models.planning import sizes, speed
-from compliance_xai.models.planning.sizes import Texts
-from compliance_xai.models.planning.speed import probe_speed
-from compliance_xai.models.prompts import DEFAULT_TEMPLATE
+from compliance_xai.models.checkpoints import Progress
+from compliance_xai.models.finetuning import prepare_model
+from compliance_xai.models.launch import connect
+from compliance_xai.models.loading import load_base, load_tokenizer, without_progress_bars
+from compliance_xai.models.planning import Texts, shape_of, training_flops
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Encoded
+from compliance_xai.models.strategies import apply_strategy
+from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
 from compliance_xai.pipeline.plans import measure_texts
-from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.ladders import Rung, Shape, load_ladder
 from compliance_xai.study.strategy_settings import KINDS, StrategySettings
 
 SCALES, TRAINED = ("0.3m", "1m", "4m"), tuple(kind for kind in KINDS if kind != "none")
@@ -43,6 +50,107 @@ def make_settings(kind: str, **keys: Any) -> StrategySettings:
     return StrategySettings(kind=kind, steps=1000, batch_size=BATCH, **keys)  # pyright: ignore[reportArgumentType]
 
 
+def probe_speed(
+    rung: Rung,
+    settings: StrategySettings,
+    texts: Texts,
+    *,
+    layers: int = 2,
+    steps: int = 4,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Operations per second that this machine sustains in training: measured on random weights of the same width.
+
+    A model with ``layers`` layers is saved, loaded and trained by the code that trains the real one, on rows of mean
+    length; the median step counts.
+    """
+    shape = replace(shape_of(rung), layers=min(layers, shape_of(rung).layers))
+    length, rule = round(texts.mean), max(1, round(texts.mean_rule))
+    rows = [make_row(length, rule)] * settings.batch_size
+    with tempfile.TemporaryDirectory() as folder:
+        small = write_random(shape, Path(folder))
+        seconds = time_steps(small, settings, rows, steps=steps, clock=clock)
+    return training_flops(small, settings, texts) / statistics.median(seconds[1:])
+
+
+def make_row(length: int, rule: int) -> Encoded:
+    """A row of so many tokens without a meaning, of which the last ``rule`` are the rule's."""
+    return Encoded(tuple(2 + index % 7 for index in range(length)), length - rule)
+
+
+def write_random(shape: Shape, folder: Path, dtype: str = "float32") -> Rung:
+    """A Qwen2 model of that shape with random weights, as a folder; no tokenizer."""
+    config = Qwen2Config(
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_value_heads,
+        intermediate_size=shape.intermediate_size,
+        vocab_size=shape.vocabulary,
+        tie_word_embeddings=shape.tied,
+        dtype=getattr(torch, dtype),
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with torch.device(device):
+        model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))
+    with without_progress_bars():
+        model.save_pretrained(folder)
+    return Rung("random", str(folder), sum(p.numel() for p in model.parameters()), shape=shape)
+
+
+def time_steps(
+    rung: Rung,
+    settings: StrategySettings,
+    rows: Sequence[Encoded],
+    *,
+    steps: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Seconds of each of some training steps over the rows, the first of which warms up."""
+    loop = make_loop(rung, settings, rows)
+    seconds = []
+    for step in range(steps):
+        start = clock()
+        loop.take_step(step % settings.steps, list(range(settings.batch_size)))
+        seconds.append(clock() - start)
+    return seconds
+
+
+def measure_step_memory(rung: Rung, settings: StrategySettings, rows: Sequence[Encoded]) -> float:
+    """Most bytes of tensors held during a step after the first, weights and optimiser included.
+
+    On a GPU the allocator knows; on a CPU the profiler lists what is allocated and freed.
+    """
+    loop = make_loop(rung, settings, rows)
+    batch = list(range(loop.settings.batch_size))
+    loop.take_step(0, batch)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        loop.take_step(1, batch)
+        return float(torch.cuda.max_memory_allocated())
+    states = [tensor for state in loop.optimizer.state.values() for tensor in state.values()]
+    before = sum(tensor.nbytes for tensor in [*loop.model.parameters(), *loop.model.buffers(), *states])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        loop.take_step(1, batch)
+    held = most = 0
+    events: Any = profile.profiler
+    for event in sorted(events.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return float(before + most)
+
+
+def make_loop(rung: Rung, settings: StrategySettings, rows: Sequence[Encoded], *, seed: int = 0) -> Any:
+    """The training loop of a cell, with its model in memory and no step taken."""
+    phase = settings.phases[-1]
+    accelerator, precision = connect(phase.batch_size), choose_precision(phase)
+    model = apply_strategy(prepare_model(rung, phase, accelerator, precision), phase, seed=seed)
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, phase))
+    progress = Progress(phase.micro_batch or phase.batch_size)
+    return Loop(model.train(), optimizer, accelerator, phase, rows, rows[:1], seed, precision, progress)
+
+
 def measure_cell(scale: str, kind: str) -> dict[str, Any]:
     """Planned and measured bytes and seconds of one cell of the embedded ladder."""
     rung, settings = load_ladder("embedded").rung(scale), make_settings(kind)
@@ -50,25 +158,25 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
     texts = measure_texts(rung, examples, DEFAULT_TEMPLATE)
     rows = encode_examples(load_tokenizer(rung), examples, DEFAULT_TEMPLATE, None)
     longest = sorted(rows, key=lambda row: -len(row.ids))[:BATCH]
-    memory = sizes.training_memory(rung, settings, texts, bfloat16=False)
+    memory = planning.training_memory(rung, settings, texts, bfloat16=False)
     batches = plan_batches([len(row.ids) for row in rows], BATCH, STEPS, seed=0)
     tokens = [sum(len(rows[row].ids) for row in batch) for batch in batches]
     speeds, paces = [], []
     for _ in range(ROUNDS):
         speeds.append(probe_speed(rung, settings, texts, clock=time.process_time))
-        loop = speed.make_loop(rung, settings, rows)
+        loop = make_loop(rung, settings, rows)
         loop.take_step(0, batches[0])
         start = time.process_time()
         for step, batch in enumerate(batches[1:], 1):
             loop.take_step(step, batch)
         # Per token, and put on the mean length: a few batches are longer or shorter than the corpus.
         paces.append((time.process_time() - start) / sum(tokens[1:]) * BATCH * texts.mean)
-    operations = speed.training_flops(rung, settings, texts)
+    operations = training_flops(rung, settings, texts)
     return {
         "scale": scale,
         "strategy": kind,
         "planned_bytes": round(memory.peak),
-        "measured_bytes": round(speed.measure_step_memory(rung, settings, longest)),
+        "measured_bytes": round(measure_step_memory(rung, settings, longest)),
         "planned_step_s": operations / statistics.median(speeds),
         "measured_step_s": statistics.median(paces),
     }
@@ -85,21 +193,21 @@ def measure_gpu() -> list[dict[str, Any]]:
     tokenizer = load_tokenizer(load_ladder("embedded").rung("0.3m"))  # any ids below the vocabulary's size will do
     cells = []
     with tempfile.TemporaryDirectory() as folder:
-        model = speed.write_random(rung.shape, Path(folder), "bfloat16")
-        rows = [speed.make_row(160, 80)] * BATCH
+        model = write_random(rung.shape, Path(folder), "bfloat16")
+        rows = [make_row(160, 80)] * BATCH
         for kind in ("lora", "qlora"):
             settings = make_settings(kind)
             torch.cuda.empty_cache()
-            seconds = speed.time_steps(model, settings, rows, steps=6)
-            memory = sizes.training_memory(model, settings, texts, bfloat16=True)
+            seconds = time_steps(model, settings, rows, steps=6)
+            memory = planning.training_memory(model, settings, texts, bfloat16=True)
             pace = probe_speed(rung, settings, texts)
             cells.append(
                 {
                     "scale": f"{scale}, random weights",
                     "strategy": kind,
                     "planned_bytes": round(memory.peak),
-                    "measured_bytes": round(speed.measure_step_memory(model, settings, rows)),
-                    "planned_step_s": speed.training_flops(model, settings, texts) / pace,
+                    "measured_bytes": round(measure_step_memory(model, settings, rows)),
+                    "planned_step_s": training_flops(model, settings, texts) / pace,
                     "measured_step_s": statistics.median(seconds[1:]),
                 }
             )

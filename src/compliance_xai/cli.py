@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from compliance_xai.models.planning.cell_plans import CellPlan, Device
+    from compliance_xai.models.planning import CellPlan, Device
     from compliance_xai.pipeline.running import Outcome, Plan
     from compliance_xai.rules.legalruleml.xml_formulas import Unknown
 
@@ -145,18 +145,9 @@ def show_plan(
             "--device-tflops", metavar="200", help="What it sustains in training, in 10^12 operations per second."
         ),
     ] = None,
-    devices: Annotated[
-        int | None,
-        typer.Option(
-            "--devices", min=1, help="So many in one machine, for attribution.", show_default="this machine's, or 1"
-        ),
-    ] = None,
-    probe: Annotated[
-        bool, typer.Option("--probe", help="Measure this machine's speed with two layers of every model: seconds each.")
-    ] = False,
 ) -> None:
     """Show every cell, what it needs, and which notebooks a run would execute; runs nothing."""
-    from compliance_xai.models.planning.cell_plans import choose_device
+    from compliance_xai.models.planning import choose_device
     from compliance_xai.pipeline.plans import plan_study
     from compliance_xai.pipeline.running import make_plan
 
@@ -164,9 +155,9 @@ def show_plan(
     plan = make_plan(study, set_ or ())
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
-    device = choose_device(memory, speed, devices)
+    device = choose_device(memory, speed)
     try:
-        cells = plan_study(plan.study, device, probe=probe)
+        cells = plan_study(plan.study, device)
     except InputError as error:  # a model of unknown size, say; what would run is known all the same
         console.print(f"Memory and time are not planned: {error}", soft_wrap=True)
         return
@@ -174,11 +165,11 @@ def show_plan(
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
-    from compliance_xai.models.planning.cell_plans import describe_cells
+    from compliance_xai.models.planning import describe_cells
 
     frame = describe_cells(cells)
     training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
-    size = f"{device.memory / 1e9:.1f} GB" + (f", {device.count} of them in one machine" if device.count > 1 else "")
+    size = f"{device.memory / 1e9:.1f} GB"
     _print_frame(console, f"What training needs on {device.name}, {size}", training)
     _print_frame(console, "What generation and attribution need, and time", frame[both].join(frame.loc[:, "kv":]))
     for cell in cells:

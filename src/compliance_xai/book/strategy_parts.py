@@ -117,7 +117,7 @@ def plan_key() -> str:
 
 def format_plan() -> str:
     """What the cells of a study of large models need; nothing is fetched for it."""
-    from compliance_xai.models.planning.cell_plans import choose_device, describe_cells
+    from compliance_xai.models.planning import choose_device, describe_cells
     from compliance_xai.pipeline.plans import plan_study
 
     name, memory, speed = PLANNED

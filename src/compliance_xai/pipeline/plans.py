@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from compliance_xai.corpus.features import segment
-from compliance_xai.models.planning.cell_plans import CellPlan, Device, plan_cell
-from compliance_xai.models.planning.sizes import Texts
-from compliance_xai.models.planning.speed import guess_speed, probe_speed
+from compliance_xai.models.planning import CellPlan, Device, Texts, plan_cell
 from compliance_xai.pipeline.cells import fit_settings
 from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
 from compliance_xai.records import Example
@@ -21,14 +18,10 @@ CHARACTERS = 3.0
 notation about three, and planning for too much does no harm."""
 
 
-def plan_study(study: Study | Path | str, device: Device, *, probe: bool = False) -> list[CellPlan]:
+def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
     """Plan every cell of a study on a device.
 
-    Parameters
-    ----------
-    probe
-        Measure this machine's speed for each cell that trains. Otherwise ``device.flops`` counts; where that is None,
-        this machine's is guessed from its matrix products, and another's time stays unknown.
+    Without ``device.flops`` this machine's speed is estimated from its matrix products, and another's time is unknown.
     """
     study = study if isinstance(study, Study) else load_study(study)
     ladder = load_ladder(study.ladder)
@@ -41,20 +34,13 @@ def plan_study(study: Study | Path | str, device: Device, *, probe: bool = False
         rung = rungs[scale]
         settings = fit_settings(study.settings_of(scale, strategy), rung)
         texts = measure_texts(rung, train, study.prompt.template)
-        if probe and settings.trains:
-            speed = dataclasses.replace(device, flops=probe_speed(rung, settings, texts))
-        else:
-            guessed = device.here and device.flops is None
-            speed = (
-                dataclasses.replace(device, flops=guess_speed(rung, bfloat16=device.bfloat16)) if guessed else device
-            )
         plans.append(
             plan_cell(
                 rung,
                 strategy,
                 settings,
                 texts,
-                speed,
+                device,
                 seeds=len(study.seeds_of(strategy)),
                 scored_tokens=scored * texts.mean,
                 generate=(rung.batch.generate or study.generate.batch_size, study.generate.max_new_tokens),
