@@ -94,7 +94,7 @@ def time_equivalence(pairs: Pairs) -> dict[str, float]:
 
 
 def main() -> None:
-    for score in WORK.values():  # imports and the unit registry are loaded before anything is timed
+    for score in WORK.values():  # imports and the list of units are loaded before anything is timed
         score(["is(a.width,1 m)"], ["is(b.width,2 m)"])
     cases = [
         {"rules": source, "pairs": kind, "n": len(pairs[0]), "score": name} | measure(lambda: score(*pairs))  # noqa: B023

@@ -58,6 +58,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_inputs() -> Path:
+    """Small inputs that failed once when people used them; beside the checkout, as ``shared_data``."""
+    folder = REPOSITORY.parent / "shared" / "inputs"
+    if not folder.is_dir():
+        pytest.skip("the collected inputs (../shared/inputs) are not beside this checkout")
+    return folder
+
+
 @dataclass(frozen=True)
 class Toy:
     """A project whose notebooks write a text file instead of training: the whole grid in seconds."""

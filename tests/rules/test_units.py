@@ -1,5 +1,6 @@
 """Quantities and expressions in base units."""
 
+import json
 from fractions import Fraction
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_xai.rules.compare.arithmetic import NotASum, read_sum, symbol
-from compliance_xai.rules.notation.units import describe_dimension, read_measure, read_unit, write_number
+from compliance_xai.rules.notation.units import UNITS, describe_dimension, read_measure, read_unit, write_number
 
 # Factors by definition of the units (SI brochure, 9th edition; international inch, pound and pascal-free units).
 FACTORS = {
@@ -31,10 +32,20 @@ FACTORS = {
     "dB": (Fraction(1), "level"),
     "mCentres": (Fraction(1), "centres*length"),
     "l/person": (Fraction(1, 1000), "length^3/person"),
-    "airChangesPerHour": (Fraction(1), "airChangesPerHour"),
-    "dBA": (Fraction(1), "dBA"),
-    "W/(mK)": (Fraction(1), "W/(mK)"),
-    "½": (Fraction(1), "½"),
+    "airChangesPerHour": (Fraction(1, 3600), "airChange/time"),
+    "dBA": (Fraction(1), "level_A"),
+    "W/(mK)": (Fraction(1), "length*mass/temperature/time^3"),
+    "W/m²K": (Fraction(1), "mass/temperature/time^3"),
+    "W/m2/K": (Fraction(1), "mass/temperature/time^3"),
+    "W/m2.K": (Fraction(1), "mass/temperature/time^3"),
+    "kNm": (Fraction(1000), "length^2*mass/time^2"),
+    "kN·m": (Fraction(1000), "length^2*mass/time^2"),
+    "cfm": (Fraction(3048**3, 10**12) / 60, "length^3/time"),
+    "psf": (Fraction("4.4482216152605") / Fraction("0.09290304"), "mass/length/time^2"),
+    "ksi": (Fraction("4448.2216152605") / Fraction("0.00064516"), "mass/length/time^2"),
+    "ac": (Fraction("4046.8564224"), "length^2"),
+    "pcs": (Fraction(1), "piece"),
+    "storeys": (Fraction(1), "storey"),
 }
 
 
@@ -43,6 +54,41 @@ def test_units(text, expected):
     unit = read_unit(text)
     assert (unit.factor, describe_dimension(unit.dimension)) == expected
     assert unit.offset == 0
+
+
+UNKNOWN = ("furlong", "MM", "kmh2", "½", "cfms", "m.", "mm/foo", "Centres", "x", "gauge", "mKK", "μN", "pcm", "kft")
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
+def test_a_unit_outside_the_list_is_unknown_and_no_other_by_prefix(text):
+    unit = read_unit(text)
+    assert not unit.known
+    assert describe_dimension(unit.dimension) == text
+
+
+def test_every_listed_unit_is_listed_once():
+    names = [name for line in UNITS.strip().splitlines() for name in line.partition(" = ")[0].split()]
+    assert len(names) == len(set(names))
+    assert all(read_unit(name).known for name in names)
+
+
+def amount(text):
+    measure = read_measure(text)
+    return measure.absolute, measure.unit.dimension, measure.unit.known
+
+
+def test_amounts_that_people_wrote(shared_inputs):
+    cases = json.loads((shared_inputs / "units.json").read_text(encoding="utf-8"))
+    assert [pair for pair in cases["equal"] if amount(pair[0]) != amount(pair[1])] == []
+    assert [pair for pair in cases["different"] if amount(pair[0]) == amount(pair[1])] == []
+    right = {
+        "volume per time": "length^3/time",
+        "count": "piece",
+        "area": "length^2",
+        "pressure": "mass/length/time^2",
+    }
+    for text, meaning in cases["unknown_or_right"].items():
+        assert describe_dimension(read_unit(text).dimension) == right[meaning]
 
 
 @pytest.mark.parametrize(

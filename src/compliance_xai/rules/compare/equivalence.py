@@ -99,7 +99,8 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
 
     Rules are read as ``rules.compare.logic_reading.read_formula`` describes: obligations by their breaches,
     permissions by what they permit, comparisons as linear arithmetic over exact numbers in base units, everything else
-    as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated.
+    as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated. Rules that
+    differ are not decided if one holds a unit outside the list of ``rules.notation.units``.
 
     Parameters
     ----------
@@ -179,6 +180,9 @@ class _Comparer:
         notes = self.notes()
         if only_a is None and only_b is None:
             return Verdict("equivalent", f"Every building that satisfies one rule satisfies the other.{notes}")
+        if self.wording.unknown_units:
+            units = ", ".join(map(repr, self.wording.unknown_units))
+            raise BeyondReading(f"the size of the unit {units} is not known")
         if only_a is None:
             reason = "Every building that satisfies a satisfies b, but not the other way round."
             return Verdict("stronger", reason + notes, self.show("b"))

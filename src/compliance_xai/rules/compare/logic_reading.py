@@ -39,7 +39,7 @@ LARGEST = 5_000
 MOST_OPENED = 10
 """Expressions that may stand inside one another by way of definitions."""
 
-_MEASURE = re.compile(r"\d+(?:\.\d+)?\s+[A-Za-z°%µ][^\s()*+,'-]*")
+_MEASURE = re.compile(r"\d+(?:\.\d+)?\s+(?!x\b)[A-Za-z°%µ][^\s()*+,'-]*")
 
 
 class BeyondReading(Exception):
@@ -60,12 +60,15 @@ class Wording:
         The same by dimension alone.
     modals
         The text of a modal.
+    unknown_units
+        Units that are not in the list, about which nothing is known.
     """
 
     atoms: dict[str, str] = field(default_factory=dict)
     units: dict[tuple[str, Dimension], Measure] = field(default_factory=dict)
     measures: dict[Dimension, Measure] = field(default_factory=dict)
     modals: dict[Modal, str] = field(default_factory=dict)
+    unknown_units: dict[str, None] = field(default_factory=dict)
 
     def measure(self, name: str, dimension: Dimension) -> Measure | None:
         """A quantity in the unit that a property is written in."""
@@ -271,7 +274,7 @@ class _Reader:
             measure = read_measure(node.text)
             if measure is None:
                 raise BeyondReading(f"{node.text[:40]} is no number that can be compared")
-            self.wording.measures.setdefault(measure.unit.dimension, measure)
+            self.note_measure(measure)
             return constant(measure.difference, measure.unit.dimension)
         if isinstance(node, Leaf) and node.kind == "quoted":
             self.note_measures(node.text)
@@ -387,9 +390,13 @@ class _Reader:
     def note_measures(self, text: str) -> None:
         """Remember the units in an expression."""
         for match in _MEASURE.finditer(text):
-            measure = read_measure(match.group())
-            if measure:
-                self.wording.measures.setdefault(measure.unit.dimension, measure)
+            if measure := read_measure(match.group()):
+                self.note_measure(measure)
+
+    def note_measure(self, measure: Measure) -> None:
+        self.wording.measures.setdefault(measure.unit.dimension, measure)
+        if not measure.unit.known:
+            self.wording.unknown_units[measure.unit_text] = None
 
     def note_unit(self, total: Sum, other: Node) -> None:
         """Remember the unit that a lone property is compared in."""
