@@ -43,7 +43,7 @@ def test_what_a_study_names_must_exist(toy, capsys, monkeypatch, override, messa
 def test_plan_shows_the_grid_and_writes_nothing(toy, capsys, monkeypatch):
     code, out, err = run(capsys, monkeypatch, "study", "plan", "toy")
     assert (code, err) == (0, "")
-    assert "A run would execute 23 of 23 notebooks." in out
+    assert "A run would execute 24 of 24 notebooks." in out
     assert "no training" in out
     assert "Memory and time are not planned: " in out  # the toy has no clauses to measure
     assert not (toy.folder / "results").exists()
@@ -52,7 +52,7 @@ def test_plan_shows_the_grid_and_writes_nothing(toy, capsys, monkeypatch):
 def test_status_says_by_its_exit_whether_everything_is_done(toy, capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "study", "status", "toy")
     assert code == 1
-    assert out.splitlines()[-1] == "23 not run"
+    assert out.splitlines()[-1] == "24 not run"
 
 
 def test_the_contents_can_be_written(toy, capsys, monkeypatch):

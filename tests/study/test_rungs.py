@@ -7,11 +7,13 @@ from safetensors.numpy import save_file
 
 from compliance_xai.errors import InputError
 from compliance_xai.study.ladders import LadderSettings, Rung, load_ladder
+from compliance_xai.study.model_sources import describe_model
+from compliance_xai.study.settings import dump_study, load_study
 
 LADDER = """\
 name: mine
 rungs:
-- {name: big, path: Some/hub-model, parameters: 500, revision: abc}
+- {name: big, path: Some/hub-model, parameters: 500, revision: abc, template: plain}
 - {name: small, path: here, parameters: 5}
 - {name: later, path: there, parameters: 50, obtain: make it}
 """
@@ -50,10 +52,12 @@ def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
     ("text", "message"),
     [
         ("name: x\nrungs: []", "expected a key 'rungs' with at least one rung"),
-        ("rungs:\n- {name: a, path: b/c}", r"rung 'a', key 'parameters': expected the model's number of parameters"),
         ("rungs:\n- {name: a, parameters: 1}", "expected either a path .* or a gguf .*, found neither"),
         ("rungs:\n- {name: a, path: b/c, gguf: d.gguf}", "expected either a path .* or a gguf .*, found both"),
         ("rungs:\n- {name: a, gguf: d.gguf}", "rung 'a', key 'gguf': expected a GGUF file, found nothing at"),
+        ("rungs:\n- {name: a, path: b}", r"rung 'a': expected a folder .*, found 'b', which is not there"),
+        ("rungs: [{name: a, path: models/mine, parameters: 1}]", "rung 'a': expected a folder .* which is not there"),
+        ("rungs: [{name: a, path: b/c, parameters: 1}]", "key 'template': expected this key, because the model is not"),
         (
             "rungs: [{name: a, path: nowhere, parameters: 1}]",
             "rung 'a': expected a folder beside the file, or a hub id",
@@ -64,10 +68,13 @@ def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
         ),
         ("rungs: [{name: a-b, path: b/c, parameters: 1}]", "expected a name of letters, digits, dots, underscores"),
         ("rungs: [{name: a, path: b/c, parameters: 1, template: chats}]", "Did you mean 'chat'"),
-        ("rungs: [{name: a, path: b/c, parameters: -1}]", "expected a number at least 0, found -1"),
+        ("rungs: [{name: a, path: b/c, parameters: -1}]", "expected a number at least 1, found -1"),
         ("rungs: [{name: a, path: b/c, parameters: 1, batch: {mikro_batch: 1}}]", "Did you mean 'micro_batch'"),
-        ("rungs: [{name: a, path: b/c, parameters: 1}, {name: a, path: b/d, parameters: 1}]", "found 'a' twice"),
-        ("rungs: [b/c]", "rung 'c', key 'parameters': expected the model's number of parameters"),
+        (
+            "rungs: [" + "{name: a, path: b/c, parameters: 1, template: chat}, " * 2 + "]",
+            "found 'a' twice",
+        ),
+        ("rungs: [b/c]", r"rung 'c', key 'parameters': expected this key"),
         ("runs: []", "Did you mean 'rungs'"),
     ],
 )
@@ -155,3 +162,67 @@ def test_the_shape_of_every_listed_model_has_its_number_of_parameters(ladder, ki
 def test_a_rung_is_checked_where_it_is_made():
     with pytest.raises(ValueError, match="template"):
         Rung("a", "b/c", 1, template="talk")
+
+
+def test_sizes_are_counted_and_a_wrong_statement_is_refused(tmp_path):
+    tied = {"model.embed_tokens.weight": (50, 64), "lm_head.weight": (50, 64), "layer.rotary_emb.inv_freq": (8,)}
+    make_folder(tmp_path / "tied", QWEN2, **tied)
+    (tmp_path / "tied" / "tokenizer_config.json").write_text('{"chat_template": "..."}', encoding="utf-8")
+    rung = load_ladder(write(tmp_path, "rungs: [{name: a, path: tied, parameters: 3100}]")).rungs[0]
+    assert (rung.parameters, rung.template, rung.dtype) == (3200, "chat", "bfloat16")
+    with pytest.raises(InputError, match=r"key 'parameters': expected 3200, the number of weights in .*, found 5"):
+        load_ladder(write(tmp_path, "rungs: [{name: a, path: tied, parameters: 5}]"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="'parameters': expected this key, because the folder has no safetensors"):
+        load_ladder(write(tmp_path, "rungs: [{name: a, path: empty}]"))
+
+
+def test_weights_that_are_no_weights_are_named(tmp_path):
+    make_folder(tmp_path / "a", QWEN2, embed=(50, 64))
+    text = write(tmp_path, "rungs: [{name: a, path: a}]")
+    (tmp_path / "a" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="found a pointer of git-lfs, which stands for the real file"):
+        load_ladder(text)
+    (tmp_path / "a" / "model.safetensors").write_bytes(b"\xff" * 7)
+    with pytest.raises(InputError, match="found a damaged or cut file"):
+        load_ladder(text)
+
+
+def test_a_model_describes_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "My-Model", QWEN2, embed=(50, 64))
+    assert describe_model("My-Model") == {
+        "name": "My_Model", "path": str(tmp_path / "My-Model"), "parameters": 3200, "template": "plain",
+        "dtype": "bfloat16",
+    }  # fmt: skip
+    (tmp_path / "org").mkdir()
+    for missing in ("models/mine", "./a/b", "org/model", "nothing"):
+        with pytest.raises(InputError, match=r"expected a model folder, or a hub id .*, found nothing at"):
+            describe_model(missing)
+    with pytest.raises(
+        InputError, match=r"expected a folder with config\.json and safetensors weights, found an empty"
+    ):
+        describe_model("org")
+
+
+STUDY = """\
+name: tiny
+title: A tiny study
+scales: [1m]
+strategies: {none: {}, full: {learning_rate: 1e-3, steps: 190}, lora: {rank: 8}}
+"""
+
+
+def test_models_take_the_place_of_a_studys_ladder_with_their_usual_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (("large", 90), ("small", 50)):
+        make_folder(tmp_path / name, QWEN2, embed=(rows, 64))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    study = load_study(path, ["strategies.full.steps=3"], models=["large", "small"])
+    assert (study.name, study.scales, study.ladder.rungs[0].parameters) == (
+        "tiny-small-large", ("small", "large"), 3200
+    )  # fmt: skip
+    assert (study.strategies["lora"].rank, study.strategies["full"].steps) == (32, 3)
+    path.write_text(dump_study(study), encoding="utf-8")
+    assert load_study(path) == study

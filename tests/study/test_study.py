@@ -122,11 +122,6 @@ def test_a_study_may_list_its_own_ladder(tmp_path):
             "scales: [1-m]",
             r"key 'scales\.0': expected a name of letters, digits, dots, underscores, found '1-m'",
         ),
-        (
-            "scales: [1m]",
-            "scales: [1m]\nladder: {rungs: [{name: 1m, path: a/b}]}",
-            r"key 'ladder\.rungs\.0\.parameters'",
-        ),
         ("seeds: [0, 1]", "seeds: [0, 0]", r"expected unique entries, found 0 more than once"),
         ("seeds: [0, 1]", "seeds: 0", r"key 'seeds': expected a list, found 0"),
         ("seeds: [0, 1]", "seeds: []", r"key 'seeds': expected at least one entry"),
@@ -253,3 +248,61 @@ def test_shipped_studies_spell_out_their_tests(name):
     text = (find_project_folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["tests"]
     assert declared == load_study(name).tests.model_dump()
+
+
+def test_shared_yaml_anchors_are_overridden_one_by_one():
+    study = load_study("qwen-coder", ["strategies.lora.rank=4"])
+    assert (study.strategies["lora"].rank, study.strategies["qlora"].rank) == (4, 32)
+
+
+def test_overrides_may_be_a_mapping(tmp_path):
+    study = load_study_text(tmp_path, BASE, {"strategies.full.learning_rate": 2e-5, "seeds": [7]})
+    assert (study.strategies["full"].learning_rate, study.seeds) == (2e-5, (7,))
+    with pytest.raises(InputError, match="Did you mean 'learning_rate'"):
+        load_study_text(tmp_path, BASE, {"strategies.full.learning_rat": 2e-5})
+
+
+def load_study_text(tmp_path, text, overrides=(), **options):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_study(path, overrides, **options)
+
+
+def test_what_a_strategy_leaves_open_follows_its_kind_and_the_models_size(tmp_path):
+    rungs = ", ".join(
+        f"{{name: {n}, path: x/{n}, parameters: {p}, template: chat}}" for n, p in (("a", 9), ("b", 7 * 10**9))
+    )
+    text = BASE.replace("scales: [1m]", f"scales: [a, b]\nladder: {{rungs: [{rungs}]}}")
+    study = load_study_text(tmp_path, text.replace("rank: 8", "steps: 9"))
+    found = {(scale, strategy): study.settings_of(scale, strategy) for scale in "ab" for strategy in ("full", "lora")}
+    assert {cell: settings.learning_rate for cell, settings in found.items()} == {
+        ("a", "full"): 1e-3, ("b", "full"): 1e-3, ("a", "lora"): 4e-3, ("b", "lora"): 2e-4
+    }  # fmt: skip
+    assert (found["a", "lora"].rank, found["b", "lora"].rank) == (32, 16)
+    assert {settings.steps for (_, name), settings in found.items() if name == "lora"} == {9}
+    assert load_study_text(tmp_path, dump_study(study)) == study
+
+
+def test_a_cell_that_the_study_lacks_is_named(tmp_path):
+    study = load(tmp_path, BASE)
+    with pytest.raises(
+        InputError, match=r"strategy: expected one of none, full, lora, found 'ful'. Did you mean 'full'"
+    ):
+        study.settings_of("1m", "ful")
+    with pytest.raises(InputError, match="model size: expected one of 1m, found '4m'"):
+        study.settings_of("4m", "full")
+
+
+def test_paths_are_relative_to_the_file_that_names_them_else_to_the_working_directory(tmp_path, monkeypatch):
+    for name in ("files", "work", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files" / "beside.csv").touch()
+    (tmp_path / "work" / "here.csv").touch()
+    monkeypatch.chdir(tmp_path / "work")
+    for path, place in (("beside.csv", "files"), ("here.csv", "work")):
+        study = load(tmp_path / "files", BASE.replace("source: synthetic", f"source: table\n  path: {path}"))
+        assert study.corpus.path == str(tmp_path / place / path)
+    assert load(tmp_path / "files", BASE, "corpus.path=here.csv").corpus.path == str(tmp_path / "work" / "here.csv")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("COMPLIANCE_XAI_WORKING_FOLDER", str(tmp_path / "work"))
+    assert load(tmp_path / "files", BASE, "corpus.path=here.csv").corpus.path == str(tmp_path / "work" / "here.csv")

@@ -65,7 +65,7 @@ def load_base(
         raise _no_base(rung)
     on_gpu = torch.cuda.is_available()
     options: dict[str, Any] = {
-        "dtype": getattr(torch, dtype or (rung.dtype if on_gpu else "float32")),
+        "dtype": getattr(torch, dtype or (on_gpu and rung.dtype) or "float32"),
         "use_safetensors": True,
         "device_map": rung.device_map or (device_map if on_gpu or device_map != "auto" else "cpu"),
         "output_loading_info": True,

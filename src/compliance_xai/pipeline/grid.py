@@ -19,7 +19,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.manifests import read_manifest
-from compliance_xai.study.folders import find_data_folder, find_project_folder
+from compliance_xai.study.folders import find_data_folder, find_path, find_project_folder
 from compliance_xai.study.settings import Study, check_scales
 
 STATES = ("done", "stale", "failed", "not run")
@@ -269,13 +269,10 @@ def stage_code(stage: str) -> str:
 
 
 def find_corpus_path(study: Study) -> Path | None:
-    """The corpus file or folder that a study names, relative paths taken from the project's folder.
-
-    Without one, the published table is looked for where ``compliance-xai corpus fetch`` puts it.
-    """
+    """The corpus file or folder that a study names; for nzbc-lrml without one, where it is fetched to."""
     if study.corpus.source == "nzbc-lrml" and study.corpus.path is None:
         return PUBLIC_FILES["nzbc-lrml"].path
-    return None if study.corpus.path is None else find_project_folder() / Path(study.corpus.path).expanduser()
+    return None if study.corpus.path is None else find_path(study.corpus.path)
 
 
 def _identify_corpus(study: Study) -> str:

@@ -19,7 +19,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.pipeline.execution import PROGRESS_VARIABLE
 from compliance_xai.pipeline.grid import STAGES, STATES, Job, find_states, make_jobs, stages_of
 from compliance_xai.pipeline.manifests import read_manifest
-from compliance_xai.study.folders import PROJECT_VARIABLE, find_project_folder
+from compliance_xai.study.folders import PROJECT_VARIABLE, WORKING_VARIABLE, find_project_folder
 from compliance_xai.study.settings import Study, dump_study, load_study, resolve_study_path
 
 LOCK = "run.lock"
@@ -160,6 +160,7 @@ def _call_snakemake(plan: Plan, cores: int, lock: int, progress: Path) -> tuple[
     environment = os.environ | {
         PROGRESS_VARIABLE: str(progress),
         PROJECT_VARIABLE: str(project),
+        WORKING_VARIABLE: os.environ.get(WORKING_VARIABLE) or os.getcwd(),
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
     }
     with (plan.study.folder / LOG).open("w", encoding="utf-8") as log:

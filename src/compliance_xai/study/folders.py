@@ -9,6 +9,19 @@ from compliance_xai.errors import InputError
 
 VARIABLE = "COMPLIANCE_XAI_DATA"
 PROJECT_VARIABLE = "COMPLIANCE_XAI_PROJECT"
+WORKING_VARIABLE = "COMPLIANCE_XAI_WORKING_FOLDER"
+"""Set for the notebooks of a run, which work in the project's folder: where the command was started."""
+
+
+def find_path(path: Path | str, base: Path | None = None) -> Path:
+    """A path relative to ``base``, the folder of the file that names it, else to the working directory.
+
+    The first of the two if neither is there.
+    """
+    given = Path(path).expanduser()
+    working = Path(os.environ.get(WORKING_VARIABLE) or Path.cwd())
+    places = [folder / given for folder in (base, working) if folder is not None]
+    return next((place for place in places if place.exists()), places[0]).resolve()
 
 
 def find_project_folder() -> Path:

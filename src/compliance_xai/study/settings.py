@@ -7,7 +7,7 @@ read a study with ``load_study``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,8 +17,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from compliance_xai.errors import InputError
 from compliance_xai.study import yaml_files
 from compliance_xai.study.claim_settings import ClaimTests, Protocol, Thresholds
-from compliance_xai.study.folders import find_project_folder
-from compliance_xai.study.ladders import LadderSettings
+from compliance_xai.study.folders import find_path, find_project_folder
+from compliance_xai.study.ladders import LadderSettings, is_shipped, load_ladder, path_rung
+from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.stage_settings import (
     AttributionSettings,
     CorpusSettings,
@@ -29,7 +30,7 @@ from compliance_xai.study.stage_settings import (
     PromptSettings,
     SearchSettings,
 )
-from compliance_xai.study.strategy_settings import KINDS, StrategySettings
+from compliance_xai.study.strategy_settings import KINDS, SizeSettings, StrategySettings, usual_settings
 from compliance_xai.study.value_types import (
     Count,
     Settings,
@@ -148,7 +149,18 @@ class Study(Settings):
         return tuple(cell for cell in grid if f"{cell.scale}/{cell.strategy}" not in self.without)
 
     def settings_of(self, scale: str, strategy: str) -> StrategySettings:
-        """How a cell is fine-tuned: its strategy's settings at its model size."""
+        """How a cell is fine-tuned: its strategy's settings at its model size.
+
+        Raises
+        ------
+        InputError
+            If the study has no such strategy or model size.
+        """
+        for what, name, known in (("strategy", strategy, self.strategies), ("model size", scale, self.scales)):
+            if name not in known:
+                expected = f"one of {', '.join(known)}"
+                remedy = yaml_files.suggest(name, known) or "Choose one of these."
+                raise InputError(f"study {self.name!r}, {what}", expected=expected, found=repr(name), remedy=remedy)
         return self.strategies[strategy].at(scale)
 
     def seeds_of(self, strategy: str) -> tuple[int, ...]:
@@ -187,7 +199,9 @@ def resolve_study_path(study: Path | str) -> Path:
     )
 
 
-def load_study(study: Path | str, overrides: Mapping[str, Any] | Iterable[str] = ()) -> Study:
+def load_study(
+    study: Path | str, overrides: Mapping[str, Any] | Iterable[str] = (), *, models: Sequence[str] = ()
+) -> Study:
     """Read and check a study.
 
     Parameters
@@ -197,6 +211,11 @@ def load_study(study: Path | str, overrides: Mapping[str, Any] | Iterable[str] =
     overrides
         Settings that take the place of the file's, by dotted key: a mapping (``{"seeds": [0, 1, 2]}``), or texts
         (``"corpus.path=my.csv"``) whose values are read as YAML.
+    models
+        Model folders or hub ids that take the place of the study's ladder. Learning rates, ranks, batch sizes and steps
+        are then the usual ones for their sizes, and the study's name ends with their names.
+
+    A relative path is looked for beside the study's file, one in ``overrides`` or ``models`` in the working directory.
 
     Raises
     ------
@@ -205,13 +224,75 @@ def load_study(study: Path | str, overrides: Mapping[str, Any] | Iterable[str] =
     """
     path = resolve_study_path(study)
     values, lines = yaml_files.read(path, example=EXAMPLE)
+    _resolve_paths(values, path.resolve().parent)
+    if models:
+        _take_models(values, models)
     pairs = overrides.items() if isinstance(overrides, Mapping) else (_split_override(text) for text in overrides)
     for key, value in pairs:
         _override(values, key, value)
+    _resolve_paths(values, None)
     try:
-        return Study.model_validate(values)
+        loaded = Study.model_validate(values)
     except ValidationError as error:
         raise yaml_files.explain(error, Study, path, lines, example=EXAMPLE) from None
+    return _fill_by_size(loaded, values["strategies"])
+
+
+def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
+    """Make the paths of a study's values absolute if something is there; see ``folders.find_path``."""
+
+    def resolve(group: Any, key: str) -> None:
+        given = group.get(key) if isinstance(group, dict) else None
+        if isinstance(given, str) and given and find_path(given, base).exists():
+            group[key] = str(find_path(given, base))
+
+    for group, key in (("corpus", "path"), ("launch", "config")):
+        resolve(values.get(group), key)
+    ladder = values.get("ladder")
+    named = values if isinstance(ladder, str) else ladder
+    key = "ladder" if isinstance(ladder, str) else "source"
+    if not is_shipped(str(named.get(key)) if isinstance(named, dict) else ""):
+        resolve(named, key)
+    rungs = ladder.get("rungs") if isinstance(ladder, dict) else None
+    if isinstance(ladder, dict) and isinstance(rungs, list):
+        ladder["rungs"] = [path_rung(rung) if isinstance(rung, str) else rung for rung in rungs]
+        for rung in ladder["rungs"]:
+            resolve(rung, "path")
+
+
+def _take_models(values: dict[str, Any], models: Sequence[str]) -> None:
+    rungs = sorted((describe_model(model) for model in models), key=lambda rung: rung["parameters"])
+    names = [rung["name"] for rung in rungs]
+    values["name"] = f"{values.get('name')}-{'-'.join(names)}"[:60]
+    values["title"] = f"{values.get('title')}: {', '.join(names)}"
+    values |= {"ladder": {"name": ", ".join(names), "rungs": rungs}, "scales": names, "without": {}}
+    strategies = values.get("strategies")
+    for settings in strategies.values() if isinstance(strategies, dict) else ():
+        for key in ("by_scale", *SizeSettings.model_fields) if isinstance(settings, dict) else ():
+            settings.pop(key, None)
+
+
+def _fill_by_size(study: Study, written: Mapping[str, Any]) -> Study:
+    """The study with the usual settings of its larger models in place of those that its file does not give."""
+    asked = {name: set(SizeSettings.model_fields) - set(written[name] or ()) for name in study.strategies}
+    if not any(keys for name, keys in asked.items() if study.strategies[name].trains):
+        return study
+    ladder = load_ladder(study.ladder)
+    sizes = {rung.name: rung.parameters for rung in (*ladder.rungs, *ladder.absent)}
+    filled = {}
+    for name, settings in study.strategies.items():
+        by_scale = dict(settings.by_scale)
+        for scale in study.scales if settings.trains else ():
+            own = by_scale.get(scale, SizeSettings())
+            usual = usual_settings(settings.kind, sizes.get(scale, 0))
+            change = {
+                key: value for key, value in usual.items()
+                if key in asked[name] and key in settings.used()
+                and getattr(own, key) is None and value != getattr(settings, key)
+            }  # fmt: skip
+            by_scale |= {scale: own.model_copy(update=change)} if change else {}
+        filled[name] = settings.model_copy(update={"by_scale": by_scale})
+    return study.model_copy(update={"strategies": filled})
 
 
 def dump_study(study: Study) -> str:
