@@ -263,7 +263,8 @@ function createLiveEngine(pack) {
   }
 
   const unseen = (clause) => cutWords(clause).map((word) => word.text).filter(
-    (text) => /\p{L}/u.test(text) && !pack.known.has(text.toLowerCase()) && !/\d/.test(text));
+    (text) => /[^\P{L}\p{Script=Latin}]/u.test(text)
+      || (/\p{L}/u.test(text) && !/\d/.test(text) && !pack.known.has(text.toLowerCase())));
   pack.known = new Set(pack.words);
   return { cutWords, removeWord, write, explain, check, unseen, encode: tokenizer.encode, decode: tokenizer.decode };
 }

@@ -1,0 +1,54 @@
+"""The model in the page, as a reader meets it on the landing page: no server, no request, a self-check that passes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from visits import Visit
+
+PAGE = "book/index.html"
+
+
+@pytest.fixture
+def visit(chromium, book):
+    if '"models":[]' in (book / "_static" / "live" / "index.js").read_text(encoding="utf-8"):
+        pytest.skip("this book's study has no model small enough to run in the page")
+    with Visit(chromium, book, PAGE) as visit:
+        visit.page.set_default_timeout(120_000)
+        yield visit
+        assert visit.problems == []
+        assert visit.find_departures() == []
+
+
+def write(visit: Visit, clause: str) -> None:
+    visit.page.fill(".lm textarea", clause)
+    visit.page.click(".lm-go")
+    visit.page.wait_for_function("!document.querySelector('.lm-go').disabled")
+
+
+def test_it_writes_a_rule_and_shows_what_a_part_depends_on(visit):
+    before = visit.weigh()
+    write(visit, "The clear width of an exit door shall be not less than 850 mm.")
+    assert re.match(
+        r"Self-check passed: scores differ from PyTorch by at most 0\\.0\\d+ nats", visit.page.inner_text(".lm-status")
+    )
+    assert "if(" in visit.page.inner_text(".lm-rule")
+    visit.page.locator(".lm-part").last.click()
+    assert "probability" in visit.page.inner_text(".lm-why")
+    assert before < 1_500_000  # the model is loaded only when it is asked for
+
+
+@pytest.mark.parametrize(
+    ("clause", "said"),
+    [("  ", "Type a clause first."), ("door " * 100, "This clause is too long for the model in the page")],
+)
+def test_a_clause_that_cannot_be_read_gets_a_message(visit, clause, said):
+    write(visit, clause)
+    assert visit.page.inner_text(".lm-status").startswith(said)
+
+
+def test_markup_and_unknown_words_are_text(visit):
+    write(visit, "<b onclick=alert(1)>Gips</b> doors shall be 20 mm.")
+    assert visit.page.locator(".lm-result b").count() == 0
+    assert "The model was never trained on" in visit.page.inner_text(".lm-result")
