@@ -28,7 +28,8 @@ const { pack, clauses, texts } = JSON.parse(fs.readFileSync(0, "utf8"));
 const engine = createLiveEngine(pack);
 const cut = texts.map((text) => engine.cutWords(text).map((word) => [word.text, engine.removeWord(text, word)]));
 const found = clauses.map((clause) => engine.explain(clause));
-console.log(JSON.stringify({ found, cut, difference: engine.check(), unseen: engine.unseen("A door of Gips, 20 mm 小于850毫米") }));
+const unseen = engine.unseen("A door of Gips, 20 mm 小于850毫米");
+console.log(JSON.stringify({ found, cut, difference: engine.check(), unseen }));
 """
 
 
