@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.corpus import lexicons
+from compliance_xai.corpus.word_breaks import find_runs, require_spaces
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import CATEGORIES, Feature
 
@@ -31,9 +32,13 @@ _DOTTED = re.compile(r"(?:[A-Z]{1,3}\d{0,2}/)?(?:[A-Z]{1,2})?\d+(?:\.\d+){1,4}[A
 _CODE_CLAUSE = re.compile(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?(?:/(?:AS|VM)\d+)?(?:/\d+(?:\.\d+)*)?|[A-Z]/(?:AS|VM)\d+")
 _SOLUTION = re.compile(r"[A-Z]\d{0,2}/(?:AS|VM)\d+")
 _REFERENCE_ITEM = re.compile(r"\(?[A-Z]{0,3}\d[\w.:/-]*(?:\([A-Za-z0-9]+\))*|[A-Z]|\(?[A-Za-z]{1,3}\)|[ivxIVX]+")
+_FRACTION = "¼½¾⅐-⅞"
+_DIGITS = rf"(?:\d+(?:[.,'’\s]\d+)*[{_FRACTION}]?|[{_FRACTION}])(?:\^[-−]?\d+|⁻?[⁰¹²³⁴-⁹]+)?"
 _NUMBER = re.compile(
-    r"(?P<sign>[≤≥<>=±~+\-−–]*)(?:[-–]/)?\d+(?:[.,]\d+)*(?:(?:[:/x×–-]|\.\.\.?)-?\d+(?:[.,]\d+)*)*(?P<unit>[^\d\s].*)?"
+    rf"(?P<sign>[≤≥⩽⩾≦≧<>=±~+\-−–]*)(?:[-–]/)?{_DIGITS}(?:(?:[:/x×±–-]|\.\.\.?)-?{_DIGITS})*(?P<unit>[^\d\s{_FRACTION}].*)?"
 )
+_FEET = re.compile(r"\d+(?:'|′)(?:[-–]?\d+(?:[.,]\d+|[-–]\d+/\d+)?(?:\"|″))?|\d+(?:[.,/]\d+|[-–]\d+/\d+)?(?:\"|″)")
+"""Feet and inches: ``6'-8"``, ``6'``, ``3/4"``."""
 _SENTENCE_END = re.compile(r"[.!?;][\"'”’)]*\s+(?=[A-Z(]|[a-z]{1,3}\))")
 _KEPT_PUNCTUATION = frozenset("%‰§&@#′″")
 _UNIT_OPENERS = frozenset(["per", "square", "cubic", "linear"])
@@ -70,7 +75,8 @@ def segment(
     Raises
     ------
     InputError
-        If ``unit`` is unknown, or is ``token`` and no fast tokenizer is given.
+        If ``unit`` is unknown, or is ``token`` and no fast tokenizer is given, or the clause is in a script without
+        spaces between words.
 
     Examples
     --------
@@ -78,6 +84,7 @@ def segment(
     [('4.2.1', 'rule_identifier'), ('Doors', 'object'), ('shall', 'deontic'), ('be', 'other')]
     """
     require_choice("segment, unit", unit, (*UNITS, "token"))
+    require_spaces(clause)
     if unit == "token" and not getattr(tokenizer, "is_fast", False):
         raise InputError(
             "segment, unit 'token'",
@@ -218,8 +225,12 @@ def _goes_on(clause: str, gone: list[bool], place: int) -> bool:
 
 def _word_spans(clause: str) -> list[tuple[int, int]]:
     spans = []
-    for run in re.finditer(r"\S+", clause):
-        start, end = _trim(clause, *run.span())
+    for run in find_runs(clause):
+        start, end = _trim(clause, *run)
+        inches = _FEET.match(clause, start, run[1])
+        # A mark after digits may also close a quotation that began before.
+        if inches and all(clause.count(mark, 0, start) % 2 == 0 for mark in "'\""):
+            end = max(end, inches.end())
         if start < end:
             spans.append((start, end))
     return spans
@@ -234,8 +245,9 @@ def _trim(clause: str, start: int, end: int) -> tuple[int, int]:
         start += 1
     while start < end and _is_punctuation(clause[end - 1]):
         rest = clause[start:end]
-        if rest.endswith(")") and (_LIST_MARKER.fullmatch(rest) or _is_closed(rest)):
-            break
+        unit = _is_known_unit(rest[:-1]) and clause.count("(", 0, start) > clause.count(")", 0, start)
+        if rest.endswith(")") and ((_LIST_MARKER.fullmatch(rest) and not unit) or _is_closed(rest)):
+            break  # but "(196 mm)" ends in a unit, not in a list marker
         end -= 1
     return start, end
 
@@ -348,7 +360,13 @@ def _tag(texts: list[str], gaps: list[str], vocabulary: Mapping[str, str]) -> li
     _tag_phrases(lower, joined, tags, lexicons.DEONTICS, "deontic")
     for index, word in enumerate(lower):
         if tags[index] is None and word in lexicons.NEGATIONS:
-            tags[index] = "negation"
+            counts = (
+                word == "no"
+                and gaps[index].startswith(".")
+                and index + 1 < len(lower)
+                and texts[index + 1][0].isdigit()
+            )
+            tags[index] = "other" if counts else "negation"  # "No. 8 screws"
     _tag_vocabulary(lower, joined, tags, vocabulary)
     _tag_nouns(texts, lower, joined, tags)
     return [tag if tag in CATEGORIES else "other" for tag in tags]
@@ -370,7 +388,8 @@ def _tag_leading_identifier(texts: list[str], lower: list[str], tags: list[str |
 def _tag_list_numbers(texts: list[str], gaps: list[str], tags: list[str | None]) -> None:
     """Items counted inside a sentence: ``in: 1. showers; 2. saunas``, also with spaces around the punctuation."""
     for index in range(1, len(texts)):
-        begins = gaps[index - 1].rstrip().endswith((":", ";"))
+        ratio = gaps[index - 1] == " : " and re.fullmatch(r"[\d.,]+", texts[index - 1])
+        begins = gaps[index - 1].rstrip().endswith((":", ";")) and not ratio
         ends = gaps[index].lstrip().startswith((".", ")")) or _LIST_MARKER.fullmatch(texts[index])
         if begins and ends and re.fullmatch(r"\d{1,2}\)?", texts[index]):
             tags[index] = "rule_identifier"
@@ -405,10 +424,19 @@ def _tag_references(texts: list[str], lower: list[str], tags: list[str | None]) 
         elif _SOLUTION.fullmatch(text):
             tags[index] = "cross_reference"
             _tag_solution_name(lower, tags, index)
+        elif _is_grade(lower[index - 1] if index else "", text):
+            continue
         elif re.fullmatch(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?", text) or _is_identifier(text):
             headed = text[0].isdigit() and index + 1 < len(texts) and texts[index + 1][:1].isupper()
             tags[index] = "rule_identifier" if headed else "cross_reference"
     _join_references(lower, tags)
+
+
+def _is_grade(before: str, text: str) -> bool:
+    """``M12`` and ``C16/20`` are sizes and grades, as is what follows ``grade``; not clauses of a code."""
+    if re.fullmatch(r"M\d{1,2}(?:x\d+)?|C\d\d(?:/\d\d)?", text):
+        return True
+    return before in lexicons.GRADES and re.fullmatch(r"[A-Z]{1,3}\d{1,3}", text) is not None
 
 
 def _join_references(lower: list[str], tags: list[str | None]) -> None:
@@ -497,12 +525,20 @@ def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> 
             continue
         if word == "one" and _is_pronoun(lower, index):
             continue
-        counts = _is_number(texts[index]) or word in lexicons.NUMBER_WORDS or _is_fire_class(texts, index)
+        counts = _is_number(texts[index]) or _is_number_word(word) or _is_fire_class(texts, index)
         inside = 0 < index < len(lower) - 1 and tags[index - 1] == "number"
         if counts or (inside and _continues_number(texts, index)):
             tags[index] = "number"
         elif _is_unit(texts, lower, tags, index):
             tags[index] = "unit"
+
+
+def _is_number_word(word: str) -> bool:
+    """``two``, ``thirty-two``, ``two-thirds``."""
+    first, *others = word.split("-")
+    return first in lexicons.NUMBER_WORDS and all(
+        other in lexicons.NUMBER_WORDS or other in lexicons.FRACTION_WORDS for other in others
+    )
 
 
 def _is_pronoun(lower: list[str], index: int) -> bool:
@@ -526,11 +562,17 @@ def _is_fire_class(texts: list[str], index: int) -> bool:
 
 
 def _is_number(text: str) -> bool:
+    if _FEET.fullmatch(text):
+        return True
     match = _NUMBER.fullmatch(text)
     if match is None:
         return False
     unit = match["unit"]
-    return not unit or unit.lower() in lexicons.UNITS or _spelt(unit) in lexicons.UNITS_AFTER_NUMBER
+    return not unit or _is_known_unit(unit) or _is_compound_unit(unit)
+
+
+def _is_known_unit(text: str) -> bool:
+    return text.lower() in lexicons.UNITS or _spelt(text) in lexicons.UNITS_AFTER_NUMBER
 
 
 def _spelt(unit: str) -> str:
@@ -549,6 +591,8 @@ def _is_unit(texts: list[str], lower: list[str], tags: list[str | None], index: 
         return word not in lexicons.FUNCTION_WORDS
     if word in lexicons.COUNTED:
         return before == "number" and following == "per"
+    if word == "in":  # inches, but not "1 in 12" or "2 in the kitchen"
+        return before == "number" and (not following or following in lexicons.AFTER_INCHES)
     if word == "air" and following not in ("change", "changes"):
         return False
     if word in lexicons.UNIT_SYMBOLS or (word in lexicons.UNIT_NAMES and index and lower[index - 1] in _UNIT_OPENERS):
@@ -563,9 +607,12 @@ def _is_divisor(word: str) -> bool:
 
 
 def _is_compound_unit(text: str) -> bool:
-    """``mg/m3``, ``dm3/s``, ``ties/m2``: a quotient whose divisor is a unit."""
+    """``mg/m3``, ``ties/m2``: a quotient whose divisor is a unit; ``l/s·m²``, ``kN·m``: made of units throughout."""
     _, slash, divisor = text.rpartition("/")
-    return bool(slash) and (divisor.lower() in lexicons.UNITS or _spelt(divisor) in lexicons.UNITS_AFTER_NUMBER)
+    if slash and _is_known_unit(divisor):
+        return True
+    factors = [re.sub(r"(?<=[A-Za-z])(?:\^?-?[23]|[²³])$", "", factor) for factor in re.split(r"[/·*]", text)]
+    return len(factors) > 1 and all(_is_known_unit(factor) for factor in factors)
 
 
 def _tag_vocabulary(

@@ -30,7 +30,7 @@ COMPARATORS = _phrases(
     deeper than, thicker than, thinner than, steeper than, flatter than, closer than, further than, more than,
     less than, fewer than, at least, at most, as a minimum, as a maximum, a minimum of, a maximum of, minimum of,
     maximum of, minimum, maximum, min, max, in excess of, exceed, exceeds, exceeding, exceeded, equal to, equals,
-    or more, or less, or greater, or fewer, or above, or below, ≥, ≤, >, <, =, >=, <=
+    or more, or less, or greater, or fewer, or above, or below, ≥, ≤, ⩾, ⩽, ≧, ≦, >, <, =, >=, <=
     """
 )
 
@@ -80,13 +80,25 @@ UNIT_NAMES = _words(
 UNITS = UNIT_SYMBOLS | UNIT_NAMES
 UNITS_AFTER_NUMBER = _words(
     """
-    m s h d g l t L W N A K V J pa bar ft cent square cubic linear air change changes times points storey storeys
+    m s h d g l t L W N A K V J pa bar cent square cubic linear air change changes times points storey storeys
+    ft feet foot inch inches ft² ft2 in² in2 psf psi lb lbs cfm
     """
 )
 """Units only directly after a number, another unit or ``per`` (``5 m``, but not ``m)`` as a list letter).
 
 Single letters count in the case written here: ``10 A`` is a current, ``10 a`` is not.
 """
+
+AFTER_INCHES = _words(
+    "shall must may is are wide deep high long thick clear diameter nominal minimum maximum or and by x"
+)
+"""Words before which ``in`` after a number is a unit."""
+
+GRADES = _words("grade grades class classes size sizes strength")
+"""Words before the name of a grade or a size (``grade C16``)."""
+
+FRACTION_WORDS = _words("halves thirds quarters fifth fifths sixth sixths eighth eighths tenth tenths")
+"""Second parts of numbers with a hyphen (``two-thirds``)."""
 
 COUNTED = _words("person persons people occupant occupants")
 """Units where something is counted per them, or they per something (``5 l/s per person``); otherwise objects."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from compliance_xai.corpus.word_breaks import word_set
 from compliance_xai.errors import InputError
 from compliance_xai.records import SPLITS, Example
 
 KINDS = ("same clause", "near-duplicate clause", "same rule")
-_WORD = re.compile(r"\w+(?:[.,]\w+)*")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def find_relations(clauses: Sequence[str], rules: Sequence[str], *, near: float 
         first = firsts.setdefault(normalise(clause), index)
         if first != index:
             found[first, index] = KINDS[0]
-    for pair in _near_pairs([frozenset(_WORD.findall(clause.casefold())) for clause in clauses], near):
+    for pair in _near_pairs([word_set(clause) for clause in clauses], near):
         if normalise(clauses[pair[0]]) != normalise(clauses[pair[1]]):
             found[pair] = KINDS[1]
     firsts = {}
