@@ -39,7 +39,10 @@ CHAPTERS = {"book/reference": "reference", "book/hybrids": "hybrids", "book/new_
 WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
 AFTER = (
     "Using it",
-    ("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/api", "book/glossary", "book/references"),
+    (
+        *("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/settings", "book/api"),
+        *("book/glossary", "book/references"),
+    ),
 )
 REFERENCE = "reference"
 """The stored study whose verdicts stand on the landing page, and its chapter."""

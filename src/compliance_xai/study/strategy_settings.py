@@ -104,19 +104,19 @@ class StrategySettings(Settings):
 
     kind: Kind
     """What is trained. May be left out if the strategy's name is one of the kinds."""
-    learning_rate: Positive = _BY_SIZE
+    learning_rate: Annotated[Positive, Field(examples=[1e-3])] = _BY_SIZE
     """Peak learning rate: a linear warm-up to it, then a cosine down to zero. Default: by kind and model size."""
-    steps: Steps = _BY_SIZE
+    steps: Annotated[Steps, Field(examples=[400])] = _BY_SIZE
     """Optimiser steps. Default: by model size."""
-    batch_size: Pairs = _BY_SIZE
+    batch_size: Annotated[Pairs, Field(examples=[8])] = _BY_SIZE
     """Pairs in each step. Default: by model size."""
     warmup: Share = 0.05
     """Share of the steps spent warming up."""
     weight_decay: NonNegative = 0.01
     """Decoupled weight decay of AdamW."""
     adam_beta2: Share = 0.95
-    """Decay of AdamW's mean of squared gradients. Short trainings do better with 0.95 than with the usual 0.999."""
-    rank: Count = _BY_SIZE
+    """Decay of AdamW's mean of squared gradients; 0.999 averages over more steps than a short training has."""
+    rank: Annotated[Count, Field(examples=[32])] = _BY_SIZE
     """Rank r of the adapters. Default: by model size."""
     alpha: Annotated[Positive | None, Field(examples=[64])] = None
     """LoRA's alpha: adapters are scaled by alpha / r. Default: 2 r."""
