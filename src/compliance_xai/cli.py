@@ -385,11 +385,22 @@ def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
 def convert_rules(
     source: Annotated[Path, typer.Argument(help="A file in .csv, .jsonl, .lrml or .xml.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="The file to write, in one of these.", show_default=False)],
+    limit: Annotated[
+        list[str], typer.Option(help="What XML may have at most: bytes, depth, elements or unknown=NUMBER; repeatable.")
+    ] = [],  # noqa: B006
 ) -> None:
-    """Convert rules between LegalRuleML XML and tables of the short form; says what has no place in the other."""
+    """Convert rules between LegalRuleML XML and tables of the short form; lists what is lost on the way."""
     from compliance_xai.rules.legalruleml.rule_tables import read_statements, write_statements
+    from compliance_xai.rules.legalruleml.safe_xml import read_limits
 
-    document = read_statements(source)
+    document = read_statements(source, limits=read_limits(limit))
+    if not document.statements:
+        raise InputError(
+            str(source),
+            expected="legal statements",
+            found="none",
+            remedy="Check that the document holds prescriptive or other statements of LegalRuleML.",
+        )
     write_statements(document, target)
     rules = sum(statement.rule is not None for statement in document)
     print(f"{target}: {len(document)} statements, {rules} of them with a rule")

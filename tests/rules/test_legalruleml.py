@@ -12,7 +12,7 @@ from trees import DEEP, NODES, RULES, TERMS, relaxed
 
 from compliance_xai.errors import InputError
 from compliance_xai.rules.legalruleml.documents import Source, Statement, read_legalruleml, write_legalruleml
-from compliance_xai.rules.legalruleml.safe_xml import Limits
+from compliance_xai.rules.legalruleml.safe_xml import Limits, read_limits
 from compliance_xai.rules.notation.parse import NAME, parse_rule
 from compliance_xai.rules.notation.tree import Leaf, Rule, Term, canonical, format_node, format_rule
 
@@ -303,7 +303,7 @@ def test_what_is_known_needs_no_note(tmp_path, xml, text):
          ("ruleml:Atom", "a predicate is missing; kept as the term 'atom'", "<ruleml:Atom>")),
         ("<ruleml:Atom><ruleml:Rel iri='lovo:is'>{}</ruleml:Rel><ruleml:Ind>b</ruleml:Ind></ruleml:Atom>",
          "is(b,exist(a))", ("ruleml:Rel", "its content kept as arguments", None)),
-        ("<ruleml:Ind key='k'>b</ruleml:Ind>", "b", ("@key", "not in the rule", "key='k'")),
+        ("<ruleml:Ind type='k'>b</ruleml:Ind>", "b", ("@type", "not in the rule", "type='k'")),
         ("<ruleml:Not><ruleml:Fun iri='lovo:is'/>{}</ruleml:Not>", "is(exist(a))",
          ("ruleml:Not", "a negation with a function of its own, read as Expr", "<ruleml:Not>")),
     ],
@@ -413,3 +413,80 @@ def test_the_published_short_rules_are_a_later_encoding(shared_data):
                 pairs.append((statement.rule, other))
     assert len(pairs) == 122  # of 121 clauses; one has two statements
     assert sum(canonical(rule) == canonical(other) for rule, other in pairs) == 0
+
+
+def texts_of(path):
+    return {each.key: each.rule and format_rule(each.rule) for each in read_legalruleml(path)}
+
+
+def test_constructs_of_the_standard_keep_their_meaning(shared_inputs):
+    texts = texts_of(shared_inputs / "xml" / "constructs.xml")
+    assert texts["argorder"] == "if(lessThan(load,50)),then(obligation(alarm(x)))"
+    assert texts["fact"] == "isWaste(oil)"
+    assert texts["varkeyref"] == "if(door(door)),then(obligation(selfClosing(door)))"
+    assert texts["ref"] == texts["bearer"]
+    assert texts["thenfirst"] == "if(big(x)),then(obligation(alarm(x)))"
+    assert texts["neg-obl"] == "if(attic(X)),then(not(obligation(insulate(X))))"
+    assert None not in texts.values()
+
+
+def test_the_normalised_form_reads_as_the_compact_one(shared_inputs):
+    assert texts_of(shared_inputs / "xml" / "normalized.xml") == {
+        "ps1": "if(exist(ramp)),then(obligation(hasWidth(ramp,1200)))"
+    }
+
+
+@pytest.mark.parametrize(
+    ("atom", "text"),
+    [
+        ('<ruleml:Var key=":x">x</ruleml:Var><ruleml:Var keyref=":x"/>', "p(x,x)"),
+        ('<ruleml:Var key=":x">room</ruleml:Var><ruleml:Var keyref="#:x"/>', "p(room,room)"),
+        ('<ruleml:Var keyref=":y"/>', "p(y)"),
+        ('<ruleml:Ind iri=":oil"/>', "p(oil)"),
+        (
+            '<ruleml:arg index="3"><ruleml:Ind>c</ruleml:Ind></ruleml:arg>'
+            '<ruleml:arg index="1"><ruleml:Ind>a</ruleml:Ind></ruleml:arg><ruleml:arg index="2"><ruleml:Ind>b</ruleml:Ind></ruleml:arg>',
+            "p(a,b,c)",
+        ),
+    ],
+)
+def test_arguments_follow_their_keys_and_numbers(tmp_path, atom, text):
+    found, unknown = read_rule(tmp_path, f'<ruleml:Atom><ruleml:Rel iri=":p"/>{atom}</ruleml:Atom>')
+    assert found == text
+    assert unknown == ()
+
+
+def test_an_argument_without_a_whole_number_keeps_its_place_and_is_noted(tmp_path):
+    arguments = '<ruleml:arg index="b"><ruleml:Ind>b</ruleml:Ind></ruleml:arg><ruleml:Ind>a</ruleml:Ind>'
+    found, unknown = read_rule(tmp_path, f'<ruleml:Atom><ruleml:Rel iri=":p"/>{arguments}</ruleml:Atom>')
+    assert found == "p(b,a)"
+    assert [each.name for each in unknown] == ["@index"]
+
+
+def test_a_published_document_without_its_namespaces_is_read_and_the_fault_is_noted(shared_data):
+    document = read_legalruleml(shared_data / "legalruleml" / "NZ_NZBC-G13AS1#2.8.lrml")
+    assert (len(document), sum(each.rule is not None for each in document)) == (318, 170)
+    assert [(each.line, each.reading) for each in document.unknown] == [
+        (2, "the prefix 'lrml' is not declared; read as http://docs.oasis-open.org/legalruleml/ns/v1.0/"),
+        (833, "the prefix 'ruleml' is not declared; read as http://ruleml.org/spec"),
+    ]
+
+
+@pytest.mark.parametrize(("cut", "statements"), [(5_000, 1), (7_000, 2), (10_911, 4), (11_181, 5), (11_208, 5)])
+def test_a_document_without_its_end_is_read_up_to_the_break(shared_data, tmp_path, cut, statements):
+    path = shared_data / "legalruleml" / "NZ_NZBC-G4AS1#4.0.lrml"
+    data = path.read_bytes()[:cut]
+    (tmp_path / "cut.lrml").write_bytes(data)
+    document = read_legalruleml(tmp_path / "cut.lrml")
+    assert [each.rule for each in document] == [each.rule for each in read_legalruleml(path)[:statements]]
+    first = document.unknown[0]
+    assert first.line == data.count(b"\n") + 1
+    assert first.reading == "the end of the file is missing; everything before that line was read"
+    assert not [each for each in document.unknown if each.name.startswith("@")]
+
+
+def test_limits_are_read_from_texts():
+    assert read_limits(["unknown=50000", "depth=9"]) == Limits(unknown=50_000, depth=9)
+    for text in ("unknown", "size=3", "depth=0", "depth=-1"):
+        with pytest.raises(InputError, match="Write for example unknown=50000"):
+            read_limits([text])

@@ -100,6 +100,21 @@ def test_the_command_converts_and_reports(shared_data, tmp_path, capsys, monkeyp
     assert list(read_statements(tmp_path / "b.lrml")) == list(read_statements(source))
 
 
+def test_the_command_takes_limits_and_fails_where_nothing_is_found(shared_inputs, tmp_path, capsys, monkeypatch):
+    source = shared_inputs / "xml" / "constructs.xml"
+    code, _, err = run(capsys, monkeypatch, source, tmp_path / "a.csv", "--limit", "unknown=5")
+    assert code == 2
+    assert "at most 5 constructs" in err
+    assert "--limit unknown=50000" in err
+    assert run(capsys, monkeypatch, source, tmp_path / "a.csv", "--limit", "unknown=50")[0] == 0
+    empty = '<LegalRuleML xmlns="http://docs.oasis-open.org/legalruleml/ns/v1.0/"/>'
+    (tmp_path / "empty.lrml").write_text(empty, encoding="utf-8")
+    code, out, err = run(capsys, monkeypatch, tmp_path / "empty.lrml", tmp_path / "b.csv")
+    assert (code, out) == (2, "")
+    assert "expected legal statements, found none" in err
+    assert not (tmp_path / "b.csv").exists()
+
+
 def test_what_cannot_be_written_is_said(tmp_path):
     for suffix in (".csv", ".jsonl", ".lrml"):
         with pytest.raises(InputError, match="expected a folder that exists"):

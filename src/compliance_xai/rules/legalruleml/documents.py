@@ -16,7 +16,7 @@ from typing import overload
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits, parse_xml
+from compliance_xai.rules.legalruleml.safe_xml import BROKEN, LIMITS, Limits, parse_xml
 from compliance_xai.rules.legalruleml.xml_formulas import (
     LKM,
     LRML,
@@ -159,7 +159,7 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
         Where the file is missing, above a limit, no well-formed XML, has a DOCTYPE, or is no LegalRuleML.
     """
     path = Path(path)
-    root = parse_xml(path, limits)
+    root, recoveries = parse_xml(path, limits, namespaces=PREFIXES)
     if root.tag != f"{{{LRML}}}LegalRuleML":
         raise InputError(
             f"{path}, line {root.sourceline}",
@@ -167,10 +167,12 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
             found=str(root.tag),
             remedy="Pass a LegalRuleML 1.0 document.",
         )
-    return _DocumentReader(Notes(str(path), limits.unknown)).read(root)
+    document = _DocumentReader(Notes(str(path), limits.unknown)).read(root)
+    faults = (Unknown("document", "", each.line, f"{each.fault}; {each.reading}", "") for each in recoveries)
+    return replace(document, unknown=(*faults, *document.unknown))
 
 
-_CONTAINERS = ("statements", "context", "associations", "jurisdictions", "legalsources", "legalreferences")
+_CONTAINERS = ("statements", "context", "associations", "jurisdictions", "legalsources", "legalreferences", "prefixes")
 _METADATA = {"key", "pre", "refID", "sameAs", "keyref", "refersTo", "refIDSystemName", "refIDSystemSource", "type"}
 _METADATA |= {f"{{{XSI}}}schemaLocation", f"{{{LKM}}}version"}
 
@@ -195,7 +197,8 @@ class _DocumentReader:
             self.notes.check(element, _METADATA)
             inside = []
             for child in element.iterchildren("*"):
-                if local_name(child) in _CONTAINERS:
+                name = local_name(child)
+                if name in _CONTAINERS or name.startswith("has"):  # "hasStatements" and so on in the normalised form
                     inside.append(child)
                 else:
                     self.read_entry(child)
@@ -214,6 +217,9 @@ class _DocumentReader:
         name = local_name(element)
         key = _decode(element.get("key", ""))
         if name.removesuffix("statement") in KINDS and name.endswith("statement"):
+            if BROKEN in element.attrib:
+                self.notes.add(element, "the file ends inside it; not read")
+                return
             self.unknown.extend(self.notes.take())
             self.statements.append(_read_statement(element, self.notes))
             return
@@ -301,11 +307,18 @@ def _read_statement(element: etree._Element, notes: Notes) -> Statement:
             notes.check(child)
             child, name = template, "rule"
         if name in ("rule", "hastemplate") and not holders:
-            holders.append(child)
+            holders.append(_refer(child))
         else:
             notes.add_whole(child, "not in the rule")
     rule, paraphrase = _read_rule(holders[0], element.get("key"), notes) if holders else (None, "")
     return Statement(key, rule, Source(), kind, paraphrase, element.sourceline or 0, notes.take())
+
+
+def _refer(element: etree._Element) -> etree._Element:
+    """The rule that an empty ``Rule keyref`` names, if the document has it; else the element itself."""
+    wanted = "" if len(element) else element.get("keyref", "").removeprefix("#")
+    rules = element.getroottree().iter("{*}Rule") if wanted else ()
+    return next((rule for rule in rules if rule.get("key") == wanted), element)
 
 
 def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[Rule | None, str]:
@@ -506,7 +519,7 @@ def _check_rule(rule: Rule, where: str) -> None:
     except RuleSyntaxError as error:
         same, found = False, f"{error.found} at character {error.position + 1} of {text[:60]!r}"
     if not same:
-        raise InputError(where, expected="a rule of the short form", found=found, remedy="Mend the rule.")
+        raise InputError(where, expected="a rule of the short form", found=found, remedy="Correct the rule.")
 
 
 def _outline(rule: Rule) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from compliance_xai.rules.legalruleml.documents import (
     read_legalruleml,
     write_legalruleml,
 )
+from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits
 from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.notation.tree import Rule, format_rule
 
@@ -27,13 +28,15 @@ XML_SUFFIXES = (".lrml", ".xml")
 SUFFIXES = (*XML_SUFFIXES, ".csv", ".jsonl")
 
 
-def read_statements(path: str | Path) -> LegalDocument:
+def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocument:
     """Read statements from LegalRuleML (``.lrml``, ``.xml``) or a table (``.csv``, ``.jsonl``) by the file's suffix.
 
     Parameters
     ----------
     path
         The file. A table has the columns ``key`` and ``rule`` and any other of ``COLUMNS``; an empty rule is none.
+    limits
+        What an XML document may have at most.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def read_statements(path: str | Path) -> LegalDocument:
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
-        return read_legalruleml(path)
+        return read_legalruleml(path, limits=limits)
     columns, rows = read_rows(path)
     _check_columns(columns, str(path))
     return LegalDocument(tuple(_from_row(_check_cells(row, columns, path), f"{path}, {row.place}") for row in rows))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
@@ -35,11 +37,47 @@ class Limits:
 
 LIMITS = Limits()
 
+WIDER = "on the command line --limit, such as --limit unknown=50000"
 
-def parse_xml(path: Path, limits: Limits = LIMITS) -> etree._Element:
+
+def read_limits(texts: Iterable[str]) -> Limits:
+    """Limits from texts such as ``unknown=50000``.
+
+    Raises
+    ------
+    InputError
+        If a text has another form or names no limit.
+    """
+    wider: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in Limits.__dataclass_fields__ or not number.isdecimal() or not int(number):
+            raise InputError(
+                f"limit {text!r}",
+                expected=f"one of {', '.join(Limits.__dataclass_fields__)}, '=' and a whole number above 0",
+                found=repr(text),
+                remedy="Write for example unknown=50000.",
+            )
+        wider[name] = int(number)
+    return replace(LIMITS, **wider)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A fault of the file that was worked around: its line, what it is, and what was done about it."""
+
+    line: int
+    fault: str
+    reading: str
+
+
+def parse_xml(
+    path: Path, limits: Limits = LIMITS, *, namespaces: Mapping[str, str] | None = None
+) -> tuple[etree._Element, list[Recovery]]:
     """Parse a file of XML.
 
-    Comments are left out and processing instructions kept. Nothing but the file itself is opened.
+    Comments are left out and processing instructions kept. Nothing but the file itself is opened. A prefix that is not
+    declared gets its usual namespace. Of a file whose end is missing, everything before the break is read.
 
     Parameters
     ----------
@@ -47,40 +85,69 @@ def parse_xml(path: Path, limits: Limits = LIMITS) -> etree._Element:
         The file.
     limits
         What it may have at most.
+    namespaces
+        The usual namespaces, by prefix.
 
     Returns
     -------
     lxml.etree._Element
-        The root; every element knows its ``sourceline``.
+        The root; every element knows its ``sourceline``. If the end is missing, the elements that were open there are
+        marked by the attribute ``BROKEN``.
+    list of Recovery
+        The faults of the file.
 
     Raises
     ------
     InputError
-        Where the file is missing, above a limit, no well-formed XML, or has a DOCTYPE.
+        If the file is missing, above a limit, not well-formed XML in any other way, or has a DOCTYPE.
     """
-    events = etree.iterparse(
-        io.BytesIO(_read_bytes(path, limits)),
-        events=("start", "end"),
-        remove_comments=True,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-    )
-    try:
-        _check(events, path, limits)
-    except etree.XMLSyntaxError as error:
-        first = next(iter(events.error_log), None)
-        line, message = (first.line, first.message.strip()) if first else (1, error.msg or "an empty file")
-        if "excessive depth" in message.lower():
-            raise _too_deep(path, line, limits) from None
-        raise InputError(
-            f"{path}, line {line}",
-            expected="well-formed XML",
-            found=message.rstrip("."),
-            remedy="Mend the file there, or export it again.",
-        ) from None
-    return events.root
+    data, found = _read_bytes(path, limits), []
+    while True:
+        events = etree.iterparse(io.BytesIO(data), events=("start", "end"), huge_tree=False, **_SAFE)
+        opened: list[etree._Element] = []
+        try:
+            _check(events, path, limits, opened)
+            return events.root, found
+        except etree.XMLSyntaxError as error:
+            first = next(iter(events.error_log), None)
+            line, message = (first.line, first.message.strip()) if first else (1, error.msg or "an empty file")
+        prefix = _UNDECLARED.match(message)
+        if prefix and not any(f"'{prefix[1]}'" in each.fault for each in found):
+            namespace = (namespaces or {}).get(prefix[1], f"urn:undeclared:{prefix[1]}")
+            data = _ROOT.sub(lambda root: root[0] + f' xmlns:{prefix[1]}="{namespace}"'.encode(), data, count=1)  # noqa: B023
+            found.append(Recovery(line, f"the prefix '{prefix[1]}' is not declared", f"read as {namespace}"))
+        elif opened and line > data.rstrip().count(b"\n") and not _BAD_INSIDE.search(message):
+            root = etree.fromstring(data, etree.XMLParser(recover=True, **_SAFE))
+            _mark_broken(root, len(opened))
+            found.append(Recovery(line, "the end of the file is missing", "everything before that line was read"))
+            return root, found
+        elif "excessive depth" in message.lower():
+            raise _too_deep(path, line, limits)
+        else:
+            raise InputError(
+                f"{path}, line {line}",
+                expected="well-formed XML",
+                found=message.rstrip("."),
+                remedy="Correct the file there, or export it again.",
+            )
+
+
+BROKEN = "{urn:compliance-xai}broken"
+"""The attribute of the elements that a missing end left open."""
+
+_SAFE: dict[str, bool] = {"remove_comments": True, "resolve_entities": False, "no_network": True, "load_dtd": False}
+_UNDECLARED = re.compile(r"Namespace prefix (\S+) .*not defined")
+_BAD_INSIDE = re.compile("mismatch|Entity|depth|DOCTYPE|encoding|amplification", re.IGNORECASE)
+_ROOT = re.compile(rb"<[A-Za-z_][\w.:-]*")
+
+
+def _mark_broken(root: etree._Element, depth: int) -> None:
+    """Mark the last element of each level, as far as the break: they were open there."""
+    element: etree._Element | None = root
+    for _ in range(depth):
+        if element is not None:
+            element.set(BROKEN, "true")
+            element = next(iter(element.iterchildren("*", reversed=True)), None)
 
 
 def _read_bytes(path: Path, limits: Limits) -> bytes:
@@ -93,19 +160,20 @@ def _read_bytes(path: Path, limits: Limits) -> bytes:
             str(path),
             expected=f"at most {limits.bytes} bytes",
             found=f"{path.stat().st_size}",
-            remedy="Split the document, or pass wider limits.",
+            remedy=f"Split the document, or pass wider limits ({WIDER}).",
         )
     return data
 
 
-def _check(events: etree.iterparse, path: Path, limits: Limits) -> None:
+def _check(events: etree.iterparse, path: Path, limits: Limits, opened: list[etree._Element]) -> None:
     """Take the events of a parse as they come, and stop at the first that is not allowed."""
-    depth = count = 0
+    count = 0
     for event, element in events:
         if event == "end":
-            depth -= 1
+            opened.pop()
             continue
-        depth, count = depth + 1, count + 1
+        opened.append(element)
+        depth, count = len(opened), count + 1
         if count == 1 and element.getroottree().docinfo.doctype:
             raise InputError(
                 str(path),
@@ -120,7 +188,7 @@ def _check(events: etree.iterparse, path: Path, limits: Limits) -> None:
                 f"{path}, line {element.sourceline}",
                 expected=f"at most {limits.elements} elements",
                 found="more",
-                remedy="Split the document, or pass wider limits.",
+                remedy=f"Split the document, or pass wider limits ({WIDER}).",
             )
 
 

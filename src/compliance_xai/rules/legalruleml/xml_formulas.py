@@ -26,11 +26,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
+from compliance_xai.rules.legalruleml.safe_xml import BROKEN, WIDER
 from compliance_xai.rules.notation import spelling
 from compliance_xai.rules.notation.parse import ILLEGAL, NAME
 from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Term
@@ -57,7 +58,8 @@ _LOOP = f"{{{LKM}}}loop"
 _UNIT_FIELDS = ("prefix", "kind", "exponent")
 _ATTRIBUTES = {
     **dict.fromkeys(("fun", "rel", "operator"), ("iri", "value")),
-    **dict.fromkeys(("var", "ind"), ("iri",)),
+    **dict.fromkeys(("var", "ind"), ("iri", "key", "keyref")),
+    "arg": ("index",),
     **dict.fromkeys(("expr", "exp"), (_LOOP,)),
     "data": ("iri", _TYPE),
     "baseunit": (*_UNIT_FIELDS, *(f"{{{LKM}}}{name}" for name in _UNIT_FIELDS)),
@@ -110,6 +112,7 @@ class _Part:
     name: str = ""
     prefix: str = ""
     inner: tuple[Node, ...] = ()
+    index: int = 0
 
 
 class Notes:
@@ -141,7 +144,7 @@ class Notes:
                 self.where,
                 expected=f"LegalRuleML with at most {self.limit} constructs outside the notation",
                 found=f"another at line {element.sourceline}: {_shown(element)}",
-                remedy="Check that this is a LegalRuleML document, or pass wider limits.",
+                remedy=f"Check that this is a LegalRuleML document, or pass wider limits ({WIDER}).",
             )
         self.count += 1
         path = "/".join(_shown(each) for each in (*reversed(list(element.iterancestors())), element))
@@ -155,7 +158,7 @@ class Notes:
     def check(self, element: etree._Element, known: Iterable[str] = (), *, text: bool = False) -> None:
         """Note attributes that are not known, and text where elements should stand unless ``text`` is read."""
         for name, value in element.items():
-            if name not in known:
+            if name not in known and name != BROKEN:
                 shown = _prefixed(str(name))
                 self.add(element, "not in the rule", name=f"@{shown}", xml=f"{shown}={value!r}")
         stray = ["" if text else element.text, *(child.tail for child in element)]
@@ -227,11 +230,16 @@ class _Reader:
 
     def read(self, element: etree._Element, parts: list[_Part]) -> _Part:
         name = local_name(element)
+        places = [place for place, part in enumerate(parts) if part.index]
+        for place, part in zip(places, sorted((parts[p] for p in places), key=lambda part: part.index), strict=True):
+            parts[place] = part
         self.check(element, _ATTRIBUTES.get(name, ()), text=name not in _WITHOUT_TEXT)
         if name in ("fun", "rel", "operator"):
             return self.read_name(element, name, parts)
         if name in ("var", "ind"):
             prefix, text = self.split_iri(element)
+            if element.get("keyref") and not text:
+                text = _resolve(element)
             return _Part(name, (self.leaf(element, text), *self.arguments(element, parts)), text, prefix)
         if name == "data":
             return _Part("node", self.read_data(element, parts))
@@ -249,7 +257,11 @@ class _Reader:
         if name in ("expr", "exp", "not"):
             return _Part("node", (self.read_expression(element, name, parts),))
         if name in _EDGES:
-            return parts[0] if len(parts) == 1 else _Part("node", self.arguments(element, parts))
+            part = parts[0] if len(parts) == 1 else _Part("node", self.arguments(element, parts))
+            index = element.get("index", "") if name == "arg" else ""
+            if index and not _INTEGER.fullmatch(index):
+                self.note(element, "no whole number; arguments kept in the order of the file", name="@index", xml=index)
+            return replace(part, index=int(index)) if _INTEGER.fullmatch(index) else replace(part, index=0)
         return _Part("node", (self.read_unknown(element, parts),))
 
     def read_name(self, element: etree._Element, role: str, parts: list[_Part]) -> _Part:
@@ -268,7 +280,8 @@ class _Reader:
             return "", (value or text).strip()
         if value:
             self.note(element, "the value beside an iri, not in the rule", name="@value", xml=value)
-        match = _PREFIXED.fullmatch(iri.strip())
+        iri = iri.strip().removeprefix(":")  # the document's own vocabulary
+        match = _PREFIXED.fullmatch(iri)
         if match:
             prefix, name = match.groups()
         else:
@@ -392,6 +405,17 @@ class _Reader:
             arguments = (self.leaf(element, element.text), *arguments)
         self.note(element, "kept as a term of its name")
         return self.term(element, name, arguments) if arguments else self.leaf(element, name)
+
+
+def _resolve(element: etree._Element) -> str:
+    """The text of the element that a ``keyref`` names, in the same statement if there is one; else the key itself."""
+    key = element.get("keyref", "").removeprefix("#")
+    scopes = [each for each in element.iterancestors() if local_name(each).endswith("statement")]
+    for scope in (*scopes, element.getroottree().getroot()):
+        for other in scope.iter(element.tag):
+            if other.get("key") == key and (text := (other.text or "").strip()):
+                return text
+    return key.removeprefix(":")
 
 
 def _strip_zero(text: str) -> str:
