@@ -445,7 +445,8 @@ def test_the_normalised_form_reads_as_the_compact_one(shared_inputs):
         ('<ruleml:Ind iri=":oil"/>', "p(oil)"),
         (
             '<ruleml:arg index="3"><ruleml:Ind>c</ruleml:Ind></ruleml:arg>'
-            '<ruleml:arg index="1"><ruleml:Ind>a</ruleml:Ind></ruleml:arg><ruleml:arg index="2"><ruleml:Ind>b</ruleml:Ind></ruleml:arg>',
+            '<ruleml:arg index="1"><ruleml:Ind>a</ruleml:Ind></ruleml:arg>'
+            '<ruleml:arg index="2"><ruleml:Ind>b</ruleml:Ind></ruleml:arg>',
             "p(a,b,c)",
         ),
     ],
