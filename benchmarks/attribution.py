@@ -35,6 +35,7 @@ from keep import keep_result
 
 from compliance_xai.attribution.engine import Cost, score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out_masks
+from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.surrogate import surrogate_masks
 from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.machine import describe_machine, package_versions
@@ -124,7 +125,7 @@ def run_ours(model: Any, tokenizer: Any, clause: str, rule: str, prompt: str = P
     """Log-probabilities (masks, tokens) of leave-one-out."""
     features = segment(clause)
     masks = leave_one_out_masks(len(features))
-    return score_masks(model, tokenizer, clause, rule, masks, features=features, prompt=prompt, path=path)
+    return score_masks(model, tokenizer, clause, rule, masks, Options(prompt=prompt), features=features, path=path)
 
 
 def run_captum(
@@ -219,7 +220,7 @@ def count_positions(model: Any, tokenizer: Any, pairs: Pairs, prompt: str = PROM
     cost = Cost()
     for clause, rule in pairs:
         masks = leave_one_out_masks(len(segment(clause)))
-        score_masks(model, tokenizer, clause, rule, masks, prompt=prompt, cost=cost)
+        score_masks(model, tokenizer, clause, rule, masks, Options(prompt=prompt), cost=cost)
     return cost
 
 
@@ -270,7 +271,7 @@ def compare_evaluations(model: Any, tokenizer: Any, pairs: Pairs, repeats: int) 
             texts = run_shap(model, tokenizer, clause, rule)
             seconds["shap"] += time.perf_counter() - start
             seconds["same"] += clock(
-                lambda: score_texts(model, tokenizer, texts, rule, prompt=PROMPT, deduplicate=False)  # noqa: B023
+                lambda: score_texts(model, tokenizer, texts, rule, Options(prompt=PROMPT), deduplicate=False)  # noqa: B023
             )
             seconds["ours"] += clock(lambda: run_ours(model, tokenizer, clause, rule))  # noqa: B023
             rows["shap"] += len(texts)
@@ -341,7 +342,7 @@ def count_random_masks(model: Any, tokenizer: Any, pairs: Pairs) -> dict[str, An
     cost = Cost()
     for clause, rule in pairs:
         masks = surrogate_masks(len(segment(clause)), None)
-        score_masks(model, tokenizer, clause, rule, masks, prompt=PROMPT, cost=cost)
+        score_masks(model, tokenizer, clause, rule, masks, Options(prompt=PROMPT), cost=cost)
     return cost.report()
 
 
@@ -410,10 +411,7 @@ def measure_cpu(repeats: int, clauses: int) -> dict[str, Any]:
         "this engine": run_ours,
         "captum, teacher-forced": run_captum,
         "plain batched loop": run_loop,
-        **{
-            f"this engine, {path}": lambda *given, path=path: run_ours(*given, path=path)
-            for path in ("packed", "cached", "uncached")
-        },
+        **{f"this engine, {path}": lambda *given, path=path: run_ours(*given, path=path) for path in ("uncached",)},
     }
     result: dict[str, Any] = {"clauses": source, "models": {}}
     result["lengths"] = {

@@ -185,6 +185,7 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
 def measure_gpu() -> list[dict[str, Any]]:
     """A LoRA and a QLoRA step, and scoring, of a model of the 7B shape with random weights."""
     from compliance_xai.attribution.engine import score_texts
+    from compliance_xai.attribution.options import Options
 
     ladder, scale = GPU_SHAPE
     rung = load_ladder(ladder).rung(scale)
@@ -217,7 +218,7 @@ def measure_gpu() -> list[dict[str, Any]]:
             score_texts(loaded, tokenizer, clauses[:8], target)
             torch.cuda.synchronize()
             start = time.perf_counter()
-            score_texts(loaded, tokenizer, clauses, target, batch_tokens=16384)
+            score_texts(loaded, tokenizer, clauses, target, Options(batch_tokens=16384))
             torch.cuda.synchronize()
             scored = len(clauses) * (len(tokenizer(clauses[0] + target)["input_ids"]) + 12)
             cells[-1]["attribution_tokens_per_s"] = round(scored / (time.perf_counter() - start))

@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks
+from compliance_xai.attribution.options import Options
 from compliance_xai.pipeline.lessons import read_clauses, show_bars, show_curves, train_writer
 
 writers = [train_writer(scale, "full", seed=seed, steps=steps) for seed in seeds]
@@ -125,11 +126,11 @@ gold_table.pivot_table(index="kind", columns="ranking", values="precision", sort
 # ```{exercise} A deletion curve
 # :label: ex-4-curve
 #
-# `score_masks(model, tokenizer, clause, rule, masks, ...)` gives log-probabilities for any choice of kept words:
+# `score_masks(model, tokenizer, clause, rule, masks, options)` gives log-probabilities for any choice of kept words:
 # `masks` has one row per choice and one column per word. Remove words one after the other: in the order of the
 # explanation, in random order, and in the *reverse* order. Plot the mean log-probability of the rule against the
 # share of words removed. We rank by *deleting* a word; to judge by the same would be circular, so replace removed
-# words by a neutral one here (`baseline="mask"`).
+# words by a neutral one here (`Options(baseline="mask")`).
 # ```
 
 # %% [markdown]
@@ -144,8 +145,11 @@ def deletion_curve(example, features, ranking):
     masks = np.ones((len(ranking) + 1, len(ranking)), dtype=bool)
     for removed in range(1, len(ranking) + 1):
         masks[removed:, ranking[removed - 1]] = False
-    options = {"features": features, "prompt": writer.template, "baseline": "mask"}
-    return score_masks(writer.model, writer.tokenizer, example.clause, example.rule, masks, **options).sum(axis=1)
+    options = Options(prompt=writer.template, baseline="mask")
+    log_probs = score_masks(
+        writer.model, writer.tokenizer, example.clause, example.rule, masks, options, features=features
+    )
+    return log_probs.sum(axis=1)
 
 
 grid = np.linspace(0, 1, 11)

@@ -144,7 +144,7 @@ class Attribution:
         """Scores towards parts of the target.
 
         Log-probabilities of tokens add up to that of their text, so this sum is exact for every method. (Sums over
-        features are not: see ``compliance_xai.attribution.aggregate``.)
+        features are not: two words that say the same can each be removed without harm.)
 
         Parameters
         ----------

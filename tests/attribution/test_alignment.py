@@ -70,30 +70,6 @@ def test_chance_variances_are_those_over_all_orders(n, data):
     assert average == pytest.approx(np.var(values["average_precision"]), rel=0.15)
 
 
-def test_the_chance_band_is_where_random_rankings_lie():
-    rng = np.random.default_rng(0)
-    import pandas as pd
-
-    shapes = [
-        (f"c{index}", link, int(rng.integers(1, 4)), int(rng.integers(6, 12))) for index in range(12) for link in (0, 1)
-    ]
-    means = []
-    for _ in range(400):
-        rows = []
-        for clause, _, gold, n in shapes:
-            gold_F = np.arange(n) < gold
-            rows.append((clause, alignment.precision_at_k(rng.random(n), gold_F)))
-        means.append(pd.DataFrame(rows, columns=["id", "value"]).groupby("id")["value"].mean().mean())
-    frame = pd.DataFrame(shapes, columns=["id", "link", "n_gold", "n_features"])
-    frame = frame.assign(chance_precision=frame["n_gold"] / frame["n_features"], chance_average_precision=0.5)
-    band = alignment._chance_bands(frame)
-    inside = np.mean(
-        [band["precision_at_k_chance_low"] <= mean <= band["precision_at_k_chance_high"] for mean in means]
-    )
-    assert inside == pytest.approx(0.95, abs=0.03)
-    assert band["auroc_chance_low"] < 0.5 < band["auroc_chance_high"]
-
-
 def test_constant_attributions_say_why():
     frame = alignment.gold_frame([make_row(np.zeros((3, 4)))], [EXAMPLE])
     assert frame["reason"].tolist()[:2] == ["no mass towards the element"] * 2
@@ -153,22 +129,3 @@ def test_a_corpus_without_alignment_gives_an_empty_frame():
     frame = alignment.gold_frame([make_row(SCORES)], [plain])
     assert frame.empty
     assert "auroc" in frame.columns
-    summary = alignment.summarise_gold(frame.assign(scale="", strategy=""))
-    assert summary.empty
-    assert list(summary.columns[:6]) == ["scale", "strategy", "method", "baseline", "sign", "kind"]
-
-
-def test_summary_takes_the_clause_as_unit():
-    frame = alignment.gold_frame([make_row(SCORES)], [EXAMPLE])
-    twice = frame.assign(id="b", auroc=0.0, reason=frame["reason"])
-    import pandas as pd
-
-    both = pd.concat([frame, frame.assign(seed=2), twice]).assign(scale="1m", strategy="full")
-    summary = alignment.summarise_gold(both, bootstrap=200)
-    row = summary[(summary["kind"] == "object") & (summary["sign"] == "absolute")].iloc[0]
-    assert (row["n_clauses"], row["n_links"]) == (2, 2)
-    assert row["auroc"] == 0.5  # mean of 1 (two seeds of a) and 0 (b)
-    assert (row["auroc_low"], row["auroc_high"]) == (0.0, 1.0)
-    unit = summary[(summary["kind"] == "unit") & (summary["sign"] == "absolute")].iloc[0]
-    assert unit["n_clauses"] == 0
-    assert math.isnan(unit["auroc"])

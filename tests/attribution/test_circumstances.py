@@ -11,6 +11,7 @@ from tiny_models import CLAUSE, RULE, build_model
 from compliance_xai.attribution import engine
 from compliance_xai.attribution.engine import score_texts
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
 from compliance_xai.errors import InputError
 
 SHORT, TARGET = "Doors shall be wide.", "door.width"
@@ -52,11 +53,11 @@ def test_two_threads_that_score_one_model_take_turns(tokenizer, monkeypatch):
     assert model.config._attn_implementation == attention
 
 
-@pytest.mark.parametrize("method", ["leave_one_out", "gradient_x_input"])
+@pytest.mark.parametrize("method", ["leave_one_out", "integrated_gradients"])
 def test_autocast_is_left(qwen2, method):
-    usual = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, method=method)
+    usual = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, Options(method=method))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, method=method)
+        cast = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, Options(method=method))
         assert torch.is_autocast_enabled("cpu")
     np.testing.assert_allclose(cast.scores, usual.scores, atol=1e-6)
     np.testing.assert_allclose(cast.baseline_log_probs, usual.baseline_log_probs, atol=1e-6)
@@ -64,10 +65,10 @@ def test_autocast_is_left(qwen2, method):
 
 @pytest.mark.parametrize("dtype", [None, "float64"])
 def test_gradients_are_taken_inside_inference_mode(qwen2, dtype):
-    options = {"method": "gradient_x_input", "dtype": dtype}
-    usual = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, **options)
+    options = Options(method="integrated_gradients", dtype=dtype)
+    usual = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, options)
     with torch.inference_mode():
-        inside = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, **options)
+        inside = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, options)
     np.testing.assert_allclose(inside.scores, usual.scores, atol=1e-6)
     assert np.abs(usual.scores).max() > 0.001
 
@@ -80,9 +81,13 @@ def test_weights_made_in_inference_mode_have_no_gradients(tokenizer):
     with pytest.raises(
         InputError, match=r"model: expected weights that gradients can .*found weights made in torch's inf"
     ):
-        attribute(model, tokenizer, SHORT, TARGET, method="integrated_gradients")
-    copied = attribute(model, tokenizer, SHORT, TARGET, method="gradient_x_input", dtype="float32")
+        attribute(model, tokenizer, SHORT, TARGET, Options(method="integrated_gradients"))
+    copied = attribute(model, tokenizer, SHORT, TARGET, Options(method="integrated_gradients", dtype="float32"))
     plain = attribute(
-        copy.deepcopy(build_model("qwen2", len(tokenizer))), tokenizer, SHORT, TARGET, method="gradient_x_input"
+        copy.deepcopy(build_model("qwen2", len(tokenizer))),
+        tokenizer,
+        SHORT,
+        TARGET,
+        Options(method="integrated_gradients"),
     )
     np.testing.assert_allclose(copied.scores, plain.scores, atol=1e-6)

@@ -1,4 +1,4 @@
-"""What ``attribute`` makes of methods, contrasts, prompts and larger units."""
+"""What ``attribute`` makes of methods, prompts, units and baselines."""
 
 import copy
 import dataclasses
@@ -6,15 +6,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from tiny_models import PROMPT, build_model
 
 from compliance_xai.attribution.engine import score_masks, score_texts
-from compliance_xai.attribution.explain import ablate_categories, aggregate, attribute, phrase_levels
-from compliance_xai.attribution.methods import METHODS, align_contrast
+from compliance_xai.attribution.explain import attribute, phrase_levels
+from compliance_xai.attribution.options import METHODS, Options
 from compliance_xai.corpus.counterfactuals import collect_pool
-from compliance_xai.corpus.features import perturb, segment
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import encode_target, render
 from compliance_xai.records import Attribution
@@ -26,7 +24,7 @@ CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<eos>{% end
 
 
 def explain(tiny, **options):
-    return attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, id="x", **options)
+    return attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, Options(**options), id="x")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -65,50 +63,6 @@ def test_methods_agree_where_the_model_is_nearly_additive(qwen2):
     assert np.corrcoef(left_out, shapley)[0, 1] > 0.9
 
 
-# --- contrasts --------------------------------------------------------------------------------------------------
-
-
-def test_a_contrast_is_the_difference_of_two_targets(qwen2):
-    other = "width,900 mm"
-    result = explain(qwen2, contrast=other)
-    plain, against = explain(qwen2), attribute(qwen2.model, qwen2.tokenizer, SHORT, other)
-    np.testing.assert_allclose(
-        result.scores.sum(axis=1), plain.scores.sum(axis=1) - against.scores.sum(axis=1), atol=1e-4
-    )
-    np.testing.assert_allclose(result.baseline_log_probs, plain.baseline_log_probs, atol=1e-5)
-    first = next(i for i, token in enumerate(result.target_tokens) if token.end > TARGET.index("760"))
-    assert np.abs(result.scores[:, :first]).max() == 0.0  # the same tokens after the same text
-    assert np.abs(result.scores[:, first]).max() > 0.01
-
-
-@pytest.mark.parametrize("method", ["leave_one_out", "gradient_x_input"])
-def test_a_contrast_of_the_same_tokens_is_named(qwen2, method):
-    from tokenizers import normalizers
-
-    tokenizer = copy.deepcopy(qwen2.tokenizer)
-    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
-    with pytest.raises(InputError, match="expected a contrast that differs from the target in its tokens, found 'cafe"):
-        attribute(qwen2.model, tokenizer, SHORT, "caf\u00e9", contrast="cafe\u0301", method=method)
-
-
-def test_contrasts_work_with_gradients_and_shapley_values(qwen2):
-    for method in ("gradient_x_input", "shapley"):
-        options = {"method": method} | ({"budget": 92} if method == "shapley" else {})
-        found = explain(qwen2, contrast="width,900 mm", **options).scores.sum(axis=1)
-        plain = explain(qwen2, **options).scores.sum(axis=1)
-        against = attribute(qwen2.model, qwen2.tokenizer, SHORT, "width,900 mm", **options).scores.sum(axis=1)
-        np.testing.assert_allclose(found, plain - against, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("target", "contrast"), [([1, 2, 9], [1, 9]), ([1, 9], [1, 2, 3, 9]), ([1, 1, 1], [1, 1]), ([9], [5, 9])]
-)
-def test_every_token_of_a_contrast_is_set_against_one_token(target, contrast):
-    alignment = align_contrast(target, contrast)
-    assert alignment.shape == (len(target), len(contrast))
-    assert (alignment.sum(axis=0) == 1).all()
-
-
 # --- prompts ----------------------------------------------------------------------------------------------------
 
 
@@ -118,8 +72,8 @@ def test_chat_messages_are_written_with_the_template_of_the_tokenizer(qwen2):
     messages = [{"role": "system", "content": "Write rules."}, {"role": "user", "content": "Clause: {clause}"}]
     text = f"<|system|>Write rules.<eos><|user|>Clause: {SHORT}<eos><|assistant|>"
     assert render(tokenizer, SHORT, messages) == tokenizer(text, add_special_tokens=False)["input_ids"]
-    result = attribute(qwen2.model, tokenizer, SHORT, TARGET, prompt=messages)
-    by_hand = attribute(qwen2.model, tokenizer, SHORT, TARGET, prompt=text.replace(SHORT, "{clause}"))
+    result = attribute(qwen2.model, tokenizer, SHORT, TARGET, Options(prompt=messages))
+    by_hand = attribute(qwen2.model, tokenizer, SHORT, TARGET, Options(prompt=text.replace(SHORT, "{clause}")))
     np.testing.assert_array_equal(result.scores, by_hand.scores)
     assert result.provenance["chat"] is True
     outer = render(tokenizer, " \n a door ", messages)  # the template trims what it is given, but not the clause
@@ -153,60 +107,15 @@ def test_no_token_spans_prompt_and_target(qwen2):
     joined = tokenizer(prompt.replace("{clause}", SHORT) + target)["input_ids"]
     apart = [*render(tokenizer, SHORT, prompt), *encode_target(tokenizer, target)[0][:-1]]
     assert joined != apart  # what a scorer that joins strings would explain
-    result = attribute(qwen2.model, tokenizer, SHORT, target, prompt=prompt)
+    result = attribute(qwen2.model, tokenizer, SHORT, target, Options(prompt=prompt))
     assert "".join(token.text for token in result.target_tokens[:-1]) == target
 
 
 # --- units and baselines ----------------------------------------------------------------------------------------
 
 
-def test_tokens_can_be_features(qwen2):
-    result = explain(qwen2, unit="token")
-    assert len(result.features) > len(segment(SHORT))
-    assert {f.category for f in result.features if f.text in "760"} == {"number"}
-    assert result.scores.shape[0] == len(result.features)
-
-
-def test_a_token_that_is_deleted_joins_no_two_words(tokenizer):
-    clause = "Doors on a route, where self-closing, shall 760 mm."
-    features = segment(clause, "token", tokenizer=tokenizer)
-    assert len(features) > len(segment(clause)) + 5
-    for index, feature in enumerate(features):
-        left = perturb(clause, features, [place != index for place in range(len(features))])
-        part = clause[: feature.start][-1:].isalnum() or clause[feature.end :][:1].isalnum() or feature.text == "."
-        assert len(left.split()) == len(clause.split()) - (not part), feature
-        assert len(left) == len(clause) - len(feature.text) - (not part), feature
-
-
-def test_deleting_the_tokens_of_a_word_is_deleting_the_word(tokenizer):
-    clause = "Doors on a route , where dry , shall open"
-    tokens = segment(clause, "token", tokenizer=tokenizer)
-    words = segment(clause)
-    for index, word in enumerate(words):
-        keep = [not word.start <= token.start < word.end for token in tokens]
-        expected = perturb(clause, words, [place != index for place in range(len(words))])
-        assert perturb(clause, tokens, keep) == expected
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-@example("a\u0301 家家 \u200b\ufeff 😀😀 1.2\u00a0m \r\n")
-def test_tokens_and_gaps_give_any_clause_back(qwen2, clause):
-    pieces, position = [], 0
-    for feature in segment(clause, "token", tokenizer=qwen2.tokenizer):
-        assert position <= feature.start < feature.end
-        pieces += [clause[position : feature.start], feature.text]
-        position = feature.end
-    assert "".join([*pieces, clause[position:]]) == clause
-    assert not "".join(pieces[0::2]).strip()
-
-
-def test_a_larger_unit_is_perturbed_not_summed(qwen2):
-    words = explain(qwen2)
-    phrases = aggregate(qwen2.model, qwen2.tokenizer, words, "phrase")
-    direct = explain(qwen2, unit="phrase")
-    assert phrases.features == direct.features
-    np.testing.assert_array_equal(phrases.scores, direct.scores)
+def test_a_larger_unit_is_perturbed_as_a_whole(qwen2):
+    words, phrases = explain(qwen2), explain(qwen2, unit="phrase")
     sums = np.array(
         [
             sum(words.scores[i] for i, word in enumerate(words.features) if p.start <= word.start < p.end)
@@ -214,40 +123,9 @@ def test_a_larger_unit_is_perturbed_not_summed(qwen2):
         ]
     )
     assert np.abs(phrases.scores - sums).max() > 0.02
-
-
-def test_categories_are_perturbed_wherever_they_stand(qwen2):
-    words = explain(qwen2, baseline="mask")
-    frame = ablate_categories(qwen2.model, qwen2.tokenizer, words)
-    assert list(frame.columns) == ["category", "n_features", "token", "token_text", "score"]
-    references = [f.category != "cross_reference" for f in words.features]
-    assert references.count(False) == 2
-    scored = score_masks(
-        qwen2.model, qwen2.tokenizer, SHORT, TARGET, [[True] * len(references), references], baseline="mask"
-    )
-    found = frame[frame.category == "cross_reference"]
-    assert set(found.n_features) == {2}
-    np.testing.assert_allclose(found.score, scored[0] - scored[1], atol=1e-5)
-
-
-@pytest.mark.parametrize("unit", ["token", "phrase", "sentence"])
-def test_only_words_are_made_into_something_larger(qwen2, unit):
-    found = explain(qwen2, unit=unit)
-    for make in (aggregate, ablate_categories):
-        with pytest.raises(
-            InputError, match=rf"clause x: expected an attribution of words, found one of the unit '{unit}'"
-        ):
-            make(qwen2.model, qwen2.tokenizer, found)
-
-
-def test_larger_units_and_categories_keep_the_dtype_of_the_words(qwen2):
-    words = explain(qwen2, dtype="float64")
-    phrases = aggregate(qwen2.model, qwen2.tokenizer, words)
-    assert phrases.provenance["dtype"] == "float64"
-    np.testing.assert_array_equal(phrases.scores, explain(qwen2, unit="phrase", dtype="float64").scores)
-    exact = copy.deepcopy(qwen2.model).double()
-    frames = [ablate_categories(model, qwen2.tokenizer, words) for model in (qwen2.model, exact)]
-    np.testing.assert_array_equal(frames[0].score, frames[1].score)
+    keep = np.array([not phrases.features[1].start <= word.start < phrases.features[1].end for word in words.features])
+    scored = score_masks(qwen2.model, qwen2.tokenizer, SHORT, TARGET, [keep])[0]
+    np.testing.assert_allclose(phrases.scores[1], words.baseline_log_probs - scored, atol=1e-5)
 
 
 def test_phrases_lie_inside_sentences():
@@ -255,12 +133,6 @@ def test_phrases_lie_inside_sentences():
     sentences, phrases = phrase_levels(clause, segment(clause))
     assert max(sentences) == 3
     assert len(set(zip(phrases, sentences, strict=True))) == len(set(phrases))
-
-
-def test_aggregation_needs_to_know_how_the_words_were_scored(qwen2):
-    words = dataclasses.replace(explain(qwen2), provenance={})
-    with pytest.raises(InputError, match="clause x: expected an attribution whose provenance says how it was made"):
-        aggregate(qwen2.model, qwen2.tokenizer, words)
 
 
 def test_counterfactuals_are_the_mean_over_draws(qwen2):
@@ -277,22 +149,14 @@ def test_counterfactuals_are_the_mean_over_draws(qwen2):
     np.testing.assert_allclose(single.scores, result.scores, atol=1e-5)
 
 
-def test_a_mask_token_is_written_where_the_tokenizer_has_one(qwen2):
-    tokenizer = copy.deepcopy(qwen2.tokenizer)
-    tokenizer.mask_token = "<eos>"
-    result = attribute(qwen2.model, tokenizer, SHORT, TARGET, baseline="mask_token")
-    text = score_texts(qwen2.model, tokenizer, ["<eos>" + SHORT[len("Doors") :]], TARGET)[0]
-    np.testing.assert_allclose(result.scores[0], result.baseline_log_probs - text, atol=1e-5)
-
-
 # --- dtype and records ------------------------------------------------------------------------------------------
 
 
 def test_a_dtype_is_computed_in_and_the_model_stays(tokenizer):
     model = build_model("qwen2", len(tokenizer))
-    usual = attribute(model, tokenizer, SHORT, TARGET, prompt=PROMPT)
-    exact = attribute(model, tokenizer, SHORT, TARGET, prompt=PROMPT, dtype="float64")
-    coarse = attribute(model, tokenizer, SHORT, TARGET, prompt=PROMPT, dtype="bfloat16")
+    usual = attribute(model, tokenizer, SHORT, TARGET, Options(prompt=PROMPT))
+    exact = attribute(model, tokenizer, SHORT, TARGET, Options(prompt=PROMPT, dtype="float64"))
+    coarse = attribute(model, tokenizer, SHORT, TARGET, Options(prompt=PROMPT, dtype="bfloat16"))
     np.testing.assert_allclose(usual.scores, exact.scores, atol=1e-4)
     assert (exact.provenance["dtype"], coarse.provenance["dtype"]) == ("float64", "bfloat16")
     assert 1e-4 < np.abs(coarse.scores - exact.scores).max() < 0.5
@@ -315,7 +179,6 @@ def test_numbers_of_other_libraries_are_stored_as_plain_ones(qwen2, tmp_path):
         qwen2,
         method="shapley",
         budget=np.int64(92),
-        max_error=np.float32(9),
         seed=np.int64(3),
         batch_tokens=np.uint16(99),
     )
@@ -323,7 +186,7 @@ def test_numbers_of_other_libraries_are_stored_as_plain_ones(qwen2, tmp_path):
     assert again.provenance == result.provenance
     assert (result.provenance["seed"], result.provenance["batch_tokens"]) == (3, 99)
     np.testing.assert_array_equal(
-        result.scores, explain(qwen2, method="shapley", budget=92, max_error=9.0, seed=3, batch_tokens=99).scores
+        result.scores, explain(qwen2, method="shapley", budget=92, seed=3, batch_tokens=99).scores
     )
 
 

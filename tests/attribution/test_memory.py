@@ -9,7 +9,7 @@ CODE = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from compliance_xai.attribution import score_texts
+from compliance_xai.attribution import Options, score_texts
 import torch, transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 raw = Tokenizer(models.WordLevel({**{str(n): n for n in range(2047)}, "<eos>": 2047}, unk_token="0"))
@@ -22,7 +22,7 @@ config = transformers.Qwen2Config(
 model = transformers.AutoModelForCausalLM.from_config(config).eval()
 words = np.random.default_rng(0).integers(2, 2047, 4000).astype(str).tolist()
 texts = [" ".join(words[:cut] + words[cut + 1 :]) for cut in (4000, 3900, 3000)]
-found = score_texts(model, tokenizer, texts, " ".join(words[:60]), prompt="{clause}")
+found = score_texts(model, tokenizer, texts, " ".join(words[:60]), Options(prompt="{clause}"))
 print(model.num_parameters(), found.shape, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
 

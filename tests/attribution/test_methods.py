@@ -1,10 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance_xai.attribution.methods import check_method, leave_one_out, leave_one_out_masks
-from compliance_xai.errors import InputError
+from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
 
 
 @settings(deadline=None)
@@ -21,8 +19,3 @@ def test_scores_are_signed_differences():
     scores = leave_one_out(np.array([[-1.0, -2.0], [-1.5, -0.5], [-1.0, -2.0]]))
     assert scores.tolist() == [[0.5, -1.5], [0.0, 0.0]]
     assert scores.dtype == np.float32
-
-
-def test_unknown_methods_are_refused():
-    with pytest.raises(InputError, match="found 'lime'"):
-        check_method("lime")

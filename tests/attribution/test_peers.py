@@ -13,6 +13,7 @@ from tiny_models import CLAUSE, PROMPT, RULE
 
 from compliance_xai.attribution.engine import score_texts
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
 from compliance_xai.corpus.features import NEUTRAL_WORD, perturb, segment
 from compliance_xai.errors import InputError
 
@@ -36,7 +37,7 @@ def test_teacher_forced_captum_agrees(tiny):
     target = torch.tensor([*tiny.tokenizer(TARGET)["input_ids"], tiny.tokenizer.eos_token_id])
     captum = attr.LLMAttribution(attr.FeatureAblation(tiny.model), tiny.tokenizer)
     theirs = captum.attribute(inputs, target=target, forward_in_tokens=False)
-    ours = attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, prompt=PROMPT, baseline="mask")
+    ours = attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, Options(prompt=PROMPT, baseline="mask"))
     np.testing.assert_allclose(ours.scores.T, theirs.token_attr.numpy(), atol=1e-4)
     assert np.abs(ours.scores).max() > 0.01
 
@@ -50,7 +51,7 @@ def test_first_defect_target_tokens_are_not_fed_into_a_cache_again(qwen2):
             logits = qwen2.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
         expected.append(torch.log_softmax(logits.double(), -1)[token].item())
         ids = [*ids, token]
-    found = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, prompt=PROMPT).baseline_log_probs
+    found = attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, Options(prompt=PROMPT)).baseline_log_probs
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -74,7 +75,7 @@ def test_second_defect_half_precision_does_not_round_scores_to_nothing(qwen2):
 @pytest.mark.parametrize("baseline", ["delete", "mask"])
 def test_third_defect_signs_are_kept(tiny, baseline):
     """inseq's occlusion takes ``abs()``, and its value zeroing fails on Llama."""
-    scores = attribute(tiny.model, tiny.tokenizer, CLAUSE, RULE, baseline=baseline).scores
+    scores = attribute(tiny.model, tiny.tokenizer, CLAUSE, RULE, Options(baseline=baseline)).scores
     assert (scores > 0).mean() > 0.1
     assert (scores < 0).mean() > 0.1
 
@@ -96,14 +97,14 @@ def test_fifth_defect_nothing_is_added_to_the_model_and_nothing_is_cut(qwen2):
     """interpreto adds a token with a random embedding, and truncates in silence."""
     weights = {name: value.clone() for name, value in qwen2.model.state_dict().items()}
     size = len(qwen2.tokenizer)
-    for method in ("leave_one_out", "gradient_x_input"):
-        attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, method=method, baseline="delete")
+    for method in ("leave_one_out", "integrated_gradients"):
+        attribute(qwen2.model, qwen2.tokenizer, SHORT, TARGET, Options(method=method, baseline="delete"))
     assert len(qwen2.tokenizer) == size
     after = qwen2.model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in weights.items())
-    for method in ("leave_one_out", "gradient_x_input"):
+    for method in ("leave_one_out", "integrated_gradients"):
         with pytest.raises(InputError, match=r"tokens, \d+ too many.*nothing is cut off"):
-            attribute(qwen2.model, qwen2.tokenizer, SHORT * 20, TARGET, method=method)
+            attribute(qwen2.model, qwen2.tokenizer, SHORT * 20, TARGET, Options(method=method))
 
 
 def test_sixth_defect_prompt_and_target_do_not_merge(qwen2):
@@ -117,5 +118,5 @@ def test_sixth_defect_prompt_and_target_do_not_merge(qwen2):
     expected = [
         torch.log_softmax(logits[len(head) - 1 + step].double(), -1)[token].item() for step, token in enumerate(tail)
     ]
-    found = attribute(qwen2.model, tokenizer, SHORT, target, prompt=prompt).baseline_log_probs
+    found = attribute(qwen2.model, tokenizer, SHORT, target, Options(prompt=prompt)).baseline_log_probs
     np.testing.assert_allclose(found[:-1], expected, atol=1e-4)

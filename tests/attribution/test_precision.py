@@ -1,14 +1,30 @@
 import numpy as np
 import pytest
 import torch
+from tiny_checkpoints import make_model, make_tokenizer
 
 from compliance_xai.attribution.explain import attribute_many
 from compliance_xai.attribution.precision import CHANGES, compare_pair, make_forms, precision_frame, summarise_precision
 from compliance_xai.models.loading import load_base
 from compliance_xai.models.strategies import apply_strategy, load_trained, save_trained
+from compliance_xai.records import Example
+from compliance_xai.study.ladders import Rung
 from compliance_xai.study.strategy_settings import StrategySettings
 
 IDS = torch.arange(3, 43)[None]
+
+
+@pytest.fixture(scope="module")
+def rungs(tmp_path_factory):
+    made = {}
+    for architecture in ("qwen2", "llama"):
+        folder = tmp_path_factory.mktemp("rungs") / architecture
+        tokenizer = make_tokenizer(bos=architecture == "llama")
+        model = make_model(architecture, len(tokenizer))
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        made[architecture] = Rung(architecture, str(folder), model.num_parameters())
+    return made
 
 
 def trained(rung, kind, folder):
@@ -60,11 +76,14 @@ def test_unquantised_models_have_fewer_other_forms(rungs, tmp_path, kind, forms)
     assert away.get("merged", 0.0) < 1e-4 < away["bfloat16"]
 
 
-def test_the_frame_compares_clause_by_clause(rungs, examples, tmp_path):
+def test_the_frame_compares_clause_by_clause(rungs, tmp_path):
     model, tokenizer = trained(rungs["qwen2"], "qlora", tmp_path)
 
+    clauses = [Example("c0", "A door shall be wide: 0.", "wide(0)", "access", "train")]
+    clauses.append(Example("c1", "A door shall be very wide: 1.", "wide(1)", "access", "train"))
+
     def attribute(form):
-        return list(attribute_many(form, tokenizer, examples[:2]))
+        return list(attribute_many(form, tokenizer, clauses))
 
     frame = precision_frame(model, attribute)
     assert list(frame.groupby("change", sort=False)["id"].apply(list)) == [["c0", "c1"]] * 4

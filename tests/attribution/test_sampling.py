@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains, sample_values
-from compliance_xai.errors import InputError
 
 
 def random_game(n_features, n_tokens=2, seed=0):
@@ -105,11 +104,11 @@ def test_groups_inside_groups_stay_together():
 
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(0, 5))
-def test_orders_come_in_pairs_and_depend_on_their_number_alone(n_features, pairs, first):
-    orders = draw_orders(n_features, pairs, first_pair=first, seed=3)
+def test_orders_come_in_pairs_and_depend_on_their_number_alone(n_features, pairs, more):
+    orders = draw_orders(n_features, pairs, seed=3)
     assert (np.sort(orders, axis=1) == np.arange(n_features)).all()
     np.testing.assert_array_equal(orders[1::2], orders[0::2, ::-1])
-    np.testing.assert_array_equal(orders, draw_orders(n_features, first + pairs, seed=3)[2 * first :])
+    np.testing.assert_array_equal(orders, draw_orders(n_features, pairs + more, seed=3)[: 2 * pairs])
 
 
 @settings(deadline=None)
@@ -123,22 +122,9 @@ def test_scores_of_any_game_are_efficient(n_features, pairs, seed):
     assert efficiency_gap(gains + 0.5, whole, empty) == pytest.approx(0.5 * n_features)
 
 
-def test_additive_values_need_one_round_and_have_no_error():
+def test_additive_values_have_no_error():
     weights = np.array([[3.0], [-1.0], [0.0]])
-    found = sample_values(lambda masks: masks @ weights, 3, budget=10**5, max_error=1e-6)
+    found = sample_values(lambda masks: masks @ weights, 3, budget=70)
     np.testing.assert_allclose(found.scores_FT, weights, atol=1e-6)
-    assert found.report["pairs"] == 8
-    assert found.report["masks"] == 8 * 2 * 4
-
-
-def test_sampling_stops_at_the_error_asked_for():
-    coarse = sample_values(random_game(5), 5, budget=10**5, max_error=0.2)
-    fine = sample_values(random_game(5), 5, budget=10**5, max_error=0.05)
-    assert coarse.standard_errors_FT.max() <= 0.2
-    assert fine.standard_errors_FT.max() <= 0.05
-    assert 4 < fine.report["masks"] / coarse.report["masks"] < 64  # errors fall with the root of the work
-
-
-def test_an_error_out_of_reach_is_named_with_the_budget_it_needs():
-    with pytest.raises(InputError, match=r"max_error: expected standard errors of at most 0.001 nats, found .* masks"):
-        sample_values(random_game(5), 5, budget=200, max_error=0.001)
+    assert found.standard_errors_FT.max() < 1e-6
+    assert (found.report["pairs"], found.report["masks"]) == (8, 8 * 2 * 4)  # as many as the budget allows

@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny_models import CLAUSE, RULE, build_model
 
-from compliance_xai.attribution import checks, paths
-from compliance_xai.attribution.checks import SelfCheckError, self_check
+from compliance_xai.attribution import passes, self_checks
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
+from compliance_xai.attribution.self_checks import SelfCheckError, self_check
 from compliance_xai.errors import InputError
 from compliance_xai.records import Example
 
@@ -15,7 +16,7 @@ EXAMPLE = Example("syn-1", CLAUSE, RULE, "fire", "test")
 
 
 def test_sound_models_pass(tiny):
-    found = self_check(tiny.model, tiny.tokenizer, EXAMPLE, batch_tokens=900)
+    found = self_check(tiny.model, tiny.tokenizer, EXAMPLE, Options(batch_tokens=900))
     assert [check.name for check in found] == [
         "batched_equals_single",
         "cached_equals_uncached",
@@ -28,15 +29,17 @@ def test_sound_models_pass(tiny):
 
 
 def test_a_cache_that_leaks_is_caught(qwen2, monkeypatch):
-    inner = paths.run_packed
+    inner = passes.split_chunks
 
-    def leaking(model, branches, n_targets, batch_tokens, **options):
-        # A row that starts one position late reads its neighbour's token as its own.
-        late = [dataclasses.replace(b, shared=b.shared + (b.own > n_targets > 1 and b.index == 3)) for b in branches]
-        yield from inner(model, late, n_targets, batch_tokens, **options)
+    def leaking(branches, most, call):
+        # Rows that start one position late read a token of the chunk before as their own.
+        chunks = list(inner(branches, 300, call))
+        assert len(chunks) > 2
+        for start, chunk in chunks:
+            yield start + (start > 0), chunk
 
-    monkeypatch.setattr(paths, "run_packed", leaking)
-    monkeypatch.setattr(paths, "_measure", lambda *_: "")  # so that the leak gets past the engine's own comparison
+    monkeypatch.setattr(passes, "split_chunks", leaking)
+    monkeypatch.setattr(passes, "_measure", lambda *_: "")  # so that the leak gets past the engine's own comparison
     with pytest.raises(SelfCheckError, match=r"cached_equals_uncached on clause syn-1: deviation") as e:
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
     passed = {check.name: check.passed for check in e.value.checks}
@@ -46,22 +49,24 @@ def test_a_cache_that_leaks_is_caught(qwen2, monkeypatch):
 
 def test_padding_that_leaks_is_caught(tokenizer, monkeypatch):
     model = build_model("qwen2", len(tokenizer))
-    inner = paths._pad
+    inner = passes._pad
 
-    def leaking(model, branches, n_targets, batch_tokens):
+    def leaking(model, branches, batch_tokens):
         # As with left padding and no mask: rows shorter than the longest are read at shifted positions.
-        for batch, ids, at in inner(model, branches, n_targets, batch_tokens):
-            shift = ids.shape[1] - torch.tensor([len(branch.ids) for branch in batch])
-            yield batch, torch.stack([row.roll(int(n)) for row, n in zip(ids, shift, strict=True)]), at + shift[:, None]
+        for batch, ids, last in inner(model, branches, batch_tokens):
+            shift = ids.shape[1] - last
+            yield batch, torch.stack([row.roll(int(n)) for row, n in zip(ids, shift, strict=True)]), last + shift
 
-    monkeypatch.setattr(paths, "_pad", leaking)
-    monkeypatch.setattr(paths, "_measure", lambda *_: "no")
+    monkeypatch.setattr(passes, "_pad", leaking)
+    monkeypatch.setattr(passes, "_measure", lambda *_: "no")
     with pytest.raises(SelfCheckError, match=r"self-check failed: batched_equals_single on clause syn-1: dev"):
         self_check(model, tokenizer, EXAMPLE)
 
 
 def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
-    monkeypatch.setattr(checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),))
+    monkeypatch.setattr(
+        self_checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),)
+    )
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats, at most 0.0001"):
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
 
@@ -69,17 +74,23 @@ def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
 @pytest.mark.parametrize("baseline", ["delete", "mask"])
 def test_a_neutral_word_in_the_middle_is_no_failure(qwen2, baseline, monkeypatch):
     example = dataclasses.replace(EXAMPLE, clause="Where a door opens it shall be wide now.")
-    assert all(check.passed for check in self_check(qwen2.model, qwen2.tokenizer, example, baseline=baseline))
-    monkeypatch.setattr(checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),))
+    assert all(check.passed for check in self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline)))
+    monkeypatch.setattr(
+        self_checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),)
+    )
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats"):
-        self_check(qwen2.model, qwen2.tokenizer, example, baseline=baseline)
+        self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline))
 
 
 def test_a_clause_in_which_nothing_can_be_checked_is_named(qwen2):
     with pytest.raises(InputError, match=r"clause syn-1: expected a word that the baseline changes, found 'it, it'"):
-        self_check(qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="it, it"), baseline="mask")
+        self_check(
+            qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="it, it"), Options(baseline="mask")
+        )
     with pytest.raises(InputError, match=r"clause syn-1: .*found nothing before the target's first token"):
-        self_check(qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="Doors open"), prompt="{clause}")
+        self_check(
+            qwen2.model, qwen2.tokenizer, dataclasses.replace(EXAMPLE, clause="Doors open"), Options(prompt="{clause}")
+        )
 
 
 class Watcher(torch.nn.Module):

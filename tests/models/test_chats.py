@@ -6,6 +6,7 @@ from tiny_checkpoints import make_model
 from tokenizer_styles import STYLES, TURN_END, make_style
 
 from compliance_xai.attribution.explain import attribute_many
+from compliance_xai.attribution.options import Options
 from compliance_xai.errors import InputError
 from compliance_xai.models.finetuning import finetune
 from compliance_xai.models.generation import generate_rules
@@ -129,7 +130,7 @@ def test_training_generation_and_attribution_see_the_same_conversation(tmp_path,
     examples = [Example(f"c{i}", f"A door is {i} mm wide.", f"if(wide({i}))", "", "train") for i in range(4)]
     result = finetune(rung, "full", settings, examples, examples, seed=0, out=tmp_path / "out", template=CHAT)
     model, tokenizer = load_trained(rung, settings, tmp_path / "out")
-    found = list(attribute_many(model, tokenizer, examples, prompt=CHAT))
+    found = list(attribute_many(model, tokenizer, examples, Options(prompt=CHAT)))
     nats = [-float(attribution.baseline_log_probs.sum()) for attribution in found]
     tokens = sum(len(attribution.target_tokens) for attribution in found)
     trained_loss = result.log[result.log["split"] == "validation"]["loss"].iloc[-1]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai import pipeline
+from compliance_xai.attribution.options import Options
 from compliance_xai.book.building import format_overview
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
@@ -602,7 +603,7 @@ def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_
     folder = pipeline.read_stage(study, "finetune", "s", earlier["strategy"]).folder / "seed-0"
     model, tokenizer = load_trained(rung, settings, evaluated_weights(read_result(folder))[earlier["step"]])
     examples = attributed_examples(study)
-    found = attribute_many(model, tokenizer, examples, prompt=study.prompt.template, baseline="mask")
+    found = attribute_many(model, tokenizer, examples, Options(prompt=study.prompt.template, baseline="mask"))
     rows = [
         attribution_row(one, seed=0, baseline="mask", split=example.split)
         for one, example in zip(found, examples, strict=True)

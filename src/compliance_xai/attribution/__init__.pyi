@@ -1,4 +1,4 @@
-from .checks import Check, SelfCheckError, self_check
 from .engine import Cost, score_masks, score_texts
-from .explain import ablate_categories, aggregate, attribute, attribute_many
-from .methods import METHODS
+from .explain import attribute, attribute_many
+from .options import METHODS, Options
+from .self_checks import Check, SelfCheckError, self_check

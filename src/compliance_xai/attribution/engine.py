@@ -1,49 +1,44 @@
 """Scores a fixed target under many versions of a clause: one teacher-forced pass for each, exact in float32.
 
-Rows that begin alike share what they begin with (``tree``); ``paths`` holds the ways to compute them and chooses one.
-Whatever the way, memory is bounded by ``batch_tokens`` and does not grow with rows x positions x vocabulary.
+Rows that begin alike share what they begin with (``row_tree``, ``passes``). Memory is bounded by ``batch_tokens`` and
+does not grow with rows x positions x vocabulary.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution.anatomy import evaluating, text_config
-from compliance_xai.attribution.paths import choose_path, score_tree
-from compliance_xai.attribution.tree import grow_tree
-from compliance_xai.corpus.counterfactuals import DRAWS, Pool, write_perturbed
+from compliance_xai.attribution.model_parts import evaluating, text_config
+from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
+from compliance_xai.attribution.passes import choose_path, score_tree
+from compliance_xai.attribution.row_tree import grow_tree
+from compliance_xai.corpus.counterfactuals import write_perturbed
 from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
+from compliance_xai.models.prompts import encode_target, make_template, render_all
 from compliance_xai.records import Feature, TargetToken
-
-if TYPE_CHECKING:
-    from compliance_xai.models.prompts import Prompt
-
-BATCH_TOKENS = 2048
-"""What a pass computes of a small model then stays in the processor's own cache (docs/LOG.md)."""
 
 
 @dataclass
 class Cost:
-    """What scoring took; every call that is given one adds to it.
+    """What scoring took. Every call that is given one adds to it.
 
     Attributes
     ----------
     rows, unique
-        Rows asked for, and those that differ.
+        Rows asked for, and different ones among them.
     computed
         Positions that went through the model, padding included.
     naive
         Positions of all rows asked for, each in full.
     minimum
-        Positions that rows do not share with one before: the least that any engine can compute.
+        Positions that rows do not share with an earlier one: the least that any engine can compute.
     path, why
-        How the last rows were computed (``paths.PATHS``), and why not faster.
+        How the last rows were computed (``passes.PATHS``), and why not faster.
     """
 
     rows: int = 0
@@ -68,11 +63,17 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class _Target:
-    """The fixed target: its token ids and their character spans."""
+class Target:
+    """The fixed target: its token ids and their character spans; the last one is the end-of-text token."""
 
+    text: str
     ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
+    spans: tuple[tuple[int, int], ...]
+
+    def tokens(self, tokenizer: Any) -> Iterator[TargetToken]:
+        """Spans with their texts."""
+        for token_id, (start, end) in zip(self.ids, self.spans, strict=True):
+            yield TargetToken(start, end, self.text[start:end] if start < end else tokenizer.decode([token_id]))
 
 
 def score_masks(
@@ -81,17 +82,10 @@ def score_masks(
     clause: str,
     target: str,
     masks_MF: np.ndarray,
+    options: Options = DEFAULT_OPTIONS,
     *,
     features: Sequence[Feature] | None = None,
-    prompt: Prompt | None = None,
-    unit: str = "word",
-    baseline: str = "delete",
-    pool: Pool | None = None,
-    draws: int = DRAWS,
     id: str = "",
-    batch_tokens: int = BATCH_TOKENS,
-    seed: int = 0,
-    progress: bool = False,
     path: str = "auto",
     cost: Cost | None = None,
 ) -> np.ndarray:
@@ -101,39 +95,37 @@ def score_masks(
     ----------
     masks_MF
         Truth values, shape (masks, features): keep the feature, or perturb it.
+    options
+        ``prompt, unit, baseline, pool, draws, seed, batch_tokens, progress`` are used.
     features
-        The features that the masks speak of; those of ``segment(clause, unit)`` where None.
-    baseline, pool, draws, seed
-        See ``write_perturbed``. With several draws (``counterfactual``) the log-probabilities are their mean.
+        The features that the masks are about; those of ``segment`` where None.
+    id
+        Names the clause in errors.
     path, cost
         See ``score_texts``.
 
     Returns
     -------
     float32, shape (masks, target tokens)
-        Nats.
+        Nats. With several draws (``counterfactual``), the mean over them.
     """
-    features = segment(clause, unit, tokenizer=tokenizer) if features is None else features
+    if features is None:
+        features = segment(clause, options.unit, vocabulary=options.vocabulary)
     masks = np.asarray(masks_MF, dtype=bool)
     if masks.ndim != 2 or masks.shape[1] != len(features):
         raise InputError(
-            _where(id),
+            name_clause(id),
             expected=f"masks of shape (masks, {len(features)} features)",
             found=f"shape {masks.shape}",
             remedy="Build the masks from the features that segment gives for this clause.",
         )
     texts_MD = write_perturbed(
-        clause, features, masks, baseline=baseline, tokenizer=tokenizer, pool=pool, draws=draws, seed=seed, id=id
-    )
-    texts = [text for texts_D in texts_MD for text in texts_D]
-    scored = score_texts(
-        model, tokenizer, texts, target,
-        prompt=prompt, id=id, batch_tokens=batch_tokens, progress=progress, path=path, cost=cost,
+        clause, features, masks,
+        baseline=options.baseline, pool=options.pool, draws=options.draws, seed=options.seed, id=id,
     )  # fmt: skip
-    if not len(masks):
-        return scored
-    per_draw_MDT = scored.reshape(len(masks), -1, scored.shape[1])
-    return per_draw_MDT.mean(axis=1)
+    texts = [text for texts_D in texts_MD for text in texts_D]
+    scored = score_texts(model, tokenizer, texts, target, options, id=id, path=path, cost=cost)
+    return scored.reshape(len(masks), -1, scored.shape[1]).mean(axis=1) if len(masks) else scored
 
 
 def score_texts(
@@ -141,12 +133,10 @@ def score_texts(
     tokenizer: Any,
     clauses: Sequence[str],
     target: str,
+    options: Options = DEFAULT_OPTIONS,
     *,
-    prompt: Prompt | None = None,
     id: str = "",
-    batch_tokens: int = BATCH_TOKENS,
     deduplicate: bool = True,
-    progress: bool = False,
     path: str = "auto",
     cost: Cost | None = None,
 ) -> np.ndarray:
@@ -155,104 +145,89 @@ def score_texts(
     Parameters
     ----------
     clauses
-        ``N`` clauses; each is rendered with ``prompt``.
+        ``N`` clauses.
+    options
+        ``prompt, batch_tokens, progress`` are used.
     deduplicate
         Score identical token rows once.
     path
-        ``auto``, or one of ``paths.PATHS``; ``uncached`` shares nothing between rows.
+        ``auto``, or one of ``passes.PATHS``; ``uncached`` shares nothing between rows.
     cost
-        Where given, what the call took is added to it.
+        What the call took is added to it.
 
     Returns
     -------
     float32, shape (N, T)
         Nats; log-softmax in float32 whatever the model's dtype. The last of the ``T`` tokens is the end-of-text token.
     """
-    from compliance_xai.models.prompts import make_template, render_all
-
-    _check_batch_tokens(batch_tokens)
     for clause in clauses:
-        _check_text(clause, "clause", id)
-    encoded = _encode_target(tokenizer, target, id)
-    template = make_template(tokenizer, prompt)
-    prompts = [tuple(ids) for ids in render_all(tokenizer, clauses, template)]
+        check_text(clause, "clause", id)
+    encoded = read_target(tokenizer, target, id)
+    prompts = [tuple(ids) for ids in render_all(tokenizer, clauses, make_template(tokenizer, options.prompt))]
     unique = list(dict.fromkeys(prompts)) if deduplicate else prompts
-    _check_lengths(model, unique, encoded, id)
+    check_lengths(model, unique, encoded, id)
     cost = Cost() if cost is None else cost
-    cost.rows, cost.naive = (
-        cost.rows + len(prompts),
-        cost.naive + sum(map(len, prompts)) + len(prompts) * (len(encoded.ids) - 1),
-    )
-    scored = _score_rows(model, unique, encoded.ids, batch_tokens, path, cost, progress)
+    cost.rows += len(prompts)
+    cost.naive += sum(map(len, prompts)) + len(prompts) * (len(encoded.ids) - 1)
+    scored = _score_rows(model, unique, encoded.ids, options, path, cost)
     if not deduplicate:
         return scored
     row_of = {row: index for index, row in enumerate(unique)}
     return scored[[row_of[row] for row in prompts]]
 
 
-# --- text to ids ------------------------------------------------------------------------------------------------
+# --- texts and ids ----------------------------------------------------------------------------------------------
 
 
-def _where(id: str) -> str:
+def name_clause(id: str) -> str:
+    """How errors name a clause."""
     return f"clause {id}" if id else "clause"
 
 
-def _check_batch_tokens(batch_tokens: int) -> None:
-    if batch_tokens < 1:
-        raise InputError(
-            "batch_tokens",
-            expected="a positive number",
-            found=str(batch_tokens),
-            remedy=f"{BATCH_TOKENS} suits a laptop.",
-        )
-
-
-def _check_text(text: str, name: str, id: str) -> None:
-    """Refuse half a character (a surrogate without its other half), which no tokenizer reads."""
+def check_text(text: str, name: str, id: str) -> None:
+    """Refuse half a character (a surrogate without its other half), which no tokenizer can read."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            _where(id),
+            name_clause(id),
             expected=f"a {name} of whole characters",
-            found=f"half a character, {text[error.start]!r}, at place {error.start}",
+            found=f"half a character, {text[error.start]!r}, at position {error.start}",
             remedy="Read the text again with the encoding that it was written in.",
         ) from None
 
 
-def _encode_target(tokenizer: Any, target: str, id: str) -> _Target:
-    from compliance_xai.models.prompts import encode_target
-
-    _check_text(target, "target", id)
+def read_target(tokenizer: Any, target: str, id: str) -> Target:
+    """The token ids of a target, end of text included."""
+    check_text(target, "target", id)
     if not target.strip():
         raise InputError(
-            _where(id), expected="a target text", found=repr(target), remedy="Give the rule whose tokens are explained."
+            name_clause(id),
+            expected="a target text",
+            found=repr(target),
+            remedy="Give the rule whose tokens are explained.",
         )
-    ids, offsets = encode_target(tokenizer, target)
-    return _Target(tuple(ids), tuple((int(start), int(end)) for start, end in offsets))
+    ids, spans = encode_target(tokenizer, target)
+    return Target(target, tuple(ids), tuple((int(start), int(end)) for start, end in spans))
 
 
-def _target_tokens(tokenizer: Any, target: str, encoded: _Target) -> Iterator[TargetToken]:
-    for token_id, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
-        yield TargetToken(start, end, target[start:end] if start < end else tokenizer.decode([token_id]))
-
-
-def _check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], encoded: _Target, id: str) -> None:
+def check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], target: Target, id: str) -> None:
+    """Refuse a prompt without a token, and rows longer than the model was made for."""
     if not all(prompts):
         raise InputError(
-            _where(id),
-            expected="a prompt of at least one token, whatever is taken out of the clause",
+            name_clause(id),
+            expected="a prompt of at least one token, whatever is removed from the clause",
             found="nothing before the target's first token",
             remedy="Put text around {clause} in the prompt.",
         )
-    # Dynamic RoPE reads on beyond this, at frequencies that change with the longest row it has met since: scores would
-    # depend on the other rows and on earlier calls.
+    # Dynamic RoPE reads on beyond this length, at frequencies that change with the longest row it has met so far:
+    # scores would depend on the other rows and on earlier calls.
     limit = getattr(text_config(model), "max_position_embeddings", None)
-    longest = max((len(row) for row in prompts), default=0) + len(encoded.ids) - 1  # the last token is no input
+    longest = max((len(row) for row in prompts), default=0) + len(target.ids) - 1  # the last token is not an input
     if limit is not None and longest > limit:
         raise InputError(
-            _where(id),
-            expected=f"prompt and target of at most {limit} tokens, which is what the model reads",
+            name_clause(id),
+            expected=f"prompt and target of at most {limit} tokens, the longest text the model can read",
             found=f"{longest} tokens, {longest - limit} too many",
             remedy="Split the clause, or choose a model with a longer context; nothing is cut off.",
         )
@@ -262,23 +237,20 @@ def _check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], encoded: _Tar
 
 
 def _score_rows(
-    model: Any,
-    prompts: Sequence[tuple[int, ...]],
-    target: tuple[int, ...],
-    batch_tokens: int,
-    path: str,
-    cost: Cost,
-    progress: bool,
+    model: Any, prompts: Sequence[tuple[int, ...]], target: tuple[int, ...], options: Options, path: str, cost: Cost
 ) -> np.ndarray:
+    from tqdm import tqdm
+
     scores_NT = np.empty((len(prompts), len(target)), dtype=np.float32)
     if not prompts:
         return scores_NT
     branches = grow_tree(prompts, target)
     cost.unique += len(set(prompts))
     cost.minimum += sum(branch.own for branch in branches)
-    with evaluating(model), _bar(len(prompts), progress) as bar:
+    bar = tqdm(total=len(prompts), disable=not options.progress, unit="row", leave=False)
+    with evaluating(model), bar:
         cost.path, cost.why = choose_path(model, prompts, target, path)
-        for batch, log_probs_RT, computed in score_tree(model, branches, target, cost.path, batch_tokens):
+        for batch, log_probs_RT, computed in score_tree(model, branches, target, cost.path, options.batch_tokens):
             scores_NT[[branch.index for branch in batch]] = log_probs_RT.cpu().numpy()
             cost.computed += computed
             bar.update(len(batch))
@@ -290,11 +262,3 @@ def _score_rows(
             remedy="Check that the weights are intact and that the dtype holds the model's range (try float32).",
         )
     return scores_NT
-
-
-@contextlib.contextmanager
-def _bar(total: int, progress: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, disable=not progress, unit="row", leave=False) as bar:
-        yield bar

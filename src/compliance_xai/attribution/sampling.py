@@ -1,10 +1,10 @@
 """Shapley and Owen values by sampling orders of the features in antithetic pairs.
 
 Along an order, features are put back one by one into the fully perturbed clause; a feature's gain is how much the
-log-probability rises when it comes. Its Shapley value is the mean gain over all orders (Castro et al. 2009). An order
-and its reverse form a pair (Mitchell et al. 2022, section 4.1), so that noise partly cancels; pairs are independent and
-give the standard error. Where the orders keep every group together, the mean is the Owen value of the groups (Owen
-1977), and with groups inside groups the value of Winter (1989).
+log-probability rises when it is put back. Its Shapley value is the mean gain over all orders (Castro et al. 2009). An
+order and its reverse form a pair (Mitchell et al. 2022, section 4.1), so that noise partly cancels; pairs are
+independent and give the standard error. If the orders keep every group together, the mean is the Owen value of the
+groups (Owen 1977), and with groups inside groups the value of Winter (1989).
 """
 
 from __future__ import annotations
@@ -17,19 +17,15 @@ from compliance_xai.attribution.methods import Score, Solution
 from compliance_xai.errors import InputError
 
 BUDGET = 2048
-_PAIRS_PER_ROUND = 8
-"""A standard error from fewer pairs says little."""
 
 
-def draw_orders(
-    n_features: int, pairs: int, *, first_pair: int = 0, levels: Sequence[Sequence[int]] = (), seed: int = 0
-) -> np.ndarray:
+def draw_orders(n_features: int, pairs: int, *, levels: Sequence[Sequence[int]] = (), seed: int = 0) -> np.ndarray:
     """Random orders of the features, each followed by its reverse.
 
     Parameters
     ----------
-    pairs, first_pair
-        Pairs ``first_pair`` to ``first_pair + pairs - 1``. A pair depends on ``seed`` and its number alone.
+    pairs
+        How many. A pair depends on ``seed`` and its number alone.
     levels
         Group number of every feature, widest level first, each level inside the one before. Groups stay together.
 
@@ -44,7 +40,7 @@ def draw_orders(
     [[1, 0, 2, 3], [3, 2, 0, 1]]
     """
     orders = []
-    for pair in range(first_pair, first_pair + pairs):
+    for pair in range(pairs):
         rng = np.random.default_rng((seed, pair))
         keys = [rng.permutation(max(level) + 1)[np.asarray(level)] for level in levels]
         order = np.lexsort((rng.permutation(n_features), *reversed(keys)))
@@ -53,7 +49,7 @@ def draw_orders(
 
 
 def chain_masks(orders_PF: np.ndarray) -> np.ndarray:
-    """Keep-masks along orders: for each, nothing kept, then one feature more at a time.
+    """Keep-masks along orders: for each order, nothing kept first, then one more feature at a time.
 
     Returns
     -------
@@ -100,7 +96,7 @@ def mean_gains(masks_MF: np.ndarray, log_probs_MT: np.ndarray) -> tuple[np.ndarr
 
 
 def efficiency_gap(scores_FT: np.ndarray, whole_T: np.ndarray, empty_T: np.ndarray) -> float:
-    """By how much, in nats, the scores of any token fail to add up to what all features together do."""
+    """By how many nats, at most, the scores of a token fail to add up to the effect of all features together."""
     total_T = np.asarray(scores_FT, dtype=np.float64).sum(axis=0)
     return float(np.abs(total_T - (np.float64(whole_T) - np.float64(empty_T))).max(initial=0.0))
 
@@ -111,10 +107,9 @@ def sample_values(
     *,
     levels: Sequence[Sequence[int]] = (),
     budget: int | None = None,
-    max_error: float | None = None,
     seed: int = 0,
 ) -> Solution:
-    """Sample pairs of orders until the budget is used, or until every standard error is small enough.
+    """Score as many pairs of orders as the budget allows.
 
     Parameters
     ----------
@@ -122,13 +117,11 @@ def sample_values(
         See ``draw_orders``; none for Shapley values.
     budget
         Most masks to score, ``BUDGET`` where None.
-    max_error
-        Stop as soon as no standard error is larger (nats, per feature and token).
 
     Raises
     ------
     InputError
-        If the budget does not reach for two pairs, or not for ``max_error``.
+        If the budget does not allow two pairs.
     """
     budget = BUDGET if budget is None else budget
     per_pair = 2 * (n_features + 1)
@@ -139,32 +132,15 @@ def sample_values(
             found=str(budget),
             remedy="Raise the budget, or choose a larger unit.",
         )
-    masks_MF, log_probs_MT = np.empty((0, n_features), dtype=bool), None
-    pairs = 0
-    scores_FT = errors_FT = np.empty((0, 0))
-    while pairs < budget // per_pair and not (pairs and max_error is not None and errors_FT.max() <= max_error):
-        count = min(_PAIRS_PER_ROUND, budget // per_pair - pairs)
-        fresh_MF = chain_masks(draw_orders(n_features, count, first_pair=pairs, levels=levels, seed=seed))
-        fresh_MT = score(fresh_MF)
-        masks_MF = np.vstack([masks_MF, fresh_MF])
-        log_probs_MT = fresh_MT if log_probs_MT is None else np.vstack([log_probs_MT, fresh_MT])
-        pairs += count
-        scores_FT, errors_FT = mean_gains(masks_MF, log_probs_MT)
-    assert log_probs_MT is not None  # the budget reaches for one round
-    worst = float(errors_FT.max())
-    if max_error is not None and worst > max_error:
-        needed = int(np.ceil(budget * (worst / max_error) ** 2))
-        raise InputError(
-            "max_error",
-            expected=f"standard errors of at most {max_error:g} nats",
-            found=f"{worst:.3g} after {pairs} pairs of orders, all that a budget of {budget} masks allows",
-            remedy=f"Raise the budget (about {needed} masks, as errors fall with the root of it) or the error.",
-        )
+    pairs = budget // per_pair
+    masks_MF = chain_masks(draw_orders(n_features, pairs, levels=levels, seed=seed))
+    log_probs_MT = score(masks_MF)
+    scores_FT, errors_FT = mean_gains(masks_MF, log_probs_MT)
     whole_T, empty_T = log_probs_MT[n_features], log_probs_MT[0]
     report = {
         "masks": len(masks_MF),
         "pairs": pairs,
-        "max_standard_error": worst,
+        "max_standard_error": float(errors_FT.max()),
         "efficiency_gap": efficiency_gap(scores_FT, whole_T, empty_T),
     }
     return Solution(scores_FT.astype(np.float32), whole_T, errors_FT.astype(np.float32), report)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.attribution.alignment import gold_frame
-from compliance_xai.attribution.checks import self_check
 from compliance_xai.attribution.distances import DISTANCES, all_distances
 from compliance_xai.attribution.explain import attribute_many
 from compliance_xai.attribution.focus import SIGNS, category_frame, focus_frame, mass
+from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.precision import precision_frame
+from compliance_xai.attribution.self_checks import self_check
 from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import Template, make_template
@@ -117,24 +118,29 @@ class Reader:
     tokens: int
     pools: dict[str, Pool] = field(default_factory=dict)
 
-    def attribute(
-        self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any
-    ) -> Iterator[Attribution]:
-        """The attribution of each example's rule, by this model or another form of it, other options for a while."""
+    def options(self, baseline: str, **change: Any) -> Options:
+        """How the study attributes, with one of its baselines; other options for a while."""
         chosen = self.work.study.attribution
-        options: dict[str, Any] = {"method": chosen.method, "batch_tokens": self.tokens} | change
-        return attribute_many(
-            self.model if model is None else model,
-            self.tokenizer,
-            examples,
+        method = change.pop("method", chosen.method)
+        if method == "integrated_gradients":
+            baseline = "delete"  # it has a reference of its own
+        return Options(
             prompt=self.prompt,
+            method=method,
             unit=chosen.unit,
+            vocabulary=read_vocabulary(self.work.study),
             baseline=baseline,
             pool=self.pool(baseline, chosen.unit),
             draws=chosen.draws,
-            vocabulary=read_vocabulary(self.work.study),
-            **options,
+            **({"batch_tokens": self.tokens} | change),
         )
+
+    def attribute(
+        self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any
+    ) -> Iterator[Attribution]:
+        """The attribution of each example's rule, by this model or another form of it; ``change`` as in ``options``."""
+        model = self.model if model is None else model
+        return attribute_many(model, self.tokenizer, examples, self.options(baseline, **change))
 
     def pool(self, baseline: str, unit: str) -> Pool | None:
         """What counterfactuals are drawn from: the training clauses that the study uses."""
@@ -190,15 +196,13 @@ def attribute_seed(
     checks: list[dict[str, Any]] = []
     for method, baseline, clauses in _views(work.study, examples, baselines):
         if method == work.study.attribution.method:
-            passed = self_check(
-                reader.model,
-                reader.tokenizer,
-                examples[0],
+            options = Options(
                 prompt=reader.prompt,
                 baseline=baseline,
                 pool=reader.pool(baseline, "word"),
                 batch_tokens=reader.tokens,
             )
+            passed = self_check(reader.model, reader.tokenizer, examples[0], options)
             checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
         for start in range(0, len(clauses), CHUNK):
             chosen = clauses[start : start + CHUNK]

@@ -15,6 +15,7 @@ import numpy as np
 
 from compliance_xai.attribution.engine import score_masks
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
 from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.models.generation import read_confidence
@@ -186,13 +187,14 @@ class _Model:
         settings, chosen = self.study.faithfulness, self.study.attribution
         found = {baseline: self.attributions[example.id, baseline] for baseline in chosen.baselines}
         features = next(iter(found.values())).features
-        pool = self._pool(operator)
+        options = Options(
+            prompt=self.prompt, baseline=operator, pool=self._pool(operator), batch_tokens=chosen.batch_tokens
+        )
 
         def score(masks_MF: np.ndarray) -> np.ndarray:
             log_probs_MT = score_masks(
-                self.model, self.tokenizer, example.clause, example.rule, masks_MF,
-                features=features, prompt=self.prompt, baseline=operator, pool=pool, id=example.id,
-                batch_tokens=chosen.batch_tokens,
+                self.model, self.tokenizer, example.clause, example.rule, masks_MF, options,
+                features=features, id=example.id,
             )  # fmt: skip
             return log_probs_MT.astype(np.float64).sum(axis=1)
 
@@ -226,11 +228,16 @@ class _Model:
         baseline = chosen.baselines[0]
         if rule == example.rule:
             return self.attributions[example.id, baseline]
-        return attribute(
-            self.model, self.tokenizer, example.clause, rule,
-            prompt=self.prompt, method=chosen.method, unit=chosen.unit, baseline=baseline,
-            pool=self._pool(baseline), id=example.id, batch_tokens=chosen.batch_tokens, vocabulary=self.vocabulary,
-        )  # fmt: skip
+        options = Options(
+            prompt=self.prompt,
+            method=chosen.method,
+            unit=chosen.unit,
+            vocabulary=self.vocabulary,
+            baseline=baseline,
+            pool=self._pool(baseline),
+            batch_tokens=chosen.batch_tokens,
+        )
+        return attribute(self.model, self.tokenizer, example.clause, rule, options, id=example.id)
 
     def _pool(self, operator: str) -> Pool | None:
         if operator != "counterfactual":

@@ -16,6 +16,7 @@ import numpy as np
 
 from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target
@@ -60,17 +61,17 @@ class RuleWriter:
 
     def log_probs(self, clauses: Sequence[str], rule: str) -> np.ndarray:
         """Log-probabilities (nats) of the rule's tokens after each clause, shape (clauses, tokens); the end is last."""
-        return score_texts(self.model, self.tokenizer, clauses, rule, prompt=self.template)
+        return score_texts(self.model, self.tokenizer, clauses, rule, Options(prompt=self.template))
 
     def tokens(self, rule: str) -> list[str]:
         """The texts of the rule's tokens; that of the end, which the model has to predict too, is empty."""
         _, spans = encode_target(self.tokenizer, rule)
         return [rule[start:end] for start, end in spans]
 
-    def explain(self, clause: str, rule: str | None = None, **options: Any) -> Attribution:
-        """What each token of a rule (its own where None) rests on; options as in ``attribution.attribute``."""
+    def explain(self, clause: str, rule: str | None = None, *, id: str = "", **options: Any) -> Attribution:
+        """What each token of a rule (its own where None) rests on; ``options`` are those of ``attribution.Options``."""
         rule = self.write([clause])[0] if rule is None else rule
-        return attribute(self.model, self.tokenizer, clause, rule, prompt=self.template, **options)
+        return attribute(self.model, self.tokenizer, clause, rule, Options(prompt=self.template, **options), id=id)
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,8 @@ def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, base
         )
     found = writer.explain(clause, rule, baseline=baseline)
     nothing_MF = np.zeros((1, len(found.features)), dtype=bool)
-    empty_T = score_masks(
-        writer.model, writer.tokenizer, clause, rule, nothing_MF, features=found.features, prompt=writer.template
-    )[0]
+    options = Options(prompt=writer.template)
+    empty_T = score_masks(writer.model, writer.tokenizer, clause, rule, nothing_MF, options, features=found.features)[0]
     parts = list(split_rule(rule))
     earlier = [{text for text, *_ in parts[:index]} for index in range(len(parts))]
     rows = [_judge(found, empty_T, *part, seen, floor) for part, seen in zip(parts, earlier, strict=True)]

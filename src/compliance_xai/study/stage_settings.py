@@ -22,7 +22,7 @@ from compliance_xai.study.value_types import (
 )
 
 Baseline = Literal["delete", "mask", "counterfactual"]
-Method = Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge"]
+Method = Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge", "integrated_gradients"]
 
 
 class CorpusSettings(Settings):

@@ -1,18 +1,21 @@
-"""Gradient methods, for comparison: they follow the model's slope in embedding space instead of rewriting the clause.
+"""Integrated gradients: a second opinion that follows the model's slope in embedding space instead of rewriting.
 
 The reference is the zero embedding in every position that holds characters of a feature; other positions keep theirs.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compliance_xai.attribution.anatomy import evaluating, input_device, take_log_prob, unwrap
-from compliance_xai.attribution.engine import BATCH_TOKENS, _check_batch_tokens, _check_lengths, _encode_target
+from compliance_xai.attribution.engine import check_lengths, read_target
+from compliance_xai.attribution.head import take_log_prob
 from compliance_xai.attribution.methods import Solution
+from compliance_xai.attribution.model_parts import evaluating, input_device, unwrap
+from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import make_template, render_spans
 from compliance_xai.records import Feature
@@ -20,13 +23,11 @@ from compliance_xai.records import Feature
 if TYPE_CHECKING:
     import torch
 
-    from compliance_xai.models.prompts import Prompt
-
 STEPS = 64
-"""Points on the path of integrated gradients to begin with."""
+"""Points on the path to begin with."""
 MOST_STEPS = 1024
 MAX_GAP = 0.1
-"""Largest error of the sum of integrated gradients that is good enough, in nats for any token."""
+"""Largest error of the sum of the scores that is good enough, in nats for any token."""
 
 
 def share_tokens(features: Sequence[Feature], spans: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -49,57 +50,49 @@ def share_tokens(features: Sequence[Feature], spans: Sequence[tuple[int, int]]) 
     return shared_FL / np.where(total_L > 0, total_L, 1.0)
 
 
-def gradient_scores(
+def integrate_gradients(
     model: Any,
     tokenizer: Any,
     clause: str,
     target: str,
     features: Sequence[Feature],
+    options: Options = DEFAULT_OPTIONS,
     *,
-    integrated: bool,
-    prompt: Prompt | None = None,
     steps: int = STEPS,
     max_gap: float = MAX_GAP,
     id: str = "",
-    batch_tokens: int = BATCH_TOKENS,
 ) -> Solution:
-    """Gradient x input, or integrated gradients (Sundararajan et al. 2017, equation 1), of every target token.
+    """Integrated gradients (Sundararajan et al. 2017, equation 1) of every target token.
 
-    A token of the prompt scores ``sum over dimensions of (embedding - reference) * gradient of log p(t)``; a feature
-    gets its share of its tokens (``share_tokens``). Integrated gradients take the gradient's mean over the straight
-    path from the reference, by quadrature with ``steps`` points; they add up to
-    log p(t | clause) - log p(t | reference). Points are doubled until they do to within ``max_gap`` nats for every
-    token; ``report["efficiency_gap"]`` says how nearly.
+    A token of the prompt scores ``sum over dimensions of (embedding - reference) * mean gradient of log p(t)`` over the
+    straight path from the reference; a feature gets its share of its tokens (``share_tokens``). Scores add up to
+    log p(t | clause) - log p(t | reference). The number of quadrature points is doubled until they do to within
+    ``max_gap`` nats for every token.
 
     Returns
     -------
     Solution
-        Scores in nats.
+        Scores in nats; ``report`` holds ``reference``, ``points`` and ``efficiency_gap`` (nats, the largest of a
+        token).
 
     Raises
     ------
     InputError
         If 1024 points do not suffice, or the weights were made in torch's inference mode.
     """
-    _check_batch_tokens(batch_tokens)
-    template = make_template(tokenizer, prompt)
-    ids, spans = render_spans(tokenizer, clause, template)
-    encoded = _encode_target(tokenizer, target, id)
-    _check_lengths(model, [tuple(ids)], encoded, id)
+    ids, spans = render_spans(tokenizer, clause, make_template(tokenizer, options.prompt))
+    encoded = read_target(tokenizer, target, id)
+    check_lengths(model, [tuple(ids)], encoded, id)
     share_FL = share_tokens(features, spans)
     touched_L = np.append(share_FL.sum(axis=0) > 0, np.zeros(len(encoded.ids) - 1, dtype=bool))
     row = (*ids, *encoded.ids[:-1])
     with evaluating(model, gradients=True):
-        pieces = _Path(model, row, encoded.ids, touched_L)
-        whole_T, empty_T = pieces.log_probs(1.0), pieces.log_probs(0.0)
-        chunk = max(1, batch_tokens // len(row))
-        report: dict[str, Any] = {"reference": "zero embedding", "points": 1}
-        if integrated:
-            tokens_LT, report["points"], gap = _integrate(pieces, steps, chunk, max_gap, whole_T - empty_T)
-            report["efficiency_gap"] = gap
-        else:
-            tokens_LT = pieces.gains(np.ones(1), np.ones(1))
+        path = _Path(model, row, encoded.ids, touched_L)
+        whole_T, empty_T = path.log_probs(1.0), path.log_probs(0.0)
+        chunk = max(1, options.batch_tokens // len(row))
+        tokens_LT, points, gap = _integrate(path, steps, chunk, max_gap, whole_T - empty_T)
     scores_FT = share_FL @ tokens_LT[: len(ids)]
+    report = {"reference": "zero embedding", "points": points, "efficiency_gap": gap}
     return Solution(scores_FT.astype(np.float32), whole_T.astype(np.float32), report=report)
 
 
@@ -119,17 +112,17 @@ def _integrate(
             return np.asarray(tokens_LT), steps, gap
         steps *= 2
     raise InputError(
-        "integrated_gradients",
-        expected=f"gradients that add up to within {max_gap:g} nats",
-        found=f"{gap:.3g} nats with {steps // 2} points",
-        remedy="The model bends too sharply along the path; use a method that rewrites the clause.",
+        "integrated gradients",
+        expected=f"scores that add up to within {max_gap:g} nats",
+        found=f"an error of {gap:.3g} nats with {steps // 2} points",
+        remedy="The model changes too sharply along the path; use a method that rewrites the clause.",
     )
 
 
 def _quadrature(steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights of Gauss-Legendre quadrature of ``g(a) da`` over 0 to 1, after substituting ``a = u ** 4``.
 
-    Normalised layers forget the length of an embedding, so almost all the change happens close to the reference.
+    Normalised layers ignore the length of an embedding, so almost all the change happens close to the reference.
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     u = (nodes + 1) / 2
@@ -142,12 +135,15 @@ class _Path:
     def __init__(self, model: Any, row: Sequence[int], target: Sequence[int], touched_L: np.ndarray) -> None:
         import torch
 
-        self.model = model
+        self.model = unwrap(model)
         device = input_device(model)
         with torch.no_grad():
-            self.embeddings_LH = unwrap(model).get_input_embeddings()(torch.tensor(row, device=device))
+            self.embeddings_LH = self.model.get_input_embeddings()(torch.tensor(row, device=device))
         self.touched_L1 = torch.tensor(touched_L, device=device)[:, None]
         self.target_T = torch.tensor(target, device=device)
+        # The logits of the whole row would take most of the memory where the vocabulary is large.
+        last_only = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        self.options = {"use_cache": False} | ({"logits_to_keep": len(target)} if last_only else {})
 
     def at(self, points_K: np.ndarray) -> torch.Tensor:
         """Embeddings at points of the path, shape (K, L, H)."""
@@ -160,8 +156,8 @@ class _Path:
         """Log-probabilities, shape (K, T)."""
         import torch
 
-        logits_KLV = self.model(inputs_embeds=embeddings_KLH, use_cache=False).logits
-        return torch.stack([take_log_prob(logits_LV[-len(self.target_T) :], self.target_T) for logits_LV in logits_KLV])
+        logits_KTV = self.model(inputs_embeds=embeddings_KLH, **self.options).logits[:, -len(self.target_T) :]
+        return torch.stack([take_log_prob(logits_TV, self.target_T) for logits_TV in logits_KTV])
 
     def log_probs(self, point: float) -> np.ndarray:
         import torch

@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny_models import CLAUSE, PROMPT
 
-from compliance_xai.attribution import gradients
+from compliance_xai.attribution import integrated_gradients
 from compliance_xai.attribution.explain import attribute
-from compliance_xai.attribution.gradients import gradient_scores
+from compliance_xai.attribution.integrated_gradients import integrate_gradients
+from compliance_xai.attribution.options import Options
 from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import render_spans
@@ -36,50 +37,42 @@ def along_feature(model, tokenizer, feature, scale):
         return torch.log_softmax(logits, -1).gather(1, torch.tensor(target)[:, None])[:, 0].numpy()
 
 
-def test_gradient_times_input_is_the_slope_of_scaling_a_feature(exact, tokenizer):
-    features = segment(SHORT)
-    found = gradient_scores(exact, tokenizer, SHORT, TARGET, features, integrated=False, prompt=PROMPT)
-    step = 1e-3
-    for index, feature in enumerate(features):
-        above, below = (along_feature(exact, tokenizer, feature, 1 + sign * step) for sign in (1, -1))
-        np.testing.assert_allclose(found.scores_FT[index], (above - below) / (2 * step), atol=1e-3)
-    assert np.abs(found.scores_FT).max() > 0.05
-
-
 def test_integrated_gradients_are_the_integral_of_the_slope(exact, tokenizer):
     """One feature alone: the path runs along that feature, so the integral is the difference of its ends."""
     feature = segment(SHORT)[3]
-    found = gradient_scores(exact, tokenizer, SHORT, TARGET, [feature], integrated=True, prompt=PROMPT)
+    found = integrate_gradients(exact, tokenizer, SHORT, TARGET, [feature], Options(prompt=PROMPT))
     ends = [along_feature(exact, tokenizer, feature, scale) for scale in (1.0, 0.0)]
     np.testing.assert_allclose(found.scores_FT[0], ends[0] - ends[1], atol=1e-3)
 
 
 def test_integrated_gradients_add_up(tiny):
-    result = attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, method="integrated_gradients")
+    result = attribute(tiny.model, tiny.tokenizer, SHORT, TARGET, Options(method="integrated_gradients"))
     assert result.provenance["efficiency_gap"] < 0.002
     assert result.provenance["baseline"] == "zero_embedding"
     assert np.abs(result.scores.sum(axis=0)).max() > 0.02
 
 
 def test_points_are_added_until_integrated_gradients_add_up(exact, tokenizer):
-    options = {"integrated": True, "prompt": PROMPT, "steps": 4}
+    features, options = segment(SHORT), Options(prompt=PROMPT)
     coarse, fine = (
-        gradient_scores(exact, tokenizer, SHORT, TARGET, segment(SHORT), max_gap=gap, **options).report
+        integrate_gradients(exact, tokenizer, SHORT, TARGET, features, options, steps=4, max_gap=gap).report
         for gap in (10.0, 1e-3)
     )
     assert (coarse["points"], coarse["efficiency_gap"] > 1e-3) == (4, True)
     assert fine["points"] > 4
     assert fine["efficiency_gap"] <= 1e-3
-    with pytest.raises(InputError, match=r"gradients that add up to within 1e-20 nats, found .* with 1024 points"):
-        gradient_scores(
-            exact, tokenizer, "A", "b", segment("A"), integrated=True, prompt="{clause}", steps=1024, max_gap=1e-20
+    with pytest.raises(
+        InputError, match=r"scores that add up to within 1e-20 nats, found an error of .* with 1024 points"
+    ):
+        integrate_gradients(
+            exact, tokenizer, "A", "b", segment("A"), Options(prompt="{clause}"), steps=1024, max_gap=1e-20
         )
 
 
 def test_gradients_leave_the_model_as_it_was_and_do_not_depend_on_batches(qwen2):
     model = copy.deepcopy(qwen2.model).train()
-    usual = attribute(model, qwen2.tokenizer, SHORT, TARGET, method="integrated_gradients")
-    single = attribute(model, qwen2.tokenizer, SHORT, TARGET, method="integrated_gradients", batch_tokens=1)
+    usual = attribute(model, qwen2.tokenizer, SHORT, TARGET, Options(method="integrated_gradients"))
+    single = attribute(model, qwen2.tokenizer, SHORT, TARGET, Options(method="integrated_gradients", batch_tokens=1))
     np.testing.assert_allclose(usual.scores, single.scores, atol=1e-5)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -89,7 +82,7 @@ def test_gradients_leave_the_model_as_it_was_and_do_not_depend_on_batches(qwen2)
 
 def test_tokens_shared_by_two_features_are_divided_and_none_is_lost(qwen2):
     ids, spans = render_spans(qwen2.tokenizer, CLAUSE, PROMPT)
-    share = gradients.share_tokens(segment(CLAUSE), spans)
+    share = integrated_gradients.share_tokens(segment(CLAUSE), spans)
     total = share.sum(axis=0)
     assert set(np.round(total, 9)) == {0.0, 1.0}
     assert share.shape == (len(segment(CLAUSE)), len(ids))

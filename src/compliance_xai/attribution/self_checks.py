@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution import anatomy
-from compliance_xai.attribution.engine import BATCH_TOKENS, score_masks, score_texts
+from compliance_xai.attribution import model_parts
+from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
+from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
 from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains
-from compliance_xai.corpus.counterfactuals import Pool, write_perturbed
+from compliance_xai.corpus.counterfactuals import write_perturbed
 from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
 from compliance_xai.records import Example, Feature
-
-if TYPE_CHECKING:
-    from compliance_xai.models.prompts import Prompt
 
 _PLANTED = 3.0
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: the largest deviation it met, in nats, and what it may be."""
+    """One check: the largest deviation it found, and the largest that is allowed, in nats."""
 
     id: str
     name: str
@@ -51,29 +50,21 @@ class SelfCheckError(RuntimeError):
 
 
 def self_check(
-    model: Any,
-    tokenizer: Any,
-    example: Example,
-    *,
-    prompt: Prompt | None = None,
-    baseline: str = "delete",
-    pool: Pool | None = None,
-    batch_tokens: int = BATCH_TOKENS,
-    tolerance: float | None = None,
+    model: Any, tokenizer: Any, example: Example, options: Options = DEFAULT_OPTIONS, *, tolerance: float | None = None
 ) -> list[Check]:
     """Check the engine on one example of a study.
 
     - ``batched_equals_single``: all rows of leave-one-out as the study scores them, against one row at a time that
       shares nothing;
-    - ``cached_equals_uncached``: the same rows, against whole rows in batches, without what rows share being reused;
-    - ``null_feature``: the untouched clause scored again among perturbed rows must not move;
-    - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing (or the next that the baseline
-      does not replace by itself), that feature's scores, and no other, rise by 3 nats (checks features, masks and
-      method, with the model's own scores underneath);
-    - ``efficiency``: along an order of the features and its reverse, gains of the features add up to what they do
-      together; the two ends of each order are scored anew, so this also crosses batches.
+    - ``cached_equals_uncached``: the same rows against whole rows in batches, with nothing reused;
+    - ``null_feature``: the untouched clause, scored again among perturbed rows, must not change;
+    - ``planted_feature``: with 3 nats taken off wherever the middle feature is missing (or the next one that the
+      baseline does not replace by itself), the scores of that feature, and of no other, rise by 3 nats. This checks
+      features, masks and method on top of the model's own scores;
+    - ``efficiency``: along an order of the features and its reverse, the gains of the features add up to what they do
+      together; the two ends of each order are scored anew, so this also compares batches.
 
-    With the ``counterfactual`` baseline the first draw alone is checked.
+    Words are checked whatever the unit, and with the ``counterfactual`` baseline only the first draw.
 
     Returns
     -------
@@ -88,33 +79,32 @@ def self_check(
     features = segment(example.clause)
     if not features:
         raise InputError(
-            f"clause {example.id}", expected="at least one word", found=repr(example.clause), remedy="Choose another."
+            f"clause {example.id}",
+            expected="at least one word",
+            found=repr(example.clause),
+            remedy="Choose another clause.",
         )
+    options = dataclasses.replace(options, draws=1)
     masks_MF = leave_one_out_masks(len(features))
     texts_MD = write_perturbed(
-        example.clause, features, masks_MF, baseline=baseline, tokenizer=tokenizer, pool=pool, draws=1, id=example.id
+        example.clause, features, masks_MF, baseline=options.baseline, pool=options.pool, draws=1, id=example.id
     )
     clauses = [texts_D[0] for texts_D in texts_MD]
     word = _middle_word(example, features, clauses)
 
-    def score(texts: list[str], tokens: int, path: str) -> np.ndarray:
-        return score_texts(
-            model, tokenizer, texts, example.rule,
-            prompt=prompt, id=example.id, batch_tokens=tokens, deduplicate=False, path=path,
-        )  # fmt: skip
+    def score(texts: list[str], chosen: Options, path: str) -> np.ndarray:
+        return score_texts(model, tokenizer, texts, example.rule, chosen, id=example.id, deduplicate=False, path=path)
 
     def score_all(masks: np.ndarray) -> np.ndarray:
         return score_masks(
-            model, tokenizer, example.clause, example.rule, masks,
-            features=features, prompt=prompt, baseline=baseline, pool=pool, draws=1, id=example.id,
-            batch_tokens=batch_tokens,
-        )  # fmt: skip
+            model, tokenizer, example.clause, example.rule, masks, options, features=features, id=example.id
+        )
 
     batched_MT = score_all(masks_MF)
-    single_MT = score(clauses, 1, "uncached")
-    whole_MT = score(clauses, batch_tokens, "uncached")
-    again_MT = score([*clauses[1:], example.clause], batch_tokens, "auto")
-    allowed = tolerance if tolerance is not None else anatomy.tolerance(model)
+    single_MT = score(clauses, dataclasses.replace(options, batch_tokens=1), "uncached")
+    whole_MT = score(clauses, options, "uncached")
+    again_MT = score([*clauses[1:], example.clause], options, "auto")
+    allowed = tolerance if tolerance is not None else model_parts.tolerance(model)
     deviations = {
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
         "cached_equals_uncached": np.abs(batched_MT - whole_MT).max(),

@@ -1,4 +1,4 @@
-"""The ways to score a tree of rows: each equals one row at a time in float64, and each is chosen where it does."""
+"""The ways to compute a tree of rows: each equals one row at a time in float64, or is not taken."""
 
 import copy
 
@@ -8,21 +8,13 @@ import torch
 from test_engine import reference_log_probs
 from tiny_models import CLAUSE, FAMILIES, PROMPT, RULE, build_model
 
-from compliance_xai.attribution import cached, packed, paths, tree
+from compliance_xai.attribution import passes, row_tree
 from compliance_xai.attribution.engine import Cost, score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
+from compliance_xai.attribution.options import Options
 from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.errors import InputError
 
-PATHS_OF = {
-    "qwen2": {"lean", "packed", "cached"},
-    "llama": {"lean", "packed", "cached"},
-    "mistral": {"lean", "packed"},  # a cache that forgets what lies before the window cannot be sliced
-    "gemma": {"packed", "cached"},
-    "gemma2": {"packed"},
-    "gpt2": {"packed", "cached"},
-}
-CASES = [(family, path) for family in FAMILIES for path in ("lean", "packed", "cached")]
 FEATURES = segment(CLAUSE)
 
 
@@ -30,43 +22,37 @@ def leave_one_out_texts():
     return [CLAUSE, *(perturb(CLAUSE, FEATURES, [i != k for i in range(len(FEATURES))]) for k in range(len(FEATURES)))]
 
 
-@pytest.mark.parametrize(("family", "path"), CASES)
-def test_a_path_equals_the_float64_reference_or_is_refused(tokenizer, family, path):
-    model = build_model(family, len(tokenizer), std=0.06)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cached_path_equals_the_float64_reference(tokenizer, family):
+    model, cost = build_model(family, len(tokenizer), std=0.06), Cost()
     texts = leave_one_out_texts()
-    if path not in PATHS_OF[family]:
-        with pytest.raises(InputError, match=rf"path: expected a path that this model can take, found not {path}: "):
-            score_texts(model, tokenizer, texts, RULE, prompt=PROMPT, path=path)
-        return
-    found = score_texts(model, tokenizer, texts, RULE, prompt=PROMPT, path=path)
+    found = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT, batch_tokens=700), cost=cost)
+    assert (cost.path, cost.why) == ("cached", "")
+    assert cost.minimum <= cost.computed < cost.naive
     for row in (0, 1, len(texts) // 2, len(texts) - 1):
         np.testing.assert_allclose(found[row], reference_log_probs(model, tokenizer, texts[row], RULE), atol=1e-4)
-    uncached = score_texts(model, tokenizer, texts, RULE, prompt=PROMPT, path="uncached")
+    uncached = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), path="uncached")
     np.testing.assert_allclose(found, uncached, atol=1e-5)
     assert np.abs(found[1:] - found[0]).max() > 0.01
 
 
-@pytest.mark.parametrize(("family", "path"), [case for case in CASES if case[1] in PATHS_OF[case[0]]])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("path", passes.PATHS)
 def test_a_path_does_not_depend_on_chunks_order_or_company(tokenizer, family, path):
     model = build_model(family, len(tokenizer))
     texts = leave_one_out_texts()
     usual = score_texts(model, tokenizer, texts, RULE, path=path)
     order = np.random.default_rng(0).permutation(len(texts))
     for batch_tokens in (1, 200, 10**6):
-        other = score_texts(
-            model, tokenizer, [texts[i] for i in order], RULE, path=path, batch_tokens=batch_tokens, deduplicate=False
-        )
+        options, mixed = Options(batch_tokens=batch_tokens), [texts[i] for i in order]
+        other = score_texts(model, tokenizer, mixed, RULE, options, path=path, deduplicate=False)
         np.testing.assert_allclose(other, usual[order], atol=1e-5)
 
 
-def test_the_fastest_path_is_chosen_and_the_provenance_says_why_not_a_faster_one(tiny):
-    family = tiny.model.config.model_type
+def test_the_provenance_says_how_rows_were_computed(tiny):
     known = attribute(tiny.model, tiny.tokenizer, CLAUSE, RULE).provenance
-    assert known["path"] == next(path for path in paths.PATHS if path in PATHS_OF[family])
-    assert known["path_reason"].startswith("not lean: ") is (known["path"] != "lean")
+    assert (known["path"], known["path_reason"]) == ("cached", "")
     assert known["positions_minimum"] <= known["positions_computed"] < known["positions_naive"]
-    if known["path"] in ("lean", "packed"):
-        assert known["positions_minimum"] == known["positions_computed"]
 
 
 @pytest.mark.parametrize("family", ["qwen2", "mistral", "gemma2", "gpt2"])
@@ -75,13 +61,13 @@ def test_reduced_precision_takes_the_same_path(tokenizer, family):
     cost = Cost()
     found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, cost=cost)
     uncached = score_texts(model, tokenizer, leave_one_out_texts(), RULE, path="uncached")
-    assert cost.path in PATHS_OF[family]
+    assert cost.path == "cached"
     np.testing.assert_allclose(found, uncached, atol=0.2)
     assert np.abs(found - uncached).mean() < 0.02
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-@pytest.mark.parametrize("path", ["lean", "packed", "cached"])
+@pytest.mark.parametrize("path", passes.PATHS)
 def test_adapters_stay_unmerged_on_every_path(tokenizer, path):
     from peft import LoraConfig, get_peft_model
 
@@ -90,15 +76,14 @@ def test_adapters_stay_unmerged_on_every_path(tokenizer, path):
         build_model("llama", len(tokenizer)), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
     )
     texts = leave_one_out_texts()
-    found = score_texts(adapted, tokenizer, texts, RULE, prompt=PROMPT, path=path)
+    found = score_texts(adapted, tokenizer, texts, RULE, Options(prompt=PROMPT), path=path)
     merged = copy.deepcopy(adapted).merge_and_unload()
     np.testing.assert_allclose(found[5], reference_log_probs(merged, tokenizer, texts[5], RULE), atol=1e-4)
-    plain = score_texts(build_model("llama", len(tokenizer)), tokenizer, texts, RULE, prompt=PROMPT, path=path)
+    plain = score_texts(build_model("llama", len(tokenizer)), tokenizer, texts, RULE, Options(prompt=PROMPT), path=path)
     assert np.abs(found - plain).max() > 0.05
 
 
-@pytest.mark.parametrize("path", ["lean", "packed", "cached"])
-def test_four_bit_weights_take_every_path(tokenizer, tmp_path, path):
+def test_four_bit_weights_take_the_cached_path(tokenizer, tmp_path):
     from bitsandbytes.nn import Linear4bit
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -108,9 +93,7 @@ def test_four_bit_weights_take_every_path(tokenizer, tmp_path, path):
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-    found, uncached = (
-        score_texts(model, tokenizer, leave_one_out_texts(), RULE, path=name) for name in (path, "uncached")
-    )
+    found, uncached = (score_texts(model, tokenizer, leave_one_out_texts(), RULE, path=path) for path in passes.PATHS)
     np.testing.assert_allclose(found, uncached, atol=1e-4)
     assert np.abs(found[1:] - found[0]).max() > 0.05
 
@@ -119,30 +102,13 @@ def test_random_masks_share_what_they_begin_with(qwen2):
     masks = np.random.default_rng(0).random((40, len(FEATURES))) < 0.7
     cost = Cost()
     masks[20:30] = masks[:10]
-    found = score_masks(qwen2.model, qwen2.tokenizer, CLAUSE, RULE, masks, prompt=PROMPT, cost=cost)
+    found = score_masks(qwen2.model, qwen2.tokenizer, CLAUSE, RULE, masks, Options(prompt=PROMPT), cost=cost)
     assert (cost.rows, cost.unique) == (40, len(np.unique(masks, axis=0)))
     assert cost.unique <= 30
-    assert cost.computed == cost.minimum < 0.7 * cost.naive
+    assert cost.minimum <= cost.computed < 0.8 * cost.naive
     for row in (0, 25):
         text = perturb(CLAUSE, FEATURES, masks[row])
         np.testing.assert_allclose(found[row], reference_log_probs(qwen2.model, qwen2.tokenizer, text, RULE), atol=1e-4)
-
-
-def test_a_model_with_familiar_parts_but_another_result_is_noticed(tokenizer):
-    import transformers
-
-    class Louder(transformers.models.llama.modeling_llama.LlamaDecoderLayer):
-        def forward(self, hidden_states, *args, **kwargs):
-            return super().forward(hidden_states, *args, **kwargs) * 1.5
-
-    model = build_model("llama", len(tokenizer))
-    for layer in model.model.layers:
-        layer.__class__ = Louder
-    cost = Cost()
-    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert cost.path == "packed"
-    assert "not lean: it differs by" in cost.why
-    np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
 
 
 def double(module, given, output):
@@ -155,22 +121,16 @@ def double(module, given, output):
     return output
 
 
-@pytest.mark.parametrize(
-    "part",
-    ["model", "model.layers.0", "model.layers.0.self_attn", "model.layers.0.mlp", "model.layers.0.input_layernorm"],
-)
+@pytest.mark.parametrize("part", ["model", "model.layers.0", "model.layers.0.self_attn", "model.layers.0.mlp"])
 def test_a_hook_that_comes_later_is_not_left_out(tokenizer, part):
-    model, cost = build_model("llama", len(tokenizer)), Cost()
-    first = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert cost.path == "lean"
+    model = build_model("llama", len(tokenizer))
+    first = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT))
     handle = model.get_submodule(part).register_forward_hook(double)
-    hooked = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert (cost.path, cost.why) == ("packed", "not lean: its layers have hooks")
+    hooked = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT))
     np.testing.assert_allclose(hooked[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
     assert np.abs(hooked - first).max() > 0.01
     handle.remove()
-    again = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert cost.path == "lean"
+    again = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT))
     np.testing.assert_array_equal(again, first)
 
 
@@ -183,31 +143,38 @@ def test_a_hook_on_the_logits_is_not_left_out(tokenizer, part):
         return output
 
     model = build_model("llama", len(tokenizer))
-    score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, prompt=PROMPT)
+    score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, Options(prompt=PROMPT))
     model.get_submodule(part).register_forward_hook(louder)
-    found = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, prompt=PROMPT)
+    found = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, Options(prompt=PROMPT))
     np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
 
 
-def test_a_layer_that_is_exchanged_is_measured_again(tokenizer):
+def test_a_cache_that_gives_another_result_is_noticed_and_measured_again_when_a_layer_changes(tokenizer):
     import transformers
 
-    class Louder(transformers.models.llama.modeling_llama.LlamaDecoderLayer):
-        def forward(self, hidden_states, *args, **kwargs):
-            return super().forward(hidden_states, *args, **kwargs) * 1.5
+    class Forgetful(transformers.models.llama.modeling_llama.LlamaDecoderLayer):
+        """Counts positions from where a pass begins, not from where the row does."""
+
+        def forward(self, hidden_states, *args, position_embeddings, **kwargs):
+            wrong = tuple(wave[:, :1].expand_as(wave) for wave in position_embeddings)
+            start = kwargs["past_key_values"].get_seq_length(1) if kwargs.get("past_key_values") is not None else 0
+            return super().forward(
+                hidden_states, *args, position_embeddings=wrong if start else position_embeddings, **kwargs
+            )
 
     model, cost = build_model("llama", len(tokenizer)), Cost()
-    score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert cost.path == "lean"
-    other = Louder(model.config, 0).eval()
-    other.load_state_dict(model.model.layers[0].state_dict())
-    model.model.layers[0] = other
-    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
-    assert "not lean: it differs by" in cost.why
+    score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT), cost=cost)
+    assert cost.path == "cached"
+    other = Forgetful(model.config, 1).eval()
+    other.load_state_dict(model.model.layers[1].state_dict())
+    model.model.layers[1] = other
+    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT), cost=cost)
+    assert cost.path == "uncached"
+    assert "not cached: it differs by" in cost.why
     np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
 
 
-def test_a_model_whose_attention_cannot_be_replaced_takes_its_cache(tokenizer):
+def test_a_model_with_attention_code_of_its_own_takes_its_cache(tokenizer):
     """BLOOM has attention code of its own, with a bias by distance."""
     import transformers
 
@@ -217,9 +184,8 @@ def test_a_model_whose_attention_cannot_be_replaced_takes_its_cache(tokenizer):
     )
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     cost = Cost()
-    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, prompt=PROMPT, cost=cost)
+    found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT), cost=cost)
     assert cost.path == "cached", cost.why
-    assert "not packed: it " in cost.why
     np.testing.assert_allclose(
         found[3], reference_log_probs(model, tokenizer, leave_one_out_texts()[3], RULE), atol=1e-4
     )
@@ -235,7 +201,7 @@ def test_a_model_with_a_state_instead_of_a_cache_is_scored_in_full(tokenizer):
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     cost = Cost()
     texts = leave_one_out_texts()[:4]
-    found = score_texts(model, tokenizer, texts, RULE, prompt=PROMPT, cost=cost)
+    found = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), cost=cost)
     assert cost.path == "uncached"
     assert "not cached: " in cost.why
     np.testing.assert_allclose(found[3], reference_log_probs(model, tokenizer, texts[3], RULE), atol=1e-4)
@@ -244,27 +210,19 @@ def test_a_model_with_a_state_instead_of_a_cache_is_scored_in_full(tokenizer):
 def test_longer_rows_are_measured_again(tokenizer, monkeypatch):
     model = build_model("llama", len(tokenizer))
     measured = []
-    inner = paths._measure
-    monkeypatch.setattr(paths, "_measure", lambda m, path, *rest: measured.append(path) or inner(m, path, *rest))
+    inner = passes._measure
+    monkeypatch.setattr(passes, "_measure", lambda *given: measured.append(max(map(len, given[1]))) or inner(*given))
     for texts in ([CLAUSE, "Doors."], ["Doors.", CLAUSE], [CLAUSE + CLAUSE, CLAUSE]):
         score_texts(model, tokenizer, texts, RULE)
-    assert measured == ["lean", "lean"]
-
-
-def test_passes_stay_within_their_tokens(qwen2, monkeypatch):
-    sizes = []
-    inner = packed._plan
-    monkeypatch.setattr(packed, "_plan", lambda *given: sizes.append(sum(b.own for b in given[0])) or inner(*given))
-    attribute(qwen2.model, qwen2.tokenizer, CLAUSE, RULE, batch_tokens=300)
-    assert max(sizes) <= 300
-    assert len(sizes) > 3
+    assert len(measured) == 2
+    assert measured[0] < measured[1]
 
 
 def test_chunks_stay_within_their_tokens_and_hold_every_branch():
     rng = np.random.default_rng(0)
     prompts = list(dict.fromkeys(tuple(rng.integers(0, 2, size=rng.integers(4, 9)).tolist()) for _ in range(60)))
-    branches = tree.grow_tree(prompts, (7, 8, 9))
-    chunks = list(tree.split_chunks(branches, 40))
+    branches = row_tree.grow_tree(prompts, (7, 8, 9))
+    chunks = list(row_tree.split_chunks(branches, 40, 5))
     assert [branch for _, chunk in chunks for branch in chunk] == branches
     before = ()
     for start, chunk in chunks:
@@ -278,7 +236,7 @@ def test_the_tree_computes_every_node_once():
     rng = np.random.default_rng(1)
     prompts = list(dict.fromkeys(tuple(rng.integers(0, 3, size=rng.integers(5, 9)).tolist()) for _ in range(80)))
     target = (7, 8)
-    branches = tree.grow_tree(prompts, target)
+    branches = row_tree.grow_tree(prompts, target)
     assert sorted(b.index for b in branches) == list(range(len(prompts)))
     assert all(branches[i].ids[: b.shared] == branches[i - 1].ids[: b.shared] for i, b in enumerate(branches) if i)
     nodes = {(*p, *target)[: n + 1] for p in prompts for n in range(len(p) + 1)}
@@ -288,9 +246,24 @@ def test_the_tree_computes_every_node_once():
 
 
 def test_a_path_that_is_none_is_named(qwen2):
-    with pytest.raises(InputError, match=r"path: expected one of auto, lean, .*, found 'fast'"):
+    with pytest.raises(InputError, match=r"path: expected one of auto, cached, uncached, found 'fast'"):
         score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE], RULE, path="fast")
 
 
-def test_the_reason_against_a_cache_names_its_layers(tokenizer):
-    assert "DynamicSlidingWindowLayer" in cached.why_not_cached(build_model("mistral", len(tokenizer)))
+def test_a_path_that_a_model_cannot_take_is_refused(tokenizer):
+    import transformers
+
+    config = transformers.MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, state_size=4)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    message = r"path: expected a path that this model can take, found not cached: its cache holds LinearAttentionLayer"
+    with pytest.raises(InputError, match=message):
+        score_texts(model, tokenizer, leave_one_out_texts(), RULE, path="cached")
+
+
+def test_the_fewer_calls_cost_the_more_there_are(qwen2):
+    prompts = [tuple(range(10, 40)), *((*range(10, 10 + k), *range(11 + k, 40)) for k in range(30))]
+    branches = row_tree.grow_tree(prompts, tuple(range(50, 80)))
+    counts = [len(list(row_tree.split_chunks(branches, 2048, call))) for call in (0, 12, 90, 2000)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 10
+    assert counts[-1] == 1

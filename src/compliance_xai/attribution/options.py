@@ -1,0 +1,119 @@
+"""How a clause is attributed: the one record of choices that every function of this room takes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compliance_xai.corpus.counterfactuals import DRAWS, Pool
+from compliance_xai.errors import InputError, require_choice
+
+if TYPE_CHECKING:
+    from compliance_xai.models.prompts import Prompt
+
+SAMPLING_METHODS = ("shapley", "owen", "surrogate_lasso", "surrogate_ridge")
+CONTROLS = ("random", "position")
+METHODS = ("leave_one_out", *SAMPLING_METHODS, "integrated_gradients", *CONTROLS)
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+BATCH_TOKENS = 2048
+"""Of a small model, what one pass computes then stays in the processor's own cache (docs/LOG.md)."""
+
+_LARGEST = 2**63 - 1
+"""What a table's column of whole numbers holds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a clause is attributed.
+
+    Attributes
+    ----------
+    prompt
+        How the model sees the clause: a string with ``{clause}``, or chat messages of which one holds ``{clause}``
+        (written with the tokenizer's chat template); the default template where None.
+    method
+        ``leave_one_out``; ``shapley`` or ``owen`` (words grouped by phrase and sentence), which are sampled;
+        ``surrogate_lasso`` or ``surrogate_ridge``; ``integrated_gradients``; or a control, ``random`` or ``position``.
+    unit, vocabulary
+        What a feature is; see ``corpus.features.segment``.
+    baseline
+        What takes a feature's place: ``delete``, ``mask`` (a neutral word) or ``counterfactual`` (another text of its
+        category); see ``corpus.features.perturb``. Integrated gradients have a reference of their own, the zero
+        embedding; leave the baseline at ``delete`` for them.
+    pool, draws
+        For ``counterfactual``: where texts are drawn from (``corpus.counterfactuals.collect_pool``), and how many for
+        each feature. The log-probability under a mask is the mean over the draws.
+    budget
+        Most masks of a method that samples; where None, 2048 for Shapley and Owen values, and 96 for a surrogate.
+    dtype
+        Compute in ``float32``, ``float64``, ``bfloat16`` or ``float16``, on a copy of the model; where None, the model
+        as it is. The log-softmax is in float32 in any case.
+    seed
+        For methods and baselines that draw at random.
+    batch_tokens
+        Most tokens in a forward pass (one row always fits). Results do not depend on it (1e-5 in float32).
+    progress
+        Show a progress bar over rows on standard error.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown, or would have no effect with the others.
+    """
+
+    prompt: Prompt | None = None
+    method: str = "leave_one_out"
+    unit: str = "word"
+    vocabulary: Mapping[str, str] | None = None
+    baseline: str = "delete"
+    pool: Pool | None = None
+    draws: int = DRAWS
+    budget: int | None = None
+    dtype: str | None = None
+    seed: int = 0
+    batch_tokens: int = BATCH_TOKENS
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice("attribution, method", self.method, METHODS)
+        if self.dtype is not None:
+            require_choice("attribution, dtype", self.dtype, DTYPES)
+        for name, least in (("draws", 1), ("budget", 0), ("seed", 0), ("batch_tokens", 1)):
+            if (value := getattr(self, name)) is not None:
+                # Numbers of other libraries are stored as Python's own, which any file format can hold.
+                object.__setattr__(self, name, _check_whole(name, value, least))
+        if self.method == "integrated_gradients" and self.baseline != "delete":
+            self._refuse("baseline", repr(self.baseline))
+        if self.budget is not None and self.method not in SAMPLING_METHODS:
+            self._refuse("budget", str(self.budget))
+        if self.pool is not None and self.baseline != "counterfactual":
+            self._refuse("pool", "a pool")
+
+    def _refuse(self, name: str, found: str) -> None:
+        raise InputError(
+            f"attribution, {name}",
+            expected=f"no {name} with method {self.method!r} and baseline {self.baseline!r}",
+            found=found,
+            remedy="Leave it out; it would have no effect.",
+        )
+
+
+def _check_whole(name: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not least <= number <= _LARGEST:
+        raise InputError(
+            f"attribution, {name}",
+            expected=f"a whole number from {least} to 2^63 - 1",
+            found=repr(value),
+            remedy="Correct it, or leave it out.",
+        )
+    return number
+
+
+DEFAULT_OPTIONS = Options()
