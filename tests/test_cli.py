@@ -96,3 +96,48 @@ def test_a_wrong_option_is_explained():
     assert result.returncode == 2
     assert "No such option: --core" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_version_studies_and_settings_are_shown(toy, capsys, monkeypatch):
+    code, out, _ = run(capsys, monkeypatch, "--version")
+    assert (code, out.split()[0]) == (0, "compliance-xai")
+    (toy.folder / "studies" / "broken.yaml").write_text("a: [", encoding="utf-8")
+    code, out, _ = run(capsys, monkeypatch, "study", "list")
+    assert code == 0
+    assert out.splitlines()[0].startswith("broken: cannot be read: ")
+    assert out.splitlines()[-1] == "toy: A toy study"
+    code, out, _ = run(capsys, monkeypatch, "study", "settings", "attribution.draws")
+    assert "attribution.draws: " in out
+    assert "allowed: whole number from 1; default: 5" in out
+
+
+def test_states_can_be_read_by_scripts(toy, capsys, monkeypatch):
+    import json
+
+    code, out, _ = run(capsys, monkeypatch, "study", "status", "toy", "--json")
+    assert code == 1
+    assert json.loads(out)["corpus"] == "not run"
+
+
+def test_text_of_a_study_is_text_in_a_terminal(toy, capsys, monkeypatch):
+    toy.edit(toy.study, "title: A toy study", 'title: "[red]a[/b] \\e[2J :smile:"')
+    code, out, _ = run(capsys, monkeypatch, "study", "plan", "toy")
+    assert code == 0
+    assert "[red]a[/b] [2J :smile:" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cell", "finetune", "toy", "s", "ful"), "Did you mean 'full'?"),
+        (("cell", "finetune", "toy", "s", "none"), "found the untouched base"),
+        (("cell", "finetune", "toy", "x", "full"), "model size: expected one of s, m, found 'x'"),
+        (("study", "plan", "toy", "--device-memory", "80"), "Write 80GB"),
+        (("study", "run", "toy", "--model", "models/none"), "expected a model folder, or a hub id"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_shown(toy, capsys, monkeypatch, arguments, message):
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -1,21 +1,23 @@
 """The command line ``compliance-xai``: run studies, look at corpora, convert rules, build the book.
 
-Every command ends with one clear message and a non-zero status where something is wrong: 2 for input that the reader
-can mend, 1 for anything else, 130 where someone interrupted it.
+If something is wrong, a command ends with one clear message and a status other than 0: 2 for bad input, 1 for anything
+else, 130 for an interruption.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.pipeline.execution import INTERRUPTED, report_errors
+from compliance_xai.study.labels import format_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,26 +34,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cell_app = typer.Typer(help="Work on one cell of a study, scale x strategy.", no_args_is_help=True)
-study_app = typer.Typer(help="Run a study, or look at what is done and what is not.", no_args_is_help=True)
-corpus_app = typer.Typer(help="Fetch public corpora and describe any corpus.", no_args_is_help=True)
-ladder_app = typer.Typer(help="Fetch the weights of a ladder's models.", no_args_is_help=True)
-rules_app = typer.Typer(help="Convert rules between their notations.", no_args_is_help=True)
-book_app = typer.Typer(help="Build the book of a study.", no_args_is_help=True)
-app.add_typer(study_app, name="study")
-app.add_typer(cell_app, name="cell")
-app.add_typer(corpus_app, name="corpus")
-app.add_typer(ladder_app, name="ladder")
-app.add_typer(rules_app, name="rules")
-workshop_app = typer.Typer(help="The workshop's lessons: execute them, or hand them out.", no_args_is_help=True)
-app.add_typer(book_app, name="book")
-app.add_typer(workshop_app, name="workshop")
+
+
+def _add_group(name: str, purpose: str) -> typer.Typer:
+    group = typer.Typer(help=purpose, no_args_is_help=True)
+    app.add_typer(group, name=name)
+    return group
+
+
+study_app = _add_group("study", "Run a study, see what is done, list studies and settings.")
+cell_app = _add_group("cell", "Work on one cell of a study: a model size and a strategy.")
+corpus_app = _add_group("corpus", "Fetch public corpora and describe any corpus.")
+ladder_app = _add_group("ladder", "Fetch the weights of a ladder's models.")
+rules_app = _add_group("rules", "Convert rules between their notations.")
+book_app = _add_group("book", "Build the book of a study.")
+workshop_app = _add_group("workshop", "The workshop's lessons: execute them, or hand them out.")
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as corpus.path=my.csv; repeatable."),
 ]
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="MODEL[,...]", help="Model folders or hub ids instead of the study's ladder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+_CONTROL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)])
 
 
 def main() -> None:
@@ -62,14 +70,72 @@ def main() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    # Logs and pipes get lines of a fixed width, so that tables do not break at 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    # Logs and pipes get lines of a fixed width, so that tables do not break at 80 columns. Text is never markup.
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
+
+
+def _plain(text: object) -> str:
+    """Text without control characters, which could steer a terminal."""
+    return str(text).translate(_CONTROL)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=True))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"compliance-xai {version('compliance-xai')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Which words does a language model read when it turns a building-code clause into a rule?"""
+
+
+@study_app.command("list")
+def list_studies(as_json: JsonOption = False) -> None:
+    """List the studies in studies/."""
+    from compliance_xai.study.settings import list_studies
+
+    rows = [{"study": name, "title": title} for name, title in list_studies().items()]
+    if as_json:
+        _print_json(rows)
+    for row in () if as_json else rows:
+        print(f"{row['study']}: {_plain(row['title'])}")
+
+
+@study_app.command("settings")
+def show_settings(
+    part: Annotated[str, typer.Argument(help="A key or group, such as attribution; all by default.")] = "",
+    page: Annotated[bool, typer.Option("--page", help="Print the page of the book, as Markdown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every setting of a study: meaning, allowed values, default and an example."""
+    from compliance_xai.study.settings_reference import find_settings, format_page
+
+    settings = find_settings(part)
+    if page:
+        print(format_page(), end="")
+    elif as_json:
+        _print_json([setting._asdict() for setting in settings])
+    for setting in () if page or as_json else settings:
+        print(f"{setting.path}: {setting.meaning}")
+        print(f"    allowed: {setting.allowed}; default: {setting.default}; example: {setting.example}")
 
 
 @study_app.command("run")
 def run_study(
     study: StudyArgument,
     set_: SetOption = None,
+    model: ModelOption = "",
     cores: Annotated[
         int | None, typer.Option(min=1, help="Notebooks at once, times the study's threads.", show_default="all cores")
     ] = None,
@@ -79,7 +145,8 @@ def run_study(
     from compliance_xai.pipeline.running import count_states, make_plan, run_plan
 
     console = _console()
-    plan = make_plan(study, set_ or ())
+    plan = make_plan(study, set_ or (), models=_split(model))
+    _print_models(console, plan, model)
     counts = ", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items())
     console.print(f"Study {plan.study.name}: {len(plan.jobs)} notebooks ({counts})")
     if not plan.pending:
@@ -97,18 +164,22 @@ def _count_cores() -> int:
 
 
 def _print_times(console: Console, plan: Plan, outcome: Outcome) -> None:
-    from rich.table import Table
+    import pandas as pd
 
     from compliance_xai.pipeline.running import sum_times
 
-    table = Table(title="How long each stage took", title_justify="left")
-    table.add_column("stage")
-    for heading in ("notebooks", "run now", "now, s", "recorded, s"):
-        table.add_column(heading, justify="right")
-    for line in sum_times(plan, outcome.done):
-        cells = (line.jobs, line.ran, f"{line.seconds:.0f}", f"{line.recorded:.0f}")
-        table.add_row(line.title, *(str(cell) for cell in cells))
-    console.print(table)
+    rows = [(t.title, t.jobs, t.ran, round(t.seconds), round(t.recorded)) for t in sum_times(plan, outcome.done)]
+    frame = pd.DataFrame(rows, columns=["stage", "notebooks", "run now", "now, s", "recorded, s"])
+    _print_frame(console, "How long each stage took", frame)
+
+
+def _print_models(console: Console, plan: Plan, asked: str) -> None:
+    """What was read from the folders of models that the command line names."""
+    for rung in plan.study.ladder.rungs if asked else ():
+        traits = f"{format_parameters(rung.parameters)} parameters, {rung.template} prompt, {rung.dtype} on a GPU"
+        console.print(f"Model {rung.name}: {traits}", soft_wrap=True)
+    if asked:
+        console.print(f"Results go to {plan.study.folder}", soft_wrap=True)
 
 
 def _end_where_not_done(outcome: Outcome) -> None:
@@ -135,6 +206,7 @@ def _end_where_not_done(outcome: Outcome) -> None:
 def show_plan(
     study: StudyArgument,
     set_: SetOption = None,
+    model: ModelOption = "",
     memory: Annotated[
         str | None,
         typer.Option("--device-memory", metavar="80GB", help="Of the device to plan for.", show_default="this machine"),
@@ -151,11 +223,11 @@ def show_plan(
     from compliance_xai.pipeline.plans import plan_study
     from compliance_xai.pipeline.running import make_plan
 
-    console = _console()
-    plan = make_plan(study, set_ or ())
+    console, device = _console(), choose_device(memory, speed)
+    plan = make_plan(study, set_ or (), models=_split(model))
+    _print_models(console, plan, model)
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
-    device = choose_device(memory, speed)
     try:
         cells = plan_study(plan.study, device)
     except InputError as error:  # a model of unknown size, say; what would run is known all the same
@@ -183,12 +255,17 @@ def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> Non
 
 
 @study_app.command("status")
-def show_status(study: StudyArgument, set_: SetOption = None) -> None:
+def show_status(
+    study: StudyArgument, set_: SetOption = None, model: ModelOption = "", as_json: JsonOption = False
+) -> None:
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
     from compliance_xai.pipeline.running import count_states, make_plan
 
     console = _console()
-    plan = make_plan(study, set_ or ())
+    plan = make_plan(study, set_ or (), models=_split(model))
+    if as_json:
+        _print_json(dict(plan.states))
+        raise typer.Exit(1 if plan.pending else 0)
     _print_states(console, plan)
     for job in plan.jobs.values():
         if plan.states[job.name] == "failed":
@@ -250,25 +327,21 @@ def export_study(
 
 
 def _print_states(console: Console, plan: Plan) -> None:
-    from rich.table import Table
+    import pandas as pd
 
     from compliance_xai.pipeline.grid import STAGES, stages_of
 
     stages = [STAGES[name] for name in stages_of(plan.study)]
-    console.print(f"Study {plan.study.name}: {plan.study.title}")
-    whole = Table()
-    whole.add_column("stage")
-    whole.add_column("state")
-    cells = Table()
-    for heading in ("scale", "strategy", *(stage.title for stage in stages if stage.per_cell)):
-        cells.add_column(heading)
-    for stage in stages:
-        if not stage.per_cell:
-            whole.add_row(stage.title, plan.states[stage.name])
-    for scale, strategy in plan.study.cells():
-        names = [f"{scale}-{strategy}-{stage.name}" for stage in stages if stage.per_cell]
-        cells.add_row(scale, strategy, *(plan.states.get(name, "no training") for name in names))
-    console.print(whole, cells)
+    each = [stage for stage in stages if stage.per_cell]
+    whole = [(stage.title, plan.states[stage.name]) for stage in stages if not stage.per_cell]
+    cells = [
+        (scale, strategy, *(plan.states.get(f"{scale}-{strategy}-{stage.name}", "no training") for stage in each))
+        for scale, strategy in plan.study.cells()
+    ]
+    _print_frame(
+        console, f"Study {plan.study.name}: {plan.study.title}", pd.DataFrame(whole, columns=["stage", "state"])
+    )
+    _print_frame(console, "", pd.DataFrame(cells, columns=["scale", "strategy", *(stage.title for stage in each)]))
 
 
 @cell_app.command("finetune")
@@ -295,6 +368,10 @@ def finetune_cell(
 
     overrides = [*(set_ or ()), *([f"launch.config={config}"] if config else [])]
     loaded = load_study(study, overrides + [f"launch.change.{entry}" for entry in change or ()])
+    if not loaded.settings_of(scale, strategy).trains:
+        expected = f"a strategy of study {loaded.name!r} that trains"
+        remedy = f"Choose one of {', '.join(name for name, each in loaded.strategies.items() if each.trains)}."
+        raise InputError(f"strategy {strategy!r}", expected=expected, found="the untouched base", remedy=remedy)
     chosen = loaded.launch
     if chosen.config and read_config(chosen.config, chosen.change)["machine_rank"] > 0:
         assist_cell(loaded, scale, strategy)
@@ -373,11 +450,11 @@ def describe_corpus(
 def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=_plain(title) or None, title_justify="left")
     for column in frame.columns:
         table.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*(_plain(value) for value in row))
     console.print(table)
 
 
@@ -423,6 +500,7 @@ def new_study(
     corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
     corpus_path: Annotated[str, typer.Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
+    model: ModelOption = "",
     scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
     strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
     seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
@@ -432,28 +510,47 @@ def new_study(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
+    from compliance_xai.corpus.corpora import SOURCES
     from compliance_xai.study.ladders import load_ladder
     from compliance_xai.study.new_study import Answers, write_study
+    from compliance_xai.study.strategy_settings import KINDS
 
-    def ask(given: str, question: str, default: str) -> str:
-        return given or (default if yes else str(typer.prompt(question, default=default)))
+    def ask(given: str, question: str, default: str, check: Callable[[str], object] = str) -> str:
+        """A flag's text, the default, or an answer; an answer that is not usable is asked for again."""
+        while True:
+            text = given or (default if yes else str(typer.prompt(question, default=default)))
+            try:
+                check(text)
+            except InputError as error:
+                if given or yes:
+                    raise
+                print(_plain(error))
+            else:
+                return text
 
+    def choose(what: str, known: Iterable[str]) -> Callable[[str], object]:
+        return lambda text: [require_choice(f"new study, {what}", part, known) for part in _split(text)]
+
+    models = _split(model)
     name = ask(name, "Name of the study", "mine")
-    corpus = ask(corpus, "Corpus (synthetic, nzbc-lrml, table)", "synthetic")
-    if corpus == "table":
+    source = ask(corpus or ("table" if corpus_path else ""), f"Corpus ({', '.join(SOURCES)})", "synthetic",
+                 choose("corpus", SOURCES))  # fmt: skip
+    if source == "table":
         corpus_path = ask(corpus_path, "File of the corpus", "")
-    ladder = ask(ladder, "Ladder (a shipped one, or a folder)", "embedded")
-    rungs = ",".join(rung.name for rung in load_ladder(ladder).rungs)
+    ladder = "" if models else ask(ladder, "Ladder (a shipped one, or a folder)", "embedded", load_ladder)
+    rungs = [] if models else [rung.name for rung in load_ladder(ladder).rungs]
+    chosen = "" if models else ask(scales, "Model sizes, with commas", ",".join(rungs), choose("scales", rungs))
     answers = Answers(
         name,
-        corpus,
-        corpus_path,
-        ladder,
-        _split(ask(scales, "Scales, with commas", rungs)),
-        _split(ask(strategies, "Strategies, with commas", "none,full,lora")),
-        [_whole(seed) for seed in _split(ask(seeds, "Seeds, with commas", "0,1"))],
-        clauses or _whole(ask("", "Clauses to attribute", "48")),
-        title,
+        corpus=source,
+        path=corpus_path,
+        ladder=ladder,
+        models=models,
+        scales=_split(chosen),
+        strategies=_split(ask(strategies, "Strategies, with commas", "none,full,lora", choose("strategies", KINDS))),
+        seeds=_whole(ask(seeds, "Seeds, with commas", "0,1", _whole)),
+        clauses=clauses or _whole(ask("", "Clauses to attribute", "48", _whole))[0],
+        title=title,
     )
     path, study = write_study(answers, out)
     shown = study.name if out is None else path
@@ -464,10 +561,11 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _whole(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise InputError("new study", expected="a whole number", found=repr(text), remedy="Write it in digits: 0,1.")
-    return int(text)
+def _whole(text: str) -> list[int]:
+    parts = _split(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise InputError("new study", expected="whole numbers", found=repr(text), remedy="Write them in digits: 0,1.")
+    return [int(part) for part in parts]
 
 
 @app.command("explain")
@@ -478,20 +576,21 @@ def explain_clause(
     strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
     seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
     set_: SetOption = None,
+    model: ModelOption = "",
 ) -> None:
     """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
     from compliance_xai.models.loading import without_progress_bars
     from compliance_xai.pipeline.review import NOTHING, load_writer, review_clause
     from compliance_xai.study.settings import load_study
 
-    loaded = load_study(study, set_ or ())
+    loaded = load_study(study, set_ or (), models=_split(model))
     trained = [name for name, settings in loaded.strategies.items() if settings.trains]
     _quieten()
     with without_progress_bars():
         writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
         review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
     console = _console()
-    console.print(f"{writer.name}\n{review.rule}", markup=False, soft_wrap=True)
+    console.print(_plain(f"{writer.name}\n{review.rule}"), soft_wrap=True)
     shown = review.parts.drop(columns=["kind", "start", "end"])
     shown = shown.assign(probability=shown["probability"].round(2), clause_nats=shown["clause_nats"].round(1))
     _print_frame(console, "What each part rests on", shown)

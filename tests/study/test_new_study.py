@@ -34,6 +34,57 @@ def test_questions_are_asked_where_no_flag_answers(toy):
     assert (study.ladder.source, study.scales, study.seeds, study.corpus.test) == ("toy", ("s", "m"), (0,), 120)
 
 
+def test_a_bad_answer_is_asked_for_again(toy):
+    answers = (
+        "\n".join(["again", "synthetc", "synthetic", "tow", "toy", "xl", "m", "lor", "lora", "x", "0", "5"]) + "\n"
+    )
+    result = runner.invoke(app, ["new-study"], input=answers)
+    assert result.exit_code == 0, result.output
+    for said in (
+        "Did you mean 'synthetic'",
+        "ladder 'tow'",
+        "found 'xl'",
+        "Did you mean 'lora'",
+        "expected whole numbers",
+    ):
+        assert said in result.output
+    study = load_study("again")
+    assert (study.scales, tuple(study.strategies), study.seeds) == (("m",), ("lora",), (0,))
+
+
+def test_the_path_of_a_corpus_makes_it_a_table_and_is_kept_relative_to_the_study(toy, monkeypatch):
+    (toy.folder / "mine.csv").write_text("clause,rule\n", encoding="utf-8")
+    arguments = ["--name", "own", "--corpus-path", "mine.csv", "--ladder", "toy", "--yes"]
+    result = runner.invoke(app, ["new-study", *arguments])
+    assert result.exit_code == 0, result.output
+    text = (toy.folder / "studies" / "own.yaml").read_text(encoding="utf-8")
+    assert '  source: table\n  path: "../mine.csv"\n' in text
+    monkeypatch.chdir("/")
+    assert load_study(toy.folder / "studies" / "own.yaml").corpus.path == str(toy.folder / "mine.csv")
+
+
+def test_models_are_listed_with_what_their_folders_say(toy):
+    import json
+
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder = toy.folder / "SmolLM"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "dtype": "bfloat16"}), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text("x", encoding="utf-8")
+    save_file({"embed": np.zeros((2000, 6000), np.float16)}, folder / "model.safetensors")
+    result = runner.invoke(
+        app, ["new-study", "--name", "own", "--model", "SmolLM", "--strategies", "full,lora", "--yes"]
+    )
+    assert result.exit_code == 0, result.output
+    study = load_study("own")
+    rung = study.ladder.rungs[0]
+    assert (rung.name, rung.parameters, rung.template, rung.dtype) == ("SmolLM", 12_000_000, "chat", "bfloat16")
+    assert study.settings_of("SmolLM", "lora").learning_rate == 2e-3
+    assert "path: ../SmolLM" in (toy.folder / "studies" / "own.yaml").read_text(encoding="utf-8")
+
+
 def test_a_file_that_is_there_is_left_alone(toy):
     before = toy.study.read_text(encoding="utf-8")
     with pytest.raises(InputError, match=r"toy\.yaml: expected no such file, found one\. Choose another name"):

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +68,8 @@ class Outcome:
     exit_status: int
 
 
-def make_plan(study: Path | str, overrides: Iterable[str] = ()) -> Plan:
-    """Read a study and find the state of every job; writes nothing.
+def make_plan(study: Path | str, overrides: Iterable[str] = (), *, models: Sequence[str] = ()) -> Plan:
+    """Read a study (see ``study.settings.load_study``) and find the state of every job; writes nothing.
 
     Raises
     ------
@@ -77,9 +77,9 @@ def make_plan(study: Path | str, overrides: Iterable[str] = ()) -> Plan:
         If the study, its corpus or a rung is not usable.
     """
     overrides = tuple(overrides)
-    loaded = load_study(study, overrides)
+    loaded = load_study(study, overrides, models=models)
     # Relative to the project, where notebooks run: pages show this path, and a page names no folder of this machine.
-    path = (loaded.folder / RESOLVED if overrides else resolve_study_path(study)).resolve()
+    path = (loaded.folder / RESOLVED if overrides or models else resolve_study_path(study)).resolve()
     project = find_project_folder().resolve()
     path = path.relative_to(project) if path.is_relative_to(project) else path
     jobs = make_jobs(loaded)

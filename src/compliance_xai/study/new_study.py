@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
-from compliance_xai.study.folders import find_project_folder
-from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.folders import find_path, find_project_folder
+from compliance_xai.study.ladders import LadderSettings, Rung, is_shipped, load_ladder
+from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.settings import Study, check_scales, load_study
-from compliance_xai.study.strategy_settings import HYBRIDS, KINDS
-
-WHOLE_RATE, ADAPTER_RATE = "1e-3", "4e-3"
-"""Learning rates of the default study; the file says that they want tuning for other models."""
-
-STEPS = 400
+from compliance_xai.study.strategy_settings import KINDS, usual_settings
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a new study is made of; see ``study.Study`` for what each means."""
+    """What a new study is made of; ``models`` are folders or hub ids that take the place of a ladder. Relative paths
+    are taken from the working directory."""
 
     name: str
     corpus: str = "synthetic"
     path: str = ""
     ladder: str = "embedded"
+    models: Sequence[str] = ()
     scales: Sequence[str] = ()
     strategies: Sequence[str] = ("none", "full", "lora")
     seeds: Sequence[int] = (0, 1)
@@ -55,7 +57,7 @@ def write_study(answers: Answers, out: Path | None = None) -> tuple[Path, Study]
         )
     _check(answers)
     with write_atomic(out) as part:
-        part.write_text(format_study(answers), encoding="utf-8")
+        part.write_text(format_study(answers, out.parent), encoding="utf-8")
         study = load_study(part)
         check_scales(study, [rung.name for rung in load_ladder(study.ladder).rungs], where=answers.name)
     return out, study
@@ -78,7 +80,7 @@ def _check(answers: Answers) -> None:
             found="none",
             remedy="Give --corpus-path clauses.csv.",
         )
-    if answers.corpus == "table" and not (find_project_folder() / Path(answers.path).expanduser()).is_file():
+    if answers.corpus == "table" and not find_path(answers.path).is_file():
         raise InputError("new study, corpus", expected="a file", found=answers.path, remedy="Check the path.")
     if find_project_folder().joinpath("results", answers.name, "runs").is_dir():
         raise InputError(
@@ -89,19 +91,22 @@ def _check(answers: Answers) -> None:
         )
 
 
-def format_study(answers: Answers) -> str:
-    """The study's file, every choice with a comment.
+def format_study(answers: Answers, folder: Path | None = None) -> str:
+    """The study's file, every choice with a comment; paths in it are relative to ``folder``, where it will be.
 
     Examples
     --------
     >>> print(format_study(Answers("mine", scales=["1m"], strategies=["lora"])).splitlines()[4])
     name: mine
     """
-    scales = answers.scales or [rung.name for rung in load_ladder(answers.ladder).rungs]
+    rungs = [describe_model(model) for model in answers.models]
+    ladder = LadderSettings.model_validate({"rungs": rungs} if rungs else {"source": answers.ladder})
+    sizes = {rung.name: rung for rung in load_ladder(ladder).rungs}
+    scales = [name for name in (answers.scales or sizes) if name in sizes] or list(sizes)
     lines = [
         f"# A study made by 'compliance-xai new-study'. Look at it: compliance-xai study plan {answers.name}",
         f"# Run it and build its book: make book STUDY={answers.name}",
-        "# Every setting, with its default and meaning: the page 'API reference' of the book, 'Settings of a study'.",
+        "# Every setting, with its meaning and default: compliance-xai study settings, or the book's page 'Settings'.",
         "",
         f"name: {_quote(answers.name)}",
         f"title: {_quote(answers.title or f'Study {answers.name}')}",
@@ -110,17 +115,19 @@ def format_study(answers: Answers) -> str:
         "corpus:",
         f"  source: {answers.corpus}",
     ]
-    lines += [f"  path: {_quote(answers.path)}"] if answers.path else []
+    lines += [f"  path: {_quote(_relative(answers.path, folder))}"] if answers.path else []
     lines += _counts(answers)
+    source = answers.ladder if is_shipped(answers.ladder) else _relative(answers.ladder, folder)
     lines += [
         "",
-        "# The models, smallest first: rungs of a ladder, a folder with a ladder.yaml that names folders or hub ids.",
-        f"ladder: {_quote(answers.ladder)}",
-        f"scales: [{', '.join(_quote(scale) for scale in scales)}]",
+        "# The base models, smallest first: a shipped ladder, a folder with a ladder.yaml, or rungs listed here.",
+        *(_list_rungs(rungs, folder) if rungs else [f"ladder: {_quote(source)}"]),
+        f"scales: [{', '.join(_quote(scale) for scale in (answers.scales or scales))}]",
         "",
-        "# How each is fine-tuned. These rates suit the embedded ladder; tune them on the validation split for others.",
+        "# How each is fine-tuned. What is left out follows kind and model size, as the comments say. These are",
+        f"# usual values; 'compliance-xai study search {answers.name}' looks for better ones on the validation split.",
         "strategies:",
-        *_strategies(answers.strategies),
+        *(line for name in answers.strategies for line in _strategy(name, [sizes[scale] for scale in scales])),
         "",
         "# Training is repeated once for each seed; with one, nothing can be told apart from chance.",
         f"seeds: [{', '.join(str(seed) for seed in answers.seeds)}]",
@@ -136,6 +143,22 @@ def format_study(answers: Answers) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _relative(path: str, folder: Path | None) -> str:
+    """A path from the working directory, as a file in ``folder`` names it."""
+    found = find_path(path)
+    return os.path.relpath(found, folder.resolve()) if folder and found.exists() else path
+
+
+def _list_rungs(rungs: Sequence[dict[str, Any]], folder: Path | None) -> list[str]:
+    lines = ["ladder:", "  rungs:"]
+    for rung in rungs:
+        local = Path(rung["path"]).is_dir()
+        entry = rung | {"path": _relative(rung["path"], folder) if local else rung["path"]}
+        text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
+        lines.append(f"  - {text.strip()}")
+    return lines
+
+
 def _counts(answers: Answers) -> list[str]:
     if answers.corpus != "synthetic":
         return []
@@ -145,17 +168,13 @@ def _counts(answers: Answers) -> list[str]:
     ]
 
 
-def _strategies(names: Sequence[str]) -> list[str]:
-    lines, explained = [], {str(kind): text for kind, text in KINDS.items()}
-    for name in names:
-        if name == "none":
-            lines.append(f"  none: {{}}  # {explained[name]}")
-            continue
-        rate = WHOLE_RATE if name == "full" else ADAPTER_RATE
-        lines += [f"  {name}:  # {explained[name]}", f"    learning_rate: {rate}"]
-        lines += [f"    full_learning_rate: {WHOLE_RATE}"] if name in HYBRIDS else []
-        lines += [f"    steps: {STEPS}", "    batch_size: 8"]
-        lines += ["    rank: 32"] if name != "full" else []
+def _strategy(name: str, rungs: Sequence[Rung]) -> list[str]:
+    explained = {str(kind): text for kind, text in KINDS.items()}[name]
+    lines = [f"  {name}: {{}}  # {explained}"]
+    for rung in rungs if name != "none" else ():
+        usual = usual_settings(name, rung.parameters)
+        usual = {key: value for key, value in usual.items() if key != "rank" or name != "full"}
+        lines.append(f"  #   at {rung.name}: " + ", ".join(f"{key} {value:g}" for key, value in usual.items()))
     return lines
 
 

@@ -190,13 +190,24 @@ def resolve_study_path(study: Path | str) -> Path:
     for candidate in (Path(study), project / study, project / "studies" / f"{study}.yaml"):
         if candidate.is_file():
             return candidate
-    known = sorted(path.stem for path in (project / "studies").glob("*.yaml"))
+    known = sorted(path.stem for path in (project / "studies").glob("*.yaml"))  # not read: one may be damaged
     raise InputError(
         f"study {str(study)!r}",
         expected="a YAML file or the name of one in studies/",
         found="no such file",
         remedy=yaml_files.suggest(Path(study).stem, known) or f"The studies here are: {', '.join(known) or 'none'}.",
     )
+
+
+def list_studies() -> dict[str, str]:
+    """The studies in ``studies/`` by name, with their titles; what is wrong with one that cannot be read."""
+    found = {}
+    for path in sorted((find_project_folder() / "studies").glob("*.yaml")):
+        try:
+            found[path.stem] = str(yaml_files.read(path, example=EXAMPLE)[0].get("title", ""))
+        except InputError as error:
+            found[path.stem] = f"cannot be read: {error}"
+    return found
 
 
 def load_study(
