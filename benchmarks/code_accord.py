@@ -45,7 +45,7 @@ def read_entities(path: Path | str) -> list[LabelledSentence]:
     InputError
         If the file is no such table, or a sentence has not one label per word.
     """
-    _, rows = read_rows(Path(path), remedy="Run 'compliance-xai corpus fetch code-accord-train', or give the path.")
+    _, rows, _ = read_rows(Path(path), remedy="Run 'compliance-xai corpus fetch code-accord-train', or give the path.")
     sentences = []
     for row in rows:
         words, labels = (tuple(str(row.cells.get(name, "")).split(" ")) for name in ("processed_content", "label"))

@@ -429,13 +429,25 @@ def describe_corpus(
     source: Annotated[str, typer.Argument(help="synthetic, nzbc-lrml or table.", show_default=False)],
     path: Annotated[Path | None, typer.Option(help="The file, for a table of your own.")] = None,
     scheme: Annotated[str, typer.Option(help="Splits of the source: random or document.")] = "random",
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=COLUMN", help="A table's column, as clause=text; repeatable.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between a table's cells.", show_default="guessed")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a table, such as cp1252.", show_default="UTF-8")] = None,
 ) -> None:
     """Read and check a corpus, and show how many clauses it has, how long they are and what they consist of."""
     from compliance_xai.corpus.corpora import load_corpus
     from compliance_xai.corpus.description import describe_corpus as describe
+    from compliance_xai.corpus.table_source import TableOptions
 
     console = _console()
-    corpus = load_corpus(source, path=path, scheme=scheme)
+    options = None
+    if column or delimiter or encoding:
+        names = dict(entry.partition("=")[::2] for entry in column or ())
+        for name in names:
+            require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
+        options = TableOptions(**names, delimiter=delimiter, encoding=encoding)
+    corpus = load_corpus(source, path=path, scheme=scheme, options=options)
     description = describe(corpus)
     console.print(f"{corpus.name}: {len(corpus)} clauses, SHA-256 {corpus.source_sha256}")
     lengths = description.lengths.groupby(["split", "text"], sort=False)["words"].describe()[["min", "50%", "max"]]

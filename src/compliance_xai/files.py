@@ -7,15 +7,18 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compliance_xai.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+MOST_CHARACTERS = 131_072
+"""Of a cell in a CSV file; a longer one is nearly always a quotation mark that is never closed."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +29,29 @@ class Row:
     cells: dict[str, Any]
 
 
+class Table(NamedTuple):
+    """A table as it was read: column names in the file's order (with repetitions), rows, and how it was read."""
+
+    columns: list[str]
+    rows: list[Row]
+    notes: list[str]
+
+
 def read_rows(
-    path: Path, *, delimiter: str | None = None, remedy: str = "Check the path."
-) -> tuple[list[str], list[Row]]:
-    """Read a table as it stands; cells of a CSV file are text, others have the file's own types.
+    path: Path, *, delimiter: str | None = None, encoding: str | None = None, remedy: str = "Check the path."
+) -> Table:
+    """Read a table unchanged; cells of a CSV file are text, others have the file's own types.
 
     Parameters
     ----------
     path
         ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.parquet``.
     delimiter
-        Between the cells of a CSV file; None: a comma, or a tab in a ``.tsv`` file.
+        Between the cells of a CSV file; None: as a line ``sep=;`` says, or the one that divides the header most often.
+    encoding
+        Of a text file, such as ``cp1252``; None: UTF-16 if it begins with that byte-order mark, else UTF-8.
     remedy
         What to do if the file is missing.
-
-    Returns
-    -------
-    columns, rows
-        Column names in the file's order (a name that stands twice stands twice here), and at least one row.
 
     Raises
     ------
@@ -52,75 +60,116 @@ def read_rows(
     """
     if not path.is_file():
         raise InputError(str(path), expected="a table", found="no such file", remedy=remedy)
-    ending = path.suffix.lower()
+    ending, notes = path.suffix.lower(), []
     if ending not in ENDINGS:
         remedy = "Save the table in one of these formats, with the right ending."
         raise InputError(str(path), expected=f"a file ending in {', '.join(ENDINGS)}", found=ending, remedy=remedy)
     if ending == ".parquet":
         columns, rows = _read_parquet(path)
     else:
-        text = decode(path.read_bytes(), str(path))
+        content = path.read_bytes()
+        if encoding is None and content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            encoding = "utf-16"
+            notes.append("Read as UTF-16, by the file's byte-order mark.")
+        text = decode(content, str(path), encoding)
         if ending in (".csv", ".tsv"):
-            columns, rows = _read_csv(text, str(path), delimiter or ("\t" if ending == ".tsv" else ","))
+            usual = "\t" if ending == ".tsv" else ","
+            text, found = (text, delimiter) if delimiter else _find_delimiter(text, usual)
+            if delimiter is None and found != usual:
+                notes.append(f"Cells are separated by {DELIMITERS[found]}, judging by the first line.")
+            columns, rows = _read_csv(text, str(path), found or usual)
         else:
             columns, rows = read_json_lines(text, str(path))
     if not rows:
         raise InputError(str(path), expected="at least one row", found="none", remedy="Give a table with clauses.")
-    return columns, rows
+    return Table(columns, rows, notes)
 
 
-def decode(content: bytes, where: str) -> str:
-    """The text of a UTF-8 file; a byte-order mark at its head is left out.
+def decode(content: bytes, where: str, encoding: str | None = None) -> str:
+    """The text of a file in UTF-8, or in another ``encoding``; a byte-order mark at its head is left out.
 
     Raises
     ------
     InputError
-        Naming the offset and the line of the first byte that is not UTF-8.
+        Naming the offset and the line of the first byte that is not text in that encoding, or of a NUL character.
     """
+    name = "UTF-8" if encoding is None else encoding
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode(encoding or "utf-8-sig")
+    except LookupError:
+        remedy = "Usual names are utf-8, utf-16, cp1252 (Windows, western Europe) and cp1250 (central Europe)."
+        raise InputError(where, expected="the name of an encoding", found=repr(encoding), remedy=remedy) from None
     except UnicodeDecodeError as error:
-        # The decoder counts from behind a byte-order mark, the reader's editor from the head of the file.
-        offset = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
+        # The decoder counts from behind a byte-order mark, an editor from the head of the file.
+        offset = error.start + (3 if encoding is None and content.startswith(b"\xef\xbb\xbf") else 0)
         line = content.count(b"\n", 0, offset) + 1
         raise InputError(
             f"{where}, byte offset {offset} (line {line})",
-            expected="UTF-8 text",
+            expected=f"{name} text",
             found=f"the byte 0x{content[offset]:02x}",
-            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
+            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8'), or give the encoding of a table, such as "
+            "cp1252.",
         ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        remedy = "This is not a text file, or it is in another encoding (utf-16?): save it as UTF-8."
+        raise InputError(f"{where}, line {line}", expected="text", found="a NUL character", remedy=remedy)
+    return text
+
+
+def _find_delimiter(text: str, usual: str) -> tuple[str, str]:
+    """The text without a line ``sep=;``, and what divides its first line into most cells."""
+    first = text.split("\n", 1)[0].strip("\r")
+    if first.lower().startswith("sep=") and first[4:] in DELIMITERS:
+        return "\n" + text.partition("\n")[2], first[4:]  # line numbers stay those of the file
+    cells = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in (usual, *DELIMITERS)}
+    return text, max(cells, key=lambda mark: cells[mark])
 
 
 def _read_csv(text: str, where: str, delimiter: str) -> tuple[list[str], list[Row]]:
+    csv.field_size_limit(MOST_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
     rows: list[Row] = []
+    wrong: list[tuple[str, int]] = []
     line = 1
     try:
         for cells in reader:
-            place = f"row {len(rows) + 1} (line {line})"
+            place = f"row {len(rows) + len(wrong) + 1} (line {line})"
             line = reader.line_num + 1
-            if not cells:  # an empty line is no row
+            if not cells:  # an empty line is not a row
                 continue
             if not columns:
                 columns = cells
-                continue
-            if len(cells) != len(columns):
-                raise InputError(
-                    f"{where}, {place}",
-                    expected=f"{len(columns)} cells, as in the header",
-                    found=str(len(cells)),
-                    remedy="Quote cells that contain the delimiter, a quote or a line break.",
-                )
-            rows.append(Row(place, dict(zip(columns, cells, strict=True))))
+            elif len(cells) != len(columns):
+                wrong.append((place, len(cells)))
+            else:
+                rows.append(Row(place, dict(zip(columns, cells, strict=True))))
     except csv.Error as error:
+        huge = "field limit" in str(error)
         raise InputError(
-            f"{where}, row {len(rows) + 1} (line {line})",
-            expected="a CSV row",
-            found=str(error),
-            remedy="Check the quotes around this row's cells.",
+            f"{where}, row {len(rows) + len(wrong) + 1} (line {line})",
+            expected=f"cells of at most {MOST_CHARACTERS:,} characters" if huge else "a CSV row",
+            found="a longer one" if huge else str(error),
+            remedy="A quotation mark before it is probably never closed."
+            if huge
+            else "Check the quotes around this row's cells.",
         ) from None
+    if wrong:
+        raise InputError(
+            f"{where}, {wrong[0][0]}",
+            expected=f"{len(columns)} cells, as in the header",
+            found=f"{wrong[0][1]}{count_more([place for place, _ in wrong])}",
+            remedy=f"Quote cells that contain {DELIMITERS.get(delimiter, 'the delimiter')}, a quote or a line break.",
+        )
     return columns, rows
+
+
+def count_more(places: Sequence[str]) -> str:
+    """How many places after the first have the same fault, and the next few of them."""
+    more = len(places) - 1
+    named = ", ".join(places[1:6]) + (", ..." if more > 5 else "")
+    return f" ({more} more like this: {named})" if more else ""
 
 
 def read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:

@@ -107,7 +107,7 @@ def test_whole_numbers_serve_as_ids_and_split_values(tmp_path):
     ("header", "row", "options", "message"),
     [
         ("text,rule", "a,b", {}, r"mine\.csv: expected a column 'clause', found 'text', 'rule'\. Rename the columns"),
-        ("clause;rule", "a;b", {}, r"expected a column 'clause', found 'clause;rule'\. .*delimiter"),
+        ("clause/rule", "a/b", {}, r"expected a column 'clause', found 'clause/rule'\. .*corpus.columns.*delimiter"),
         ("clause,rule", "a,b", {"context": "doc"}, r"expected a column 'doc', found 'clause', 'rule'"),
         ("clause,rule,rule", "a,b,c", {}, r"expected column names that occur once, found 2 columns 'rule'"),
         ("clause,rule", "  ,b", {}, r"row 1 \(line 2\), column 'clause': expected text, found '  ' \(empty\)"),
@@ -194,7 +194,7 @@ def test_repeated_clauses_are_refused_or_kept_and_noted(tmp_path):
         load(path, rules="any")
     corpus = load(path, rules="any", duplicates="keep", context=None)
     assert [example.clause for example in corpus] == ["A wall", "b", "a  WALL", "b"]
-    assert corpus.notes[-1].startswith("Clauses kept although they stand twice: 2 repeated: row 1 (line 2) and row 3")
+    assert corpus.notes[-1].startswith("Repeated clauses were kept: 2 repeated: row 1 (line 2) and row 3")
 
 
 def test_many_repeated_clauses_are_counted_not_listed(tmp_path):
@@ -216,7 +216,7 @@ def test_a_rule_that_does_not_parse_is_shown_with_the_parsers_message(tmp_path, 
     )
     assert "(2 of 12 rules do not)" in message
     assert "^" in message
-    assert message.endswith("Mend the rules, or read the table with TableOptions(rules='any').")
+    assert message.endswith("Correct the rules, or read them unchecked (rules: any).")
     assert len(load(path, rules="any")) == 12
 
 

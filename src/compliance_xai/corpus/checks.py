@@ -1,12 +1,13 @@
-"""What makes a row unusable, said in one message: file, row, column, expected, found, and what to do."""
+"""Checks of a table's rows: one message names file, row and column, and counts the other rows with that fault."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from compliance_xai.errors import InputError
+from compliance_xai.files import Row, count_more
 from compliance_xai.records import Example
 
 NAMED = 5
@@ -15,7 +16,10 @@ NAMED = 5
 
 def require_columns(columns: Sequence[str], wanted: Iterable[str], where: str) -> None:
     """Stop unless every wanted column is there, once."""
-    remedy = "Rename the columns, or name yours with TableOptions (and the delimiter, if it is not a comma)."
+    remedy = (
+        "Rename the columns, or name yours: corpus.columns in a study, --column clause=TEXT on the command line, "
+        "TableOptions in Python (and the delimiter, if the header was not divided where it should be)."
+    )
     for column in wanted:
         if column not in columns:
             found = ", ".join(f"'{name}'" for name in columns) or "no columns"
@@ -50,6 +54,25 @@ def check_label(value: Any, where: str, column: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return check_text(value, where, column)
+
+
+def check_cells(
+    check: Callable[[Any, str, str], str], rows: Sequence[Row], places: Sequence[str], column: str
+) -> list[str]:
+    """Check a column's cells; of several faults of one kind, the first is explained and the others are counted."""
+    values: list[str] = []
+    errors: list[tuple[str, InputError]] = []
+    for row, place in zip(rows, places, strict=True):
+        try:
+            values.append(check(row.cells.get(column), place, column))
+        except InputError as error:
+            errors.append((row.place, error))
+    if errors:
+        first = errors[0][1]
+        same = [place for place, error in errors if error.expected == first.expected]
+        found = first.found + count_more(same)
+        raise InputError(first.where, expected=first.expected, found=found, remedy=first.remedy)
+    return values
 
 
 def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
@@ -111,5 +134,5 @@ def check_rules(examples: Sequence[Example], places: Sequence[str], column: str)
             f"{places[index]}, column '{column}'",
             expected="a rule in LRML short notation",
             found=f"one that does not parse ({len(found)} of {len(examples)} rules do not): {message}",
-            remedy="Mend the rules, or read the table with TableOptions(rules='any').",
+            remedy="Correct the rules, or read them unchecked (rules: any).",
         )

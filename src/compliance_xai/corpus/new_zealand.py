@@ -52,7 +52,7 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
         If the file is missing or not in the published format.
     """
     path = PUBLIC_FILES["nzbc-lrml"].path if path is None else Path(path)
-    columns, rows = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
+    columns, rows, _ = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
     require_columns(columns, COLUMNS, str(path))
     column, names = _SPLITS[scheme]
     places = [f"{path}, {row.place}" for row in rows]
@@ -91,7 +91,7 @@ def _note(examples: Sequence[Example], outside: Sequence[str], scheme: str) -> l
         notes.append(f"The file has no row of the official split '{held_out}'.")
     found = find_duplicates([example.clause for example in examples], [example.rule for example in examples])
     if found:
-        notes.append(f"Clauses that stand twice: {describe_duplicates(found, [example.id for example in examples])}.")
+        notes.append(f"Repeated clauses: {describe_duplicates(found, [example.id for example in examples])}.")
     notes += [f"Leak of the official split: {sentence}." for sentence in count_leaks(examples, find_leaks(examples))]
     unparsable = find_unparsable(examples)
     if unparsable:

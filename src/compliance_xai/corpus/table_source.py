@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compliance_xai.corpus.checks import (
+    check_cells,
     check_ids,
     check_label,
     check_rules,
@@ -24,7 +26,7 @@ from compliance_xai.records import SPLITS, Example
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How to read a table of one's own.
+    """How to read your own table.
 
     Attributes
     ----------
@@ -36,13 +38,13 @@ class TableOptions:
         without its ending, and splits are made (see ``corpus.splits.make_splits``). The corpus's notes
         say which of these happened.
     split_values
-        What stands in the split column -> ``train``, ``validation``, ``test`` or ``document``; None: those very words.
-    delimiter
-        Between the cells of a CSV file; None: a comma, or a tab in a ``.tsv`` file.
+        What the split column says -> ``train``, ``validation``, ``test`` or ``document``; None: those very words.
+    delimiter, encoding
+        Of a CSV file; see ``files.read_rows`` for what None does. The corpus's notes say what was guessed.
     rules
         ``lrml``: every rule must parse as LRML short notation; ``any``: not checked.
     duplicates
-        A clause that stands twice: ``refuse`` the table, or ``keep`` both rows and note them.
+        A repeated clause: ``refuse`` the table, or ``keep`` both rows and note them.
     leaks
         Related clauses on both sides of a split column: ``refuse`` the table, or ``report`` them in the notes. Splits
         made here do not leak.
@@ -61,6 +63,7 @@ class TableOptions:
     split: str | None = None
     split_values: Mapping[str, str] | None = None
     delimiter: str | None = None
+    encoding: str | None = None
     rules: str = "lrml"
     duplicates: str = "refuse"
     leaks: str = "refuse"
@@ -104,24 +107,19 @@ def read_table(
     ------
     InputError
         Naming file, row and column: a missing column, an empty cell, bytes that are not UTF-8, an id or clause that
-        stands twice, a rule that does not parse, an unknown split, related clauses on both sides of a split.
+        occurs twice, a rule that does not parse, an unknown split, related clauses on both sides of a split.
     """
     path, options = Path(path), options or TableOptions()
-    columns, rows = read_rows(path, delimiter=options.delimiter)
+    columns, rows, notes = read_rows(path, delimiter=options.delimiter, encoding=options.encoding)
     where = str(path)
     optional = {
         name: getattr(options, name) or (name if name in columns else None) for name in ("id", "context", "split")
     }
     require_columns(columns, [options.clause, options.rule, *filter(None, optional.values())], where)
     places = [f"{where}, {row.place}" for row in rows]
-    clauses = [
-        check_text(row.cells.get(options.clause), place, options.clause)
-        for row, place in zip(rows, places, strict=True)
-    ]
-    rules = [
-        check_text(row.cells.get(options.rule), place, options.rule) for row, place in zip(rows, places, strict=True)
-    ]
-    notes = _note_columns(columns, options, optional)
+    clauses = check_cells(check_text, rows, places, options.clause)
+    rules = check_cells(check_text, rows, places, options.rule)
+    notes += _note_columns(columns, options, optional)
     ids = _labels(rows, places, optional["id"]) or [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
     check_ids(ids, [row.place for row in rows], where)
     contexts = _labels(rows, places, optional["context"])
@@ -152,7 +150,7 @@ def read_table(
 def _labels(rows: Sequence[Row], places: Sequence[str], column: str | None) -> list[str]:
     if column is None:
         return []
-    return [check_label(row.cells.get(column), place, column) for row, place in zip(rows, places, strict=True)]
+    return check_cells(check_label, rows, places, column)
 
 
 def _note_columns(columns: Sequence[str], options: TableOptions, optional: Mapping[str, str | None]) -> list[str]:
@@ -174,12 +172,12 @@ def _handle_duplicates(
         return []
     sentence = describe_duplicates(found, [row.place for row in rows])
     if options.duplicates == "keep":
-        return [f"Clauses kept although they stand twice: {sentence}."]
+        return [f"Repeated clauses were kept: {sentence}."]
     raise InputError(
         f"{where}, column '{options.clause}'",
         expected="clauses that occur once",
         found=sentence,
-        remedy="Remove the repeated rows, or keep them with TableOptions(duplicates='keep').",
+        remedy="Remove the repeated rows, or keep them (duplicates: keep).",
     )
 
 
@@ -188,16 +186,17 @@ def read_splits(
     places: Sequence[str],
     column: str,
     values: Mapping[str, str] | None,
-    remedy: str = "Say what your values mean, for example TableOptions(split_values={'1': 'train', '2': 'test'}).",
+    remedy: str = "Say what your values mean, for example split_values: {'1': train, '2': test}.",
 ) -> list[str]:
     """The split of each row, or what ``values`` maps it to; stop at a value that is not among them."""
     names = {name: name for name in SPLITS} if values is None else values
-    splits = []
-    for row, place in zip(rows, places, strict=True):
-        value = check_label(row.cells.get(column), place, column)
-        require_choice(f"{place}, column '{column}'", value, names, remedy=remedy)
-        splits.append(names[value])
-    return splits
+
+    def check_split(value: Any, where: str, column: str) -> str:
+        value = check_label(value, where, column)
+        require_choice(f"{where}, column '{column}'", value, names, remedy=remedy)
+        return names[value]
+
+    return check_cells(check_split, rows, places, column)
 
 
 def _make_splits(
@@ -214,7 +213,7 @@ def _make_splits(
             where,
             expected="a context column, for scheme 'document'",
             found="none",
-            remedy="Name it with TableOptions(context=...), or use scheme 'random'.",
+            remedy="Name it (columns: {context: ...}), or use scheme 'random'.",
         )
     return make_splits(
         clauses,
@@ -235,6 +234,6 @@ def _handle_leaks(examples: Sequence[Example], where: str, options: TableOptions
             where,
             expected="splits without related clauses on both sides",
             found="; ".join(sentences),
-            remedy="Mend the split column, leave it out, or accept the leaks with TableOptions(leaks='report').",
+            remedy="Correct the split column, leave it out, or accept the leaks (leaks: report).",
         )
     return [f"Leak: {sentence}." for sentence in sentences]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compliance_xai.corpus.corpora import Corpus, load_corpus
+from compliance_xai.corpus.table_source import TableOptions
 from compliance_xai.pipeline.grid import find_corpus_path
 from compliance_xai.pipeline.stages import take_in_turn
 from compliance_xai.records import SPLITS, Example
@@ -12,7 +13,9 @@ from compliance_xai.study.settings import Study
 def read_corpus(study: Study) -> Corpus:
     """The study's corpus, all of it."""
     settings = study.corpus
-    return load_corpus(settings.source, path=find_corpus_path(study), scheme=settings.scheme, seed=settings.seed)
+    options = TableOptions(**settings.table_options) if settings.source == "table" else None
+    path = find_corpus_path(study)
+    return load_corpus(settings.source, path=path, scheme=settings.scheme, seed=settings.seed, options=options)
 
 
 def read_vocabulary(study: Study) -> dict[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
@@ -46,6 +46,28 @@ class CorpusSettings(Settings):
     """The split that rules are generated for and that is attributed; ``validation`` keeps test rows for later."""
     seed: Whole = 0
     """Seed of the splits made for a table that has no column of splits."""
+    columns: dict[Literal["id", "clause", "rule", "context", "split"], Text] = Field(
+        default={}, examples=[{"clause": "text"}]
+    )
+    """Names of a ``table``'s columns, if they are not ``clause``, ``rule``, ``id``, ``context`` and ``split``."""
+    split_values: dict[Text, Text] = Field(default={}, examples=[{"dev": "validation"}])
+    """What a ``table``'s split column says -> train, validation, test or document. Default: those very words."""
+    delimiter: Annotated[Text | None, Field(examples=[";"])] = None
+    """Between the cells of a CSV ``table``. Default: judged by its first line, and noted."""
+    encoding: Annotated[Text | None, Field(examples=["cp1252"])] = None
+    """Of a CSV or JSON-lines ``table``. Default: UTF-8, or UTF-16 with a byte-order mark."""
+    rules: Literal["lrml", "any"] = "lrml"
+    """Whether a ``table``'s rules must parse as LRML short notation."""
+    duplicates: Literal["refuse", "keep"] = "refuse"
+    """What to do with repeated clauses of a ``table``."""
+    leaks: Literal["refuse", "report"] = "refuse"
+    """What to do with related clauses on both sides of a ``table``'s split column."""
+
+    @property
+    def table_options(self) -> dict[str, Any]:
+        """What ``corpus.table_source.TableOptions`` is made of."""
+        others = self.model_dump(include={"delimiter", "encoding", "rules", "duplicates", "leaks"})
+        return self.columns | others | {"split_values": self.split_values or None}
 
 
 class PromptSettings(Settings):

@@ -51,7 +51,7 @@ def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocume
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
         return read_legalruleml(path, limits=limits)
-    columns, rows = read_rows(path)
+    columns, rows, _ = read_rows(path)
     _check_columns(columns, str(path))
     return LegalDocument(tuple(_from_row(_check_cells(row, columns, path), f"{path}, {row.place}") for row in rows))
 
