@@ -41,7 +41,7 @@ AFTER = (
     "Using it",
     (
         *("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/settings", "book/api"),
-        *("book/glossary", "book/references"),
+        *("book/glossary", "book/security", "book/references"),
     ),
 )
 REFERENCE = "reference"
