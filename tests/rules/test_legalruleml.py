@@ -287,7 +287,8 @@ def test_what_is_known_needs_no_note(tmp_path, xml, text):
         ("<ruleml:Naf>{}</ruleml:Naf>", "naf(exist(a))", ("ruleml:Naf", "kept as a term of its name", "<ruleml:Naf>")),
         ("<x:Y z='1'>{}</x:Y>", "y(exist(a))", ("@z", "not in the rule", "z='1'")),
         ("<x:Y/>", "y", ("urn:x:Y", "kept as a term of its name", "<urn:x:Y>")),
-        ("<x:_1>{}</x:_1>", "term(exist(a))", ("urn:x:_1", "the name '_1' spelt as the notation can hold it", None)),
+        ("<x:_1>{}</x:_1>", "term(exist(a))",
+         ("urn:x:_1", "the name '_1' changed to one that the notation can hold", None)),
         ("<ruleml:And>stray{}</ruleml:And>", "and(exist(a))",
          ("text", "text that no element holds, not in the rule", "stray")),
         ("<ruleml:And/>", "and", ("ruleml:And", "no arguments; kept as a leaf", "<ruleml:And>")),
@@ -346,7 +347,8 @@ def test_sources_are_found_by_key_or_by_the_end_of_a_key(tmp_path):
     assert read(tmp_path, head=head.format("#D1", "#a"))[0].source == Source("D1", "", "https://example.org/d1")
     missed = read(tmp_path, head=head.format("#D1", "#b"))
     assert missed[0].source == Source()
-    assert [(each.name, each.reading) for each in missed.unknown] == [("lrml:toTarget", "the target is no statement")]
+    found = [(each.name, each.reading) for each in missed.unknown]
+    assert found == [("lrml:toTarget", "the target is not a statement")]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -67,7 +67,8 @@ def test_a_unit_outside_the_list_is_unknown_and_no_other_by_prefix(text):
 
 
 def test_every_listed_unit_is_listed_once():
-    names = [name for line in UNITS.strip().splitlines() for name in line.partition(" = ")[0].split()]
+    lines = UNITS.read_text(encoding="utf-8").splitlines()
+    names = [name for line in lines if line[0] == '"' for name in line.split('"')[1].split()]
     assert len(names) == len(set(names))
     assert all(read_unit(name).known for name in names)
 

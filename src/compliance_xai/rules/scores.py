@@ -260,7 +260,7 @@ def list_verdicts(predictions: Sequence[str], references: Sequence[str]) -> pd.D
     rows = [
         (index, verdict.answer, verdict.reason, str(verdict.counterexample or ""))
         if verdict
-        else (index, UNREADABLE, "One of the two is no rule.", "")
+        else (index, UNREADABLE, "One of the two is not a rule.", "")
         for index, verdict in enumerate(Pairs(predictions, references).map(decide_pair))
     ]
     return _frame_of_texts(rows, "answer", "reason", "counterexample")

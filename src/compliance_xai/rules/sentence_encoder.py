@@ -129,7 +129,7 @@ def load_encoder(name: str = "minilm", *, device: str = "cpu") -> Encoder:
     Raises
     ------
     InputError
-        Where the package is missing, its weights are not the published ones, or a model cannot be loaded.
+        If the package is missing, its weights are not the published ones, or a model cannot be loaded.
     """
     return _load(name, device)
 

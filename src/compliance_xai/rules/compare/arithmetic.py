@@ -12,7 +12,7 @@ Monomial = tuple[str, ...]
 """The names that are multiplied, in order; empty for the constant."""
 
 Sum = dict[Monomial, tuple[Fraction, Dimension]]
-"""Coefficient in base units and its dimension per monomial. A constant stays even where it is 0: it has a dimension."""
+"""Coefficient in base units and its dimension per monomial. A constant stays even if it is 0: it has a dimension."""
 
 LONGEST = 200
 MOST_TERMS = 50
@@ -23,7 +23,7 @@ _TOKEN = re.compile(rf"\s*(?:(?P<number>\d+(?:\.\d+)?)(?:\s*(?P<unit>{_UNIT}))?|
 
 
 class NotASum(Exception):
-    """Text or a combination that is no sum of products: another language, or metres added to kilograms."""
+    """Text or a combination that is not a sum of products: another language, or metres added to kilograms."""
 
 
 def constant(number: Fraction, dimension: Dimension) -> Sum:
@@ -85,7 +85,7 @@ def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
     Raises
     ------
     NotASum
-        Where the text is something else (``100 mm x 100 mm``), adds different dimensions, divides by a property, or
+        If the text is something else (``100 mm x 100 mm``), adds different dimensions, divides by a property, or
         has more than 200 characters.
 
     Examples

@@ -102,7 +102,7 @@ def _branches(text: str, numbers: dict[tuple, int]) -> tuple[_Branch, ...]:
 
 
 def _below(statements: Sequence[Node]) -> set[int]:
-    """The terms that stand at level ``DEPTH``."""
+    """The terms at level ``DEPTH``."""
     level: list[Node] = list(statements)
     for _ in range(DEPTH - 1):
         level = [argument for node in level if isinstance(node, Term) for argument in node.args]

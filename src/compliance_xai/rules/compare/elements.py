@@ -1,7 +1,7 @@
 """The elements of a written rule with their characters, and which of them are wrong.
 
 An element is what a reviewer would tick off by itself: a deontic word, a comparator, a negation, a number, a unit, a
-thing, its property, a reference. Words of the notation that stand for no word of a clause are none.
+thing, its property, a reference. Words of the notation that match no word of a clause are not elements.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Element:
 
 
 def list_elements(rule: str) -> list[Element]:
-    """The elements of a rule in the order of the text; text that is no rule is read as far as its words go.
+    """The elements of a rule in the order of the text; text that is not a rule is read as far as its words go.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def _name_leaf(text: str, start: int) -> list[Element]:
 def mark_wrong(rule: str, reference: str) -> list[tuple[Element, bool]]:
     """The elements of a generated rule, and whether each is wrong.
 
-    An element is wrong where the fewest edits that make the reference's tokens of the rule's touch it, *and* one of the
+    An element is wrong if the fewest edits that make the reference's tokens of the rule's touch it, *and* one of the
     rule's errors (``error_kinds``) has found it or a part that holds it. The first keeps apart a name that is right
     here and wrong there; the second forgives other orders and spellings that say the same. What a rule leaves out has
     no element, so an omission marks none.

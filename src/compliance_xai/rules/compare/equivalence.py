@@ -118,9 +118,9 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
     Raises
     ------
     RuleSyntaxError
-        Where a text is no rule.
+        If a text is not a rule.
     InputError
-        Where ``timeout_ms`` is not positive, or an argument is neither a rule nor a text.
+        If ``timeout_ms`` is not positive, or an argument is neither a rule nor a text.
 
     Notes
     -----
@@ -238,9 +238,9 @@ class _Comparer:
     # Questions to the solver
 
     def find(self, *formulas: Formula) -> z3.ModelRef | None:
-        """A case that satisfies all formulas, or None where there is none; BeyondReading where the solver can't tell.
+        """A case that satisfies all formulas, or None if there is none; BeyondReading if the solver cannot tell.
 
-        The solver takes every ``Modal`` for an atom. Where it proposes truths of modals that can't stand together, the
+        The solver treats every ``Modal`` as an atom. If it proposes truths of modals that contradict each other, the
         reason is added and it is asked again; the bodies of modals nest less deeply, so this comes to an end.
         """
         modals = [part for part in dict.fromkeys(_surface(*formulas)) if isinstance(part, Modal)]
@@ -330,7 +330,7 @@ class _Comparer:
         return Counterexample(properties, atoms, satisfied)
 
     def find_plausible(self, *formulas: Formula) -> z3.ModelRef:
-        """A case without values below zero, in the units of the rules, where there is one; else any."""
+        """A case without values below zero, in the units of the rules, if there is one; else any."""
         self.solver.push()
         for prop, number in self.numbers.items():
             measure = self.wording.measure(prop[0].removeprefix(OPTION), self.dimensions.of(prop))
@@ -352,7 +352,7 @@ class _Comparer:
         def value(prop: Property) -> Fraction:
             found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
             if not isinstance(found, z3.RatNumRef):
-                raise BeyondReading("the solver's counter-example is no fraction")
+                raise BeyondReading("the solver's counter-example is not a fraction")
             return Fraction(found.numerator_as_long(), found.denominator_as_long())
 
         properties = dict.fromkeys(p for part in parts if isinstance(part, Comparison) for p in self.properties(part))

@@ -1,9 +1,9 @@
 """What is wrong with a rule: kinds of error, from the difference of two trees.
 
-Both trees are brought to the normal form (``rules.normal``). Conditions are matched with conditions and requirements
-with requirements, whatever their order, so that as much as possible is shared; a partner that shares less than half is
-none. What has no partner is missing or extra. Matched parts are compared term by term and argument by argument. Kinds
-are named for the compact spelling; in the intermediate one, comparators and units are words like any others.
+Both trees are brought to the normal form (``notation.normal_form``). Conditions are matched with conditions and
+requirements with requirements, whatever their order, so that as much as possible is shared; a partner must share at
+least half. What has no partner is missing or extra. Matched parts are compared term by term and argument by argument.
+Kinds are named for the compact spelling; in the intermediate one, comparators and units are words like any others.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from compliance_xai.rules.notation.tolerant import read_tolerant
 from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, fold, format_node
 
 KINDS = {
-    "syntax": "the text is no rule; the nearest one is compared",
-    "wrong_deontic": "obliges, permits or forbids where the reference does another of the three",
+    "syntax": "the text is not a rule; the nearest one is compared",
+    "wrong_deontic": "obliges, permits or forbids, but the reference does another of the three",
     "wrong_connective": "'and' for 'or', or 'or' for 'and'",
-    "wrong_negation": "negated where the reference is not, or the reverse",
+    "wrong_negation": "negated, but the reference is not, or the reverse",
     "wrong_comparator": "another comparison",
     "wrong_value": "another amount, or another value of a property",
     "wrong_unit": "the same number in a unit of another size or kind",
@@ -32,23 +32,23 @@ KINDS = {
     "wrong_property": "another property of a thing",
     "wrong_predicate": "another relation between the same things",
     "wrong_reference": "cites another table, standard or clause in the same place",
-    "missing_condition": "a condition of the reference is not there",
+    "missing_condition": "a condition of the reference is missing",
     "extra_condition": "a condition that the reference lacks",
-    "missing_exception": "a negated condition of the reference is not there",
+    "missing_exception": "a negated condition of the reference is missing",
     "extra_exception": "a negated condition that the reference lacks",
-    "missing_requirement": "a requirement of the reference is not there",
+    "missing_requirement": "a requirement of the reference is missing",
     "extra_requirement": "a requirement that the reference lacks",
     "missing_reference": "a table, standard or clause that the reference cites is not cited",
-    "invented_reference": "cites a table, standard or clause where the reference cites none",
+    "invented_reference": "cites a table, standard or clause although the reference cites none",
     "wrong_structure": "another nesting or number of arguments",
 }
 """Every kind of error and what it says, in the order of reports."""
 
 SHARED = 0.5
-"""Two parts are partners where they share at least this much of their labels (Dice coefficient)."""
+"""Two parts are partners if they share at least this much of their labels (Dice coefficient)."""
 
 MATCHED = 200
-"""So many unequal parts of one list are matched; further ones are missing or extra. Real rules have under twenty."""
+"""Unequal parts of one list that are matched; further ones are missing or extra. Real rules have under twenty."""
 
 Role = Literal["condition", "requirement"]
 
@@ -77,14 +77,14 @@ class RuleError:
 def error_kinds(prediction: object, reference: str) -> list[RuleError]:
     """Say what is wrong with a predicted rule; never raises, whatever the texts are.
 
-    Order, nesting, negation and mirrored comparisons that change nothing, and amounts in another unit, are no errors:
+    Order, nesting, negation and mirrored comparisons that change nothing, and amounts in another unit, are not errors:
     a rule with 1.2 m for 1200 mm is right. Variables are compared by name and formulas as text.
 
     Parameters
     ----------
     prediction
-        What a model wrote. Text that is no rule gives ``syntax``, and the nearest rule (``read_tolerant``) is compared;
-        where there is none, ``syntax`` stands alone.
+        What a model wrote. Text that is not a rule gives ``syntax``, and the nearest rule (``read_tolerant``) is
+        compared; if there is none, ``syntax`` is the only error.
     reference
         The rule it should be.
 
@@ -127,7 +127,7 @@ def _syntax_errors(prediction: object) -> list[RuleError]:
 
 @dataclass(frozen=True)
 class _Group:
-    """What ``and`` or ``or`` joins; the connective means nothing where one member is left."""
+    """What ``and`` or ``or`` joins; the connective means nothing if one member is left."""
 
     connective: str
     members: tuple[Node, ...]
@@ -135,7 +135,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Task:
-    """Two things to compare, where they stand, and the predicate and argument number they fill."""
+    """Two things to compare, where they are, and the predicate and argument number they fill."""
 
     where: str
     role: Role
@@ -438,7 +438,7 @@ def _dice(one: dict[str, int], other: dict[str, int]) -> float:
 
 
 def _wrong_in_amount(expected: Leaf, found: Leaf) -> list[str]:
-    """Value, unit or both: the unit alone is wrong where the numbers are the same."""
+    """Value, unit or both: the unit alone is wrong if the numbers are the same."""
     assert expected.quantity is not None
     assert found.quantity is not None
     (number, unit), (other_number, other_unit) = expected.quantity, found.quantity

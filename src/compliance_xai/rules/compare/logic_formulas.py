@@ -15,7 +15,7 @@ from compliance_xai.rules.compare.arithmetic import Monomial
 from compliance_xai.rules.notation.units import Dimension, describe_dimension, times
 
 BREACH, PERMITTED, OPTION = "(breach)", "(permitted)", "(option) "
-"""The atoms that obligations and permissions speak about, and what stands before a name in a permitted option. The
+"""The atoms that obligations and permissions speak about, and what precedes a name in a permitted option. The
 brackets keep them apart from all names that a rule can have."""
 
 Relation = Literal["<", "<=", "="]
@@ -52,21 +52,21 @@ class Modal:
 
 @dataclass(frozen=True)
 class Not:
-    """True where ``part`` is false."""
+    """True if ``part`` is false."""
 
     part: Formula
 
 
 @dataclass(frozen=True)
 class All:
-    """True where every part is; without parts, always."""
+    """True if every part is; without parts, always."""
 
     parts: tuple[Formula, ...]
 
 
 @dataclass(frozen=True)
 class Any:
-    """True where one part is; without parts, never."""
+    """True if one part is; without parts, never."""
 
     parts: tuple[Formula, ...]
 
@@ -109,7 +109,7 @@ def walk(formula: Formula, *, bodies: bool = True) -> Iterator[Formula]:
 
 
 Property = tuple[str, Dimension | None]
-"""A number of the case: its name (``a*b`` for a product), and the dimension it is read in where there are several."""
+"""A number of the case: its name (``a*b`` for a product), and the dimension it is read in if there are several."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Dimensions:
     """The dimensions that the comparisons ask of each name.
 
     Compare a property with millimetres in one place and with kilograms in another, and it is two numbers: one read as
-    a length, one as a mass. Where nothing tells the dimension, a name is one plain number.
+    a length, one as a mass. If nothing tells the dimension, a name is one plain number.
     """
 
     asked: Mapping[str, frozenset[Dimension]]
@@ -149,7 +149,7 @@ class Dimensions:
         return name, times(base, coefficient, -1)
 
     def base(self, comparison: Comparison) -> Dimension | None:
-        """The dimension that both sides of a comparison have; None where nothing tells it."""
+        """The dimension that both sides of a comparison have; None if nothing tells it."""
         return _base(comparison.parts, self.asked)
 
     def of(self, prop: Property) -> Dimension:

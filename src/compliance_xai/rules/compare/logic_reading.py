@@ -32,12 +32,12 @@ from compliance_xai.rules.notation.units import Dimension, Measure, describe_dim
 
 COMPARISONS = ("lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "equal")
 DISTRIBUTIVE = ("is", "has", "exist", "include", "complyWith", "asPer", "applyTo", "requires", *COMPARISONS)
-"""Predicates that hold of ``and(a,b)`` where they hold of each; of others ``and`` may mean both together."""
+"""Predicates that hold of ``and(a,b)`` if they hold of each; of others ``and`` may mean both together."""
 
 DEEPEST = 60
 LARGEST = 5_000
 MOST_OPENED = 10
-"""Expressions that may stand inside one another by way of definitions."""
+"""Expressions that may be nested by way of definitions."""
 
 _MEASURE = re.compile(r"\d+(?:\.\d+)?\s+(?!x\b)[A-Za-z°%µ][^\s()*+,'-]*")
 
@@ -116,7 +116,7 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
       ``not(obligation(p))`` permits not(p). A deontic term elsewhere (in a condition, inside another) is a ``Modal``.
     - *Comparisons* are linear arithmetic over properties; ``is(p,5 mm)`` is ``equal(p,5 mm)`` unless p is in
       ``several``. ``count(..)`` is a whole number from 0. Products of properties, functions (``max(..)``) and
-      expressions that are no sum are symbols.
+      expressions that are not a sum are symbols.
     - *Other terms* are atoms over their arguments; ``is(a,b)`` and ``is(a,c)`` do not exclude one another. An ``or``
       among the arguments is taken out of the term, the first argument first; so is an ``and`` where the term is
       ``DISTRIBUTIVE``. Other ``and`` stay, in alphabetical order.
@@ -142,7 +142,7 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     Raises
     ------
     BeyondReading
-        Where the rule is more than 60 terms deep, has more than 5,000 nodes after definitions and alternatives are
+        If the rule is more than 60 terms deep, has more than 5,000 nodes after definitions and alternatives are
         written out, defines variables in a circle, multiplies a temperature in Celsius, or is in the intermediate
         spelling (``expression(function(..), ..)``).
 
@@ -163,7 +163,7 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
 
 
 def _check_size(rule: Rule) -> None:
-    """Raise where a walk over the rule might exhaust the stack; itself without recursion."""
+    """Raise if a walk over the rule might exhaust the stack; itself without recursion."""
     level: list[Node] = list(rule.statements)
     nodes = depth = 0
     while level:
@@ -176,7 +176,7 @@ def _check_size(rule: Rule) -> None:
 
 
 def _find_definitions(rule: Rule) -> tuple[dict[str, Node], set[str]]:
-    """What the variables stand for that have one definition, which holds throughout; and those that share theirs."""
+    """The meaning of variables with one definition, which holds throughout; and the variables that share theirs."""
     found: dict[str, dict[str, Node]] = defaultdict(dict)
     scattered: set[str] = set()
     stack: list[tuple[Node, bool]] = [(statement, True) for statement in rule.statements]
@@ -268,12 +268,12 @@ class _Reader:
         return " ".join(leaf.text.split())
 
     def read_sum(self, node: Node) -> Sum:
-        """An argument as a sum; NotASum only where a quoted expression adds different dimensions or is no sum."""
+        """An argument as a sum; NotASum only if a quoted expression adds different dimensions or is not a sum."""
         node = self.resolve(node)
         if isinstance(node, Leaf) and node.kind == "quantity":
             measure = read_measure(node.text)
             if measure is None:
-                raise BeyondReading(f"{node.text[:40]} is no number that can be compared")
+                raise BeyondReading(f"{node.text[:40]} is not a number that can be compared")
             self.note_measure(measure)
             return constant(measure.difference, measure.unit.dimension)
         if isinstance(node, Leaf) and node.kind == "quoted":

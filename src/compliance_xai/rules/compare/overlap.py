@@ -67,7 +67,7 @@ def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
 
 
 def _without_clue(text: str) -> str:
-    # The original drops a leading "clue: " this way. Where there is no colon, find() is -1 and one character goes.
+    # The original drops a leading "clue: " this way. Without a colon, find() is -1 and one character goes.
     colon = text.find(":")
     return text[colon + 2 :] if colon < 30 else text
 
@@ -128,7 +128,7 @@ def _outline(text: str) -> _Outline:
 
 
 def _bags(outline: _Outline, vocabulary: dict[str, int]) -> np.ndarray:
-    """How often each shared word stands in each element: int32, elements x vocabulary."""
+    """How often each shared word occurs in each element: int32, elements x vocabulary."""
     columns = np.array([vocabulary.get(word, -1) for word in outline.words], dtype=np.int64)
     counts_EV = np.zeros((len(outline.elements), len(vocabulary)), dtype=np.int32)
     for row, element in enumerate(outline.elements):

@@ -1,6 +1,6 @@
 """LegalRuleML: documents of the OASIS standard as statements with a key, a source and a rule, and back.
 
-A statement keeps the rule in the short form's tree; ``legal.formulas`` says which element means what. Whatever has
+A statement keeps the rule in the short form's tree; ``xml_formulas`` says which element means what. Whatever has
 no place there is listed in ``unknown``, of the statement or of the document, with its line.
 """
 
@@ -46,7 +46,7 @@ _ESCAPE = re.compile(r"_x([0-9A-F]{4,6})_")
 
 @dataclass(frozen=True)
 class Source:
-    """What a statement puts into rules; all empty where the document does not say.
+    """What a statement puts into rules; all empty if the document does not say.
 
     Attributes
     ----------
@@ -70,9 +70,9 @@ class Statement:
     Attributes
     ----------
     key
-        Its name in the document; empty where it has none. Keys can repeat.
+        Its name in the document; empty if it has none. Keys can repeat.
     rule
-        The rule; None where the statement holds none, or none that the notation can hold (then see ``unknown``).
+        The rule; None if the statement holds none, or none that the notation can hold (then see ``unknown``).
     source
         What it puts into a rule.
     kind
@@ -80,7 +80,7 @@ class Statement:
     paraphrase
         The rule in plain words.
     line
-        Where it stood in the file, 0 where it comes from elsewhere; not compared.
+        Its line in the file, 0 if it comes from elsewhere; not compared.
     unknown
         What the rule does not or not exactly hold; not compared.
     """
@@ -101,7 +101,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class LegalDocument(Sequence[Statement]):
-    """The statements of a document, in its order, and what stands around them.
+    """The statements of a document, in its order, and what surrounds them.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class LegalDocument(Sequence[Statement]):
     prefixes
         The vocabularies of its names: prefix to IRI.
     unknown
-        What stands outside the statements and is not known.
+        What is outside the statements and is not known.
     """
 
     statements: tuple[Statement, ...]
@@ -156,7 +156,7 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
     Raises
     ------
     InputError
-        Where the file is missing, above a limit, no well-formed XML, has a DOCTYPE, or is no LegalRuleML.
+        If the file is missing, above a limit, not well-formed XML, has a DOCTYPE, or is not LegalRuleML.
     """
     path = Path(path)
     root, recoveries = parse_xml(path, limits, namespaces=PREFIXES)
@@ -178,7 +178,7 @@ _METADATA |= {f"{{{XSI}}}schemaLocation", f"{{{LKM}}}version"}
 
 
 class _DocumentReader:
-    """What was read so far. References can stand before what they refer to, so sources are looked up at the end."""
+    """What was read so far. References can come before what they refer to, so sources are looked up at the end."""
 
     def __init__(self, notes: Notes) -> None:
         self.notes = notes
@@ -265,7 +265,7 @@ class _DocumentReader:
             self.targets.setdefault(_decode(target.get("keyref", "")), []).append((sources[0], target))
 
     def find_sources(self) -> Iterator[Statement]:
-        """Each statement with its source; where a key repeats, the associations of the key in their order."""
+        """Each statement with its source; if a key repeats, the associations of the key in their order."""
         used: Counter[str] = Counter()
         for statement in self.statements:
             key = next((key for key in _references(statement.key) if key in self.targets), None)
@@ -278,7 +278,7 @@ class _DocumentReader:
             yield replace(statement, source=self.resolve(reference))
         for key, references in self.targets.items():
             for _, element in references[used[key] :]:
-                self.notes.add(element, "the target is no statement")
+                self.notes.add(element, "the target is not a statement")
         self.unknown.extend(self.notes.take())
 
     def resolve(self, reference: str) -> Source:
@@ -380,8 +380,8 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limi
     Raises
     ------
     InputError
-        Where a rule is not of the notation, is nested too deep, or holds a character that XML cannot; where the kind
-        cannot hold the rule; where statements of one key differ in having a source; where the folder does not exist or
+        If a rule is not of the notation, is nested too deep, or holds a character that XML cannot; if the kind
+        cannot hold the rule; if statements of one key differ in having a source; if the folder does not exist or
         the document is above a limit.
 
     Examples

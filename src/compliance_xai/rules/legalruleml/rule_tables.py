@@ -46,7 +46,7 @@ def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocume
     Raises
     ------
     InputError
-        Where the file is missing or of another kind, or a row cannot be read.
+        If the file is missing or of another kind, or a row cannot be read.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
@@ -69,7 +69,7 @@ def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
     Raises
     ------
     InputError
-        Where the suffix is of another kind, the folder does not exist, or the file cannot hold a statement.
+        If the suffix is of another kind, the folder does not exist, or the file cannot hold a statement.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:

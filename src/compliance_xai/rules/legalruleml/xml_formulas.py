@@ -7,7 +7,7 @@ three known vocabularies and the types of data: the short form has neither. Writ
 standard. Neither recurses.
 
 ========================================  ==========================================================================
-short form                                XML as we write it
+short form                                XML as written here
 ========================================  ==========================================================================
 ``and``, ``or``, ``not``                  ``ruleml:And``, ``ruleml:Or``, ``ruleml:Neg``
 ``obligation`` and the other deontics     ``lrml:Obligation`` ... in prescriptive statements, else as predicates
@@ -156,7 +156,7 @@ class Notes:
         self.add(element, reading, xml=etree.tostring(element, encoding="unicode", with_tail=False))
 
     def check(self, element: etree._Element, known: Iterable[str] = (), *, text: bool = False) -> None:
-        """Note attributes that are not known, and text where elements should stand unless ``text`` is read."""
+        """Note attributes that are not known, and text between elements unless ``text`` is read."""
         for name, value in element.items():
             if name not in known and name != BROKEN:
                 shown = _prefixed(str(name))
@@ -168,7 +168,7 @@ class Notes:
 
 
 def local_name(element: etree._Element) -> str:
-    """The name in lower case where the namespace is one of ours or none, else nothing."""
+    """The name in lower case if the namespace is one of those read here or none, else empty."""
     namespace, _, name = str(element.tag).rpartition("}")
     return name.lower() if namespace[1:] in ("", LRML, RULEML, LKM) else ""
 
@@ -299,7 +299,7 @@ class _Reader:
         return tuple(node for part in parts for node in part.nodes)
 
     def leaf(self, element: etree._Element, text: str, *, exact: bool = True) -> Leaf:
-        """A leaf of any text; quoted where the notation needs it, and where it calculates unless ``exact``."""
+        """A leaf of any text; quoted if the notation needs it, or if it calculates and is not ``exact``."""
         text = text.strip()
         if _QUOTED.fullmatch(text):
             return Leaf(text)
@@ -319,7 +319,7 @@ class _Reader:
             self.note(element, "no arguments; kept as a leaf")
             return self.leaf(element, name)
         if not NAME.fullmatch(name) or name in ("if", "then"):
-            self.note(element, f"the name '{name}' spelt as the notation can hold it")
+            self.note(element, f"the name '{name}' changed to one that the notation can hold")
             name = re.sub(r" +", " ", re.sub(r"[^\w. -]+|\s+", " ", name)).strip()
             name = re.sub(r"^[\W\d_]+", "", name) or "term"
             name += "_" if name in ("if", "then") else ""
@@ -436,7 +436,7 @@ class TooDeep(ValueError):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a node goes: an element, how deep that lies, and whether a formula or an argument is due there."""
+    """Where a node goes: an element, its depth, and whether a formula or an argument is due there."""
 
     parent: etree._Element
     depth: int
@@ -453,7 +453,7 @@ def write_formulas(
     parent
         ``if``, ``then`` or a template.
     nodes
-        Terms and leaves; where they are not exactly one, a marked ``And`` goes around them.
+        Terms and leaves; unless there is exactly one, a marked ``And`` goes around them.
     variables
         The names that the rule defines.
     deontic
@@ -464,7 +464,7 @@ def write_formulas(
     Raises
     ------
     TooDeep
-        Where the formulas need more levels.
+        If the formulas need more levels.
     """
     writer = _Writer(frozenset(variables), deontic, room)
     writer.push(nodes, writer.holder(_Place(parent, 0, True), nodes))

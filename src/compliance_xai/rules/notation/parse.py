@@ -22,14 +22,14 @@ _WINDOW = 60
 
 
 class RuleSyntaxError(InputError):
-    """Text that is no rule, with the place at fault.
+    """Text that is not a rule, with the place at fault.
 
     Attributes
     ----------
     text
         The whole text.
     position
-        Zero-based offset of the character at fault; ``len(text)`` where the text ends too early.
+        Zero-based offset of the character at fault; ``len(text)`` if the text ends too early.
     """
 
     def __init__(self, text: str, position: int, *, expected: str, found: str, remedy: str) -> None:
@@ -73,9 +73,9 @@ def parse_rule(text: str) -> Rule:
     Raises
     ------
     RuleSyntaxError
-        Where the text is no rule: position, what was expected and found, the remedy and a caret line.
+        If the text is not a rule: position, what was expected and found, the remedy and a caret line.
     InputError
-        Where ``text`` is no string.
+        If ``text`` is not a string.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def first_layout(text: str) -> str:
-    """``spaced`` where a space follows the first opening bracket, else ``tight``."""
+    """``spaced`` if a space follows the first opening bracket, else ``tight``."""
     bracket = text.find("(")
     return "spaced" if text[bracket + 1 : bracket + 2] == " " and bracket >= 0 else "tight"
 

@@ -1,6 +1,6 @@
 """Quantities with their comparators, and the references that a rule cites; two spellings of one amount are equal.
 
-What an amount is in base units, ``compliance_xai.rules.notation.units`` says.
+``compliance_xai.rules.notation.units`` converts amounts to base units.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Amount:
 
 
 def read_amount(text: str) -> Amount | None:
-    """The amount that a leaf's text states, or None where it is no quantity; one without a value stands for itself."""
+    """The amount in a leaf's text, or None if it is not a quantity; one without a value is known by its text."""
     if Leaf(text).quantity is None:
         return None
     measure = read_measure(text)
@@ -79,7 +79,7 @@ def amounts_in(leaf: Leaf) -> list[Amount]:
 
 
 def reference_in(leaf: Leaf) -> str | None:
-    """The table, standard or clause that a leaf cites, in lower case and without quotes; None where it cites none."""
+    """The table, standard or clause that a leaf cites, in lower case and without quotes; None if it cites none."""
     bare = Leaf(leaf.text.strip("'").strip())
     return bare.text.lower() if bare.kind == "reference" else None
 

@@ -2,8 +2,8 @@
 
 Compact: ``is(space.riskGroup,or(si,sm))``. Intermediate: ``or( expression( function( is), atom( relation( risk group),
 variable( space)), data( si)), expression( ...data( sm)))``. Fuchs et al. train on short spellings and expand every
-prediction before they score it; this is our own writing of that expansion, so that values on compact rules can stand
-beside theirs.
+prediction before they score it; this is a new implementation of that expansion, so that values on compact rules can be
+compared with theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROPERTY = re.compile(r"\.(?=[a-z])")
 
 @dataclass(frozen=True)
 class _Part:
-    """One node on its way up: expanded, and as it stands inside ``data``; the size counts the copies to come."""
+    """One node on its way up: expanded, and as it is inside ``data``; the size counts the copies to come."""
 
     expanded: Node
     plain: Node
@@ -59,7 +59,7 @@ def expand(rule: Rule) -> Rule:
     Raises
     ------
     InputError
-        Where the copies would make more than ``LIMIT`` nodes.
+        If the copies would make more than ``LIMIT`` nodes.
 
     Notes
     -----
@@ -133,7 +133,7 @@ def _is_connective(term: Term) -> bool:
 
 
 def _map_alternatives(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same tree of connectives with every alternative changed; a node that is no connective is one alternative."""
+    """The same tree of connectives with every alternative changed; any other node is one alternative."""
     return fold((node,), change, lambda term, nodes: Term(term.name, tuple(nodes)), enter=_is_connective)[0]
 
 
@@ -180,7 +180,7 @@ def _atom(text: str) -> Term:
 
 
 def _measure(node: Node) -> tuple[Node, ...]:
-    """The content of ``data``: unit and value where the leaf is a quantity in known units, else the node."""
+    """The content of ``data``: unit and value if the leaf is a quantity in known units, else the node."""
     match = _QUANTITY.fullmatch(node.text) if isinstance(node, Leaf) else None
     unit = _unit(match[2]) if match else None
     if match is None or unit is None:

@@ -10,14 +10,14 @@ from compliance_xai.rules.notation.parse import ILLEGAL, NAME, TOKEN, first_layo
 from compliance_xai.rules.notation.tree import Leaf, Node, Rule, Term
 
 REPAIRS = {
-    "not_text": "the input is no string",
+    "not_text": "the input is not a string",
     "prose_before": "dropped text before the rule",
     "other_brackets": "read square or curly brackets as round ones",
     "illegal_characters": "dropped characters that no rule has",
     "unclosed_quote": "dropped a quote that nothing closes",
     "unnamed_brackets": "ignored brackets without a name",
     "bad_name": "rewrote the name of a term",
-    "missing_comma": "read two arguments where no comma stood between them",
+    "missing_comma": "read two arguments without a comma between them",
     "extra_comma": "dropped a comma without an argument",
     "empty_term": "read a term without arguments as a leaf",
     "extra_bracket": "dropped a closing bracket that closes nothing",
@@ -33,7 +33,7 @@ REPAIRS = {
     "missing_if": "there is 'then' without 'if'",
     "no_rule": "there is no term to read",
 }
-"""Every kind of repair and what it did; ``no_rule``, ``missing_if`` and ``missing_then`` could not be mended."""
+"""Every kind of repair and what it did; ``no_rule``, ``missing_if`` and ``missing_then`` could not be repaired."""
 
 _BEYOND_REPAIR = ("not_text", "no_rule", "missing_if", "missing_then")
 _OTHER_BRACKETS = str.maketrans("[]{}", "()()")
@@ -60,7 +60,7 @@ class TolerantRule:
     Attributes
     ----------
     rule
-        The nearest rule; None where the text holds no term at all.
+        The nearest rule; None if the text holds no term at all.
     repairs
         One entry per kind of repair, by first position; empty exactly where ``parse_rule`` accepts the text.
     """
@@ -100,10 +100,10 @@ def read_tolerant(text: object) -> TolerantRule:
     """
     if not isinstance(text, str):
         return TolerantRule(None, (Repair("not_text", 0, 1),))
-    return _Mender(text).read()
+    return _Repairer(text).read()
 
 
-class _Mender:
+class _Repairer:
     """The state of one tolerant reading; mirrors the strict reader, with a repair in place of every error."""
 
     def __init__(self, text: str) -> None:
@@ -147,12 +147,12 @@ class _Mender:
             return 0
         before = self.text[: match.start()]
         if before.count("(") > before.count(")"):
-            return 0  # inside a term: not where a rule starts
+            return 0  # inside a term: a rule does not start here
         self.note("prose_before", 0)
         return match.start()
 
     def tokens(self, start: int) -> Iterator[tuple[str, int]]:
-        """The strict reader's tokens of the mended text, with other brackets, stray characters and quotes mended."""
+        """The strict reader's tokens , with other brackets, stray characters and lone quotes repaired."""
         text = self.text
         offset = start
         end_of_quotes = text.rfind("'")
@@ -166,9 +166,9 @@ class _Mender:
             elif token[0] == "'" or token in "(),":
                 yield token, position
             else:
-                yield from self.mend_text(token, position)
+                yield from self.repair_text(token, position)
 
-    def mend_text(self, token: str, position: int) -> Iterator[tuple[str, int]]:
+    def repair_text(self, token: str, position: int) -> Iterator[tuple[str, int]]:
         if not ILLEGAL.search(token):
             stripped = token.strip()
             if stripped:

@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 Layout = Literal["tight", "spaced"]
 LeafKind = Literal["quantity", "quoted", "reference", "name", "text"]
 
-# Units that may stand against their number ("1.5m"). Any word may follow after a space ("400 mmCentres").
+# Units that may follow their number without a space ("1.5m"). Any word may follow after a space ("400 mmCentres").
 _ATTACHED_UNITS = r"mm2|mm3|mm|cm|km|m2|m3|m|kg|g|l|ha|kN|N|kPa|MPa|Pa|kW|W|degC|deg|%|°C|°"
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:\s?[:/]\s?\d+(?:\.\d+)?)?"
 _QUANTITY = re.compile(rf"(?P<value>{_NUMBER})(?:(?P<attached>{_ATTACHED_UNITS})|\s+(?P<unit>[A-Za-z°%µ][^\s]*))?")
@@ -64,7 +64,7 @@ class Leaf:
 
     @property
     def quantity(self) -> tuple[str, str] | None:
-        """Value and unit as written (the unit is empty for a bare number), or None where the leaf is no quantity."""
+        """Value and unit as written (the unit is empty for a bare number), or None if the leaf is not a quantity."""
         match = _QUANTITY.fullmatch(self.text) if self.kind == "quantity" else None
         return (match["value"], match["attached"] or match["unit"] or "") if match else None
 
@@ -78,7 +78,7 @@ class Term:
 
     def __eq__(self, other: object) -> bool:
         # The generated comparison would recurse. Names and leaves hold no brackets or commas outside quotes, so two
-        # terms are the same tree exactly where they are the same text.
+        # terms are the same tree exactly if they are the same text.
         return self is other or (isinstance(other, Term) and format_node(self) == format_node(other))
 
     def __hash__(self) -> int:

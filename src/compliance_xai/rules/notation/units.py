@@ -9,112 +9,17 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
+from pathlib import Path
+
+import yaml
 
 from compliance_xai.rules.notation.tree import Leaf
 
 Dimension = tuple[tuple[str, Fraction], ...]
 """Base dimensions and their exponents, by name; empty for a plain number."""
 
-UNITS = """
-m metre metres meter meters = length
-kg kilogram kilograms = mass
-s sec second seconds = time
-K kelvin = temperature
-A amp amps ampere amperes = current
-cd candela = luminosity
-deg degree degrees ° = angle
-dB decibel decibels = level
-dBA dB(A) = level_A
-person persons people = person
-occupant occupants = occupant
-storey storeys story stories = storey
-dwelling dwellings = dwelling
-bedroom bedrooms = bedroom
-piece pieces pc pcs = piece
-airChange airChanges = airChange
-% percent pct = 0.01
-‰ permille = 0.001
-µm μm um micron microns = 0.000001 m
-mm millimetre millimetres millimeter millimeters = 0.001 m
-cm centimetre centimetres centimeter centimeters = 0.01 m
-dm = 0.1 m
-km kilometre kilometres kilometer kilometers = 1000 m
-in inch inches = 0.0254 m
-ft foot feet = 0.3048 m
-yd yard yards = 0.9144 m
-mi mile miles = 1609.344 m
-mil mils = 0.0000254 m
-ha hectare hectares = 10000 m2
-ac acre acres = 43560 ft2
-sqm = 1 m2
-sqft sf = 1 ft2
-l L litre litres liter liters = 0.001 m3
-ml mL millilitre millilitres = 0.000001 m3
-gal gallon gallons = 0.003785411784 m3
-g gram grams = 0.001 kg
-mg milligram milligrams = 0.000001 kg
-t tonne tonnes = 1000 kg
-lb lbs pound pounds = 0.45359237 kg
-oz ounce ounces = 0.028349523125 kg
-ms millisecond milliseconds = 0.001 s
-min mins minute minutes = 60 s
-h hr hrs hour hours = 3600 s
-d day days = 86400 s
-wk week weeks = 604800 s
-yr year years = 31557600 s
-month months = 2629800 s
-Hz hertz = 1 /s
-kHz = 1000 Hz
-MHz = 1000000 Hz
-airChangesPerHour airChangePerHour ach ACH = 1 airChange/h
-cfm CFM = 1 ft3/min
-cfs = 1 ft3/s
-gpm = 1 gal/min
-mph = 1 mi/h
-kph = 1 km/h
-N newton newtons = 1 kg*m/s2
-kN kilonewton kilonewtons = 1000 N
-MN = 1000000 N
-lbf = 4.4482216152605 N
-kip kips = 1000 lbf
-plf = 1 lbf/ft
-Nm = 1 N*m
-kNm = 1000 N*m
-MNm = 1000000 N*m
-Pa pascal pascals = 1 N/m2
-hPa = 100 Pa
-kPa kilopascal kilopascals = 1000 Pa
-MPa megapascal megapascals = 1000000 Pa
-GPa gigapascal gigapascals = 1000000000 Pa
-bar = 100000 Pa
-mbar = 100 Pa
-psf = 1 lbf/ft2
-psi = 1 lbf/in2
-ksi = 1000 lbf/in2
-J joule joules = 1 N*m
-kJ kilojoule kilojoules = 1000 J
-MJ megajoule megajoules = 1000000 J
-GJ = 1000000000 J
-W watt watts = 1 J/s
-kW kilowatt kilowatts = 1000 W
-MW megawatt megawatts = 1000000 W
-Wh = 3600 J
-kWh = 3600000 J
-MWh = 3600000000 J
-Btu BTU = 1055.05585262 J
-mK = 1 m*K
-V volt volts = 1 W/A
-kV = 1000 V
-ohm ohms Ω = 1 V/A
-lm lumen lumens = 1 cd
-lx lux = 1 lm/m2
-fc footcandle footcandles = 1 lm/ft2
-°C degC C celsius Celsius = 1 K + 273.15
-°F degF F fahrenheit Fahrenheit = 5/9 K + 45967/180
-"""
-"""Names = a base dimension, or a number and units above it, then the zero of the scale in base units. No angle or
-level converts to a plain number: 3 deg is not 3, and codes write slopes both ways. A year has 365.25 days, a month is a
-twelfth of it; pounds, feet and gallons are those of the United States."""
+UNITS = Path(__file__).with_name("units.yaml")
+"""The list, with a comment on how to read it."""
 
 LONGEST_NUMBER = 40
 
@@ -213,8 +118,7 @@ def _read(text: str, listed: dict[str, Unit]) -> Unit:
 @cache
 def _listed() -> dict[str, Unit]:
     listed: dict[str, Unit] = {}
-    for line in UNITS.strip().splitlines():
-        names, _, meaning = line.partition(" = ")
+    for names, meaning in yaml.safe_load(UNITS.read_text(encoding="utf-8")).items():
         scale, _, zero = meaning.partition(" + ")
         number, _, unit = scale.partition(" ")
         if number[0].isdigit():
@@ -276,7 +180,7 @@ def read_measure(text: str) -> Measure | None:
 
 
 def write_number(number: Fraction) -> str:
-    """A decimal where it ends within twelve places, else a fraction.
+    """A decimal if it ends within twelve places, else a fraction.
 
     Examples
     --------
