@@ -456,7 +456,7 @@ def describe_corpus(
     _print_frame(console, "Words", lengths.rename(columns={"50%": "median"}).astype(int).reset_index())
     _print_frame(console, "Features by category", shares.reset_index())
     for note in corpus.notes:
-        console.print(f"Note: {note}", soft_wrap=True)
+        console.print(f"Note: {_plain(note)}", soft_wrap=True)
 
 
 def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:

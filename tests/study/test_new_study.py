@@ -58,7 +58,7 @@ def test_the_path_of_a_corpus_makes_it_a_table_and_is_kept_relative_to_the_study
     result = runner.invoke(app, ["new-study", *arguments])
     assert result.exit_code == 0, result.output
     text = (toy.folder / "studies" / "own.yaml").read_text(encoding="utf-8")
-    assert '  source: table\n  path: "../mine.csv"\n' in text
+    assert "  source: table\n  path: ../mine.csv\n" in text
     monkeypatch.chdir("/")
     assert load_study(toy.folder / "studies" / "own.yaml").corpus.path == str(toy.folder / "mine.csv")
 
