@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.focus import KEYS, SIGNS, mass, read_keys
 from compliance_xai.errors import InputError
 from compliance_xai.records import Attribution, Example, Link, attribution_from_row
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GOLD_MEASURES = ("precision_at_k", "average_precision", "auroc")
 
@@ -135,8 +133,6 @@ def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> p
     InputError
         If a row's clause is not among the examples, or its clause or target differs from the example's.
     """
-    import pandas as pd
-
     by_id = {example.id: example for example in examples}
     records = []
     for row in rows:

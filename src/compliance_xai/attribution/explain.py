@@ -12,14 +12,7 @@ import numpy as np
 from compliance_xai.attribution.engine import Cost, check_text, name_clause, read_target, score_masks
 from compliance_xai.attribution.head import knows_head
 from compliance_xai.attribution.integrated_gradients import integrate_gradients
-from compliance_xai.attribution.methods import (
-    Score,
-    Solution,
-    leave_one_out,
-    leave_one_out_masks,
-    position_scores,
-    random_scores,
-)
+from compliance_xai.attribution.methods import Score, Solution, leave_one_out, leave_one_out_masks
 from compliance_xai.attribution.model_parts import dtype_name, one_at_a_time, unwrap
 from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
 from compliance_xai.attribution.sampling import sample_values
@@ -140,7 +133,7 @@ def _describe(model: Any, options: Options) -> dict[str, Any]:
 
 
 def solve(score: Score, clause: str, features: Sequence[Feature], options: Options) -> Solution:
-    """Run a method that asks for keep-masks, or a control."""
+    """Run a method that asks for keep-masks."""
     n_features, method = len(features), options.method
     if method == "leave_one_out":
         masks_MF = leave_one_out_masks(n_features)
@@ -149,13 +142,8 @@ def solve(score: Score, clause: str, features: Sequence[Feature], options: Optio
     if method in ("shapley", "owen"):
         levels = phrase_levels(clause, features) if method == "owen" else []
         return sample_values(score, n_features, levels=levels, budget=options.budget, seed=options.seed)
-    if method.startswith("surrogate_"):
-        masks_MF = surrogate_masks(n_features, options.budget, seed=options.seed)
-        return fit_surrogate(masks_MF, score(masks_MF), penalty=method.removeprefix("surrogate_"))
-    whole_T = score(np.ones((1, n_features), dtype=bool))[0]
-    shape = (n_features, len(whole_T))
-    scores_FT = random_scores(*shape, options.seed) if method == "random" else position_scores(*shape)
-    return Solution(scores_FT, whole_T, report={"masks": 1})
+    masks_MF = surrogate_masks(n_features, options.budget, seed=options.seed)
+    return fit_surrogate(masks_MF, score(masks_MF), penalty=method.removeprefix("surrogate_"))
 
 
 def phrase_levels(clause: str, features: Sequence[Feature]) -> list[list[int]]:

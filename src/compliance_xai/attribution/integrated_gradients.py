@@ -6,7 +6,7 @@ The reference is the zero embedding in every position that holds characters of a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,16 +173,10 @@ class _Path:
         totals_T = (self.scores(embeddings_KLH) * self._like(weights_K)[:, None]).sum(dim=0)
         difference_LH = torch.where(self.touched_L1, self.embeddings_LH, 0.0)
         columns = []
-        for total, last in _with_last(totals_T):
-            (gradient_KLH,) = torch.autograd.grad(total, embeddings_KLH, retain_graph=not last)
+        for left, total in zip(range(len(totals_T) - 1, -1, -1), totals_T, strict=True):
+            (gradient_KLH,) = torch.autograd.grad(total, embeddings_KLH, retain_graph=left > 0)
             columns.append((gradient_KLH.double().sum(dim=0) * difference_LH.double()).sum(dim=-1).cpu().numpy())
         return np.stack(columns, axis=1)
 
     def _like(self, values: np.ndarray) -> torch.Tensor:
         return self.embeddings_LH.new_tensor(values)
-
-
-def _with_last(values: torch.Tensor) -> Iterator[tuple[torch.Tensor, bool]]:
-    """Each value, and whether it is the last."""
-    for index, value in enumerate(values):
-        yield value, index == len(values) - 1

@@ -1,7 +1,6 @@
-"""Attribution methods as pure functions: which keep-masks to score, and what their log-probabilities say.
+"""Leave-one-out as pure functions: which keep-masks to score, and what their log-probabilities say.
 
-Shapley and Owen values and the surrogate have modules of their own (``sampling``, ``surrogate``); here are
-leave-one-out and the controls.
+Other methods that ask for masks have modules of their own: ``sampling`` and ``surrogate``.
 """
 
 from __future__ import annotations
@@ -67,32 +66,3 @@ def leave_one_out(log_probs_MT: np.ndarray) -> np.ndarray:
     # Subtract in float64: two large log-probabilities may differ in their last float32 digits only.
     log_probs = np.asarray(log_probs_MT, dtype=np.float64)
     return (log_probs[0] - log_probs[1:]).astype(np.float32)
-
-
-def random_scores(n_features: int, n_tokens: int, seed: int = 0) -> np.ndarray:
-    """A control that knows nothing: standard normal numbers, the same for all tokens of a feature.
-
-    Returns
-    -------
-    float32, shape (F, T)
-        No unit.
-    """
-    drawn_F = np.array([np.random.default_rng((seed, feature)).standard_normal() for feature in range(n_features)])
-    return np.repeat(drawn_F[:, None], n_tokens, axis=1).astype(np.float32)
-
-
-def position_scores(n_features: int, n_tokens: int) -> np.ndarray:
-    """A control that knows only the position: from 1 for the first feature down to 1 / F for the last.
-
-    Returns
-    -------
-    float32, shape (F, T)
-        No unit.
-
-    Examples
-    --------
-    >>> position_scores(2, 1).tolist()
-    [[1.0], [0.5]]
-    """
-    falling_F = np.arange(n_features, 0, -1) / n_features
-    return np.repeat(falling_F[:, None], n_tokens, axis=1).astype(np.float32)

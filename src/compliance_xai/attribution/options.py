@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from compliance_xai.models.prompts import Prompt
 
 SAMPLING_METHODS = ("shapley", "owen", "surrogate_lasso", "surrogate_ridge")
-CONTROLS = ("random", "position")
-METHODS = ("leave_one_out", *SAMPLING_METHODS, "integrated_gradients", *CONTROLS)
+METHODS = ("leave_one_out", *SAMPLING_METHODS, "integrated_gradients")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 BATCH_TOKENS = 2048
@@ -36,7 +35,7 @@ class Options:
         (written with the tokenizer's chat template); the default template where None.
     method
         ``leave_one_out``; ``shapley`` or ``owen`` (words grouped by phrase and sentence), which are sampled;
-        ``surrogate_lasso`` or ``surrogate_ridge``; ``integrated_gradients``; or a control, ``random`` or ``position``.
+        ``surrogate_lasso`` or ``surrogate_ridge``; or ``integrated_gradients``.
     unit, vocabulary
         What a feature is; see ``corpus.features.segment``.
     baseline

@@ -9,16 +9,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.distances import jensen_shannon
 from compliance_xai.attribution.focus import mass
 from compliance_xai.records import Attribution
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CHANGES = {
     "dequantised": "4-bit weights written out in full, adapters unmerged",
@@ -96,8 +94,6 @@ def precision_frame(
         ``distance`` (Jensen-Shannon, of the words' shares of absolute mass), ``same_word`` (whether the same word comes
         first).
     """
-    import pandas as pd
-
     trained = list(attribute(model))
     rows = []
     for change, form in make_forms(model) if forms is None else forms:
@@ -133,8 +129,6 @@ def summarise_precision(frames: Sequence[pd.DataFrame], by: Sequence[str]) -> pd
         ``by``, ``change``, ``n_clauses``, ``log_prob`` (mean), ``largest_token`` and ``largest_score`` (largest of all
         clauses), ``distance`` (mean), ``same_word`` (share).
     """
-    import pandas as pd
-
     if not frames:
         return pd.DataFrame(columns=pd.Index([*by, "change", "n_clauses", *COLUMNS]))
     grouped = pd.concat(frames, ignore_index=True).groupby([*by, "change"], sort=False)

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from compliance_xai.attribution.surrogate import rank_correlation
+
 Score: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Keep-masks (masks, features) -> log p(whole target) under each, nats."""
 
@@ -115,13 +117,9 @@ def additive_lds(scores_F: np.ndarray, masks_MF: np.ndarray, log_probs_M: np.nda
     >>> additive_lds(np.array([2.0, 1.0]), masks, np.array([-1.0, -2.0, -3.0, -9.0]))
     1.0
     """
-    from scipy.stats import spearmanr
-
     predicted_M = np.asarray(masks_MF, dtype=np.float64) @ np.asarray(scores_F, dtype=np.float64)
-    if len(predicted_M) < 2 or np.ptp(predicted_M) == 0 or np.ptp(log_probs_M) == 0:
-        return float("nan")
-    result: Any = spearmanr(predicted_M, log_probs_M)
-    return round(float(result.statistic), 12)
+    found = rank_correlation(predicted_M, log_probs_M) if len(predicted_M) > 1 else None
+    return float("nan") if found is None else found
 
 
 def held_out_masks(n_features: int, count: int, *, seed: int = 0) -> np.ndarray:
