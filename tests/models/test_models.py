@@ -29,7 +29,7 @@ def test_pickled_weights_are_refused(rungs, tmp_path):
     shutil.copytree(rungs["qwen2"].path, folder)
     torch.save(load_base(rungs["qwen2"]).state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"rung 'x'.*expected a Hugging Face causal language model .* safetensors"):
+    with pytest.raises(InputError, match=r"expected weights in safetensors files, found weights in \.bin files"):
         load_base(Rung("x", str(folder), 1))
 
 
@@ -60,7 +60,7 @@ def test_damaged_weights_are_an_input_error(rungs, tmp_path):
     file = folder / "model.safetensors"
     for content in (file.read_bytes()[:2000], b"", b"version https://git-lfs.github.com/spec/v1\n"):
         file.write_bytes(content)
-        with pytest.raises(InputError, match="expected a Hugging Face causal language model"):
+        with pytest.raises(InputError, match=r"expected a (Hugging Face causal language model|model's weights)"):
             load_base(Rung("cut", str(folder), 1))
 
 
@@ -129,10 +129,8 @@ hub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
 threading.Thread(target=hub.serve_forever, daemon=True).start()
 os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_port}"
 from compliance_xai.errors import InputError
-from compliance_xai.models import load_base
-from compliance_xai.rungs import Rung, load_ladder
-from compliance_xai.strategies import load_trained
-from compliance_xai.study.strategy_settings import StrategySettings
+from compliance_xai.models.loading import load_base
+from compliance_xai.study.ladders import Rung
 
 for name in ("gated", "missing", "moved", "empty"):
     try:
@@ -154,7 +152,7 @@ def test_what_the_hubs_own_answers_lead_to(tmp_path):
         "Ask for access",
         "No such model on the hub",
         "The revision 'abc' does not exist there",
-        "What lies there",
+        "This is not a causal language model",
     )
     assert len(said) == len(advice)
     for line, expected in zip(said, advice, strict=True):

@@ -118,12 +118,14 @@ def test_the_learning_rate_follows_transformers_cosine():
 
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
-from compliance_xai.corpus import load_corpus
-from compliance_xai.rungs import load_ladder
+from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.models import training_loop as loop
+from compliance_xai.models.checkpoints import Checkpoints
+from compliance_xai.models.finetuning import finetune
+from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.strategy_settings import StrategySettings
-from compliance_xai.train import Checkpoints, finetune, loop
 
 take = loop.Loop.take_step
 def dying(self, step, batch):
@@ -132,7 +134,8 @@ def dying(self, step, batch):
     return take(self, step, batch)
 loop.Loop.take_step = dying
 examples = list(load_corpus("synthetic", split="train"))[:40]
-finetune(load_ladder("embedded").rung("0.3m"), "full", StrategySettings.model_validate_json(sys.argv[1]), examples,
+settings = StrategySettings.model_construct(**json.loads(sys.argv[1]))
+finetune(load_ladder("embedded").rung("0.3m"), "full", settings, examples,
          examples[:4], seed=0, out=sys.argv[2], checkpoints=Checkpoints(Path(sys.argv[3]), "k"))
 """
 
@@ -141,7 +144,7 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path):
     settings = settings_of(steps=10, batch_size=8, checkpoint_every=3)
     rung, examples = load_ladder("embedded").rung("0.3m"), list(load_corpus("synthetic", split="train"))[:40]
     through = tune(rung, examples, tmp_path / "through", settings)
-    arguments = [settings.model_dump_json(exclude_unset=True), str(tmp_path / "killed"), str(tmp_path / "kept")]
+    arguments = [settings.model_dump_json(), str(tmp_path / "killed"), str(tmp_path / "kept")]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": SOURCE}
     done = subprocess.run(
         [sys.executable, "-c", KILLED, *arguments], env=environment, capture_output=True, text=True, check=False
@@ -196,7 +199,7 @@ def test_a_full_memory_halves_the_pairs_at_once_and_keeps_the_loss(
     settings = settings_of(batch_size=8, steps=4)
     expected = tune(rungs["qwen2"], examples, tmp_path / "whole", settings)
 
-    def full(model, ids_BT, target_BT):
+    def full(model, ids_BT, target_BT, multiple=1):
         if model.training and len(ids_BT) > 2:
             raise error
         return rule_losses(model, ids_BT, target_BT)
@@ -220,7 +223,7 @@ def test_a_full_memory_in_validation_takes_fewer_pairs_and_gives_the_same_loss(
     settings = settings_of(batch_size=2, steps=2)
     expected = tune(rungs["qwen2"], examples, tmp_path / "whole", settings)
 
-    def full(model, ids_BT, target_BT):
+    def full(model, ids_BT, target_BT, multiple=1):
         if len(ids_BT) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return rule_losses(model, ids_BT, target_BT)
@@ -234,7 +237,7 @@ def test_a_full_memory_in_validation_takes_fewer_pairs_and_gives_the_same_loss(
 
 
 def test_validation_of_a_pair_that_does_not_fit_alone_is_an_input_error(rungs, examples, tmp_path, monkeypatch):
-    def full(model, ids_BT, target_BT):
+    def full(model, ids_BT, target_BT, multiple=1):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(loops, "rule_losses", full)
@@ -243,7 +246,7 @@ def test_validation_of_a_pair_that_does_not_fit_alone_is_an_input_error(rungs, e
 
 
 def test_a_pair_that_does_not_fit_alone_is_an_input_error_and_other_errors_pass(rungs, examples, tmp_path, monkeypatch):
-    def full(model, ids_BT, target_BT):
+    def full(model, ids_BT, target_BT, multiple=1):
         if model.training:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return rule_losses(model, ids_BT, target_BT)
@@ -264,7 +267,7 @@ def test_a_number_that_is_none_stops_with_the_step_and_the_last_good_checkpoint(
 ):
     steps = iter(range(100))
 
-    def poisoned(model, ids_BT, target_BT):
+    def poisoned(model, ids_BT, target_BT, multiple=1):
         losses, labels = rule_losses(model, ids_BT, target_BT)
         return losses * (math.nan if model.training and next(steps) == 6 else 1), labels
 

@@ -72,14 +72,14 @@ def cut_batch(
     return [share[start : start + micro_batch] for start in range(0, len(share), micro_batch)]
 
 
-def make_tensors(rows: Sequence[Encoded], device: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids, padded on the right, and which of them are the rule's; both of shape (rows, longest).
+def make_tensors(rows: Sequence[Encoded], device: Any = None, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids, padded on the right to a multiple, and which are the rule's; both of shape (rows, padded length).
 
     No position sees what stands to its right, so padding needs no mask and may be any token.
     """
     import torch
 
-    longest = max(len(row.ids) for row in rows)
+    longest = -(-max(len(row.ids) for row in rows) // multiple) * multiple
     ids_BT = torch.zeros((len(rows), longest), dtype=torch.long)
     target_BT = torch.zeros((len(rows), longest), dtype=torch.bool)
     for index, row in enumerate(rows):
@@ -88,7 +88,9 @@ def make_tensors(rows: Sequence[Encoded], device: Any = None) -> tuple[torch.Ten
     return ids_BT.to(device), target_BT.to(device)
 
 
-def rule_losses(model: Any, ids_BT: torch.Tensor, target_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def rule_losses(
+    model: Any, ids_BT: torch.Tensor, target_BT: torch.Tensor, multiple: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy (nats, float32) at the rules' tokens, and those tokens, row after row.
 
     Only positions from the first rule token on are projected onto the vocabulary, and no others enter the softmax.
@@ -96,7 +98,7 @@ def rule_losses(model: Any, ids_BT: torch.Tensor, target_BT: torch.Tensor) -> tu
     import torch
 
     chosen_BT = target_BT[:, 1:]
-    first = int(chosen_BT.any(0).nonzero()[0])
+    first = int(chosen_BT.any(0).nonzero()[0]) // multiple * multiple
     logits = model(input_ids=ids_BT, logits_to_keep=ids_BT.shape[1] - first, use_cache=False).logits
     logits_NV = logits[:, :-1][chosen_BT[:, first:]].float()
     labels_N = ids_BT[:, 1:][chosen_BT]

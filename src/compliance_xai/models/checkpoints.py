@@ -105,19 +105,18 @@ class Checkpoints:
     def restore(self, model: Any, optimizer: Any) -> Progress | None:
         """Put the newest checkpoint into model and optimiser; None where there is none to go on from."""
         import torch
-        from safetensors.torch import load_file
+        from safetensors import safe_open
 
         path = self.last()
         if path is None:
             return None
-        saved = load_file(path / TENSORS)
-        with torch.no_grad():
+        with torch.no_grad(), safe_open(path / TENSORS, "pt") as saved:  # one tensor at a time: there may be 6 GB
             for name, parameter in _trained(model):
-                parameter.copy_(_placed(saved[f"model.{name}"], parameter))
-                kinds = {kind: f"{kind}.{name}" for kind in ("step", "exp_avg", "exp_avg_sq")}
+                parameter.copy_(_placed(saved.get_tensor(f"model.{name}"), parameter))
+                kinds = {kind: saved.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
                 optimizer.state[parameter] = {
-                    kind: saved[key].to(parameter.device) if kind == "step" else _placed(saved[key], parameter)
-                    for kind, key in kinds.items()
+                    kind: value.to(parameter.device) if kind == "step" else _placed(value, parameter)
+                    for kind, value in kinds.items()
                 }
         values = json.loads((path / STATE).read_text(encoding="utf-8"))["progress"]
         return Progress(**values | {"rows": [tuple(row) for row in values["rows"]]})
@@ -140,7 +139,7 @@ def _state(model: Any, optimizer: Any) -> Iterator[tuple[str, Any]]:
 def _whole(tensor: Any) -> Any:
     """A tensor's values on this process; a sharded one is put together, which every process takes part in."""
     whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return whole.detach().cpu().contiguous().clone()
+    return whole.detach().cpu().contiguous()
 
 
 def _placed(value: Any, like: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,8 @@ from compliance_xai.files import digest, write_atomic
 from compliance_xai.models.batches import encode_examples
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.launch import connect
-from compliance_xai.models.loading import load_base, load_tokenizer, require_room_for_tokens
-from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
+from compliance_xai.models.loading import ignored_settings, load_base, load_tokenizer, require_room_for_tokens
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template, share_lost
 from compliance_xai.models.strategies import apply_strategy, count_parameters, merge_adapters, save_trained
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer, validation_losses
 from compliance_xai.records import Example
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from compliance_xai.study.strategy_settings import StrategySettings
+
+_log = logging.getLogger(__name__)
 
 DONE = "training_complete.json"
 """Written last into a seed's folder."""
@@ -119,14 +122,14 @@ def finetune(
         )
     kept = _place_kept(out, checkpoints) if keep_evaluated else None
     accelerator = connect(settings.batch_size)
-    tokenizer, precision = load_tokenizer(rung), choose_precision(settings)
+    tokenizer, precision = load_tokenizer(rung), choose_precision(settings, rung.parameters)
     model = prepare_model(rung, settings, accelerator, precision)
     require_room_for_tokens(rung, tokenizer, model)
     limit = getattr(model.config, "max_position_embeddings", None)
     chosen = make_template(tokenizer, template)
     rows, held_out = (encode_examples(tokenizer, examples, chosen, limit) for examples in (train, validation))
     asked = settings.micro_batch or settings.batch_size
-    reached, counts = Progress(asked), (0, 0)
+    reached, counts = Progress(asked, notes=_note_before(rung, tokenizer, [example.rule for example in train])), (0, 0)
     for number, phase in enumerate(settings.phases):
         # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
         goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
@@ -155,6 +158,23 @@ def finetune(
     return result
 
 
+def _note_before(rung: Rung, tokenizer: Any, rules: Sequence[str]) -> list[str]:
+    """What a reader should know before training: rules that cannot be written, and settings that are ignored."""
+    notes = []
+    lost = share_lost(tokenizer, rules)
+    if lost:
+        _log.warning("rung %r: %.1f %% of the rules cannot be written exactly", rung.name, 100 * lost)
+        notes.append(
+            f"the tokenizer cannot write {lost:.1%} of the training rules back as they are, so none of those can ever "
+            "be matched exactly"
+        )
+    ignored = ignored_settings(rung)
+    if ignored:
+        said = ", ".join(f"{name} {value}" for name, value in ignored.items())
+        notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({said})")
+    return notes
+
+
 def _place_kept(out: Path, checkpoints: Checkpoints | None) -> Path:
     """Where evaluated weights wait until the training is complete, so that a killed one finds them again."""
     if checkpoints is None:
@@ -168,7 +188,7 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     """The rung in memory, for a strategy to train.
 
     Weights that are trained are float32 whatever the passes compute in: an update is often smaller than the spacing of
-    bfloat16. Frozen ones take the precision of the passes.
+    bfloat16. Frozen ones take the precision of the passes on a GPU, and stay float32 on a CPU.
     """
     single = accelerator.distributed_type.name in ("NO", "MULTI_CPU", "MULTI_GPU")
     if accelerator.num_processes > 1:
@@ -176,7 +196,7 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     model = load_base(
         rung,
         quantised=settings.kind == "qlora",
-        dtype="float32" if settings.kind in ("full", *HYBRIDS) else precision,
+        dtype="float32" if settings.kind in ("full", *HYBRIDS) or accelerator.device.type == "cpu" else precision,
         device_map=("auto" if accelerator.num_processes == 1 else {"": accelerator.device}) if single else None,
     )
     if settings.gradient_checkpointing:

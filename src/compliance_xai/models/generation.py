@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def generate_rules(
     import torch
     from tqdm.auto import tqdm
 
+    greedy = make_greedy(model, tokenizer, max_new_tokens)
     limit = getattr(model.config, "max_position_embeddings", None)
     written_out = make_template(tokenizer, template)
     prompts = [render(tokenizer, example.clause, written_out) for example in examples]
@@ -55,11 +57,15 @@ def generate_rules(
     device = next(model.parameters()).device
     written: dict[int, Generation] = {}
     model.eval()
-    with torch.inference_mode(), tqdm(total=len(order), desc="generate", disable=not progress) as bar:
+    with (
+        torch.inference_mode(),
+        _decoding(model, greedy),
+        tqdm(total=len(order), desc="generate", disable=not progress) as bar,
+    ):
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
             longest = max(len(prompts[index]) for index in chunk)
-            ids_BT = torch.full((len(chunk), longest), tokenizer.pad_token_id)
+            ids_BT = torch.full((len(chunk), longest), greedy.pad_token_id)
             seen_BT = torch.zeros((len(chunk), longest), dtype=torch.long)
             for row, index in enumerate(chunk):
                 ids_BT[row, longest - len(prompts[index]) :] = torch.tensor(prompts[index])
@@ -67,15 +73,36 @@ def generate_rules(
             output = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=seen_BT.to(device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
+                generation_config=greedy,
             )
             for index, new_ids in zip(chunk, output[:, longest:].tolist(), strict=True):
                 written[index] = _read_output(tokenizer, examples[index].id, seed, new_ids)
             bar.update(len(chunk))
     return [written[index] for index in range(len(examples))]
+
+
+def make_greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
+    """A generation config that takes the most probable token and nothing else, whatever the model's folder says.
+
+    Padding is masked; the end of text stands in where the padding token has no embedding.
+    """
+    from transformers import GenerationConfig
+
+    end: Any = tokenizer.eos_token_id
+    pad = tokenizer.pad_token_id
+    if pad is None or pad >= model.get_input_embeddings().num_embeddings:
+        pad = end
+    return GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=end)
+
+
+@contextlib.contextmanager
+def _decoding(model: Any, config: Any) -> Iterator[None]:
+    """Put the config in the place of the model's own, from which transformers would fill in what ours leaves open."""
+    own, model.generation_config = model.generation_config, config
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _read_output(tokenizer: Any, identifier: str, seed: int, new_ids: list[int]) -> Generation:

@@ -8,17 +8,23 @@ says so.
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.models.prompts import end_turns_with_their_own_token
+from compliance_xai.models.prompts import end_turns_with_their_own_token, render, set_template_variables
 from compliance_xai.study.ladders import Rung
+from compliance_xai.study.model_sources import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+GREEDY = ("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config", "use_cache")
+"""Keys of a generation config that change nothing in greedy decoding as we do it: we set the ids ourselves."""
 
 
 def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
@@ -36,6 +42,7 @@ def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
             found="one without a vocabulary",
             remedy="Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights.",
         )
+    set_template_variables(tokenizer, rung.template_variables)
     if rung.template == "chat":
         end_turns_with_their_own_token(tokenizer)
     if tokenizer.pad_token_id is None:
@@ -59,11 +66,14 @@ def load_base(
         leaves it to whoever shards the model. The rung's own one comes first.
     """
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
     if Path(rung.path, "adapter_config.json").is_file():
         raise _no_base(rung)
+    if Path(rung.path).is_dir():
+        require_weights(Path(rung.path))
     on_gpu = torch.cuda.is_available()
+    stored = _require_unquantised(rung, quantised)
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype or (on_gpu and rung.dtype) or "float32"),
         "use_safetensors": True,
@@ -71,7 +81,7 @@ def load_base(
         "output_loading_info": True,
         "ignore_mismatched_sizes": True,  # so that the report names them; they are refused below
     }
-    if quantised:
+    if quantised and not stored:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -91,7 +101,81 @@ def load_base(
         )
     if quantised:
         _keep_one_kernel(model)
+    model.generation_config = GenerationConfig()  # so that trained weights carry none of the folder's settings on
     return model
+
+
+def ignored_settings(rung: Rung) -> dict[str, Any]:
+    """What the generation config of a rung's folder would change in decoding, such as a repetition penalty.
+
+    Decoding is greedy and ignores it; provenance says so.
+    """
+    file = Path(rung.path, "generation_config.json")
+    values = json.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else {}
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in GREEDY and (value is True or value not in (None, 0, 1, "", []))  # 1 is neutral for every factor
+    }
+
+
+def require_weights(folder: Path) -> None:
+    """Stop if a model's folder has no safetensors, or only what git-lfs puts in their place.
+
+    Raises
+    ------
+    InputError
+        Naming what is there instead.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    for file in weights:
+        with file.open("rb") as stream:
+            if stream.read(len(_LFS)) == _LFS:
+                raise InputError(
+                    str(file),
+                    expected="a model's weights",
+                    found="a git-lfs pointer to them",
+                    remedy="Run 'git lfs pull' in the folder, or fetch the model with 'hf download'.",
+                )
+    if not weights:
+        others = [ending for ending in (".bin", ".gguf", ".pt") if any(folder.glob(f"*{ending}"))]
+        raise InputError(
+            str(folder),
+            expected="weights in safetensors files",
+            found=f"weights in {' and '.join(others)} files" if others else "none",
+            remedy="Give the file itself as the rung's gguf."
+            if ".gguf" in others
+            else "Save the model with save_pretrained, or fetch the version of it with safetensors.",
+        )
+
+
+_LFS = b"version https://git-lfs"
+
+
+def _require_unquantised(rung: Rung, quantised: bool) -> bool:
+    """Whether the rung's folder holds NF4 weights already, as qlora has them; any other quantisation is refused."""
+    file = Path(rung.path, "config.json")
+    if not file.is_file():
+        return False
+    found = read_json(file).get("quantization_config")
+    if not found:
+        return False
+    as_qlora = (
+        found.get("quant_method") == "bitsandbytes"
+        and bool(found.get("load_in_4bit"))
+        and found.get("bnb_4bit_quant_type") == "nf4"
+        and bool(found.get("bnb_4bit_use_double_quant"))
+    )
+    if quantised and as_qlora:
+        return True
+    name = found.get("quant_method", "unknown") + (" in 4 bits" if found.get("load_in_4bit") else "")
+    raise InputError(
+        f"rung {rung.name!r} ({rung.path})",
+        expected="weights in NF4 with double quantisation, or none quantised" if quantised else "unquantised weights",
+        found=f"weights that are quantised already ({name})",
+        remedy="Take the model's original weights"
+        + (", or use the folder for the strategy qlora alone." if as_qlora else "; the strategy qlora quantises them."),
+    )
 
 
 def _no_base(rung: Rung) -> InputError:
@@ -104,15 +188,28 @@ def _no_base(rung: Rung) -> InputError:
 
 
 def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
-    """Stop where a tokenizer gives ids that its model has no embedding for; special tokens that were added and never
-    occur in text do not count.
+    """Stop if a tokenizer gives ids that its model has no embedding for, in text or in what we put around it.
+
+    Special tokens that were added and never occur do not count, and neither does padding, which is masked.
 
     Raises
     ------
     InputError
-        If the tokenizer's vocabulary is larger than the model's embeddings.
+        If the vocabulary, the end of text or a mark of the chat template lies beyond the model's embeddings.
     """
     rows = model.get_input_embeddings().num_embeddings
+    marks = {tokenizer.eos_token_id}
+    if rung.template == "chat":
+        marks.update(render(tokenizer, "a", [{"role": "user", "content": "{clause}"}]))
+    beyond = [token for token in sorted(mark for mark in marks if mark is not None) if token >= rows]
+    if beyond and tokenizer.vocab_size <= rows:
+        raise InputError(
+            f"rung {rung.name!r} ({rung.path})",
+            expected=f"tokens that the model has embeddings for ({rows:,})",
+            found=f"{tokenizer.convert_ids_to_tokens(beyond[0])!r} with the id {beyond[0]}",
+            remedy="The token was added to the tokenizer alone. Resize the model's embeddings and train them, or write "
+            "template: plain for this rung.",
+        )
     if tokenizer.vocab_size > rows:
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
@@ -207,7 +304,7 @@ def _advise(rung: Rung, error: Exception) -> str:
         return "Ask for access on the model's page, then log in with 'hf auth login'."
     if "connect" in said or "offline" in said or "timeout" in said:
         return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
-    return "What lies there is no causal language model with a tokenizer; correct the path in the ladder."
+    return "This is not a causal language model with a tokenizer; correct the path in the ladder."
 
 
 @contextlib.contextmanager

@@ -78,6 +78,14 @@ def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = No
     return Template(check_template(_write_chat(tokenizer, prompt, answer=None)), complete=True)
 
 
+_VARIABLES = "_compliance_xai_template_variables"
+
+
+def set_template_variables(tokenizer: Any, variables: Mapping[str, Any]) -> None:
+    """Have the tokenizer's chat template rendered with these variables from here on."""
+    setattr(tokenizer, _VARIABLES, dict(variables))
+
+
 _ONE_DAY = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
 """Some chat templates write today's date, and a study would differ from day to day; this stands in for the clock."""
 
@@ -94,6 +102,7 @@ def _write_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
             chat_template=_ONE_DAY + tokenizer.get_chat_template(),
             tokenize=False,
             add_generation_prompt=answer is None,
+            **getattr(tokenizer, _VARIABLES, {}),
         )
     except TemplateError as error:
         raise InputError(
@@ -114,11 +123,22 @@ def end_turns_with_their_own_token(tokenizer: PreTrainedTokenizerBase) -> None:
     Raises
     ------
     InputError
-        If the tokenizer has no chat template, or a turn does not end with a special token.
+        If the tokenizer has no chat template, a turn does not end with a special token, or the template writes an
+        answered conversation otherwise than as the prompt with the answer behind it.
     """
     question, answer = [{"role": "user", "content": "{clause}"}], "{rule}"
-    make_template(tokenizer, question)
-    tail = _write_chat(tokenizer, question, answer).rpartition(answer)[2]
+    prompt = make_template(tokenizer, question).text
+    before, _, tail = _write_chat(tokenizer, question, answer).rpartition(answer)
+    if before.rstrip() != prompt.rstrip():  # a space before the answer belongs to the tokens of some tokenizers
+        pairs = enumerate(zip(before, prompt, strict=False))
+        same = next((index for index, (one, other) in pairs if one != other), min(len(before), len(prompt)))
+        raise InputError(
+            f"tokenizer {type(tokenizer).__name__}",
+            expected="a chat template that writes the same before an answer as it writes to ask for one",
+            found=f"{before[same:]!r} before an answer, and {prompt[same:]!r} to ask for one",
+            remedy="Set the template's variables for this rung, such as template_variables: {enable_thinking: false}, "
+            "or write template: plain.",
+        )
     ids: Any = tokenizer(tail.lstrip(), add_special_tokens=False)["input_ids"]
     if not ids or ids[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
         raise InputError(
@@ -146,12 +166,36 @@ def render_all(
     if not clauses:
         return []
     chosen = make_template(tokenizer, template)
-    texts = [chosen.text.replace("{clause}", clause) for clause in clauses]
-    encoded: Any = tokenizer(texts, add_special_tokens=False)
     opening = [] if chosen.complete else _opening(tokenizer)
-    return [
-        list(ids) if ids[: len(opening)] == opening else [*opening, *ids] for ids in map(list, encoded["input_ids"])
-    ]
+    marks = _find_marks(tokenizer)
+    plain = [clause for clause in clauses if not any(mark in clause for mark in marks)]
+    texts = [chosen.text.replace("{clause}", clause) for clause in plain]
+    encoded: Any = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    found = dict(zip(plain, map(list, encoded), strict=True))
+    rows = [found[clause] if clause in found else _encode_parts(tokenizer, chosen, clause)[0] for clause in clauses]
+    return [list(ids) if ids[: len(opening)] == opening else [*opening, *ids] for ids in rows]
+
+
+def _find_marks(tokenizer: Any) -> list[str]:
+    """Texts that a tokenizer reads as control tokens, such as the end of a turn."""
+    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content]
+
+
+def _encode_parts(tokenizer: Any, template: Template, clause: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids and spans of a prompt whose clause holds the text of a control token: inside the clause it is text.
+
+    Such a clause is cut apart from the text around it; every other one is cut together with it.
+    """
+    ids, spans, start = [], [], 0
+    before, _, after = template.text.partition("{clause}")
+    for part, control in ((before, True), (clause, False), (after, True)):
+        encoded: Any = tokenizer(
+            part, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=not control
+        )
+        ids += encoded["input_ids"]
+        spans += [(first + start, last + start) for first, last in encoded["offset_mapping"]]
+        start += len(part)
+    return ids, spans
 
 
 def render_spans(
@@ -166,10 +210,13 @@ def render_spans(
     """
     chosen = make_template(tokenizer, template)
     start = chosen.text.index("{clause}")
-    text = chosen.text.replace("{clause}", clause)
-    encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids = list(encoded["input_ids"])
-    spans = [(first - start, last - start) for first, last in encoded["offset_mapping"]]
+    if any(mark in clause for mark in _find_marks(tokenizer)):
+        ids, offsets = _encode_parts(tokenizer, chosen, clause)
+    else:
+        text = chosen.text.replace("{clause}", clause)
+        encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
+    spans = [(first - start, last - start) for first, last in offsets]
     opening = [] if chosen.complete else _opening(tokenizer)
     if ids[: len(opening)] != opening:
         ids, spans = [*opening, *ids], [*[(-start - 1, -start - 1)] * len(opening), *spans]
@@ -201,7 +248,8 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
             found="a slow one",
             remedy="Convert it (AutoTokenizer with use_fast=True) or use the model's tokenizer.json.",
         )
-    encoded: Any = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True)
+    control = any(mark in rule for mark in _find_marks(tokenizer))
+    encoded: Any = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=control)
     eos: Any = tokenizer.eos_token_id
     ids: list[int] = [*encoded["input_ids"], eos]
     return ids, [*((start, end) for start, end in encoded["offset_mapping"]), (len(rule), len(rule))]
@@ -212,3 +260,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template:
     prompt = render(tokenizer, clause, template)
     target, _ = encode_target(tokenizer, rule)
     return Encoded((*prompt, *target), len(prompt))
+
+
+def share_lost(tokenizer: PreTrainedTokenizerBase, rules: Sequence[str]) -> float:
+    """Share of rules that the tokenizer cannot write back as they are: lower case only, other spaces, lost accents."""
+    targets = [encode_target(tokenizer, rule)[0][:-1] for rule in rules]
+    written = tokenizer.batch_decode(targets, skip_special_tokens=True)
+    return sum(text != rule for text, rule in zip(written, rules, strict=True)) / len(rules)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.errors import InputError
+from compliance_xai.machine import computes_bfloat16
 from compliance_xai.models.batches import cut_batch, make_tensors, plan_batches, rule_losses
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.prompts import Encoded
@@ -32,8 +33,16 @@ LOGGED = 40
 _log = logging.getLogger(__name__)
 
 
-def choose_precision(settings: StrategySettings) -> str:
-    """``bfloat16`` or ``float32``; ``auto`` takes bfloat16 where a CUDA device computes in it.
+LARGE = 50_000_000
+"""Parameters from which passes on a processor pay in bfloat16, and rows are padded to multiples of ``MULTIPLE``."""
+
+MULTIPLE = 32
+"""On a processor the library for matrix products keeps memory for each new shape, so a large model sees few lengths."""
+
+
+def choose_precision(settings: StrategySettings, parameters: int = 0) -> str:
+    """``bfloat16`` or ``float32``; ``auto`` takes bfloat16 on a CUDA device that computes in it, and for a large model
+    on a processor that does. Weights that are trained and their optimiser are float32 all the same.
 
     Raises
     ------
@@ -43,7 +52,7 @@ def choose_precision(settings: StrategySettings) -> str:
     import torch
 
     on_gpu = torch.cuda.is_available()
-    able = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    able = computes_bfloat16() if on_gpu or parameters >= LARGE else False
     if settings.precision == "bfloat16" and on_gpu and not able:
         raise InputError(
             "strategy, key 'precision'",
@@ -115,6 +124,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._lengths = [len(row.ids) for row in self.rows]
+        self._multiple = length_multiple(self.model)
 
     def run(self) -> Progress:
         """Take every step that is left.
@@ -211,8 +221,10 @@ class Loop:
             last = index == len(passes) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
                 with self._computing():
-                    tensors = make_tensors([self.rows[row] for row in rows], accelerator.device)
-                    loss = rule_losses(self.model, *tensors)[0].sum() * (accelerator.num_processes / count)
+                    tensors = make_tensors([self.rows[row] for row in rows], accelerator.device, self._multiple)
+                    loss = rule_losses(self.model, *tensors, self._multiple)[0].sum() * (
+                        accelerator.num_processes / count
+                    )
                 accelerator.backward(loss)
             total += loss.detach()
         return float(accelerator.reduce(total, "mean")) if accelerator.num_processes > 1 else float(total)
@@ -253,6 +265,12 @@ class Loop:
         return float(np.max(largest, initial=0.0))  # Python's max would pass over NaN
 
 
+def length_multiple(model: Any) -> int:
+    """What row lengths are padded to a multiple of: more than 1 for a large model on a processor."""
+    large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE
+    return MULTIPLE if large and next(model.parameters()).device.type == "cpu" else 1
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether fewer rows at once might succeed."""
     from accelerate.utils.memory import should_reduce_batch_size
@@ -287,11 +305,12 @@ def validation_losses(
     losses: list[float] = []
     tokens: list[int] = []
     waiting = sorted(rows, key=lambda row: len(row.ids))
+    multiple = length_multiple(model)
     alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
     with torch.inference_mode():
         while waiting:
             try:
-                losses_N, labels_N = rule_losses(model, *make_tensors(waiting[:batch_size], device))
+                losses_N, labels_N = rule_losses(model, *make_tensors(waiting[:batch_size], device, multiple), multiple)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise

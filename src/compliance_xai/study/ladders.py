@@ -114,6 +114,10 @@ class Rung:
     a chat template."""
     prompt: Annotated[str | None, Field(examples=["Translate: {clause}"])] = None
     """Text with ``{clause}`` that takes the place of the study's."""
+    template_variables: Annotated[dict[str, Any], Field(examples=[{"enable_thinking": False}])] = Field(
+        default_factory=dict
+    )
+    """Variables for the model's chat template."""
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Field(examples=["bfloat16"])] = None
     """What weights are loaded in on a GPU; on a CPU that is float32. Default: as the folder says, else float32."""
     device_map: Annotated[str | dict[str, int | str] | None, Field(examples=["auto"])] = None
