@@ -234,7 +234,7 @@ def digest(value: Any) -> str:
 
 
 def hash_files(paths: Iterable[Path], base: Path) -> dict[str, str]:
-    """Path relative to ``base`` (absolute where it lies outside) -> SHA-256, sorted by path."""
+    """Path relative to ``base`` (absolute if outside) -> SHA-256, sorted by path."""
     return {_relative(path, base): sha256_file(path) for path in sorted(paths)}
 
 

@@ -159,7 +159,7 @@ class Attribution:
         Raises
         ------
         InputError
-            If no token lies in a span.
+            If a span contains no token.
         """
         start_T = np.array([token.start for token in self.target_tokens])
         end_T = np.array([token.end for token in self.target_tokens])

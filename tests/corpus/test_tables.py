@@ -252,11 +252,11 @@ def test_the_document_scheme_needs_contexts_and_no_split_column(tmp_path, rows):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rules": "LRML"}, r"table option 'rules': expected 'lrml' or 'any', found 'LRML'"),
-        ({"duplicates": "drop"}, r"table option 'duplicates': expected 'refuse' or 'keep', found 'drop'"),
-        ({"leaks": True}, r"table option 'leaks': expected 'refuse' or 'report', found True"),
+        ({"rules": "LRML"}, r"table option 'rules': expected one of lrml, any, found 'LRML'"),
+        ({"duplicates": "drop"}, r"table option 'duplicates': expected one of refuse, keep, found 'drop'"),
+        ({"leaks": True}, r"table option 'leaks': expected one of refuse, report, found True"),
         ({"near": 0}, r"table option 'near': expected a number in \(0, 1\], found 0"),
-        ({"split_values": {"1": "dev"}}, r"table option 'split_values': expected values among train, .*, found 'dev'"),
+        ({"split_values": {"1": "dev"}}, r"table option 'split_values': expected one of train, .*, found 'dev'"),
     ],
 )
 def test_options_are_checked(options, message):

@@ -31,7 +31,7 @@ def require_columns(columns: Sequence[str], wanted: Iterable[str], where: str) -
 
 
 def check_text(value: Any, where: str, column: str) -> str:
-    """The untouched text of a cell; stop unless it is text, and more than white space."""
+    """The unchanged text of a cell; stop unless it is text, and more than white space."""
     place = f"{where}, column '{column}'"
     if value is None or (isinstance(value, str) and not value.strip()):
         found = "nothing" if value is None else f"{value!r} (empty)"
@@ -50,7 +50,7 @@ def check_text(value: Any, where: str, column: str) -> str:
 
 
 def check_label(value: Any, where: str, column: str) -> str:
-    """An id, context or split as text; whole numbers are fine, nothing and other types are not."""
+    """An id, context or split as text; whole numbers are accepted, empty cells and other types are not."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return check_text(value, where, column)
@@ -90,7 +90,7 @@ def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
 
 
 def find_duplicates(clauses: Sequence[str], rules: Sequence[str]) -> list[tuple[int, int, bool]]:
-    """Rows whose clause stood before (upper case and white space aside): (first row, row, is the rule the same)."""
+    """Repeated clauses, ignoring case and white space: (first row, row, whether the rule is the same)."""
     from compliance_xai.corpus.splits import normalise
 
     seen: dict[str, int] = {}
@@ -113,7 +113,7 @@ def describe_duplicates(found: Sequence[tuple[int, int, bool]], places: Sequence
 
 
 def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
-    """Positions of the rules that are no LRML short notation, with the parser's message and caret line."""
+    """Positions of the rules that do not parse as LRML short notation, with the parser's message."""
     from compliance_xai.rules.notation.parse import parse_rule
 
     found = []

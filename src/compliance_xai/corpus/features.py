@@ -25,7 +25,7 @@ UNITS = ("word", "phrase", "category", "sentence")
 BASELINES = ("delete", "mask", "mask_token", "counterfactual")
 
 NEUTRAL_WORD = "it"
-"""What the ``mask`` baseline puts in a feature's place: a short word that names nothing."""
+"""What the ``mask`` baseline puts in a feature's place: a short word without meaning of its own."""
 
 _LIST_MARKER = re.compile(r"\(?(?:[a-z]{1,2}|[ivx]{1,4}|\d{1,2})\)", re.IGNORECASE)
 _DOTTED = re.compile(r"(?:[A-Z]{1,3}\d{0,2}/)?(?:[A-Z]{1,2})?\d+(?:\.\d+){1,4}[A-Za-z]?(?:\([a-z0-9]+\))*")
@@ -56,7 +56,7 @@ def segment(
         Any text. It is not changed: spans are offsets into it.
     unit
         ``word``: maximal runs of non-space characters without outer punctuation (``1.2``, ``D1/AS1``, ``1:12``,
-        ``self-closing`` and the list marker ``b)`` stay whole; a run of punctuation alone is no feature).
+        ``self-closing`` and the list marker ``b)`` stay whole; punctuation alone is not a feature).
         ``phrase``: words up to the next punctuation, condition, deontic or comparator. ``category``: neighbouring
         words of one category. ``sentence``: sentences and items separated by semicolons. ``token``: tokens of
         ``tokenizer`` without their white space; those that share a character are one.
@@ -132,16 +132,16 @@ def perturb(
     keep_mask_F
         One truth value per feature: keep it, or perturb it.
     baseline
-        ``delete`` takes the feature out with one adjoining white-space character (the one before it; at the start of
-        the text the one after), but none with a part of a word while another part stays. ``mask`` puts
-        ``NEUTRAL_WORD`` in its place. ``mask_token`` and ``counterfactual`` put its replacement there.
+        ``delete`` removes the feature and one white-space character (the one before it; at the start of the text the
+        one after), but no space with a part of a word if another part is kept. ``mask`` puts ``NEUTRAL_WORD`` in its
+        place, ``mask_token`` and ``counterfactual`` its replacement.
     replacements
         One text per feature, for the last two (see ``replacements.draw_replacements``).
 
     Returns
     -------
     str
-        Equal to ``clause`` where every feature is kept.
+        Equal to ``clause`` if every feature is kept.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def perturb(
 def _substitutes(
     features: Sequence[Feature], baseline: str, replacements: Sequence[str] | None
 ) -> Sequence[str] | None:
-    """What stands in each feature's place; None where nothing does."""
+    """What replaces each feature; None if features are deleted."""
     if baseline == "delete":
         return None
     if baseline == "mask":

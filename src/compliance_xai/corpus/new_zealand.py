@@ -35,8 +35,8 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     """Read the published table of New Zealand acceptable solutions and their rules (LRML short notation, v8).
 
     Ids are ``<document>-<number>`` (``E2AS1-9.1.4.0.2``), contexts are documents (``E2AS1``). The official splits are
-    taken as they are; what a reader of results should know (leaks across them, rules that do not parse, rows outside
-    the scheme's splits) stands in the corpus's notes.
+    used unchanged; the corpus's notes list leaks across them, rules that do not parse, and rows outside the scheme's
+    splits.
 
     Parameters
     ----------

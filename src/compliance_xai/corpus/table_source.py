@@ -74,17 +74,12 @@ class TableOptions:
     def __post_init__(self) -> None:
         known = {"rules": ("lrml", "any"), "duplicates": ("refuse", "keep"), "leaks": ("refuse", "report")}
         for name, values in known.items():
-            if getattr(self, name) not in values:
-                expected, found = " or ".join(map(repr, values)), repr(getattr(self, name))
-                raise InputError(f"table option '{name}'", expected=expected, found=found, remedy="Check the spelling.")
+            require_choice(f"table option '{name}'", getattr(self, name), values)
         if not 0 < self.near <= 1:
             remedy = "Give for example 0.8."
             raise InputError("table option 'near'", expected="a number in (0, 1]", found=str(self.near), remedy=remedy)
         for value in (self.split_values or {}).values():
-            if value not in SPLITS:
-                expected = f"values among {', '.join(SPLITS)}"
-                remedy = "Map what stands in your split column to these names."
-                raise InputError("table option 'split_values'", expected=expected, found=repr(value), remedy=remedy)
+            require_choice("table option 'split_values'", value, SPLITS)
 
 
 def read_table(

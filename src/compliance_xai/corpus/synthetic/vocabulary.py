@@ -30,7 +30,7 @@ class Property:
 class Item:
     """An object: its properties, what it can be fitted with, what it can be made of, and where it can stand.
 
-    Without places of its own, an object stands in those of its context.
+    An object without places of its own can be in those of its context.
     """
 
     name: str
