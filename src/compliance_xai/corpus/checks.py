@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from compliance_xai.corpus.splits import normalise
 from compliance_xai.errors import InputError
 from compliance_xai.files import Row, count_more
 from compliance_xai.records import Example
+from compliance_xai.rules.notation.parse import parse_rule
 
 NAMED = 5
 """How many offending rows a message names before it only counts them."""
@@ -91,8 +93,6 @@ def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
 
 def find_duplicates(clauses: Sequence[str], rules: Sequence[str]) -> list[tuple[int, int, bool]]:
     """Repeated clauses, ignoring case and white space: (first row, row, whether the rule is the same)."""
-    from compliance_xai.corpus.splits import normalise
-
     seen: dict[str, int] = {}
     found = []
     for index, clause in enumerate(clauses):
@@ -114,8 +114,6 @@ def describe_duplicates(found: Sequence[tuple[int, int, bool]], places: Sequence
 
 def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
     """Positions of the rules that do not parse as LRML short notation, with the parser's message."""
-    from compliance_xai.rules.notation.parse import parse_rule
-
     found = []
     for index, example in enumerate(examples):
         try:

@@ -130,8 +130,7 @@ def write_perturbed(
 
 
 def _mask_token(tokenizer: Any) -> str:
-    token = getattr(tokenizer, "mask_token", None)
-    if token is None:
+    if (token := getattr(tokenizer, "mask_token", None)) is None:
         raise InputError(
             "baseline 'mask_token'",
             expected="a tokenizer with a mask token",

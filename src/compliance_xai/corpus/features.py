@@ -75,8 +75,7 @@ def segment(
     Raises
     ------
     InputError
-        If ``unit`` is unknown, or is ``token`` and no fast tokenizer is given, or the clause is in a script without
-        spaces between words.
+        If ``unit`` is unknown or a fast tokenizer is missing, or the clause has no spaces between words.
 
     Examples
     --------

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from compliance_xai.corpus.checks import check_ids
 from compliance_xai.corpus.corpora import Corpus
+from compliance_xai.corpus.synthetic.build import build_corpus
 from compliance_xai.errors import InputError
 from compliance_xai.files import decode, read_json_lines, sha256_file, write_atomic
 from compliance_xai.records import SPLITS, Example, Link
@@ -86,8 +87,6 @@ def write_synthetic(folder: Path | str | None = None) -> Path:
     folder
         Default: ``synthetic`` in the project's data folder.
     """
-    from compliance_xai.corpus.synthetic.build import build_corpus
-
     folder = find_data_folder() / "synthetic" if folder is None else Path(folder)
     examples = build_corpus()
     for split in SPLITS:

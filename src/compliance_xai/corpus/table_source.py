@@ -35,8 +35,7 @@ class TableOptions:
     id, context, split
         Names of optional columns; a name given here must exist. None takes the column ``id``, ``context`` or
         ``split`` if the table has it; without one, ids are ``row-00001`` and so on, the context is the file's name
-        without its ending, and splits are made (see ``corpus.splits.make_splits``). The corpus's notes
-        say which of these happened.
+        without its ending, and splits are made (``corpus.splits.make_splits``); the corpus's notes say so.
     split_values
         What the split column says -> ``train``, ``validation``, ``test`` or ``document``; None: those very words.
     delimiter, encoding

@@ -10,8 +10,7 @@ _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\
 _RUN = re.compile(rf"[{_UNSPACED}]+|[\uac00-\ud7af]{{13,}}")
 """Thai, Lao, Burmese, Khmer, Japanese, Chinese; and Korean in stretches that are longer than any of its words."""
 QUOTED, MOSTLY = 12, 6
-"""A longer stretch without a space is a sentence, not a term that a clause quotes; the second number holds if more than
-half of the letters are of such a script."""
+"""A longer stretch without a space is a sentence, not a quoted term; ``MOSTLY`` if most letters are of such scripts."""
 
 _GROUPED = re.compile(
     r"(?<![\w.,])(?:\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+"
