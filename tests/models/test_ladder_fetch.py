@@ -31,8 +31,8 @@ def shop(tmp_path, monkeypatch):
         "hub": "someone/tiny",
         "consent": "tiny",
     }
-    rung = {"name": "1M", "family": "Tiny", "parameters": 100, "licence": "Tiny terms", "gguf": "tiny-model.gguf"}
-    rung |= {"sha256": sha256_file(tmp_path / "tiny.gguf"), "packages": packages}
+    rung = {"name": "1M", "family": "Tiny", "parameters": 92736, "licence": "Tiny terms", "gguf": "tiny-model.gguf"}
+    rung |= {"template": "plain", "sha256": sha256_file(tmp_path / "tiny.gguf"), "packages": packages}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "ladder.yaml").write_text(yaml.safe_dump({"rungs": [rung]}), encoding="utf-8")
     return tmp_path
