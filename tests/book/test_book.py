@@ -71,6 +71,7 @@ def test_contents_are_in_the_order_of_scales_not_of_letters():
         "faithfulness",
         "contexts",
         "findings",
+        "summary",
         "provenance",
     ]
 
