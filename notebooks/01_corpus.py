@@ -23,9 +23,9 @@ study: str = "studies/quick.yaml"
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.prepare_corpus(study)
+result = pipeline.corpus(study)
 folder = result.folder / "figures"
-figures.show_html(figures.table_html(result.notes, caption="What to know about the source", headings={"note": ""}))
+figures.show_html(figures.table_html(result["notes"], caption="What to know about the source", headings={"note": ""}))
 
 # %% [markdown]
 # ## How many
@@ -34,13 +34,13 @@ figures.show_html(figures.table_html(result.notes, caption="What to know about t
 # requirement, not only sentences. The document split goes further: nothing from its context or document was trained on.
 
 # %% tags=["hide-input"]
-figures.show(figures.draw_corpus_counts(result.counts, folder=folder))
+figures.show(figures.draw_corpus_counts(result["counts"], folder=folder))
 
 # %% [markdown]
 # ## How long
 
 # %% tags=["hide-input"]
-figures.show(figures.draw_corpus_lengths(result.lengths, folder=folder))
+figures.show(figures.draw_corpus_lengths(result["lengths"], folder=folder))
 
 # %% [markdown]
 # ## Which words
@@ -48,7 +48,7 @@ figures.show(figures.draw_corpus_lengths(result.lengths, folder=folder))
 # Every word gets one category from lists and patterns, without a model.
 
 # %% tags=["hide-input"]
-figures.show(figures.draw_corpus_categories(result.categories, folder=folder))
+figures.show(figures.draw_corpus_categories(result["categories"], folder=folder))
 
 # %% [markdown]
 # ## What decides and what distracts
@@ -58,7 +58,7 @@ figures.show(figures.draw_corpus_categories(result.categories, folder=folder))
 # recorded this.
 
 # %% tags=["hide-input"]
-roles = result.roles.assign(role=result.roles["role"].str.replace("_role", ""))
+roles = result["roles"].assign(role=result["roles"]["role"].str.replace("_role", ""))
 roles = roles.pivot_table(index=["split", "role"], columns="value", values="clauses", fill_value=0, sort=False)
 figures.show_html(
     figures.table_html(roles.astype(int).reset_index(), caption="Clauses by the role of their identifier and number")
@@ -72,6 +72,6 @@ figures.show_html(
 # %% tags=["hide-input"]
 figures.show_html(
     figures.table_html(
-        result.shown[["split", "context", "clause", "rule"]], caption="A clause and its rule", code=("rule",)
+        result["shown"][["split", "context", "clause", "rule"]], caption="A clause and its rule", code=("rule",)
     )
 )

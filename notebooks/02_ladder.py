@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Base ladder
+# # Ladder
 #
 # The models that are fine-tuned, from the smallest to the largest. They need not share a tokenizer: for attribution a
 # clause is cut into words by character position, never into tokens.
@@ -24,9 +24,9 @@ study: str = "studies/quick.yaml"
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.describe_ladder(study)
+result = pipeline.ladder(study)
 columns = ["scale", "parameters", "layers", "hidden_size", "heads", "vocabulary", "template", "dtype", "licence"]
-rungs = result.rungs.reindex(columns=[*columns, "path", "revision", "description", "pinned"])
+rungs = result["rungs"].reindex(columns=[*columns, "path", "revision", "description", "pinned"])
 figures.show_html(
     figures.table_html(
         rungs[[*columns, "description"]],

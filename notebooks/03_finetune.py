@@ -28,14 +28,14 @@ strategy: str = "full"
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.finetune_cell(study, scale, strategy)
-figures.show(figures.draw_learning_curves(result.log, strategy, folder=result.folder / "figures"))
+result = pipeline.finetune(study, scale, strategy)
+figures.show(figures.draw_learning_curves(result["log"], strategy, folder=result.folder / "figures"))
 
 # %% [markdown]
 # ## What was trained
 
 # %% tags=["hide-input"]
-summary = result.summary.merge(result.timing, on="seed")
+summary = result["summary"].merge(result["timing"], on="seed")
 summary["peak_memory_bytes"] = summary["peak_memory_bytes"] / 2**20
 figures.show_html(
     figures.table_html(
@@ -56,7 +56,7 @@ figures.show_html(
 # ## Where the weights moved
 
 # %% tags=["hide-input"]
-moved = result.movement.assign(strategy=strategy)
+moved = result["movement"].assign(strategy=strategy)
 figures.show(figures.draw_movement(moved, folder=result.folder / "figures", where=scale))
 
 # %% [markdown]
@@ -66,7 +66,7 @@ figures.show(figures.draw_movement(moved, folder=result.folder / "figures", wher
 # seed finds hard although it is frequent would hint at something that this strategy cannot learn.
 
 # %% tags=["hide-input"]
-tokens = result.token_losses
+tokens = result["token_losses"]
 frequent = tokens[tokens["count"] >= 10].groupby("token").agg({"count": "first", "loss": "mean"}).reset_index()
 figures.show_html(
     figures.table_html(

@@ -27,8 +27,8 @@ strategy: str = "full"
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.generate_cell(study, scale, strategy)
-scores = result.corpus_scores.pivot(index="metric", columns=["split", "seed"], values="value")
+result = pipeline.generate(study, scale, strategy)
+scores = result["corpus_scores"].pivot(index="metric", columns=["split", "seed"], values="value")
 scores.columns = [f"{split}, seed {seed}" for split, seed in scores.columns]
 scores = scores.reset_index()
 scores["metric"] = scores["metric"].str.replace("_", " ")
@@ -42,8 +42,8 @@ figures.show_html(figures.table_html(scores, caption="Scores of each training se
 
 # %% tags=["hide-input"]
 measures = ["exact", "equivalent", "parses", "lrml_f1", "numeric_fidelity", "identifier_fidelity", "semantic"]
-contexts = result.scores.groupby(["split", "context"])[measures].mean().reset_index()
-contexts.insert(2, "clauses", result.scores.groupby(["split", "context"])["id"].nunique().to_numpy())
+contexts = result["scores"].groupby(["split", "context"])[measures].mean().reset_index()
+contexts.insert(2, "clauses", result["scores"].groupby(["split", "context"])["id"].nunique().to_numpy())
 figures.show_html(
     figures.table_html(
         contexts,
@@ -71,7 +71,7 @@ figures.show_html(
 from compliance_xai import stats
 from compliance_xai.rules.compare.error_kinds import KINDS
 
-rules, errors = (frame.assign(strategy=strategy) for frame in (result.scores, result.errors))
+rules, errors = (frame.assign(strategy=strategy) for frame in (result["scores"], result["errors"]))
 shares = stats.error_shares(rules, errors, kinds=list(KINDS), by=("strategy", "split"))
 figures.show(figures.draw_error_kinds(shares, folder=result.folder / "figures", panel="split"))
 
@@ -98,16 +98,16 @@ figures.show_html(
 # %% tags=["hide-input"]
 from compliance_xai.rules.scores import ANSWERS
 
-shown = result.verdicts
+shown = result["verdicts"]
 counts = shown.groupby("split")["answer"].value_counts().unstack(fill_value=0)
 counts = counts.reindex(columns=[answer for answer in ANSWERS if answer in counts]).reset_index()
 figures.show_html(figures.table_html(counts, caption="Rules by what they say, all seeds"))
 
 # %% tags=["hide-input"]
 apart = shown[shown["counterexample"] != ""].drop_duplicates("id")
-apart = apart.merge(result.generations[["seed", "id", "rule"]], on=["seed", "id"])
+apart = apart.merge(result["generations"][["seed", "id", "rule"]], on=["seed", "id"])
 apart = apart.merge(
-    pipeline.read_stage(study, "corpus").examples[["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
+    pipeline.read_stage(study, "corpus")["examples"][["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
 )
 figures.show_html(
     figures.table_html(
@@ -125,11 +125,13 @@ figures.show_html(
 # The first rules of the first seed that differ from the reference, in the order of the corpus, not picked.
 
 # %% tags=["hide-input"]
-examples = pipeline.read_stage(study, "corpus").examples[["id", "clause", "rule"]].rename(columns={"rule": "reference"})
-first = result.generations[result.generations["seed"] == result.generations["seed"].min()]
-wrong = first.merge(examples, on="id").merge(result.scores[["id", "seed", "exact"]], on=["id", "seed"])
+examples = pipeline.read_stage(study, "corpus")["examples"][["id", "clause", "rule"]].rename(
+    columns={"rule": "reference"}
+)
+first = result["generations"][result["generations"]["seed"] == result["generations"]["seed"].min()]
+wrong = first.merge(examples, on="id").merge(result["scores"][["id", "seed", "exact"]], on=["id", "seed"])
 wrong = wrong[wrong["exact"] == 0]
-named = result.errors.drop_duplicates(["seed", "id", "kind"]).groupby(["seed", "id"], sort=False)["kind"]
+named = result["errors"].drop_duplicates(["seed", "id", "kind"]).groupby(["seed", "id"], sort=False)["kind"]
 named = named.agg(lambda kinds: ", ".join(kinds).replace("_", " ")).rename("errors").reset_index()
 wrong = wrong.merge(named, on=["id", "seed"], how="left")[["clause", "reference", "rule", "errors"]]
 wrong = wrong.rename(columns={"rule": "written"})

@@ -29,7 +29,7 @@ from compliance_xai import figures, pipeline
 from compliance_xai.attribution.precision import CHANGES, summarise_precision
 from compliance_xai.records import attribution_from_row, read_attribution_rows
 
-result = pipeline.attribute_cell(study, scale, strategy)
+result = pipeline.attribute(study, scale, strategy)
 rows = read_attribution_rows(result.folder / "attributions.parquet")
 shown = [row for row in rows if (row["seed"], row["baseline"]) == (rows[0]["seed"], rows[0]["baseline"])][:3]
 
@@ -52,11 +52,11 @@ for place, row in enumerate(shown, start=1):
 
 # %% tags=["hide-input"]
 measures = ["normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "total_mass"]
-focus = result.focus.groupby(["split", "method", "baseline", "sign", "seed"])[measures].mean().reset_index()
+focus = result["focus"].groupby(["split", "method", "baseline", "sign", "seed"])[measures].mean().reset_index()
 figures.show_html(
     figures.table_html(
         focus,
-        caption=f"Focus, means over {result.focus['id'].nunique()} clauses",
+        caption=f"Focus, means over {result['focus']['id'].nunique()} clauses",
         headings={"effective_number": "effective words", "total_mass": "total mass (nats)"},
         formats=dict.fromkeys(measures, ".3f"),
     )
@@ -69,7 +69,7 @@ figures.show_html(
 # table is empty where the corpus has no gold alignment.
 
 # %% tags=["hide-input"]
-gold = result.gold[(result.gold["sign"] == "positive") & (result.gold["reason"] == "")]
+gold = result["gold"][(result["gold"]["sign"] == "positive") & (result["gold"]["reason"] == "")]
 columns = ["precision_at_k", "chance_precision", "average_precision", "chance_average_precision", "auroc"]
 agreement = gold.groupby(["split", "method", "baseline", "kind"])[columns].mean().reset_index()
 figures.show_html(
@@ -94,7 +94,7 @@ figures.show_html(
 
 # %% tags=["hide-input"]
 if "precision_effects" in result.names:
-    effects = summarise_precision([result.precision_effects], by=("seed",)).drop(columns="seed")
+    effects = summarise_precision([result["precision_effects"]], by=("seed",)).drop(columns="seed")
     effects["change"] = [f"{name.replace('_', ' ')}: {CHANGES[name]}" for name in effects["change"]]
     figures.show_html(
         figures.table_html(
@@ -131,7 +131,7 @@ else:
 # %% tags=["hide-input"]
 figures.show_html(
     figures.table_html(
-        result.checks,
+        result["checks"],
         caption="Largest deviation found, and what is tolerated (nats)",
         formats={"deviation": ".1e", "tolerance": ".0e"},
     )

@@ -51,13 +51,13 @@ def main(frame, **chosen):
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_noise,
-    result.noise,
+    result["noise"],
     settings.tests.C1.outcome,
     folder=folder,
     scales=settings.scales,
     otherwise="No two patterns to compare.",
 )
-noise = result.noise[result.noise["sign"] == "absolute"].assign(
+noise = result["noise"][result["noise"]["sign"] == "absolute"].assign(
     value=lambda frame: [
         figures.format_interval(mean, low, high, digits=3)
         for mean, low, high in zip(frame["mean"], frame["low"], frame["high"], strict=True)
@@ -76,7 +76,7 @@ figures.show_html(
         },
     )
 )
-absolute = result.focus[result.focus["sign"] == "absolute"]
+absolute = result["focus"][result["focus"]["sign"] == "absolute"]
 floors = main(absolute, baseline=baseline).groupby(["scale", "strategy"], sort=False)
 figures.show_html(
     figures.table_html(
@@ -95,7 +95,7 @@ figures.show_html(
 # Time and memory are those of this machine and of the whole process; runs that go on at the same time slow each other.
 
 # %% tags=["hide-input"]
-costs = result.costs.assign(memory=result.costs["peak_memory_bytes"] / 2**20)
+costs = result["costs"].assign(memory=result["costs"]["peak_memory_bytes"] / 2**20)
 numbers = ["trained", "share", "validation_loss", "seconds", "memory"]
 figures.show_html(
     figures.table_html(
@@ -113,7 +113,7 @@ figures.show_html(
 )
 
 # %% tags=["hide-input"]
-moved = result.movement[result.movement["scale"] == settings.scales[-1]]
+moved = result["movement"][result["movement"]["scale"] == settings.scales[-1]]
 figures.show_drawn(
     figures.draw_movement,
     moved,
@@ -128,13 +128,13 @@ figures.show_drawn(
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_distances,
-    main(result.distances),
+    main(result["distances"]),
     folder=folder,
     baseline=baseline,
     scales=settings.scales,
     otherwise="No two runs to compare: the study has one strategy and one seed.",
 )
-tests = main(result.distance_tests, baseline=baseline, sign="absolute")
+tests = main(result["distance_tests"], baseline=baseline, sign="absolute")
 numbers = ["within", "between", "ratio", "ratio_low", "ratio_high", "p_run", "p_run_smallest"]
 columns = ["measure", "scale", "strategy_a", "strategy_b", "n_clauses", *numbers]
 pooled = tests[(tests["scale"] == "all") | (tests["measure"] == settings.tests.C1.outcome)]
@@ -162,13 +162,13 @@ figures.show_html(figures.table_html(remarks, caption="Remarks on these comparis
 # Entropy near 1 means that every word counts the same; near 0, that one word carries everything (claim C2).
 
 # %% tags=["hide-input"]
-focus = main(result.focus, split=settings.corpus.evaluate_on)
+focus = main(result["focus"], split=settings.corpus.evaluate_on)
 figures.show(
-    figures.draw_focus_paired(focus, main(result.summary), "normalised_entropy", folder=folder, baseline=baseline)
+    figures.draw_focus_paired(focus, main(result["summary"]), "normalised_entropy", folder=folder, baseline=baseline)
 )
 figures.show_drawn(
     figures.draw_differences,
-    main(result.pairs),
+    main(result["pairs"]),
     "normalised_entropy",
     folder=folder,
     baseline=baseline,
@@ -183,7 +183,7 @@ figures.show_drawn(
 # difference holds at the middle size; *by size* says how it changes for each factor of ten in parameters.
 
 # %% tags=["hide-input"]
-mixed = main(result.mixed)
+mixed = main(result["mixed"])
 numbers = ["estimate", "low", "high", "p", "by_size", "by_size_p", "clause_sd", "run_sd", "residual_sd"]
 figures.show_html(
     figures.table_html(
@@ -207,7 +207,7 @@ figures.show_html(figures.table_html(remarks, caption="Remarks on these models")
 full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), None)
 figures.show_drawn(
     figures.draw_controls,
-    main(result.controls),
+    main(result["controls"]),
     folder=folder,
     first=full,
     baseline=baseline,
@@ -222,7 +222,7 @@ figures.show_drawn(
 # cell differ by, over clauses and over runs.
 
 # %% tags=["hide-input"]
-same = main(result.strategy_equivalence)
+same = main(result["strategy_equivalence"])
 numbers = ["mean_difference", "low", "high", "margin", "p_tost", "p_tost_run"]
 figures.show_html(
     figures.table_html(
@@ -246,12 +246,12 @@ figures.show_html(
 # of focus because a model that is unsure of everything also looks spread out.
 
 # %% tags=["hide-input"]
-pairs = main(result.pairs, baseline=baseline, sign="absolute")
+pairs = main(result["pairs"], baseline=baseline, sign="absolute")
 pooled = "all" if "all" in set(pairs["scale"]) else settings.scales[-1]
 pairs = pairs[pairs["scale"] == pooled]
 keys = ["measure", "scale", "strategy_a", "strategy_b"]
 figures.show_html(figures.pairs_html(pairs, keys=keys, caption="Paired comparisons"))
-friedman = main(result.friedman, baseline=baseline, sign="absolute", measure=outcome)
+friedman = main(result["friedman"], baseline=baseline, sign="absolute", measure=outcome)
 figures.show_html(
     figures.table_html(
         friedman[["scale", "n", "n_strategies", "statistic", "dof", "p", "kendall_w", "reason"]],
@@ -269,9 +269,9 @@ figures.show_html(
 # with what the rest does.
 
 # %% tags=["hide-input"]
-reliability = main(result.reliability, baseline=baseline, sign="absolute")
-words = main(result.feature_reliability, baseline=baseline, sign="absolute").assign(measure="mass of a word")
-halves = main(result.split_half, baseline=baseline, sign="absolute")
+reliability = main(result["reliability"], baseline=baseline, sign="absolute")
+words = main(result["feature_reliability"], baseline=baseline, sign="absolute").assign(measure="mass of a word")
+halves = main(result["split_half"], baseline=baseline, sign="absolute")
 columns = ["measure", "scale", "strategy", "n_clauses", "n_seeds", "icc", "low", "high"]
 for frame, caption in (
     (words, "Reliability of single words over seeds, ICC(2,1) with 95 % interval over words"),

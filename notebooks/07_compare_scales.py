@@ -33,7 +33,7 @@ folder, method, baseline = (
     settings.attribution.method,
     settings.attribution.baselines[0],
 )
-lift = result.lift[result.lift["method"] == method]
+lift = result["lift"][result["lift"]["method"] == method]
 
 # %% [markdown]
 # ## Quality of the rules
@@ -42,11 +42,11 @@ lift = result.lift[result.lift["method"] == method]
 # sentence (claim C4).
 
 # %% tags=["hide-input"]
-evaluated = result.quality[result.quality["split"] == settings.corpus.evaluate_on]
+evaluated = result["quality"][result["quality"]["split"] == settings.corpus.evaluate_on]
 figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
 
 # %% tags=["hide-input"]
-quality = result.quality
+quality = result["quality"]
 digits = quality["measure"].isin(("lrml_f1", "bleu", "chrf")).map({True: 1, False: 2})
 quality["interval"] = [
     figures.format_interval(mean, low, high, digits=places)
@@ -80,7 +80,7 @@ figures.show_html(
 # Any error, then the most frequent kinds. A kind that falls with size is one that these models outgrow.
 
 # %% tags=["hide-input"]
-shares = result.error_shares[result.error_shares["split"] == settings.corpus.evaluate_on]
+shares = result["error_shares"][result["error_shares"]["split"] == settings.corpus.evaluate_on]
 figures.show(figures.draw_errors_by_scale(shares, folder=folder))
 
 # %% [markdown]
@@ -122,7 +122,7 @@ numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_to
 columns = ["strategy", "a", "b", "n", "n_runs", *numbers, "p_difference", "p_difference_run", "equivalent", "reason"]
 figures.show_html(
     figures.table_html(
-        result.equivalence[columns],
+        result["equivalence"][columns],
         caption=f"Equivalence of neighbouring scales in {figures.name_of(outcome)}: two one-sided tests, 90 % interval",
         headings={
             "n": "clauses",
@@ -136,8 +136,8 @@ figures.show_html(
         formats=dict.fromkeys((*numbers, "p_difference", "p_difference_run"), ".3f"),
     )
 )
-breaks = result.breaks[["strategy", "n_scales", "break_parameters", "break_low", "break_high", "slope_before"]]
-breaks = breaks.assign(slope_after=result.breaks["slope_after"], reason=result.breaks["reason"])
+breaks = result["breaks"][["strategy", "n_scales", "break_parameters", "break_low", "break_high", "slope_before"]]
+breaks = breaks.assign(slope_after=result["breaks"]["slope_after"], reason=result["breaks"]["reason"])
 figures.show_html(
     figures.table_html(
         breaks,
@@ -162,7 +162,7 @@ figures.show_drawn(
 )
 
 # %% tags=["hide-input"]
-trends = result.trends[result.trends["method"] == method]
+trends = result["trends"][result["trends"]["method"] == method]
 trends = trends[(trends["baseline"] == baseline) & (trends["sign"] == "absolute")]
 trends = trends[trends["category"].isin(("numerical_constraint", "rule_identifier_all"))]
 figures.show_html(

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Faithfulness and correctness
+# # Faithfulness
 #
 # Does attribution point at the right words, does the model depend on them as the scores say, and do the scores find
 # errors? Three questions with three answers: an attribution can be faithful to a model that reads the wrong words.
@@ -27,7 +27,7 @@ from compliance_xai.stats import error_detector as detector
 from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = pipeline.judge_attribution(settings)
+result = pipeline.faithfulness(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 operators = settings.faithfulness.operators
 
@@ -43,14 +43,14 @@ operators = settings.faithfulness.operators
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_correctness_by_scale,
-    result.correctness,
+    result["correctness"],
     folder=folder,
     baseline=baseline,
     otherwise="This corpus has no gold alignment, so nobody knows which words are the right ones.",
 )
 
 # %% tags=["hide-input"]
-correctness = result.correctness
+correctness = result["correctness"]
 correctness = correctness[correctness["n_clauses"] > 0]
 labels = {"precision_at_k": "precision at k", "average_precision": "average precision", "auroc": "area under ROC"}
 for name, label in labels.items():
@@ -90,13 +90,15 @@ figures.show_html(
 # %% tags=["hide-input"]
 for operator in operators:
     pair = {"folder": folder, "attribution": baseline, "operator": operator}
-    figures.show_drawn(figures.draw_faithfulness, result.area_summary, **pair, otherwise="No clause could be judged.")
     figures.show_drawn(
-        figures.draw_removal_curves, result.curve_summary, **pair, otherwise="No clause could be judged."
+        figures.draw_faithfulness, result["area_summary"], **pair, otherwise="No clause could be judged."
+    )
+    figures.show_drawn(
+        figures.draw_removal_curves, result["curve_summary"], **pair, otherwise="No clause could be judged."
     )
 
 # %% tags=["hide-input"]
-summary = result.area_summary.dropna(subset=["mean"])
+summary = result["area_summary"].dropna(subset=["mean"])
 summary["value"] = [
     figures.format_interval(mean, low, high)
     for mean, low, high in zip(summary["mean"], summary["low"], summary["high"], strict=True)
@@ -121,7 +123,7 @@ figures.show_html(
         },
     )
 )
-remarks = result.areas.loc[result.areas["reason"] != "", ["scale", "strategy", "id", "reason"]].drop_duplicates()
+remarks = result["areas"].loc[result["areas"]["reason"] != "", ["scale", "strategy", "id", "reason"]].drop_duplicates()
 remarks = remarks.groupby(["scale", "strategy", "reason"], sort=False)["id"].nunique().reset_index(name="clauses")
 figures.show_html(figures.table_html(remarks, caption="Clauses that could not be judged, and why"))
 
@@ -135,11 +137,11 @@ figures.show_html(figures.table_html(remarks, caption="Clauses that could not be
 # its own token, how unsure it was, the length of the clause, and whether the clause has such a word at all.
 
 # %% tags=["hide-input"]
-for sentence in detector.describe_gain(result.signals, result.regressions):
+for sentence in detector.describe_gain(result["signals"], result["regressions"]):
     figures.show_html(f"<p>{sentence}</p>", text=sentence)
 figures.show_drawn(
     figures.draw_signals,
-    result.signals,
+    result["signals"],
     folder=folder,
     otherwise="Too few elements were wrong, or right, for an area under the ROC curve.",
 )
@@ -148,7 +150,7 @@ figures.show_drawn(
 numbers = ["auroc", "low", "high", "difference", "difference_low", "difference_high"]
 figures.show_html(
     figures.table_html(
-        result.regressions[["split", "signal", "n_elements", "n_wrong", "n_clauses", *numbers, "reason"]],
+        result["regressions"][["split", "signal", "n_elements", "n_wrong", "n_clauses", *numbers, "reason"]],
         caption="Logistic regressions on the signals: area under ROC, and difference to the baselines, with 95 % "
         "bootstrap intervals over clauses",
         headings={
@@ -174,13 +176,13 @@ figures.show_html(
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_reliability,
-    result.bins,
+    result["bins"],
     folder=folder,
     otherwise="Too few elements were wrong, or right, for a regression.",
 )
 figures.show_html(
     figures.table_html(
-        result.calibration[["split", "model", "n_elements", "n_wrong", "brier", "low", "high", "brier_base", "ece"]],
+        result["calibration"][["split", "model", "n_elements", "n_wrong", "brier", "low", "high", "brier_base", "ece"]],
         caption="Calibration: Brier score with 95 % bootstrap interval over clauses, and that of saying the "
         "share of wrong elements every time",
         headings={
@@ -193,7 +195,7 @@ figures.show_html(
         formats=dict.fromkeys(("brier", "low", "high", "brier_base", "ece"), ".3f"),
     )
 )
-kinds = result.elements.groupby(["split", "kind"], sort=False)["wrong"].agg(["size", "sum", "mean"]).reset_index()
+kinds = result["elements"].groupby(["split", "kind"], sort=False)["wrong"].agg(["size", "sum", "mean"]).reset_index()
 figures.show_html(
     figures.table_html(
         kinds,
@@ -204,7 +206,7 @@ figures.show_html(
 )
 figures.show_html(
     figures.table_html(
-        result.left_out.groupby(["scale", "strategy", "reason"], sort=False).size().reset_index(name="rules"),
+        result["left_out"].groupby(["scale", "strategy", "reason"], sort=False).size().reset_index(name="rules"),
         caption="Rules that no element was taken from",
     )
 )

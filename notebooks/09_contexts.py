@@ -30,9 +30,9 @@ from compliance_xai.stats import contexts
 from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = pipeline.compare_contexts(settings)
+result = pipeline.contexts(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
-held_out = result.held_out[result.held_out["baseline"].isin((baseline, ""))]
+held_out = result["held_out"][result["held_out"]["baseline"].isin((baseline, ""))]
 
 # %% [markdown]
 # ## Does focus survive where the model was not trained?
@@ -52,7 +52,7 @@ measures = {
 for measure, label in measures.items():
     figures.show_drawn(
         figures.draw_by_context,
-        result.by_context,
+        result["by_context"],
         measure,
         folder=folder,
         label=label,
@@ -82,11 +82,11 @@ figures.show_html(
 
 # %% tags=["hide-input"]
 full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), "full")
-for sentence in contexts.describe_separation(result.distance_by_context, full):
+for sentence in contexts.describe_separation(result["distance_by_context"], full):
     figures.show_html(f"<p>{html.escape(sentence)}</p>", text=sentence)  # strategies are named by their study
 figures.show_drawn(
     figures.draw_distance_by_context,
-    result.distance_by_context,
+    result["distance_by_context"],
     folder=folder,
     first=full,
     otherwise="Seeds have no distance to compare with.",
@@ -96,7 +96,7 @@ figures.show_drawn(
 # ## Every measure by context
 
 # %% tags=["hide-input"]
-by_context = result.by_context.dropna(subset=["mean"])
+by_context = result["by_context"].dropna(subset=["mean"])
 by_context = by_context[by_context["baseline"].isin((baseline, ""))]
 by_context["value"] = [
     figures.format_interval(mean, low, high)

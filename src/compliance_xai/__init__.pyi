@@ -7,16 +7,6 @@ from .corpus.download import fetch_corpus
 from .corpus.features import perturb, segment
 from .corpus.table_source import TableOptions
 from .errors import InputError
-from .pipeline.attribute_stage import attribute_cell
-from .pipeline.contexts_stage import compare_contexts
-from .pipeline.corpus_stage import prepare_corpus
-from .pipeline.faithfulness_stage import judge_attribution
-from .pipeline.findings_stage import judge_claims
-from .pipeline.finetune_stage import finetune_cell
-from .pipeline.generate_stage import generate_cell
-from .pipeline.ladder_stage import describe_ladder
-from .pipeline.scales_stage import compare_scales
-from .pipeline.strategies_stage import compare_strategies
 from .records import Attribution, Example, Feature, Generation, Link
 from .rules.notation.parse import parse_rule
 from .rules.notation.tolerant import read_tolerant

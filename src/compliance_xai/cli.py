@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.pipeline.execution import INTERRUPTED, report_errors
+from compliance_xai.pipeline.failures import INTERRUPTED, report_errors
 from compliance_xai.study.labels import format_parameters
 
 if TYPE_CHECKING:
@@ -363,7 +363,7 @@ def finetune_cell(
     On several machines, run the same command on each: the first (machine_rank 0) keeps the results.
     """
     from compliance_xai.models.launch import read_config
-    from compliance_xai.pipeline.finetune_stage import assist_cell, finetune_cell
+    from compliance_xai.pipeline.finetune_stage import assist_cell, finetune
     from compliance_xai.study.settings import load_study
 
     overrides = [*(set_ or ()), *([f"launch.config={config}"] if config else [])]
@@ -376,8 +376,10 @@ def finetune_cell(
     if chosen.config and read_config(chosen.config, chosen.change)["machine_rank"] > 0:
         assist_cell(loaded, scale, strategy)
         return
-    result = finetune_cell(loaded, scale, strategy)
-    _print_frame(_console(), f"{scale}, {strategy}: {result.folder}", result.summary.merge(result.timing, on="seed"))
+    result = finetune(loaded, scale, strategy)
+    _print_frame(
+        _console(), f"{scale}, {strategy}: {result.folder}", result["summary"].merge(result["timing"], on="seed")
+    )
 
 
 @corpus_app.command("fetch")

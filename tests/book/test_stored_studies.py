@@ -10,7 +10,7 @@ import pytest
 from compliance_xai.book.building import make_toc
 from compliance_xai.book.stored_studies import find_stored_studies, write_stored_pages
 from compliance_xai.pipeline.execution import drop_empty_sections
-from compliance_xai.pipeline.summary_stage import summarise
+from compliance_xai.pipeline.summary_stage import summary
 from compliance_xai.study.settings import load_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def project(tmp_path, monkeypatch):
 
 def test_a_stored_study_is_found_by_its_folder(project):
     for place in ("data/results/mine", project / "data" / "results" / "mine"):
-        results = summarise(place)
+        results = summary(place)
         assert (results.name, results.full, results.baseline) == ("mine", "full", "delete")
         assert results.figures == project / "results" / "stored" / "mine" / "figures"
         assert results.read("scores")["reason"].tolist() == ["", "NA"]
@@ -50,7 +50,7 @@ def test_a_stored_study_is_found_by_its_folder(project):
 def test_main_rows_are_those_of_the_first_method(project):
     frame = pd.DataFrame({"method": ["leave_one_out", "surrogate_ridge"], "baseline": ["delete", "delete"]})
     frame.to_csv(project / "data" / "results" / "mine" / "summary.csv", index=False)
-    results = summarise("data/results/mine")
+    results = summary("data/results/mine")
     assert results.read_main("summary", baseline="delete")["method"].tolist() == ["leave_one_out"]
     assert results.read_main("summary", baseline="mask").empty
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -7,7 +8,16 @@ from hypothesis import strategies as st
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, hash_files, sha256_file
 from compliance_xai.machine import measure_time, package_versions, peak_memory_bytes
-from compliance_xai.pipeline.manifests import Manifest, footer_html, read_manifest, verify_outputs, write_manifest
+from compliance_xai.pipeline.manifests import (
+    Manifest,
+    footer_html,
+    notes_html,
+    peek_manifest,
+    read_manifest,
+    stamps_of,
+    write_manifest,
+)
+from compliance_xai.pipeline.stores import find_damage
 
 # printf abc | sha256sum
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -24,12 +34,15 @@ def manifest(**changes):
         "key": "k" * 64,
         "inputs": {"data/x": ABC},
         "outputs": {"a.txt": ABC},
+        "stamps": {"a.txt": (3, 0)},
         "code": "c" * 64,
         "versions": {"torch": "2.13.0"},
         "machine": {"cores": "2"},
         "started": "2026-11-20T00:00:00+00:00",
         "wall_seconds": 12.34,
         "peak_memory_bytes": 3 * 2**20,
+        "notes": [],
+        "page": None,
     }
     return Manifest(**(values | changes))
 
@@ -53,25 +66,40 @@ def test_a_manifest_comes_back_and_vouches_for_its_files(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     stored = read_manifest(tmp_path)
     assert stored == manifest()
-    assert verify_outputs(stored, tmp_path) == []
+    assert find_damage(stamps_of(stored), tmp_path) == []
     (tmp_path / "a.txt").write_bytes(b"abd")
-    assert verify_outputs(stored, tmp_path) == [f"{tmp_path / 'a.txt'} is not the file that its manifest describes"]
+    altered = [f"{tmp_path / 'a.txt'} was altered after it was made"]
+    assert find_damage(stamps_of(stored), tmp_path) == altered
     (tmp_path / "a.txt").unlink()
-    assert verify_outputs(stored, tmp_path) == [f"{tmp_path / 'a.txt'} is missing"]
+    assert find_damage(stamps_of(stored), tmp_path) == [f"{tmp_path / 'a.txt'} is missing"]
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("{", "a broken one"), ("{}", "none (code, inputs"), (json.dumps({**manifest(), "key": 1})[:-9], "a broken")],
+    [
+        ("{", "found invalid json"),
+        ("[]", "found input should be a"),
+        ("{}", "key 'stage': expected a manifest as this version writes it, found field required"),
+        (json.dumps({**manifest(), "outputs": ["a.txt"]}), "key 'outputs': expected a manifest"),
+        (json.dumps({**manifest(), "key": 1}), "key 'key': expected a manifest"),
+        ("\xff", "found invalid json"),
+    ],
 )
-def test_a_broken_manifest_is_named(tmp_path, text, found):
-    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as caught:
+def test_a_broken_manifest_is_named_and_blocks_nothing(tmp_path, text, found):
+    (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=re.escape(found)) as caught:
         read_manifest(tmp_path)
-    assert f"{tmp_path / 'manifest.json'}: expected a manifest written by this project, found {found}" in str(
-        caught.value
+    assert str(caught.value).startswith(str(tmp_path / "manifest.json"))
+    assert "The next run makes the stage again." in str(caught.value)
+    assert peek_manifest(tmp_path) is None
+
+
+def test_notes_are_folded_and_escaped():
+    assert notes_html([]) == ""
+    assert (
+        notes_html(["<b>"])
+        == "<details><summary>Notes of libraries (1)</summary><ul><li><code>&lt;b&gt;</code></li></ul></details>"
     )
-    assert "Delete this file" in str(caught.value)
 
 
 def test_the_footer_shows_everything_and_escapes_it():

@@ -11,6 +11,7 @@ import pytest
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline.grid import find_states, make_jobs
 from compliance_xai.pipeline.running import count_states, make_plan, run_plan, sum_times
+from compliance_xai.pipeline.stores import hold_lock
 from compliance_xai.study.settings import load_study
 
 SMALL = ("scales=[s]", "strategies={none: {}, full: {steps: 5}}")
@@ -44,11 +45,11 @@ def test_a_run_executes_everything_once_and_a_second_one_nothing(toy):
     first = run_small(toy)
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    assert "[12/12] done" in first.stdout
+    assert "[13/13] done" in first.stdout
     assert "How long each stage took" in first.stdout
     assert set(states(toy).values()) == {"done"}
     pages = sorted((toy.folder / "book" / "runs" / "toy").glob("*.ipynb"))
-    assert len(pages) == 12
+    assert len(pages) == 13
     before = {page: page.stat().st_mtime_ns for page in pages}
     start = time.monotonic()
     second = run_small(toy)
@@ -65,7 +66,7 @@ def test_a_run_executes_everything_once_and_a_second_one_nothing(toy):
     toy.edit(toy.notebook("03_finetune.py"), "Some prose.", "Other prose.")
     prose = run_small(toy, "strategies.full.steps=6")
     assert prose.returncode == 0, prose.stderr
-    assert "12 notebooks (11 done, 1 stale)" in prose.stdout
+    assert "13 notebooks (12 done, 1 stale)" in prose.stdout
     assert "[1/1] done   Fine-tune s, full" in prose.stdout
     assert "1 notebooks in" in prose.stdout
 
@@ -134,14 +135,10 @@ def test_a_run_that_was_ended_goes_on(toy, number, to_all):
 
 
 def test_two_runs_of_one_study_do_not_meet(toy):
-    import fcntl
-
-    folder = toy.folder / "results" / "toy"
-    folder.mkdir(parents=True)
-    with (folder / "run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="expected no other run of the same study, found one that is going on"):
-            run_plan(make_plan(toy.study, SMALL), cores=1)
+    lock = hold_lock(toy.folder / "results" / "toy" / "run.lock", "another run")
+    message = f"study 'toy': expected no other process.*, found process {os.getpid()}"
+    with lock, pytest.raises(InputError, match=message):
+        run_plan(make_plan(toy.study, SMALL), cores=1)
 
 
 def test_more_threads_than_cores_are_refused(toy):

@@ -22,8 +22,8 @@ from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.search import export_search
 from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples
 from compliance_xai.pipeline.stages import take_in_turn
-from compliance_xai.pipeline.summary_stage import export_summary, summarise
-from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows, write_generations
+from compliance_xai.pipeline.summary_stage import export_summary, summary
+from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.settings import load_study
 
@@ -93,18 +93,18 @@ def make_study(project, name, **changes):
 
 
 def run_all(study):
-    pipeline.prepare_corpus(study)
-    pipeline.describe_ladder(study)
+    pipeline.corpus(study)
+    pipeline.ladder(study)
     for cell in study.cells():
         if study.strategies[cell.strategy].trains:
-            pipeline.finetune_cell(study, *cell)
-        pipeline.generate_cell(study, *cell)
-        pipeline.attribute_cell(study, *cell)
+            pipeline.finetune(study, *cell)
+        pipeline.generate(study, *cell)
+        pipeline.attribute(study, *cell)
     pipeline.compare_strategies(study)
     pipeline.compare_scales(study)
-    pipeline.judge_attribution(study)
-    pipeline.compare_contexts(study)
-    return pipeline.judge_claims(study)
+    pipeline.faithfulness(study)
+    pipeline.contexts(study)
+    return pipeline.findings(study)
 
 
 @pytest.fixture(scope="module")
@@ -138,35 +138,33 @@ def test_four_architectures_pass_the_whole_pipeline(project):
         **{"attribution.clauses": "1", "faithfulness.clauses": "1", "faithfulness.operators": "[delete]"},
         **{"attribution.second_clauses": "1", "generate.max_new_tokens": "4"},
     )  # fmt: skip
-    findings = run_all(study).findings
+    findings = run_all(study)["findings"]
     assert list(findings["claim"]) == ["C1", "C2", "C3", "C4"]
     for scale, strategy in study.cells():
-        log = pipeline.read_stage(study, "finetune", scale, strategy).log
+        log = pipeline.read_stage(study, "finetune", scale, strategy)["log"]
         losses = log.loc[log["split"] == "validation", "loss"]
         assert losses.iloc[-1] < losses.iloc[0], (scale, strategy)
-        assert len(pipeline.read_stage(study, "generate", scale, strategy).scores) == 7 + 2
+        assert len(pipeline.read_stage(study, "generate", scale, strategy)["scores"]) == 7 + 2
         read = pipeline.read_stage(study, "attribute", scale, strategy)
-        assert read.checks["passed"].all()
-        assert (read.focus["total_mass"] > 0).all()
-        assert "bfloat16" in set(read.precision_effects["change"])
+        assert read["checks"]["passed"].all()
+        assert (read["focus"]["total_mass"] > 0).all()
+        assert "bfloat16" in set(read["precision_effects"]["change"])
     compared = pipeline.read_stage(study, "compare_strategies")
-    for frame in (compared.summary, compared.costs, compared.movement):
+    for frame in (compared["summary"], compared["costs"], compared["movement"]):
         cells = frame[["scale", "strategy"]].drop_duplicates()
         assert sorted(cells.itertuples(index=False, name=None)) == sorted(study.cells())
-    assert pipeline.pick_protocols(study).picks["reached"].all()
-    for cell in study.cells():
-        pipeline.attribute_picked(study, *cell)
-    compared = pipeline.compare_protocols(study)
-    assert set(compared.pairs["scale"]) == {*scales, "all"}
-    assert set(compared.pairs["n"]) == {1}  # the held-out clause is another question
-    assert summarise(study).holds("protocol_picks", "protocol_pairs", "protocol_summary")
+    compared = pipeline.protocols(study)
+    assert compared["picks"]["reached"].all()
+    assert set(compared["pairs"]["scale"]) == {*scales, "all"}
+    assert set(compared["pairs"]["n"]) == {1}  # the held-out clause is another question
+    assert summary(study).holds("protocol_picks", "protocol_pairs", "protocol_summary")
 
 
 def test_every_claim_gets_a_verdict_with_a_reason(first):
     study, result = first
-    assert list(result.findings["claim"]) == ["C1", "C2", "C3", "C4"]
-    assert set(result.findings["verdict"]) <= {"supported", "contradicted", "inconclusive"}
-    by_claim = result.findings.set_index("claim")
+    assert list(result["findings"]["claim"]) == ["C1", "C2", "C3", "C4"]
+    assert set(result["findings"]["verdict"]) <= {"supported", "contradicted", "inconclusive"}
+    by_claim = result["findings"].set_index("claim")
     assert by_claim.loc["C3", "verdict"] == "inconclusive"  # one scale has no trend
     assert by_claim.loc["C1", "reason"].endswith("no strategy is of kind qlora")
     assert (study.folder / "findings" / "findings.json").is_file()
@@ -175,7 +173,7 @@ def test_every_claim_gets_a_verdict_with_a_reason(first):
 def test_a_cell_that_is_left_out_is_named_and_decides_nothing(project):
     study = make_study(project, "left", seeds="[0]", without="{s/lora: its loss was no number}")
     assert [cell.strategy for cell in study.cells()] == ["none", "full"]
-    findings = run_all(study).findings
+    findings = run_all(study)["findings"]
     assert set(findings["verdict"]) == {"inconclusive"}
     assert set(findings["reason"]) == {"cells without results: s/lora (its loss was no number)"}
     assert not (study.folder / "runs" / "s" / "lora").exists()
@@ -195,10 +193,10 @@ def test_only_cells_of_the_study_can_be_left_out_and_not_all(project, without):
 def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, tmp_path):
     study, _ = first
     shutil.rmtree(study.folder / "summary", ignore_errors=True)
-    with pytest.raises(InputError, match="expected a finished study with an unaltered summary, found it was not run"):
+    with pytest.raises(InputError, match="expected finished and unaltered results, found 'Summary': it was not run"):
         export_summary(study, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
-    results = summarise(study)
+    results = summary(study)
     written = export_summary(study, tmp_path / "kept", note="The machine was busy.")
     names = {path.name for path in written}
     assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "study.json"} <= names
@@ -207,7 +205,7 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
         assert example.clause not in everything
         assert example.rule not in everything
     assert "protocol_pairs.csv" not in names
-    kept = summarise(tmp_path / "kept")
+    kept = summary(tmp_path / "kept")
     assert kept.description == {**results.description, "note": "The machine was busy."}
     assert list(kept.read("precision")["strategy"]) == ["none", "full", "lora", "lora"]
     moved = kept.read("movement")
@@ -216,54 +214,56 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
     training = kept.read("training")
     assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
     (study.folder / "summary" / "quality.csv").write_text("scale\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"quality\.csv is not the file that its manifest describes"):
+    with pytest.raises(InputError, match=r"quality\.csv was altered after it was made"):
         export_summary(study, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
 def test_tables_hold_every_seed_and_clause(first):
     study, _ = first
-    log = pipeline.read_stage(study, "finetune", "s", "full").log
+    log = pipeline.read_stage(study, "finetune", "s", "full")["log"]
     assert sorted(log["seed"].unique()) == [0, 1]
     assert {"train", "validation"} == set(log["split"])
-    scores = pipeline.read_stage(study, "generate", "s", "lora").scores
+    scores = pipeline.read_stage(study, "generate", "s", "lora")["scores"]
     assert len(scores) == 2 * (7 + 2)
-    errors = pipeline.read_stage(study, "generate", "s", "lora").errors
+    errors = pipeline.read_stage(study, "generate", "s", "lora")["errors"]
     assert list(errors.columns) == ["seed", "id", "split", "kind", "where", "expected", "found"]
     wrong = scores.loc[scores["parses"] == 0, ["seed", "id"]]
     assert len(wrong.merge(errors[errors["kind"] == "syntax"], on=["seed", "id"])) == len(wrong) > 0
-    shares = pipeline.read_stage(study, "compare_scales").error_shares
+    shares = pipeline.read_stage(study, "compare_scales")["error_shares"]
     assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
-    focus = pipeline.read_stage(study, "attribute", "s", "none").focus
+    focus = pipeline.read_stage(study, "attribute", "s", "none")["focus"]
     assert len(focus) == 1 * (3 + 1 + 2) * 2  # one seed of the untouched base, a second method for two, two signs
     assert focus.groupby("split")["id"].nunique().to_dict() == {"document": 1, "test": 3}
     methods = focus.groupby("method")
     assert methods["id"].nunique().to_dict() == {"leave_one_out": 4, "surrogate_ridge": 2}
     assert set(methods.get_group("surrogate_ridge")["split"]) == {"test"}
-    noise = pipeline.read_stage(study, "attribute", "s", "full").noise
+    noise = pipeline.read_stage(study, "attribute", "s", "full")["noise"]
     assert noise.groupby(["seed", "source", "sign"])["id"].nunique().tolist() == [4] * (2 * 2 * 2)
     batch, dtype = (noise[noise["source"] == source] for source in ("batch", "dtype"))
     assert batch["deviation"].max() < 1e-4 < dtype["deviation"].min()
     assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
     assert (focus["noise_floor"] < 1e-4).all()
-    assert pipeline.read_stage(study, "attribute", "s", "none").checks["passed"].all()
+    assert pipeline.read_stage(study, "attribute", "s", "none")["checks"]["passed"].all()
     compared = pipeline.read_stage(study, "compare_strategies")
-    assert set(compared.focus["strategy"]) == {"none", "full", "lora"}
-    assert set(compared.pairs["n"]) == {2, 3}  # clauses of held-out documents are kept apart
-    assert set(compared.noise["source"]) == {"batch", "dtype", "seeds", "strategies", "methods"}
+    assert set(compared["focus"]["strategy"]) == {"none", "full", "lora"}
+    assert set(compared["pairs"]["n"]) == {2, 3}  # clauses of held-out documents are kept apart
+    assert set(compared["noise"]["source"]) == {"batch", "dtype", "seeds", "strategies", "methods"}
 
 
 def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_change(first):
     study, _ = first
     compared = pipeline.read_stage(study, "compare_strategies")
-    costs = compared.costs.set_index(["strategy", "seed"])
+    costs = compared["costs"].set_index(["strategy", "seed"])
     assert costs.index.tolist() == [("full", 0), ("full", 1), ("lora", 0), ("lora", 1)]
     assert costs.loc[("full", 0), "share"] == 1 > costs.loc[("lora", 0), "share"] > 0
     assert costs.loc[("lora", 0), "what"].startswith("low-rank adapters")
-    moved = compared.movement.set_index(["strategy", "matrix"])["relative_change"]
+    moved = compared["movement"].set_index(["strategy", "matrix"])["relative_change"]
     assert (moved["lora"].loc["embed_tokens"] == 0).all()
     assert (moved["full"].loc["embed_tokens"] > 0).all()
-    effects = {name: pipeline.read_stage(study, "attribute", "s", name).precision_effects for name in ("none", "lora")}
+    effects = {
+        name: pipeline.read_stage(study, "attribute", "s", name)["precision_effects"] for name in ("none", "lora")
+    }
     assert list(effects["none"]["change"]) == ["bfloat16"]
     assert list(effects["lora"]["change"]) == ["merged", "bfloat16"]
     assert effects["lora"]["largest_score"].iloc[0] < 1e-3
@@ -272,48 +272,51 @@ def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_chang
 def test_attribution_is_judged_with_every_operator_and_on_written_rules(first):
     study, _ = first
     result = pipeline.read_stage(study, "faithfulness")
-    areas = result.areas
+    areas = result["areas"]
     # Two test clauses and one held-out one, two operators, one attribution; the first seed of three cells.
     assert len(areas) == 3 * 2 * 3
     assert set(zip(areas["attribution"], areas["operator"], strict=True)) == {("delete", "mask"), ("delete", "delete")}
     judged = areas[areas["reason"] == ""]
     assert judged["deletion"].between(0, 1).all()
     assert (judged["lowest"] <= judged["area"]).all()
-    assert set(result.correctness["kind"]) >= {"all", "deontic"}
+    assert set(result["correctness"]["kind"]) >= {"all", "deontic"}
     # Random models never end a rule, so nothing is left to inspect; the table says so for every clause of both cells.
-    assert set(result.left_out["reason"]) <= {
+    assert set(result["left_out"]["reason"]) <= {
         "the rule was cut at the token limit",
         "no element was recognised in the rule",
     }
-    inspected = set(zip(result.elements["strategy"], result.elements["id"], strict=True))
-    left_out = set(zip(result.left_out["strategy"], result.left_out["id"], strict=True))
+    inspected = set(zip(result["elements"]["strategy"], result["elements"]["id"], strict=True))
+    left_out = set(zip(result["left_out"]["strategy"], result["left_out"]["id"], strict=True))
     assert len(inspected | left_out) == 2 * 4
-    assert not result.signals["reason"].eq("").any()
+    assert not result["signals"]["reason"].eq("").any()
 
 
-def test_wrong_elements_of_written_rules_are_found(project):
+def test_wrong_elements_of_written_rules_are_found(project, monkeypatch):
+    from compliance_xai.pipeline import generate_stage
+
     strategies = "{full: {steps: 2, batch_size: 4, evaluations: 1}}"
     study = make_study(project, "written", strategies=strategies, seeds="[0]", **{"faithfulness.seeds": "null"})
-    pipeline.prepare_corpus(study)
-    pipeline.finetune_cell(study, "s", "full")
-    pipeline.attribute_cell(study, "s", "full")
-    folder = pipeline.generate_cell(study, "s", "full").folder
+    pipeline.corpus(study)
+    pipeline.finetune(study, "s", "full")
+    pipeline.attribute(study, "s", "full")
     examples = attributed_examples(study)
     rules = [example.rule for example in examples]
     rules[0] = rules[0].replace("obligation", "permission")
     assert rules[0] != examples[0].rule
     # What a trained model might have written: one wrong word, and one rule that never ended.
     written = [Generation(e.id, 0, rule, 9, e is not examples[1]) for e, rule in zip(examples, rules, strict=True)]
-    write_generations(written, folder / "generations.parquet")
-    result = pipeline.judge_attribution(study)
-    wrong = result.elements[result.elements["wrong"]]
+    monkeypatch.setattr(generate_stage, "evaluated_examples", lambda study: examples)
+    monkeypatch.setattr(generate_stage, "generate_rules", lambda *given, **keys: written)
+    pipeline.generate(study, "s", "full")
+    result = pipeline.faithfulness(study)
+    wrong = result["elements"][result["elements"]["wrong"]]
     assert list(zip(wrong["id"], wrong["kind"], strict=True)) == [(examples[0].id, "deontic")]
-    assert result.elements["unlikely"].notna().all()
-    assert set(result.elements["id"]) == {example.id for example in examples if example is not examples[1]}
-    assert result.left_out[["id", "reason"]].to_numpy().tolist() == [
+    assert result["elements"]["unlikely"].notna().all()
+    assert set(result["elements"]["id"]) == {example.id for example in examples if example is not examples[1]}
+    assert result["left_out"][["id", "reason"]].to_numpy().tolist() == [
         [examples[1].id, "the rule was cut at the token limit"]
     ]
-    assert set(result.signals["reason"]) == {
+    assert set(result["signals"]["reason"]) == {
         "1 clauses with a wrong element, at least 5 are needed",
         "0 clauses with a wrong element, at least 5 are needed",
     }
@@ -322,12 +325,12 @@ def test_wrong_elements_of_written_rules_are_found(project):
 def test_contexts_name_what_too_few_clauses_cannot_tell(first):
     study, _ = first
     result = pipeline.read_stage(study, "contexts")
-    held_out = result.held_out
+    held_out = result["held_out"]
     assert set(held_out["reason"]) >= {"1 clauses, at least 8 are needed"}
     assert held_out["difference"].isna().all()
-    assert {"normalised_entropy", "precision_at_k", "deletion", "exact"} <= set(result.by_context["measured"])
-    assert {"test", "document"} == set(result.by_context["split"])
-    apart = result.distance_by_context
+    assert {"normalised_entropy", "precision_at_k", "deletion", "exact"} <= set(result["by_context"]["measured"])
+    assert {"test", "document"} == set(result["by_context"]["split"])
+    apart = result["distance_by_context"]
     assert {"test", "document"} == set(apart["split"])
     assert apart["ratio_low"].isna().all()
     assert set(apart["reason"]) >= {"3 clauses, at least 8 are needed"}
@@ -340,7 +343,7 @@ def test_a_manifest_tells_what_made_a_stage(first):
     assert manifest["parameters"]["strategy"]["kind"] == "full"
     assert any(name.endswith("model.safetensors") for name in manifest["inputs"])
     assert "attributions.parquet" in manifest["outputs"]
-    assert not any("checkpoints" in name or "piece" in name for name in manifest["outputs"])
+    assert not any("checkpoints" in name or "made.json" in name for name in manifest["outputs"])
     assert manifest["wall_seconds"] > 0
     assert manifest["versions"]["torch"].startswith("2.")
 
@@ -372,26 +375,26 @@ def test_an_interrupted_cell_keeps_its_finished_seeds(project, monkeypatch):
     from compliance_xai.pipeline import finetune_stage as stage
 
     study = make_study(project, "interrupted")
-    real = stage.finetune
+    real = stage.finetuning.finetune
 
     def interrupt_second(*arguments, seed, **settings):
         if seed == 1:
             raise KeyboardInterrupt
         return real(*arguments, seed=seed, **settings)
 
-    monkeypatch.setattr(stage, "finetune", interrupt_second)
+    monkeypatch.setattr(stage.finetuning, "finetune", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.finetune_cell(study, "s", "full")
+        pipeline.finetune(study, "s", "full")
     folder = study.folder / "runs" / "s" / "full" / "finetune"
     assert read_manifest(folder) is None
     weights = folder / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     assert not (folder / "seed-1").exists()
-    monkeypatch.setattr(stage, "finetune", real)
-    result = pipeline.finetune_cell(study, "s", "full")
+    monkeypatch.setattr(stage.finetuning, "finetune", real)
+    result = pipeline.finetune(study, "s", "full")
     assert weights.stat().st_mtime_ns == before
-    assert list(result.summary["seed"]) == [0, 1]
-    assert result.manifest["wall_seconds"] >= result.timing["seconds"].sum() - 0.01
+    assert list(result["summary"]["seed"]) == [0, 1]
+    assert result.manifest["wall_seconds"] >= result["timing"]["seconds"].sum() - 0.01
 
 
 def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monkeypatch):
@@ -405,13 +408,13 @@ def test_a_training_that_is_done_stays_done_if_what_follows_fails(project, monke
 
     monkeypatch.setattr(stage, "movement_frame", fail)
     with pytest.raises(MemoryError):
-        pipeline.finetune_cell(study, "s", "full")
+        pipeline.finetune(study, "s", "full")
     monkeypatch.setattr(stage, "movement_frame", real)
     weights = study.folder / "runs" / "s" / "full" / "finetune" / "seed-0" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    result = pipeline.finetune_cell(study, "s", "full")
+    result = pipeline.finetune(study, "s", "full")
     assert weights.stat().st_mtime_ns == before
-    assert set(result.movement["seed"]) == {0, 1}
+    assert set(result["movement"]["seed"]) == {0, 1}
 
 
 KILLED_AT_THE_SIXTH = """
@@ -429,7 +432,7 @@ def kill(*given, **options):
     return real(*given, **options)
 
 explain.attribute = kill
-pipeline.attribute_cell({study!r}, "s", "none")
+pipeline.attribute({study!r}, "s", "none")
 """
 
 
@@ -439,7 +442,7 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
     study = make_study(project, "killed", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
     path = project / "studies" / "killed.yaml"
     path.write_text(STUDY.format(name="killed").replace("clauses: 3", "clauses: 5"), encoding="utf-8")
-    pipeline.prepare_corpus(study)
+    pipeline.corpus(study)
     source = str(Path(pipeline.__file__).parents[2])
     died = subprocess.run(
         [sys.executable, "-c", KILLED_AT_THE_SIXTH.format(study=str(path))],
@@ -462,14 +465,14 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
         return real(*given, **options)
 
     monkeypatch.setattr(explain, "attribute", note)
-    rows = read_attribution_rows(pipeline.attribute_cell(study, "s", "none").folder / "attributions.parquet")
+    rows = read_attribution_rows(pipeline.attribute(study, "s", "none").folder / "attributions.parquet")
     assert asked[:2] == [row["id"] for row in rows[4:6]]
     assert not {row["id"] for row in rows[1:4]} & set(asked)  # the first one serves the checks
     assert not (folder / "checkpoints").exists()
     monkeypatch.setattr(explain, "attribute", real)
     whole = make_study(project, "whole", **{"attribution.clauses": "5", "attribution.document_clauses": "1"})
-    pipeline.prepare_corpus(whole)
-    again = read_attribution_rows(pipeline.attribute_cell(whole, "s", "none").folder / "attributions.parquet")
+    pipeline.corpus(whole)
+    again = read_attribution_rows(pipeline.attribute(whole, "s", "none").folder / "attributions.parquet")
     assert again == rows
 
 
@@ -481,7 +484,7 @@ def test_bad_input_leaves_the_last_results_as_they_are(first, project):
     with pytest.raises(
         InputError, match=r"study 'first', key 'corpus\.test': expected at most the \d+ examples there are"
     ):
-        pipeline.prepare_corpus(bad)
+        pipeline.corpus(bad)
     assert pipeline.read_stage(study, "corpus").manifest == before
 
 
@@ -489,8 +492,8 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
     changes = {"attribution.baselines": "[counterfactual]", "attribution.method": "owen"}
     changes |= {"attribution.unit": "phrase", "attribution.clauses": "2", "attribution.second_method": "null"}
     study = make_study(project, "other", **changes)
-    pipeline.prepare_corpus(study)
-    result = pipeline.attribute_cell(study, "s", "none")
+    pipeline.corpus(study)
+    result = pipeline.attribute(study, "s", "none")
     rows = read_attribution_rows(result.folder / "attributions.parquet")
     assert len(rows) == 3
     for row in rows:
@@ -499,7 +502,7 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
         assert attribution.provenance["unit"] == "phrase"
         assert attribution.provenance["efficiency_gap"] < 1e-3
         assert attribution.standard_errors.shape == attribution.scores.shape
-    assert set(result.checks["name"]) == {
+    assert set(result["checks"]["name"]) == {
         "batched_equals_single",
         "cached_equals_uncached",
         "null_feature",
@@ -524,46 +527,45 @@ def fair(project):
     study = make_study(project, "fair", **FAIR)
     for cell in study.cells():
         if cell.strategy != "none":
-            pipeline.finetune_cell(study, *cell)
-            pipeline.attribute_cell(study, *cell)
+            pipeline.finetune(study, *cell)
+            pipeline.attribute(study, *cell)
     return study
 
 
 def watch_readers(monkeypatch):
     """Names of the folders whose weights the stage loads, in order."""
-    from compliance_xai.pipeline import attribute_picked_stage as picked
+    from compliance_xai.pipeline import protocols_stage
 
-    opened, real = [], picked.open_reader
+    opened, real = [], protocols_stage.open_reader
 
-    def watch(work, folder, pools):
-        opened.append(folder.name)
-        return real(work, folder, pools)
+    def watch(*cell, weights):
+        opened.append(weights.name)
+        return real(*cell, weights=weights)
 
-    monkeypatch.setattr(picked, "open_reader", watch)
+    monkeypatch.setattr(protocols_stage, "open_reader", watch)
     return opened
 
 
 def test_protocols_share_a_training_and_mark_what_was_not_reached(fair, project, monkeypatch):
     study = make_study(project, "fair", **FAIR, **{"thresholds.matched_loss": "0.000001"})
-    assert {"pick", "s-full-attribute_picked", "compare_protocols"} <= set(make_jobs(study))
-    assert "s-none-attribute_picked" not in make_jobs(study)
+    needs = make_jobs(study)["protocols"].needs
+    assert needs == ("s-full-finetune", "s-full-attribute", "s-lora-finetune", "s-lora-attribute")
     kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
     assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
-    picks = pipeline.pick_protocols(study).picks
+    opened = watch_readers(monkeypatch)
+    compared = pipeline.protocols(study)
+    picks = compared["picks"]
     assert len(picks) == 3 * 2
     matched = picks[picks["protocol"] == "matched_loss"]
     assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
     assert set(picks.loc[picks["reached"], "step"]) == {6}
-    opened = watch_readers(monkeypatch)
-    for strategy in ("full", "lora"):
-        focus = pipeline.attribute_picked(study, "s", strategy).focus
-        last = pipeline.read_stage(study, "attribute", "s", strategy).focus
+    for strategy, focus in compared["focus"].groupby("strategy"):
+        last = pipeline.read_stage(study, "attribute", "s", strategy)["focus"]
         for _, again in focus.groupby("protocol"):
             assert again["gini"].tolist() == last["gini"].tolist()
     assert opened == []  # what was read already is not read again
-    compared = pipeline.compare_protocols(study)
-    assert set(compared.pairs["protocol"]) == {"matched_compute", "best"}
-    assert set(compared.summary["protocol"]) == {"matched_compute", "matched_loss", "best"}
+    assert set(compared["pairs"]["protocol"]) == {"matched_compute", "best"}
+    assert set(compared["summary"]["protocol"]) == {"matched_compute", "matched_loss", "best"}
 
 
 @pytest.mark.parametrize("baselines", [None, ("mask",)])
@@ -580,13 +582,21 @@ def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_
     asked = {"attribution.picked_baselines": f"[{', '.join(baselines)}]"} if baselines else {}
     study = make_study(project, "fair", **FAIR, **asked, **{"thresholds.matched_loss": "100"})
     assert make_jobs(study)["s-full-attribute"].key == make_jobs(fair)["s-full-attribute"].key
-    picks = pipeline.pick_protocols(study).picks
+    opened = watch_readers(monkeypatch)
+    compared = pipeline.protocols(study)
+    picks = compared["picks"]
     assert picks["reached"].all()
     [earlier] = picks[picks["step"] < 6].to_dict("records")  # one strategy learned more, and is met on its way
     assert earlier["protocol"] == "matched_loss"
-    opened = watch_readers(monkeypatch)
-    focus = pipeline.attribute_picked(study, "s", earlier["strategy"]).focus
     assert opened == [f"step-{earlier['step']:08d}"]
+    # Other statistics compare again, and read no model.
+    statistics = {"thresholds.matched_loss": "100", "thresholds.bootstrap": 200}
+    again = make_study(project, "fair", **FAIR, **asked, **statistics)
+    assert make_jobs(again)["protocols"].key != make_jobs(study)["protocols"].key
+    pd.testing.assert_frame_equal(pipeline.protocols(again)["focus"], compared["focus"])
+    assert len(opened) == 1
+    focus = compared["focus"]
+    focus = focus[focus["strategy"] == earlier["strategy"]]
     assert focus.groupby("protocol")["step"].unique().str[0].to_dict() == {
         "matched_compute": 6, "matched_loss": earlier["step"], "best": 6
     }  # fmt: skip
@@ -619,7 +629,7 @@ def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project)
         for change in ({}, {"attribution.picked_baselines": "[mask]"})
     )
     changed = {name for name in plain if plain[name].key != asked[name].key}
-    assert changed == {"s-full-attribute_picked", "s-lora-attribute_picked", "compare_protocols"}
+    assert changed == {"protocols"}
 
 
 @pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
@@ -661,8 +671,8 @@ def test_a_search_reads_the_studys_own_training_and_gives_the_same_on_several_co
 
     monkeypatch.setenv("PYTHONPATH", str(Path(pipeline.__file__).parents[2]))
     study = make_study(project, "tuned", seeds="[1, 2]", **{"search.trials": "2"})
-    result = pipeline.finetune_cell(study, "s", "full")
-    own = result.summary.set_index("seed").loc[1, "validation_loss"]
+    result = pipeline.finetune(study, "s", "full")
+    own = result["summary"].set_index("seed").loc[1, "validation_loss"]
     trained = []
     real = search.finetune
     monkeypatch.setattr(
@@ -708,18 +718,20 @@ def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypat
 
 def test_a_stage_whose_needs_are_missing_says_what_to_run(project):
     study = make_study(project, "needy")
-    with pytest.raises(InputError, match=r"'Fine-tune s, full' with the study's present settings, found none\. Run"):
-        pipeline.generate_cell(study, "s", "full")
+    with pytest.raises(
+        InputError, match=r"'Fine-tune s, full' with the study's present settings, found it was not run\. Run"
+    ):
+        pipeline.generate(study, "s", "full")
     with pytest.raises(InputError, match=r"the strategy 'none' is not fine-tuned"):
-        pipeline.finetune_cell(study, "s", "none")
+        pipeline.finetune(study, "s", "none")
     with pytest.raises(InputError, match=r"finished results of the stage 'corpus', found none"):
         pipeline.read_stage(study, "corpus")
 
 
 def test_a_result_names_its_tables_where_one_is_not_there(first):
     study, _ = first
-    with pytest.raises(AttributeError, match="stage 'ladder' has the tables rungs, not 'logs'"):
-        _ = pipeline.read_stage(study, "ladder").logs
+    with pytest.raises(InputError, match=r"stage 'ladder': expected one of its files: rungs\.parquet, found 'logs\."):
+        _ = pipeline.read_stage(study, "ladder")["logs"]
 
 
 def test_few_examples_still_show_every_context(first):

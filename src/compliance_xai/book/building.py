@@ -16,11 +16,12 @@ from compliance_xai.book.colophon import format_provenance
 from compliance_xai.book.stored_studies import PAGES as STORED_PAGES
 from compliance_xai.book.stored_studies import StoredStudy, write_stored_pages
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest, sha256_file, write_json
+from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import validate_notebook
 from compliance_xai.pipeline.grid import STAGES, STATES, pages_folder, stages_of
 from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.stores import is_kept, keep_file, read_kept, write_changed
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
 from compliance_xai.pipeline.workshop import PAGES, SOURCES, find_lessons, write_pages
 from compliance_xai.study.folders import find_project_folder
@@ -51,8 +52,7 @@ OVERVIEW = "overview"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
 LAST_STAGES = (
-    *("compare_strategies", "compare_scales", "faithfulness", "contexts", "pick", "compare_protocols", "findings"),
-    "summary",
+    *("compare_strategies", "compare_scales", "faithfulness", "contexts", "protocols", "findings", "summary"),
 )
 
 
@@ -166,12 +166,7 @@ def write_overview(plan: Plan) -> list[Path]:
     pages |= {f"{cell.scale}-{cell.strategy}": format_cell(plan, cell) for cell in plan.study.cells()}
     written = []
     for name, text in pages.items():
-        path = folder / f"{name}.md"
-        # An unchanged page keeps its time, so that Sphinx does not read it again.
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        written.append(path)
+        written.append(write_changed(folder / f"{name}.md", text))  # so Sphinx reads it again only if it changed
     return written
 
 
@@ -298,19 +293,19 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     write_live_models(plan, project)
     lessons = write_pages()
     output = project / "_build"
-    index, stamp = output / "html" / "book" / "index.html", output / "stamp.json"
+    index, stamp = output / "html" / "book" / "index.html", output / "stamp.txt"
     pages = [plan.jobs[name].page for name in present]
     key = _describe_sources(project, [toc, *written, *pages, *lessons, *stored])
-    before = _read_stamp(stamp)
-    if index.is_file() and before.get("key") == key:
+    if index.is_file() and is_kept(stamp, key):
         return Built(index, rebuilt=False)
+    before = read_kept(stamp).strip()
     stamp.unlink(missing_ok=True)
-    if before.get("study") != plan.study.name:
+    if before != plan.study.name:
         # Pages of another study would stay behind, reachable by search.
         for name in ("html", ".doctrees", ".jupyter_cache"):
             shutil.rmtree(output / name, ignore_errors=True)
     _call_jupyter_book(project, toc, output / "book.log")
-    write_json({"key": key, "study": plan.study.name}, stamp)
+    keep_file(stamp, key, lambda: plan.study.name)
     return Built(index, rebuilt=True)
 
 
@@ -323,12 +318,6 @@ def _describe_sources(project: Path, generated: Iterable[Path]) -> str:
     files = sorted({project / "_config.yml", *kept, *generated})
     hashes = {str(path.relative_to(project)): sha256_file(path) for path in files if "__pycache__" not in path.parts}
     return digest({"files": hashes, "code": code_digest(ROOMS)})
-
-
-def _read_stamp(path: Path) -> dict[str, Any]:
-    import json
-
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _call_jupyter_book(project: Path, toc: Path, log: Path) -> None:

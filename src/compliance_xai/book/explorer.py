@@ -24,6 +24,7 @@ from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
+from compliance_xai.pipeline.stores import keep_file
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
 from compliance_xai.study.settings import Study
 
@@ -62,10 +63,12 @@ def write_explorer(study: Study, project: Path) -> Path:
         If two runs of one scale do not explain the same clauses and rules.
     """
     folder = project / FOLDER
-    key = f"// {_describe(study)}\n"
-    index = folder / "index.js"
-    if index.is_file() and index.read_text(encoding="utf-8").startswith(key):
-        return folder
+    keep_file(folder / "index.js", _describe(study), lambda: _write_scripts(study, folder))
+    return folder
+
+
+def _write_scripts(study: Study, folder: Path) -> str:
+    """Write a script for each scale; returns that of what there is."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     scales: list[dict[str, Any]] = []
@@ -79,9 +82,7 @@ def write_explorer(study: Study, project: Path) -> Path:
         call = f"explorerData.take({_to_json(scale)},{_to_json(describe_scale(study, scale, runs, clauses))});\n"
         folder.joinpath(file).write_text(call, encoding="utf-8")
         scales.append({"name": scale, "file": file, "strategies": [run.strategy for run in runs]})
-    content = describe_study(study, scales, clauses)
-    index.write_text(f"{key}window.explorerData = {_to_json(content)};\n", encoding="utf-8")
-    return folder
+    return f"window.explorerData = {_to_json(describe_study(study, scales, clauses))};"
 
 
 def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence[Attribution]) -> dict[str, Any]:

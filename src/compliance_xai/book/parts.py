@@ -38,6 +38,7 @@ from compliance_xai.book.worked_example import (
 )
 from compliance_xai.files import digest
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
+from compliance_xai.pipeline.stores import keep_file, write_changed
 
 if TYPE_CHECKING:
     from compliance_xai.pipeline.running import Plan
@@ -94,13 +95,9 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
 
 def _make(part: Path, key: str, make: Callable[[], str]) -> Path:
     """Write a part that takes time (models, simulations, many figures), unless one of the same key is there."""
-    if not (part.is_file() and part.read_text(encoding="utf-8").startswith(f"% {key}\n")):
-        part.write_text(f"% {key}\n\n{make()}\n", encoding="utf-8")
+    keep_file(part, key, make)
     return part
 
 
 def _write(part: Path, text: str) -> Path:
-    text = text.rstrip("\n") + "\n"
-    if not part.is_file() or part.read_text(encoding="utf-8") != text:
-        part.write_text(text, encoding="utf-8")
-    return part
+    return write_changed(part, text.rstrip("\n") + "\n")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
-from compliance_xai.pipeline.execution import execute_page
-from compliance_xai.pipeline.grid import STAGES, read_page_mark
+from compliance_xai.pipeline.execution import keep_page
+from compliance_xai.pipeline.grid import STAGES
+from compliance_xai.pipeline.stores import write_changed
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
 from compliance_xai.study.folders import find_project_folder
 
@@ -18,7 +18,7 @@ PAGES = Path("book") / "runs" / "stored"
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A stored study and its page, in the terms of ``pipeline.execution``."""
+    """A study whose tables are kept, and its page."""
 
     name: str
 
@@ -28,24 +28,9 @@ class StoredStudy:
         return find_project_folder() / STORED / self.name
 
     @property
-    def label(self) -> str:
-        """For people."""
-        return f"Summary of the stored study {self.name}"
-
-    @property
     def notebook(self) -> Path:
         """The notebook's text source."""
         return find_project_folder() / "notebooks" / STAGES["summary"].notebook
-
-    @property
-    def page(self) -> Path:
-        """The executed notebook."""
-        return find_project_folder() / PAGES / f"{self.name}.ipynb"
-
-    @property
-    def failed_page(self) -> Path:
-        """Where an attempt that ended in an error is kept."""
-        return self.page.parent / "failed" / self.page.name
 
     @property
     def key(self) -> str:
@@ -53,11 +38,18 @@ class StoredStudy:
         files = {path.name: sha256_file(path) for path in sorted(self.folder.iterdir()) if path.is_file()}
         return digest([sha256_file(self.notebook), code_digest(ROOMS), files])
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the page shows the tables as they are."""
-        mark = read_page_mark(self.page)
-        return bool(mark and mark.get("complete") and mark.get("key") == self.key)
+    def write_page(self) -> Path:
+        """Put the executed summary into the book; it is executed once for its tables and the code."""
+        project = find_project_folder()
+        kept = keep_page(
+            project / "results" / "stored" / self.name / "page",
+            self.key,
+            self.notebook,
+            {"study": (STORED / self.name).as_posix()},
+            name=self.name,
+            title=f"Summary: {self.name}",
+        )
+        return write_changed(project / PAGES / f"{self.name}.ipynb", kept.read_text(encoding="utf-8"))
 
 
 def find_stored_studies() -> list[StoredStudy]:
@@ -65,11 +57,6 @@ def find_stored_studies() -> list[StoredStudy]:
     return [StoredStudy(path.parent.name) for path in sorted((find_project_folder() / STORED).glob(f"*/{DESCRIPTION}"))]
 
 
-def write_stored_pages(*, report: Callable[[str], None] = print) -> list[Path]:
-    """Execute the summary of every stored study that is not current; returns all their pages."""
-    studies = find_stored_studies()
-    for study in studies:
-        if not study.is_current:
-            report(study.label)
-            execute_page(study, {"study": (STORED / study.name).as_posix()}, title=f"Summary: {study.name}")
-    return [study.page for study in studies]
+def write_stored_pages() -> list[Path]:
+    """The summary of every stored study as a page."""
+    return [study.write_page() for study in find_stored_studies()]

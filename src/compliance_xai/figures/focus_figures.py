@@ -129,7 +129,7 @@ def draw_protocols(
 ) -> Figure:
     """Differences in focus between ``first`` and each other strategy under every protocol; a panel per scale.
 
-    ``pairs`` is the table of that name of the stage ``compare_protocols``.
+    ``pairs`` is the table of that name of the stage ``protocols``.
     """
     chosen = pairs[(pairs["baseline"] == baseline) & (pairs["sign"] == sign) & (pairs["measure"] == measure)]
     chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)]

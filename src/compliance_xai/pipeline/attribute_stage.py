@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.alignment import gold_frame
 from compliance_xai.attribution.distances import DISTANCES, all_distances
@@ -20,11 +20,9 @@ from compliance_xai.attribution.precision import precision_frame
 from compliance_xai.attribution.self_checks import self_check
 from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.errors import InputError
-from compliance_xai.models.prompts import Template, make_template
-from compliance_xai.models.strategies import load_trained
-from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
+from compliance_xai.pipeline.cells import OpenModel, open_model, rung_of
 from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, read_vocabulary, require_split
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage, take_in_turn
+from compliance_xai.pipeline.stages import CHECKPOINTS, StageResult, Work, run_stage, take_in_turn
 from compliance_xai.records import (
     Attribution,
     Example,
@@ -35,9 +33,6 @@ from compliance_xai.records import (
 )
 from compliance_xai.study.settings import Study, load_study
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 CHUNK = 4
 """Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
 models do."""
@@ -45,13 +40,11 @@ models do."""
 NOISE_CLAUSES = 4
 """Clauses of each model that are computed in other ways too, at most: the first ones."""
 
-CHECKPOINTS = "checkpoints"
-
 EQUAL_COMPUTATIONS = ("batched_equals_single", "cached_equals_uncached", "null_feature")
 """Checks whose deviation is the noise floor of a single score: the same number computed twice."""
 
 
-def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+def attribute(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
     """Attribute the reference rule of every chosen clause to its words, for every seed and baseline.
 
     The engine first checks itself on one clause with every model; a failed check stops the stage.
@@ -72,17 +65,14 @@ def attribute_cell(study: Study | Path | str, scale: str, strategy: str) -> Stag
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-
-    _, strategy = work.cell
+    scale, strategy = work.cell
     examples = attributed_examples(work.study)
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
     effects: list[pd.DataFrame] = []
-    pools: dict[str, Pool] = {}
     for seed in work.study.seeds_of(strategy):
-        reader = open_reader(work, seed_folder(work, seed), pools)
+        reader = open_reader(work, scale, strategy, seed)
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
         checks += seed_checks
@@ -101,22 +91,15 @@ def _work(work: Work) -> None:
     work.write_frame(pd.DataFrame(noise), "noise")
     for frame in effects:
         work.write_frame(frame, "precision_effects")
-    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One trained model of a cell, and how the study has it read clauses.
-
-    ``tokens`` go through it at once; ``pools`` holds what counterfactuals are drawn from, by unit, once collected.
-    """
+    """One trained model of a cell, and how the study attributes with it; ``tokens`` go through it at once."""
 
     work: Work
-    model: Any
-    tokenizer: Any
-    prompt: Template
+    opened: OpenModel
     tokens: int
-    pools: dict[str, Pool] = field(default_factory=dict)
 
     def options(self, baseline: str, **change: Any) -> Options:
         """How the study attributes, with one of its baselines; other options for a while."""
@@ -125,7 +108,7 @@ class Reader:
         if method == "integrated_gradients":
             baseline = "delete"  # it has a reference of its own
         return Options(
-            prompt=self.prompt,
+            prompt=self.opened.template,
             method=method,
             unit=chosen.unit,
             vocabulary=read_vocabulary(self.work.study),
@@ -139,34 +122,26 @@ class Reader:
         self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any
     ) -> Iterator[Attribution]:
         """The attribution of each example's rule, by this model or another form of it; ``change`` as in ``options``."""
-        model = self.model if model is None else model
-        return attribute_many(model, self.tokenizer, examples, self.options(baseline, **change))
+        model = self.opened.model if model is None else model
+        return attribute_many(model, self.opened.tokenizer, examples, self.options(baseline, **change))
 
     def pool(self, baseline: str, unit: str) -> Pool | None:
-        """What counterfactuals are drawn from: the training clauses that the study uses."""
+        """What counterfactuals are drawn from: the training clauses that the study uses, collected once for a stage."""
         if baseline != "counterfactual":
             return None
-        if unit not in self.pools:
+        if unit not in self.work.pools:
             study = self.work.study
             examples = require_split(study, load_examples(study), "train")
             clauses = (example.clause for example in examples)
-            self.pools[unit] = collect_pool(clauses, unit, vocabulary=read_vocabulary(study))
-        return self.pools[unit]
+            self.work.pools[unit] = collect_pool(clauses, unit, vocabulary=read_vocabulary(study))
+        return self.work.pools[unit]
 
 
-def open_reader(work: Work, folder: Path | None, pools: dict[str, Pool] | None = None) -> Reader:
-    """Load the weights in a folder of the cell's fine-tuning, or the untouched base where there is none.
-
-    Readers of the same clauses may share ``pools``, which take seconds to collect.
-    """
-    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
-    if folder is not None:
-        work.read(*sorted(folder.glob("*.safetensors")))
-    model, tokenizer = load_trained(rung, settings, folder)
-    asked = work.study.attribution.batch_tokens
+def open_reader(work: Work, scale: str, strategy: str, seed: int, *, weights: Path | None = None) -> Reader:
+    """Load the trained model of a seed, or its weights at another checkpoint, or the untouched base."""
+    asked, rung = work.study.attribution.batch_tokens, rung_of(work.study, scale)
     tokens = min(asked, rung.batch.attribution_tokens or asked)
-    template = make_template(tokenizer, choose_prompt(work.study, rung))
-    return Reader(work, model, tokenizer, template, tokens, {} if pools is None else pools)
+    return Reader(work, open_model(work.study, scale, strategy, seed, weights=weights, used=work.inputs), tokens)
 
 
 def _views(
@@ -184,12 +159,18 @@ def _views(
 
 
 def attribute_seed(
-    reader: Reader, examples: list[Example], seed: int, mark: str = "", baselines: Sequence[str] | None = None
+    reader: Reader,
+    examples: list[Example],
+    seed: int,
+    *,
+    mark: str = "",
+    baselines: Sequence[str] | None = None,
+    key: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed.
 
-    ``mark`` tells the pieces of another checkpoint of the same seed apart; ``baselines`` are those of the study, and
-    the second method too, where None.
+    ``mark`` and ``key`` are those of the pieces of another checkpoint; ``baselines`` are those of the study, and the
+    second method too, where None.
     """
     work = reader.work
     rows: list[dict[str, Any]] = []
@@ -197,7 +178,7 @@ def attribute_seed(
     for method, baseline, clauses in _views(work.study, examples, baselines):
         if method == work.study.attribution.method:
             options = Options(
-                prompt=reader.prompt,
+                prompt=reader.opened.template,
                 baseline=baseline,
                 pool=reader.pool(baseline, "word"),
                 batch_tokens=reader.tokens,
@@ -217,8 +198,8 @@ def attribute_seed(
                 ]
                 write_attributions(chunk, folder / "rows.parquet")
 
-            name = f"{CHECKPOINTS}/seed-{seed}{mark}-{method}-{baseline}-{start:05d}"
-            rows += read_attribution_rows(work.make_piece(name, attribute_chunk).folder / "rows.parquet")
+            name = f"{CHECKPOINTS}/{mark or f'seed-{seed}'}-{method}-{baseline}-{start:05d}"
+            rows += read_attribution_rows(work.make_piece(name, attribute_chunk, key=key).folder / "rows.parquet")
     return rows, checks
 
 
@@ -263,4 +244,4 @@ def _differences(stored: Attribution, again: Attribution) -> list[dict[str, Any]
 def _measure_precision(reader: Reader, examples: list[Example]) -> pd.DataFrame:
     chosen = reader.work.study.attribution
     few = examples[: chosen.precision_clauses]
-    return precision_frame(reader.model, lambda form: reader.attribute(few, chosen.baselines[0], form))
+    return precision_frame(reader.opened.model, lambda form: reader.attribute(few, chosen.baselines[0], form))

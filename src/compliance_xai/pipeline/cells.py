@@ -1,25 +1,75 @@
-"""What the stages of one cell share: its base model, prompt and trained weights."""
+"""What the stages of one cell share: its base model, its prompt, and its trained model in memory."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from compliance_xai.models.prompts import Prompt
+from compliance_xai.errors import require_choice
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
+from compliance_xai.models.strategies import load_trained
 from compliance_xai.pipeline.grid import stage_folder
-from compliance_xai.pipeline.stages import Work
+from compliance_xai.pipeline.stages import read_stage
 from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study
 from compliance_xai.study.strategy_settings import StrategySettings
 
 
-def find_rung(work: Work) -> Rung:
-    """The base model of a cell, a chat model or not as the study sees it; local files are noted as inputs."""
-    rung = rung_of(work.study, work.cell[0])
-    folder = Path(rung.path)
-    if folder.is_dir():
-        work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
-    return rung
+@dataclasses.dataclass(frozen=True)
+class OpenModel:
+    """A model in memory, with its tokenizer and what surrounds a clause; ``name`` is for people."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    template: Prompt = DEFAULT_TEMPLATE
+
+
+def open_model(
+    study: Study,
+    scale: str,
+    strategy: str,
+    seed: int,
+    *,
+    weights: Path | None = None,
+    used: dict[str, str] | None = None,
+) -> OpenModel:
+    """The model of one seed of a cell, as the study uses it; the untouched base where its strategy trains nothing.
+
+    Parameters
+    ----------
+    weights
+        The folder of the trained weights, such as that of a checkpoint; those of the end of the training where None.
+    used
+        Takes the SHA-256 of every file of weights that was read.
+
+    Raises
+    ------
+    InputError
+        If the study has no such cell or seed, it has not been trained, or its weights are not as training left them.
+    """
+    where = f"study {study.name!r}, "
+    require_choice(f"{where}scale", scale, study.scales)
+    require_choice(f"{where}strategy", strategy, list(study.strategies))
+    require_choice(f"{where}seed", seed, study.seeds_of(strategy))
+    rung = rung_of(study, scale)
+    weights = weights or weights_folder(study, scale, strategy, seed)
+    if weights is not None:
+        trained = read_stage(study, "finetune", scale, strategy, used=used)
+        for name in trained.manifest["outputs"]:
+            if name.endswith(".safetensors") and (trained.folder / name).parent == weights:
+                trained.path(name)
+    model, tokenizer = load_trained(rung, study.settings_of(scale, strategy), weights)
+    template = make_template(tokenizer, choose_prompt(study, rung))
+    return OpenModel(f"{scale}, {strategy}, seed {seed}", model, tokenizer, template)
+
+
+def weights_folder(study: Study, scale: str, strategy: str, seed: int) -> Path | None:
+    """Where the trained weights of a seed are; None for the untouched base."""
+    if not study.strategies[strategy].trains:
+        return None
+    return stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}"
 
 
 def rung_of(study: Study, scale: str) -> Rung:
@@ -47,15 +97,7 @@ def is_chat(study: Study, rung: Rung) -> bool:
 
 
 def fit_settings(settings: StrategySettings, rung: Rung) -> StrategySettings:
-    """A strategy's settings, with the rung's plan where the study says nothing; no result depends on it."""
+    """A strategy's settings, with the rung's batch plan where the study gives none; no result depends on it."""
     plan = {"micro_batch": rung.batch.micro_batch, "gradient_checkpointing": rung.batch.gradient_checkpointing}
     silent = {name: value for name, value in plan.items() if value and not getattr(settings, name)}
     return settings.model_copy(update=silent)
-
-
-def seed_folder(work: Work, seed: int) -> Path | None:
-    """Where a trained seed's weights lie; None for the untouched base."""
-    scale, strategy = work.cell
-    if not work.study.strategies[strategy].trains:
-        return None
-    return stage_folder(work.study.name, "finetune", scale, strategy) / f"seed-{seed}"

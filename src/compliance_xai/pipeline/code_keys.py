@@ -8,13 +8,18 @@ rewording one of them re-runs nothing.
 from __future__ import annotations
 
 import ast
+import atexit
+import contextlib
 import hashlib
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest
+from compliance_xai.files import digest, write_json
+from compliance_xai.pipeline.stores import read_json
+from compliance_xai.study.folders import find_project_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -50,7 +55,7 @@ def code_digest(rooms: Iterable[str], *, package: Path = PACKAGE) -> str:
         If a room does not exist.
     """
     files = {path for room in rooms for path in list_files(room, package)}
-    return digest({path.relative_to(package).as_posix(): _digest_file(path, path.stat().st_mtime_ns) for path in files})
+    return digest({path.relative_to(package).as_posix(): _digest_file(path) for path in files})
 
 
 def list_files(room: str, package: Path = PACKAGE) -> list[Path]:
@@ -78,13 +83,34 @@ def _decides(path: Path) -> bool:
     return path.suffix not in (".pyc", ".pyi") and not names & UNDECIDING
 
 
-@lru_cache(maxsize=1024)
-def _digest_file(path: Path, modified: int) -> str:
-    """SHA-256 of a file, for Python of what it does; computed once while its time of change (ns) stays the same."""
-    content = path.read_bytes()
-    if path.suffix == ".py":
-        content = ast.dump(_Reduced().visit(ast.parse(content))).encode()
-    return hashlib.sha256(content).hexdigest()
+def _digest_file(path: Path) -> str:
+    """SHA-256 of a file, for Python of what it does; read again only where its size or time of change differs."""
+    status, known = path.stat(), _read_known()
+    stamp = [status.st_size, status.st_mtime_ns]
+    if known.get(str(path), [])[:2] != stamp:
+        content = path.read_bytes()
+        if path.suffix == ".py":
+            content = ast.dump(_Reduced().visit(ast.parse(content))).encode()
+        known[str(path)] = [*stamp, hashlib.sha256(content).hexdigest()]
+    return known[str(path)][2]
+
+
+@lru_cache(maxsize=1)
+def _read_known() -> dict[str, list]:
+    """File -> size, time of change (ns) and digest; kept for the next processes, since reading all takes a second."""
+    # What a file does is told by this module, in this Python's words.
+    tag = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]
+    place = find_project_folder() / ".cache" / f"code-{tag}.json"
+    known = read_json(place) or {}
+    before = dict(known)
+
+    def keep() -> None:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs a second
+            if known != before:
+                write_json(known, place)
+
+    atexit.register(keep)
+    return known
 
 
 class _Reduced(ast.NodeTransformer):

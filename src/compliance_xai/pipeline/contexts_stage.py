@@ -7,14 +7,14 @@ from pathlib import Path
 from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.pipeline.joining import join_cells, join_masses, keep_method
 from compliance_xai.pipeline.stage_examples import evaluated_examples
-from compliance_xai.pipeline.stages import StageResult, Work, read_stage, run_stage
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.stats.contexts import KEYS, compare_held_out, gather_values, separate_contexts
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.settings import Study
 
 
-def compare_contexts(study: Study | Path | str) -> StageResult:
+def contexts(study: Study | Path | str) -> StageResult:
     """Focus, distances, lift, correctness, faithfulness and quality by regulatory context.
 
     Returns
@@ -33,7 +33,7 @@ def _work(work: Work) -> None:
     names = ("focus", "categories", "gold")
     tables = {name: keep_method(work, join_cells(work, "attribute", name)) for name in names}
     tables["scores"] = join_cells(work, "generate", "scores")
-    tables["areas"] = read_stage(work.study, "faithfulness").areas
+    tables["areas"] = work.result("faithfulness")["areas"]
     values = gather_values(tables, examples).rename(columns={"measure": "measured"})
     by = [*(name if name != "measure" else "measured" for name in KEYS), "split", "context"]
     summary = summarise_measures(values, "value", by=by, bootstrap=bootstrap).drop(columns="measure")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
+from compliance_xai.corpus.corpora import Corpus
+from compliance_xai.corpus.description import describe_corpus
 from compliance_xai.pipeline.grid import find_corpus_path
 from compliance_xai.pipeline.stage_examples import load_examples, read_corpus, read_vocabulary
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
@@ -11,7 +15,7 @@ from compliance_xai.records import write_examples
 from compliance_xai.study.settings import Study
 
 
-def prepare_corpus(study: Study | Path | str) -> StageResult:
+def corpus(study: Study | Path | str) -> StageResult:
     """Read, check and describe the study's clauses and rules.
 
     Returns
@@ -25,11 +29,6 @@ def prepare_corpus(study: Study | Path | str) -> StageResult:
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-
-    from compliance_xai.corpus.corpora import Corpus
-    from compliance_xai.corpus.description import describe_corpus
-
     source = read_corpus(work.study)
     examples = [example for split in load_examples(work.study).values() for example in split]
     used = Corpus(source.name, tuple(examples), source.source_sha256, source.notes)

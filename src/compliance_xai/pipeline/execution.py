@@ -1,94 +1,50 @@
-"""Executes one job's notebook: text source -> executed page, checked to the last cell, or a clear failure.
+"""Executes notebooks: text source -> executed page, checked to the last cell, or one clear failure.
 
 The Snakefile runs ``python -m compliance_xai.pipeline.execution STUDY JOB``. A notebook runs under a temporary name and
-takes its own name only after it ran to its end without an error or a warning. A failed one is kept beside, in
-``book/runs/<study>/failed``.
+takes its own name only after it ran to its end. What libraries write to standard error is no failure: it is kept at the
+foot of the page. A failed attempt is kept beside the pages, in ``book/runs/<study>/failed``.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import errno
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
+
+import psutil
 
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import write_atomic
 from compliance_xai.machine import measure_time
-from compliance_xai.pipeline.grid import Job, make_jobs, source_hash
-from compliance_xai.pipeline.manifests import Manifest, read_manifest
+from compliance_xai.pipeline import progress
+from compliance_xai.pipeline.environment import notebook_environment
+from compliance_xai.pipeline.failures import FAILED, NotebookFailed, explain_system, report_errors
+from compliance_xai.pipeline.grid import PATIENCE, Job, make_jobs, source_hash
+from compliance_xai.pipeline.manifests import NOTES, Manifest, notes_html, peek_manifest, write_manifest
+from compliance_xai.pipeline.stores import hold_lock, keep_folder, stamp_file
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import load_study
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
 
 TAKES = re.compile(r"\*Takes\*[^.]*\.")
 """What a notebook's source says about its time; its executed page says what it took instead."""
 SENTINEL = "This notebook ran to its end."
-INTERRUPTED = "Interrupted. Finished work is kept; the same command continues."
-START_TIMEOUT = 180  # seconds; kernels start slowly where many start at once on few cores
-START_ATTEMPTS = 2
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
-KERNEL_SETTINGS = {
-    "PYTHONHASHSEED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",  # progress bars write to stderr, which a page must not hold
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    # Keep freed memory: torch would hand back and ask again for the same megabytes in every step (5 % of training).
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    "MALLOC_TOP_PAD_": str(2**26),
-    # Deprecations speak to the authors of other packages, and the missing widget is for progress bars, which are off.
-    "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning,ignore:IProgress not found",
-}
+RUNNER_VARIABLE = "COMPLIANCE_XAI_RUNNER"
+"""The process id of the run that a job belongs to; where that is gone, the job ends itself."""
+NOTES_KEPT, NOTE_LENGTH = 20, 500
 
 
-QUIET = """\
-import logging
-
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-"""
-"""Runs before a notebook's own imports: bitsandbytes announces optional CPU kernels as soon as something imports it,
-and nothing here depends on them. Anything else on stderr stops a page."""
-
-
-class NotebookFailed(RuntimeError):
-    """A notebook that did not run to its end.
-
-    Attributes
-    ----------
-    job_name, reason
-        Which notebook, and what went wrong, in one line.
-    kept
-        Where the attempt is kept, or None where there is nothing to keep.
-    bad_input
-        Whether the reason is a bad input that the reader can mend (an ``InputError``), not a defect.
-    """
-
-    def __init__(self, job_name: str, reason: str, *, kept: Path | None, bad_input: bool) -> None:
-        self.job_name, self.reason, self.kept, self.bad_input = job_name, reason, kept, bad_input
-        super().__init__(f"{job_name}: {reason}" + (f"\nThe attempt is kept in {kept}" if kept else ""))
-
-
-def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1) -> Path:
+def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1, limit: float | None = None) -> Path:
     """Run a job's notebook and put the page in its place.
 
     Parameters
@@ -98,7 +54,9 @@ def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1) ->
     parameters
         Values for the notebook's ``parameters`` cell; typed, nothing is guessed from text.
     threads
-        Threads that the kernel's numerical libraries may use.
+        Threads that its numerical libraries may use.
+    limit
+        Seconds that the notebook may take; as long as it likes where None.
 
     Returns
     -------
@@ -108,266 +66,244 @@ def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1) ->
     Raises
     ------
     InputError
-        If the notebook has no cell tagged ``parameters`` or does not know one of the parameters.
+        If the notebook has no cell tagged ``parameters``, or another process is executing it.
     NotebookFailed
-        If it does not run to its end, writes a warning, or leaves its stage without results.
+        If it does not run to its end, or leaves its stage without results.
     """
     part = job.page.parent / ".part" / job.page.name
-    with _hold_lock(part.with_suffix(".lock")):
-        notebook = prepare_notebook(job, parameters)
-        run_notebook(job, notebook, part, parameters, threads=threads)
-        problems = validate_notebook(part)
-        manifest = read_manifest(job.folder)
-        if not problems and (manifest is None or manifest["key"] != job.key):
-            problems = [f"its stage left no results of these settings in {job.folder}"]
-        if problems:
-            raise _keep_failure(job, part, problems[0], bad_input=False)
-        finish_page(job, part, took=_say_times(manifest))
+    with hold_lock(job.lock("page"), f"{job.label} of study {job.study!r}", wait=PATIENCE):
+        before = peek_manifest(job.folder)
+        notebook = prepare_notebook(job)
+        run_notebook(job.name, notebook, part, parameters, failed=job.failed_page, threads=threads, limit=limit)
+        manifest = peek_manifest(job.folder)
+        if manifest is None or manifest["key"] != job.key:
+            reason = f"its stage left no results of these settings in {job.folder}"
+            raise keep_failure(job.name, part, job.failed_page, reason)
+        _finish_job(job, part, manifest, made=before is None or before["started"] != manifest["started"])
     return job.page
 
 
-def execute_page(page: Source, parameters: Mapping[str, Any], *, title: str) -> Path:
-    """Run a notebook that belongs to no job, such as the summary of a stored study, and put the page in its place.
+def _finish_job(job: Job, part: Path, manifest: Manifest, *, made: bool) -> None:
+    """Put the page in its place, then note it in the manifest, with what libraries said when the results were made."""
+    import nbformat
+
+    notebook = nbformat.read(part, as_version=4)
+    notes = take_notes(notebook)
+    manifest["notes"] = notes if made else list(dict.fromkeys([*manifest["notes"], *notes]))
+    for output in notebook.cells[-2].outputs:
+        if "text/html" in output.get("data", {}):
+            output["data"]["text/html"] = output["data"]["text/html"].replace(NOTES, notes_html(manifest["notes"]))
+    took = f"*Took* {manifest['wall_seconds']:.0f} s and {manifest['peak_memory_bytes'] / 2**20:.0f} MiB of memory."
+    notebook.cells[0].source = TAKES.sub(took, notebook.cells[0].source, count=1)
+    write_page(notebook, job.name, job.page)
+    manifest["page"] = {"key": job.key, "source": source_hash(job), "stamp": stamp_file(job.page)}
+    write_manifest(manifest, job.folder)
+    part.unlink()
+    job.failed_page.unlink(missing_ok=True)
+
+
+def keep_page(
+    folder: Path, key: str, source: Path, parameters: Mapping[str, Any] | None = None, *, name: str, title: str = ""
+) -> Path:
+    """The executed notebook of something that is no job of a study, such as a lesson; made once for its key.
+
+    It is kept as ``<name>.ipynb`` in its folder. The title replaces that of the source where it is given.
 
     Raises
     ------
     NotebookFailed
         If it does not run to its end.
     """
-    import jupytext
+
+    def make(part: Path) -> None:
+        import nbformat
+
+        notebook = read_source(source)
+        if title:
+            first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+            first.source = re.sub(r"(?m)^# .*$", lambda _: f"# {title}", first.source, count=1)
+        frame_notebook(notebook, name)
+        running, failed = part / "running.ipynb", folder.parent / "failed" / f"{name}.ipynb"
+        run_notebook(name, notebook, running, parameters or {}, failed=failed, threads=1)
+        executed = nbformat.read(running, as_version=4)
+        take_notes(executed)
+        write_page(executed, name, part / f"{name}.ipynb")
+        running.unlink()
+        failed.unlink(missing_ok=True)
+
+    return keep_folder(folder, key, make).folder / f"{name}.ipynb"
+
+
+def prepare_notebook(job: Job) -> Any:
+    """The notebook to run: the text source with its title, a provenance footer, a sentinel and fixed cell ids."""
     from nbformat.v4 import new_code_cell
 
-    notebook = jupytext.read(page.notebook, fmt="py:percent")
-    _check_parameters(notebook, parameters, page.notebook)
-    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
-    first.source = re.sub(r"(?m)^# .*$", lambda _: f"# {title}", first.source, count=1)
-    start = next(index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    notebook.cells.insert(start + 1, new_code_cell(QUIET, metadata={"tags": ["remove-cell"]}))
-    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
-    number_cells(notebook, page.name)
-    notebook.metadata["compliance_xai"] = {"key": page.key, "complete": False}
-    notebook.metadata.pop("jupytext", None)
-    part = page.page.parent / ".part" / page.page.name
-    run_notebook(page, notebook, part, parameters, threads=1)
-    if problems := validate_notebook(part):
-        raise _keep_failure(page, part, problems[0], bad_input=False)
-    finish_page(page, part)
-    return page.page
-
-
-def _say_times(manifest: Manifest | None) -> str:
-    if manifest is None:
-        return ""
-    return f"*Took* {manifest['wall_seconds']:.0f} s and {manifest['peak_memory_bytes'] / 2**20:.0f} MiB of memory."
-
-
-def prepare_notebook(job: Job, parameters: Mapping[str, Any]) -> NotebookNode:
-    """The notebook to run: the text source with its title, a provenance footer, a sentinel and fixed cell ids.
-
-    Raises
-    ------
-    InputError
-        If the source is missing, has no cell tagged ``parameters``, or does not know a given parameter.
-    """
-    import jupytext
-    from nbformat.v4 import new_code_cell
-
-    notebook = jupytext.read(job.notebook, fmt="py:percent")
-    _check_parameters(notebook, parameters, job.notebook)
+    notebook = read_source(job.notebook)
     if job.scale:
         _extend_title(notebook, f"{job.scale}, {job.strategy}")
     cell = f", {job.scale!r}, {job.strategy!r}" if job.scale else ""
     footer = (
         f"from compliance_xai.pipeline import show_provenance\n\nshow_provenance({job.study!r}, {job.stage!r}{cell})"
     )
-    first = next(index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    notebook.cells.insert(first + 1, new_code_cell(QUIET, metadata={"tags": ["remove-cell"]}))
     notebook.cells.append(new_code_cell(footer, metadata={"tags": ["remove-input"]}))
-    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
-    number_cells(notebook, job.name)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["compliance_xai"] = {"key": job.key, "source": source_hash(job), "complete": False}
-    notebook.metadata.pop("jupytext", None)
+    frame_notebook(notebook, job.name)
+    notebook.metadata["compliance_xai"] = {"key": job.key, "source": source_hash(job)}
     return notebook
 
 
-def _check_parameters(notebook: NotebookNode, parameters: Mapping[str, Any], source: Path) -> None:
+def read_source(path: Path) -> Any:
+    """A text notebook, with the kernel that all of them have.
+
+    Raises
+    ------
+    InputError
+        If it has not exactly one cell tagged ``parameters``.
+    """
+    import jupytext
+
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise InputError(
-            str(source),
+            str(path),
             expected="one cell tagged 'parameters'",
             found=f"{len(cells)} of them",
             remedy='Write the cell as # %% tags=["parameters"].',
         )
-    known = {
-        target.id
-        for statement in ast.parse(cells[0].source).body
-        if isinstance(statement, ast.Assign | ast.AnnAssign)
-        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
-        if isinstance(target, ast.Name)
-    }
-    for name in sorted(parameters):
-        require_choice(f"{source}, parameter", name, sorted(known), remedy="Add it to the cell tagged 'parameters'.")
-    cells[0].metadata["tags"] = [*cells[0].metadata["tags"], "remove-cell"]
+    return notebook
 
 
-def _extend_title(notebook: NotebookNode, suffix: str) -> None:
+def frame_notebook(notebook: Any, name: str) -> None:
+    """Hide the parameters, and put what shows that the end was reached at the end."""
+    from nbformat.v4 import new_code_cell
+
+    first = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    first.metadata["tags"] = ["parameters", "remove-cell"]
+    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
+    number_cells(notebook, name)
+
+
+def _extend_title(notebook: Any, suffix: str) -> None:
     """Give every run's page a title of its own; pages of one stage would otherwise share a name in the sidebar."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            lines = cell.source.splitlines()
-            for index, line in enumerate(lines):
-                if line.startswith("# "):
-                    lines[index] = f"{line.rstrip()}: {suffix}"
-                    cell.source = "\n".join(lines)
-                    return
+            title = re.search(r"^# .*$", cell.source, re.M)
+            if title:
+                cell.source = f"{cell.source[: title.end()].rstrip()}: {suffix}{cell.source[title.end() :]}"
+                return
 
 
-def number_cells(notebook: NotebookNode, name: str) -> None:
+def number_cells(notebook: Any, name: str) -> None:
     """Fixed cell ids, so that the same notebook gives the same file; nbformat allows 64 letters, digits, - and _."""
     stem = "".join(letter if letter.isalnum() else "-" for letter in name)[:56]
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"{stem}-{index:03d}"
 
 
-class Page(Protocol):
-    """What gets executed: its name, what people call it, and where the page and a failed attempt at it go."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def page(self) -> Path: ...  # noqa: D102
-    @property
-    def failed_page(self) -> Path: ...  # noqa: D102
-
-
-class Source(Page, Protocol):
-    """A page with a notebook of its own, and a key that says what decides it."""
-
-    @property
-    def notebook(self) -> Path: ...  # noqa: D102
-    @property
-    def key(self) -> str: ...  # noqa: D102
-
-
-def run_notebook(job: Page, notebook: NotebookNode, part: Path, parameters: Mapping[str, Any], *, threads: int) -> None:
-    """Execute a prepared notebook and leave what came of it in ``part``.
+def run_notebook(
+    name: str,
+    notebook: Any,
+    part: Path,
+    parameters: Mapping[str, Any],
+    *,
+    failed: Path,
+    threads: int,
+    limit: float | None = None,
+) -> None:
+    """Execute a prepared notebook to its end and leave what came of it in ``part``.
 
     Raises
     ------
     NotebookFailed
-        If a cell ends in an error or the kernel dies; the attempt is kept.
+        If a cell ends in an error or takes too long, or the process is ended; the attempt is kept as ``failed``.
     """
-    # nbclient and papermill are slow to import; status and plan need neither.
     import nbformat
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill import PapermillExecutionError
 
     part.parent.mkdir(parents=True, exist_ok=True)
     prepared = part.with_name(f"{part.stem}.prepared.ipynb")
     nbformat.write(notebook, prepared)
     try:
-        with _set_environment(KERNEL_SETTINGS | dict.fromkeys(THREAD_VARIABLES, str(threads))):
-            _execute(job, prepared, part, parameters)
-    except PapermillExecutionError as error:
-        bad_input = error.ename == InputError.__name__
-        reason = error.evalue if bad_input else f"{error.ename}: {error.evalue}"
-        if f"[Errno {errno.ENOSPC}]" in error.evalue:
-            bad_input, reason = True, _explain_full_disk(error.evalue)
-        raise _keep_failure(job, part, reason, bad_input=bad_input) from None
-    except (DeadKernelError, CellTimeoutError) as error:
-        reason = f"its kernel died, as it does where memory runs out or someone ends it ({type(error).__name__})"
-        raise _keep_failure(job, part, reason, bad_input=False) from None
+        status, said = _run_process(name, prepared, part, parameters, threads=threads, limit=limit)
     finally:
         prepared.unlink(missing_ok=True)
+    if status is None:
+        reason = f"it took longer than the limit of {progress.format_duration(limit or 0)}"
+        raise keep_failure(name, part, failed, reason)
+    if status == 2:  # it was not executed
+        raise NotebookFailed(name, said.removeprefix("Error: "), kept=None, bad_input=True)
+    problems = validate_notebook(part)
+    if status < 0 or (problems and status not in (0, FAILED)):
+        reason = f"its process was ended ({_name_status(status)}), as where memory runs out; {said[-200:]}".rstrip("; ")
+        raise keep_failure(name, part, failed, reason)
+    for ename, evalue in find_errors(part):
+        bad_input = ename == InputError.__name__
+        reason = evalue if bad_input else f"{ename}: {evalue}"
+        system = None if bad_input else explain_system(reason)
+        raise keep_failure(name, part, failed, system or reason, bad_input=bad_input or system is not None)
+    if problems:
+        raise keep_failure(name, part, failed, problems[0])
 
 
-def _execute(job: Page, prepared: Path, part: Path, parameters: Mapping[str, Any]) -> None:
-    """Run the prepared notebook with papermill, in a kernel that is spoken to through files, not ports.
+def _name_status(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"status {status}"
 
-    A kernel's ports are chosen before it starts, so that another program may take one of them meanwhile; sockets in a
-    folder of its own cannot be taken. A kernel that does not start is given a second chance.
+
+def _run_process(
+    name: str, prepared: Path, part: Path, parameters: Mapping[str, Any], *, threads: int, limit: float | None
+) -> tuple[int | None, str]:
+    """Exit status, None where it took too long, and what the process wrote to standard error beside the notebook.
+
+    Meanwhile the notebook's line of progress is printed; where the run that started all this is gone, it is ended.
     """
-    from nbclient.exceptions import DeadKernelError
-    from papermill.execute import execute_notebook
-    from traitlets.config import Config
-
-    for attempt in range(1, START_ATTEMPTS + 1):
-        with tempfile.TemporaryDirectory(prefix="compliance-xai-", dir=_socket_root()) as sockets:
-            try:
-                execute_notebook(
-                    prepared,
-                    part,
-                    parameters=dict(parameters),
-                    kernel_name="python3",
-                    progress_bar=False,
-                    start_timeout=START_TIMEOUT,
-                    cwd=find_project_folder(),
-                    config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
-                )
-                return
-            except DeadKernelError:
-                raise
-            except RuntimeError as error:  # an error of a cell has a class of its own; this one is the kernel's
-                reason = f"its kernel did not start ({error})"
-                if attempt == START_ATTEMPTS:
-                    raise _keep_failure(job, part, reason, bad_input=False) from None
-                print(f"{job.label}: {reason}; once more", flush=True)
-
-
-def _socket_root() -> str | None:
-    """A folder for sockets, whose paths may have 107 characters only; None is the usual one for temporary files."""
-    return "/tmp" if len(tempfile.gettempdir()) > 60 and os.path.isdir("/tmp") else None
-
-
-def _explain_full_disk(message: str) -> str:
-    return (
-        f"{message}: expected room to write, found a full disk. Free some space and run the same command again; "
-        "finished work is kept."
-    )
-
-
-@contextlib.contextmanager
-def _set_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the kernel, which inherits them, and put the old ones back."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _hold_lock(path: Path) -> Iterator[None]:
-    """Let one process at a time execute a notebook; a run that was killed may have left one that is still at work.
-
-    The system drops the lock with its process, however that ends, so no lock outlives a crash.
-    """
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    runner, shown = os.environ.get(RUNNER_VARIABLE), ""
+    end = time.monotonic() + limit if limit else float("inf")
+    with tempfile.TemporaryDirectory(prefix="compliance-xai-") as folder:
+        line, log = Path(folder) / "line", Path(folder) / "log"
+        words = [str(prepared), str(part), json.dumps(dict(parameters)), str(os.getpid())]
+        command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", *words]
+        environment = notebook_environment(threads) | {progress.VARIABLE: str(line)}
+        with log.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that executes {path.stem}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            while process.poll() is None and time.monotonic() < end:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+                text = line.read_text(encoding="utf-8") if line.is_file() else ""
+                if text != shown:
+                    shown = text
+                    print(f"       {name}: {text}", flush=True)
+                if runner and not _lives(int(runner)):
+                    raise KeyboardInterrupt
+            status = process.poll()
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        return status, log.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find_errors(path: Path) -> list[tuple[str, str]]:
+    """Name and text of the errors in an executed notebook."""
+    import nbformat
+
+    cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    return [(output.ename, output.evalue) for output in outputs if output.output_type == "error"]
 
 
 def validate_notebook(path: Path) -> list[str]:
-    """What shows that an executed notebook did not run cleanly to its end: sentences, none where it did.
+    """What shows that an executed notebook did not run to its end: sentences, none where it did.
 
-    A killed kernel can leave a notebook that looks finished, so every code cell must carry an execution count, no
-    output may be an error or a warning, and the last cell must have printed the sentinel.
+    A killed process can leave a notebook that looks finished, so every code cell must carry an execution count, no
+    output may be an error, and the last cell must have printed the sentinel.
     """
     import nbformat
 
@@ -376,55 +312,67 @@ def validate_notebook(path: Path) -> list[str]:
     try:
         notebook = nbformat.read(path, as_version=4)
     except (UnicodeDecodeError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
-        return [f"{path} is no notebook ({type(error).__name__})"]
+        return [f"{path} is not a notebook ({type(error).__name__})"]
     problems = []
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for number, cell in enumerate(cells, start=1):
         if cell.execution_count is None:
             problems.append(f"code cell {number} of {len(cells)} was not executed")
-        for output in cell.outputs:
-            if output.output_type == "error":
-                problems.append(f"code cell {number} ended in {output.ename}: {output.evalue}")
-            elif output.output_type == "stream" and output.name == "stderr":
-                problems.append(f"code cell {number} wrote to stderr: {' '.join(output.text.split())[:200]}")
+        errors = (output for output in cell.outputs if output.output_type == "error")
+        problems += [f"code cell {number} ended in {output.ename}: {output.evalue}" for output in errors]
     if not cells or not any(SENTINEL in output.get("text", "") for output in cells[-1].outputs):
         problems.append("the last cell did not print the sentinel")
     return problems
 
 
-def _keep_failure(job: Page, part: Path, reason: str, *, bad_input: bool) -> NotebookFailed:
+def take_notes(notebook: Any) -> list[str]:
+    """Take what was written to standard error out of a notebook: one note for each, without paths of this machine."""
+    notes: dict[str, None] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                if output.output_type == "stream" and output.name == "stderr":
+                    notes[_shorten(output.text)] = None
+            cell.outputs = [out for out in cell.outputs if (out.output_type, out.get("name")) != ("stream", "stderr")]
+    notes.pop("", None)
+    return list(notes)[:NOTES_KEPT]
+
+
+def _shorten(text: str) -> str:
+    text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "the notebook", text)
+    for place in (str(find_project_folder()), sys.prefix, os.path.expanduser("~")):
+        text = text.replace(f"{place}/", "")
+    text = " ".join(text.split())
+    return text if len(text) <= NOTE_LENGTH else f"{text[:NOTE_LENGTH]}..."
+
+
+def keep_failure(name: str, part: Path, failed: Path, reason: str, *, bad_input: bool = False) -> NotebookFailed:
     """Move an attempt aside, with a mark that says what it was an attempt at."""
     if not part.is_file():
-        return NotebookFailed(job.name, reason, kept=None, bad_input=bad_input)
-    job.failed_page.parent.mkdir(parents=True, exist_ok=True)
-    part.replace(job.failed_page)
-    return NotebookFailed(job.name, reason, kept=job.failed_page, bad_input=bad_input)
+        return NotebookFailed(name, reason, kept=None, bad_input=bad_input)
+    failed.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(failed)
+    return NotebookFailed(name, reason, kept=failed, bad_input=bad_input)
 
 
-def finish_page(page: Page, part: Path, *, took: str = "") -> None:
-    """Put an executed notebook in its place, marked as complete; ``took`` replaces what its first cell expected."""
+def write_page(notebook: Any, name: str, path: Path) -> None:
+    """Write an executed notebook to its place, without what papermill noted about this machine."""
     import nbformat
 
-    notebook = nbformat.read(part, as_version=4)
-    notebook.metadata["compliance_xai"]["complete"] = True
-    notebook.metadata.pop("papermill", None)  # absolute paths of this machine
+    notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    if took:
-        notebook.cells[0].source = TAKES.sub(took, notebook.cells[0].source, count=1)
     drop_empty_sections(notebook)
-    number_cells(notebook, page.name)
-    nbformat.write(notebook, part)
-    page.page.parent.mkdir(parents=True, exist_ok=True)
-    part.replace(page.page)
-    page.failed_page.unlink(missing_ok=True)
+    number_cells(notebook, name)
+    with write_atomic(path) as part:
+        nbformat.write(notebook, part)
 
 
-def drop_empty_sections(notebook: NotebookNode) -> None:
+def drop_empty_sections(notebook: Any) -> None:
     """Remove each section whose first cell is tagged ``optional`` if none of its code showed anything."""
-    kept: list[NotebookNode] = []
-    section: list[NotebookNode] = []
+    kept: list[Any] = []
+    section: list[Any] = []
     for cell in [*notebook.cells, None]:
         if cell is None or cell.cell_type == "markdown":
             optional = bool(section) and "optional" in section[0].metadata.get("tags", [])
@@ -456,22 +404,20 @@ class Progress:
 
     def start(self) -> None:
         """Say that the job starts."""
-        self._print("start", self._count(), self.job.label)
+        self._print("start", self.job.label)
 
     def end(self, outcome: str, seconds: float, message: str = "") -> None:
         """Say how the job ended and note it for the run's summary."""
         if self.folder:
             self.folder.joinpath(f"{self.job.name}.{outcome}").write_text(message, encoding="utf-8")
-        self._print(outcome, self._count(), f"{self.job.label}, {seconds:.0f} s")
+        self._print(outcome, f"{self.job.label}, {seconds:.0f} s")
 
-    def _count(self) -> str:
-        if not self.folder:
-            return ""
-        ended = sum(1 for path in self.folder.iterdir() if path.suffix in (".done", ".failed"))
-        total = self.folder.joinpath("total").read_text(encoding="utf-8")
-        return f"[{ended:>{len(total)}}/{total}] "
-
-    def _print(self, word: str, count: str, text: str) -> None:
+    def _print(self, word: str, text: str) -> None:
+        count = ""
+        if self.folder:
+            ended = sum(1 for path in self.folder.iterdir() if path.suffix in (".done", ".failed"))
+            total = self.folder.joinpath("total").read_text(encoding="utf-8")
+            count = f"[{ended:>{len(total)}}/{total}] "
         print(f"{count}{word:<6} {text}", flush=True)
 
 
@@ -480,48 +426,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m compliance_xai.pipeline.execution", description=main.__doc__)
     parser.add_argument("study", help="study file")
     parser.add_argument("job", help="the job's name, such as 'corpus' or '1m-lora-finetune'")
+    parser.add_argument("--limit", type=float, help="seconds that the notebook may take")
     options = parser.parse_args(arguments)
-    return report_errors(lambda: _execute_named(options.study, options.job))
+    return report_errors(lambda: _execute_named(options.study, options.job, options.limit))
 
 
-def _execute_named(study_path: str, name: str) -> None:
+def _execute_named(study_path: str, name: str, limit: float | None) -> None:
     study = load_study(study_path)
     jobs = make_jobs(study)
     require_choice(f"study {study.name!r}, job", name, jobs, remedy="'compliance-xai study plan' lists the jobs.")
     job = jobs[name]
-    progress = Progress(job)
-    progress.start()
+    shown = Progress(job)
+    shown.start()
     with measure_time() as watch:
         try:
-            execute_job(job, make_parameters(job, study_path), threads=study.threads)
-        except (NotebookFailed, InputError, OSError) as error:
-            progress.end("failed", watch.seconds, str(error))
-            raise
+            execute_job(job, make_parameters(job, study_path), threads=study.threads, limit=limit)
         except Exception as error:
-            progress.end("failed", watch.seconds, f"{name}: {type(error).__name__}: {error}")
+            known = isinstance(error, (NotebookFailed, InputError))
+            reason = str(error) if known else explain_system(str(error)) or f"{type(error).__name__}: {error}"
+            shown.end("failed", watch.seconds, reason)
             raise
-    progress.end("done", watch.seconds, f"{watch.seconds:.3f}")
-
-
-def report_errors(work: Callable[[], None]) -> int:
-    """Do some work; turn what a user can mend into one message on stderr. Returns the exit status."""
-    try:
-        work()
-    except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except NotebookFailed as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2 if error.bad_input else 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"Error: {_explain_full_disk(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
-    return 0
+    shown.end("done", watch.seconds, f"{watch.seconds:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,29 @@
 """The stage that puts attribution to the test: correctness, faithfulness, and whether it finds errors.
 
-One notebook for the whole study, because a kernel for every cell would take longer than its work. Every model is a
-piece of its own, so an interrupted stage goes on where it stopped.
+One notebook for the whole study, because a kernel for every cell would take longer than its work. What is measured on
+a model is a piece of its own: an interrupted stage goes on where it stopped, and another strategy's change, or one in
+the statistics, measures no model again.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
-from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.models.generation import read_confidence
-from compliance_xai.models.strategies import load_trained
-from compliance_xai.pipeline.cells import choose_prompt, rung_of
-from compliance_xai.pipeline.grid import stage_folder
+from compliance_xai.pipeline.attribute_stage import open_reader
+from compliance_xai.pipeline.code_keys import code_digest
+from compliance_xai.pipeline.grid import MEASURING
 from compliance_xai.pipeline.joining import join_cells, keep_method
-from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, read_vocabulary, require_split
+from compliance_xai.pipeline.stage_examples import attributed_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_generations
 from compliance_xai.stats import error_detector as detector
@@ -32,17 +32,13 @@ from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study, load_study
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CHECKPOINTS = "checkpoints"
 ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
 CELL = ("scale", "parameters", "strategy")
 JUDGED = (*MEASURES, "random_deletion", "reversed_deletion", "random_top_1_drop", "random_top_3_drop")
 
 
-def judge_attribution(study: Study | Path | str) -> StageResult:
+def faithfulness(study: Study | Path | str) -> StageResult:
     """Judge the attributions of every cell: against the gold alignment, the models, and the rules that they wrote.
 
     Returns
@@ -63,8 +59,6 @@ def judge_attribution(study: Study | Path | str) -> StageResult:
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-
     bootstrap = work.study.thresholds.bootstrap
     examples = {example.id: example for example in attributed_examples(work.study)}
     evaluated = [id for id, example in examples.items() if example.split == work.study.corpus.evaluate_on]
@@ -87,23 +81,23 @@ def _work(work: Work) -> None:
     tables |= _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
     for name, table in tables.items():
         work.write_frame(table, name)
-    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _measure_cell(work: Work, scale: str, strategy: str, examples: dict[str, Example]) -> dict[str, pd.DataFrame]:
     """The tables of one cell, from a piece for every seed's model."""
-    import pandas as pd
-
     parameters = load_ladder(work.study.ladder).rung(scale).parameters
-    count = work.study.faithfulness.seeds
+    settings = work.study.faithfulness
+    needs = [f"{scale}-{strategy}-{stage}" for stage in ("generate", "attribute")]
     parts = []
-    for seed in work.study.seeds_of(strategy)[:count]:
+    for seed in work.study.seeds_of(strategy)[: settings.seeds]:
 
         def measure(folder: Path, seed: int = seed) -> None:
-            for name, frame in _measure_model(work.study, scale, strategy, seed, examples).items():
+            for name, frame in _measure_model(work, scale, strategy, seed, examples).items():
                 frame.to_parquet(folder / f"{name}.parquet", index=False)
 
-        piece = work.make_piece(f"{CHECKPOINTS}/{scale}-{strategy}-seed-{seed}", measure)
+        chosen = settings.model_dump(mode="json", exclude={"seeds"})
+        key = work.key_from(needs, settings=chosen, seed=seed, code=code_digest(MEASURING))
+        piece = work.make_piece(f"models/{scale}-{strategy}-seed-{seed}", measure, key=key)
         parts.append({name: pd.read_parquet(piece.folder / f"{name}.parquet") for name in _COLUMNS})
     keys = {"scale": scale, "parameters": parameters, "strategy": strategy}
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in _COLUMNS}
@@ -134,11 +128,10 @@ _COLUMNS = {
 
 
 def _measure_model(
-    study: Study, scale: str, strategy: str, seed: int, examples: dict[str, Example]
+    work: Work, scale: str, strategy: str, seed: int, examples: dict[str, Example]
 ) -> dict[str, pd.DataFrame]:
-    import pandas as pd
-
-    model = _Model(study, scale, strategy, seed)
+    study = work.study
+    model = _Measured(work, scale, strategy, seed)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
     for example in _judged_examples(study, examples):
         keys = {"seed": seed, "id": example.id, "split": example.split}
@@ -161,25 +154,23 @@ def _judged_examples(study: Study, examples: dict[str, Example]) -> list[Example
     return [*main[: settings.clauses], *held_out[: settings.document_clauses]]
 
 
-class _Model:
+class _Measured:
     """One trained model with what was attributed and written with it."""
 
-    def __init__(self, study: Study, scale: str, strategy: str, seed: int) -> None:
-        rung = rung_of(study, scale)
-        trained = stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}"
-        folder = trained if study.strategies[strategy].trains else None
-        self.model, self.tokenizer = load_trained(rung, study.settings_of(scale, strategy), folder)
-        self.prompt = choose_prompt(study, rung)
-        self.study, self.vocabulary = study, read_vocabulary(study)
-        attributed = stage_folder(study.name, "attribute", scale, strategy) / "attributions.parquet"
+    def __init__(self, work: Work, scale: str, strategy: str, seed: int) -> None:
+        self.study, self.reader = work.study, open_reader(work, scale, strategy, seed)
+        self.model, self.tokenizer, self.prompt = (
+            getattr(self.reader.opened, name) for name in ("model", "tokenizer", "template")
+        )
+        attributed = work.result("attribute", scale, strategy).path("attributions.parquet")
         rows = [row for row in read_attribution_rows(attributed) if row["seed"] == seed]
         found = ((row["baseline"], attribution_from_row(row)) for row in rows)
         self.attributions = {
             (attribution.id, baseline): attribution
             for baseline, attribution in found
-            if attribution.provenance["method"] == study.attribution.method
+            if attribution.provenance["method"] == work.study.attribution.method
         }
-        written = stage_folder(study.name, "generate", scale, strategy) / "generations.parquet"
+        written = work.result("generate", scale, strategy).path("generations.parquet")
         self.rules = {rule.id: rule for rule in read_generations(written) if rule.seed == seed}
 
     def judge(self, example: Example, operator: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -187,9 +178,8 @@ class _Model:
         settings, chosen = self.study.faithfulness, self.study.attribution
         found = {baseline: self.attributions[example.id, baseline] for baseline in chosen.baselines}
         features = next(iter(found.values())).features
-        options = Options(
-            prompt=self.prompt, baseline=operator, pool=self._pool(operator), batch_tokens=chosen.batch_tokens
-        )
+        pool = self.reader.pool(operator, chosen.unit)
+        options = Options(prompt=self.prompt, baseline=operator, pool=pool, batch_tokens=chosen.batch_tokens)
 
         def score(masks_MF: np.ndarray) -> np.ndarray:
             log_probs_MT = score_masks(
@@ -228,23 +218,8 @@ class _Model:
         baseline = chosen.baselines[0]
         if rule == example.rule:
             return self.attributions[example.id, baseline]
-        options = Options(
-            prompt=self.prompt,
-            method=chosen.method,
-            unit=chosen.unit,
-            vocabulary=self.vocabulary,
-            baseline=baseline,
-            pool=self._pool(baseline),
-            batch_tokens=chosen.batch_tokens,
-        )
+        options = self.reader.options(baseline)
         return attribute(self.model, self.tokenizer, example.clause, rule, options, id=example.id)
-
-    def _pool(self, operator: str) -> Pool | None:
-        if operator != "counterfactual":
-            return None
-        train = require_split(self.study, load_examples(self.study), "train")
-        clauses = (example.clause for example in train)
-        return collect_pool(clauses, self.study.attribution.unit, vocabulary=self.vocabulary)
 
 
 def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> dict[str, pd.DataFrame]:
@@ -252,8 +227,6 @@ def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> d
 
     Clauses of the evaluated split are predicted out of fold; held-out ones by a regression on the evaluated split.
     """
-    import pandas as pd
-
     known = elements[elements["split"] == evaluated]
     predicted = [detector.predict_wrong(known)]
     predicted += [

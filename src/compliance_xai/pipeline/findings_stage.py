@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from compliance_xai.pipeline.manifests import MANIFEST
-from compliance_xai.pipeline.stages import StageResult, Work, read_stage, run_stage
+import pandas as pd
+
+from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.stats.claim_records import findings_frame, findings_to_json
 from compliance_xai.stats.claims import FRAMES, judge
 from compliance_xai.study.settings import Study
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def judge_claims(study: Study | Path | str) -> StageResult:
+def findings(study: Study | Path | str) -> StageResult:
     """Decide the claims under study.
 
     Returns
@@ -31,12 +28,11 @@ def _work(work: Work) -> None:
     frames: dict[str, pd.DataFrame] = {}
     cells: list[set[tuple[str, str]]] = []
     for stage, tables in FRAMES.items():
-        result = read_stage(study, stage)
-        work.read(result.folder / MANIFEST)
-        frames |= {name: getattr(result, table) for name, table in tables.items()}
-        summary = result.summary if stage == "compare_strategies" else result.quality
+        result = work.result(stage)
+        frames |= {name: result[table] for name, table in tables.items()}
+        summary = result["summary" if stage == "compare_strategies" else "quality"]
         cells.append(set(summary[["scale", "strategy"]].itertuples(index=False, name=None)))
-    findings = judge(
+    found = judge(
         study.tests,
         study.thresholds,
         frames,
@@ -49,5 +45,5 @@ def _work(work: Work) -> None:
             *(f"{scale}/{name}" for scale, name in study.cells() if not all((scale, name) in own for own in cells)),
         ],
     )
-    work.write_frame(findings_frame(findings), "findings")
-    (work.folder / "findings.json").write_text(findings_to_json(findings), encoding="utf-8")
+    work.write_frame(findings_frame(found), "findings")
+    (work.folder / "findings.json").write_text(findings_to_json(found), encoding="utf-8")

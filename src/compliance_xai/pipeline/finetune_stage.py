@@ -7,23 +7,25 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+
+from compliance_xai.models import finetuning
 from compliance_xai.models.checkpoints import Checkpoints
-from compliance_xai.models.finetuning import finetune, read_result
 from compliance_xai.models.launch import launch, read_config
 from compliance_xai.models.loading import load_base
 from compliance_xai.models.strategies import load_trained, movement_frame
-from compliance_xai.pipeline.cells import choose_prompt, find_rung, fit_settings
+from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
-from compliance_xai.pipeline.stages import StageResult, Work, find_job, run_stage
+from compliance_xai.pipeline.stages import CHECKPOINTS, StageResult, Work, open_work, run_stage
 from compliance_xai.records import write_table
 from compliance_xai.study.settings import Study, dump_study, load_study
 
-CHECKPOINTS = "checkpoints"
 MODULE = "compliance_xai.pipeline.finetune_stage"
 """What launched processes run."""
 
 
-def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+def finetune(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
     """Fine-tune one rung with one strategy, once for every seed; finished seeds of an interrupted run are kept.
 
     Returns
@@ -42,25 +44,23 @@ def finetune_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
 
 def assist_cell(study: Study, scale: str, strategy: str) -> None:
     """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
-    work = Work(study, find_job(study, "finetune", scale, strategy))
+    work = open_work(study, "finetune", scale, strategy)
     for seed in study.seeds_of(strategy):
-        if not work.has_piece(f"seed-{seed}"):
+        if work.find_piece(f"seed-{seed}", training_key(work, seed)) is None:
             _launch_seed(work, seed, work.folder / f"seed-{seed}")
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-    import pyarrow as pa
-
-    _, strategy = work.cell
-    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    scale, strategy = work.cell
+    settings, rung = work.study.settings_of(scale, strategy), rung_of(work.study, scale)
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
     for seed in work.study.seeds_of(strategy):
 
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)
 
-        piece = work.make_piece(f"seed-{seed}", train)
+        key = training_key(work, seed)
+        piece = work.make_piece(f"seed-{seed}", train, key=key)
 
         def measure(folder: Path, trained: Path = piece.folder) -> None:
             # In 32 bits: an update is often smaller than the spacing of bfloat16. On the CPU, where two copies fit.
@@ -69,8 +69,8 @@ def _work(work: Work) -> None:
             write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
 
         # A piece of its own: a training that is done stays done if this fails, for lack of memory for example.
-        movement = work.make_piece(f"movement-{seed}", measure)
-        result = read_result(piece.folder)
+        movement = work.make_piece(f"movement-{seed}", measure, key=key)
+        result = finetuning.read_result(piece.folder)
         validation_log = result.log[result.log["split"] == "validation"]
         summary = {
             "trained": result.trained,
@@ -94,12 +94,18 @@ def _work(work: Work) -> None:
         work.write_frame(frame[["seed", *(column for column in frame if column != "seed")]], name)
 
 
+def training_key(work: Work, seed: int) -> str:
+    """The key of one seed's training, which other seeds do not change."""
+    settings = {name: value for name, value in work.job.settings.items() if name != "seeds"}
+    return work.key_from((), settings=settings, code=work.job.code, seed=seed)
+
+
 def _train_seed(work: Work, seed: int, folder: Path) -> None:
     """Train one seed in this process, or as one of the processes that ``_launch_seed`` started."""
-    rung = find_rung(work)
+    rung = rung_of(work.study, work.cell[0])
     splits = load_examples(work.study)
     train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
-    finetune(
+    finetuning.finetune(
         rung,
         work.cell[1],
         fit_settings(work.study.settings_of(*work.cell), rung),
@@ -109,7 +115,7 @@ def _train_seed(work: Work, seed: int, folder: Path) -> None:
         out=folder,
         template=choose_prompt(work.study, rung),
         keep_evaluated=work.study.keeps_checkpoints,
-        checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", f"{work.job.key} seed {seed}"),
+        checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", training_key(work, seed)),
     )
 
 
@@ -127,7 +133,7 @@ def main(arguments: list[str]) -> None:
     """What each launched process runs: study file, scale, strategy, seed and folder."""
     study_file, scale, strategy, seed, folder = arguments
     study = load_study(study_file)
-    _train_seed(Work(study, find_job(study, "finetune", scale, strategy)), int(seed), Path(folder))
+    _train_seed(open_work(study, "finetune", scale, strategy), int(seed), Path(folder))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from compliance_xai.models.generation import generate_rules
-from compliance_xai.models.strategies import load_trained
-from compliance_xai.pipeline.cells import choose_prompt, find_rung, seed_folder
+from compliance_xai.pipeline.cells import open_model, rung_of
 from compliance_xai.pipeline.stage_examples import evaluated_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import write_generations
@@ -15,7 +16,7 @@ from compliance_xai.rules.sentence_encoder import load_encoder
 from compliance_xai.study.settings import Study, load_study
 
 
-def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+def generate(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
     """Write a rule for every evaluated clause, with every seed's model, and score it against the reference.
 
     Returns
@@ -33,24 +34,19 @@ def generate_cell(study: Study | Path | str, scale: str, strategy: str) -> Stage
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-
-    _, strategy = work.cell
-    settings, rung = work.study.settings_of(*work.cell), find_rung(work)
+    scale, strategy = work.cell
+    rung = rung_of(work.study, scale)
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
     generations, scores, totals, errors, verdicts = [], [], [], [], []
     for seed in work.study.seeds_of(strategy):
-        folder = seed_folder(work, seed)
-        if folder is not None:
-            work.read(*sorted(folder.glob("*.safetensors")))
-        model, tokenizer = load_trained(rung, settings, folder)
+        opened = open_model(work.study, scale, strategy, seed, used=work.inputs)
         written = generate_rules(
-            model,
-            tokenizer,
+            opened.model,
+            opened.tokenizer,
             examples,
             seed=seed,
-            template=choose_prompt(work.study, rung),
+            template=opened.template,
             max_new_tokens=work.study.generate.max_new_tokens,
             batch_size=min(work.study.generate.batch_size, rung.batch.generate or work.study.generate.batch_size),
         )

@@ -2,105 +2,105 @@
 
 A *job* is one stage of the whole study or of one cell (scale x strategy). Its *key* is a digest of the settings, code
 and inputs that decide its results, the keys of the jobs before it included. Where the manifest in a job's folder
-carries the job's key, its results are current; nothing looks at file times.
+carries the job's key and its files are as they were left, its results are current.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compliance_xai.corpus.download import PUBLIC_FILES
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest, sha256_file
+from compliance_xai.files import digest
 from compliance_xai.pipeline.code_keys import code_digest
-from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.manifests import MANIFEST, Manifest, peek_manifest, stamps_of
+from compliance_xai.pipeline.stores import find_damage, hash_once, read_json
 from compliance_xai.study.folders import find_data_folder, find_path, find_project_folder
+from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study, check_scales
 
-STATES = ("done", "stale", "failed", "not run")
-"""``stale``: there are results, but of other settings, code or inputs. ``failed``: the last attempt met an error."""
+STATES = ("done", "stale", "damaged", "failed", "not run")
+"""``stale``: there are results, but of other settings, code or inputs. ``damaged``: a file of results that would be
+current is missing or was altered. ``failed``: the last attempt met an error."""
+
+
+PATIENCE = 60.0
+"""Seconds to wait for another process at work on the same job: that of a killed run ends within a few."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of notebook.
+    """One kind of notebook; its function in ``pipeline``, its module, notebook and title all have its name.
 
     Attributes
     ----------
-    name, module, notebook, title
-        The stage, its module in ``pipeline``, its text source under ``notebooks/`` and what people call it.
+    number, name
+        Its place in the order of the notebooks, and what it is called everywhere.
     rooms
         The rooms and modules whose code decides its results, beside its own module (``pipeline.code_keys``).
     per_cell
         Whether it runs once per scale x strategy, or once per study.
     """
 
+    number: int
     name: str
-    module: str
-    notebook: str
-    title: str
     rooms: tuple[str, ...]
     per_cell: bool = False
+
+    @property
+    def module(self) -> str:
+        """Its module in ``pipeline``."""
+        return f"{self.name}_stage"
+
+    @property
+    def notebook(self) -> str:
+        """Its text source under ``notebooks/``."""
+        return f"{self.number:02d}_{self.name}.py"
+
+    @property
+    def title(self) -> str:
+        """For people: ``Compare strategies``."""
+        return "Fine-tune" if self.name == "finetune" else self.name.replace("_", " ").capitalize()
 
 
 _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _READ = (*_TRAIN, "attribution")
 _COMPARE = (*_NOUNS, "pipeline.joining", "rules", "attribution", "stats")
+MEASURING = (*_READ, "rules", "stats.error_detector", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
+"""What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
 _SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("corpus", "corpus_stage", "01_corpus.py", "Corpus", (*_NOUNS, "rules.notation", "corpus")),
-        Stage("ladder", "ladder_stage", "02_ladder.py", "Base ladder", ("study.ladders",)),
-        Stage("finetune", "finetune_stage", "03_finetune.py", "Fine-tune", _TRAIN, per_cell=True),
-        Stage("generate", "generate_stage", "04_generate.py", "Generate", (*_TRAIN, "rules"), per_cell=True),
-        Stage("attribute", "attribute_stage", "05_attribute.py", "Attribute", _READ, per_cell=True),
-        Stage("compare_strategies", "strategies_stage", "06_compare_strategies.py", "Compare strategies", _COMPARE),
-        Stage("compare_scales", "scales_stage", "07_compare_scales.py", "Compare scales", _COMPARE),
-        Stage(
-            "faithfulness",
-            "faithfulness_stage",
-            "08_faithfulness.py",
-            "Faithfulness and correctness",
-            (*_READ, "pipeline.joining", "rules", "stats"),
-        ),
-        Stage("contexts", "contexts_stage", "09_contexts.py", "Contexts", (*_COMPARE, "corpus")),
-        Stage("pick", "pick_stage", "10_pick.py", "Pick checkpoints", _COMPARE),
-        Stage(
-            "attribute_picked",
-            "attribute_picked_stage",
-            "11_attribute_picked.py",
-            "Attribute checkpoints",
-            (*_READ, "pipeline.attribute_stage"),
-            per_cell=True,
-        ),
-        Stage("compare_protocols", "protocols_stage", "12_compare_protocols.py", "Compare protocols", _COMPARE),
-        Stage(
-            "findings",
-            "findings_stage",
-            "13_findings.py",
-            "Findings",
-            ("records", "files", "attribution.distances", "stats"),
-        ),
-        Stage("summary", "summary_stage", "14_summary.py", "Summary", _SUMMARY),
+        Stage(1, "corpus", (*_NOUNS, "rules.notation", "corpus")),
+        Stage(2, "ladder", ("study.ladders",)),
+        Stage(3, "finetune", _TRAIN, per_cell=True),
+        Stage(4, "generate", (*_TRAIN, "rules"), per_cell=True),
+        Stage(5, "attribute", _READ, per_cell=True),
+        Stage(6, "compare_strategies", _COMPARE),
+        Stage(7, "compare_scales", _COMPARE),
+        Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
+        Stage(9, "contexts", (*_COMPARE, "corpus")),
+        Stage(10, "protocols", (*_READ, *_COMPARE, "pipeline.attribute_stage")),
+        Stage(11, "findings", ("records", "files", "attribution.distances", "stats")),
+        Stage(12, "summary", _SUMMARY),
     )
 }
-"""Every stage; those about checkpoints and protocols only where a study compares by others than equal compute."""
+"""Every stage; protocols only where a study compares strategies otherwise than at equal compute."""
 
 
 def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
     """The stages that a study has, or those of one cell of it; an untouched base is not fine-tuned."""
     names = [name for name, stage in STAGES.items() if strategy is None or stage.per_cell]
-    unused = () if study.keeps_checkpoints else ("pick", "attribute_picked", "compare_protocols")
+    unused = () if study.keeps_checkpoints else ("protocols",)
     if strategy is not None and not study.strategies[strategy].trains:
-        unused = ("finetune", "attribute_picked")
+        unused = ("finetune",)
     return tuple(name for name in names if name not in unused)
 
 
@@ -158,6 +158,16 @@ class Job:
     def page(self) -> Path:
         """The executed notebook."""
         return pages_folder(self.study) / f"{self.name}.ipynb"
+
+    def lock(self, what: str) -> Path:
+        """The lock of whoever makes its results (``stage``) or executes its notebook (``page``)."""
+        return find_project_folder() / "results" / self.study / "locks" / f"{self.name}.{what}.lock"
+
+    @property
+    def token(self) -> Path:
+        """An empty file that says to Snakemake, and to nobody else, that the page of this key was executed."""
+        name = f"{self.name}.{digest([self.key, source_hash(self)])[:16]}"
+        return find_project_folder() / "results" / self.study / "tokens" / name
 
     @property
     def failed_page(self) -> Path:
@@ -242,24 +252,13 @@ def make_jobs(study: Study) -> dict[str, Job]:
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
     add("findings", {**study.thresholds.model_dump(), "tests": tests, "without": study.without}, compared)
     if study.keeps_checkpoints:
-        _add_protocols(study, jobs, add)
-    last = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "compare_protocols", "findings")
+        trainings = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
+        needs = tuple(f"{scale}-{name}-{stage}" for scale, name in trainings for stage in ("finetune", "attribute"))
+        chosen = {"protocols": study.protocols, "matched_loss": study.thresholds.matched_loss}
+        add("protocols", {**resampled, **chosen, "picked_baselines": study.attribution.picked_baselines}, needs)
+    last = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "protocols", "findings")
     add("summary", {}, tuple(name for name in last if name in jobs))
     return jobs
-
-
-def _add_protocols(study: Study, jobs: Mapping[str, Job], add: Callable[..., str]) -> None:
-    """The jobs that compare checkpoints; the trainings themselves are the same for every protocol."""
-    cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
-    trained = tuple(f"{scale}-{strategy}-finetune" for scale, strategy in cells)
-    pick = add("pick", {"protocols": study.protocols, "matched_loss": study.thresholds.matched_loss}, trained)
-    picked = []
-    for scale, strategy in cells:
-        read = jobs[f"{scale}-{strategy}-attribute"]
-        needs = (f"{scale}-{strategy}-finetune", read.name, pick)
-        settings = {**read.settings, "picked_baselines": study.attribution.picked_baselines}
-        picked.append(add("attribute_picked", settings, needs, scale, strategy))
-    add("compare_protocols", {"bootstrap": study.thresholds.bootstrap}, (pick, *picked))
 
 
 @functools.cache
@@ -297,13 +296,11 @@ def _identify_corpus(study: Study) -> str:
             if fetch
             else "Check the path.",
         )
-    return _hash(path)
+    return hash_once(path)
 
 
 def _identify_rungs(study: Study) -> dict[str, Any]:
     """Scale -> what its base model is: SHA-256 of each file of a local folder, or hub id and revision."""
-    from compliance_xai.study.ladders import load_ladder
-
     ladder = load_ladder(study.ladder)
     if ladder.absent:  # a GGUF file at hand is dequantised once
         from compliance_xai.models.gguf_files import prepare_rungs
@@ -317,21 +314,11 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
         path = Path(rung.path)
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".md")
-            identities[scale] = {file.name: _hash(file) for file in files}
+            identities[scale] = {file.name: hash_once(file) for file in files}
         else:
             identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
         identities[scale] |= {"template": rung.template, "prompt": rung.prompt}
     return identities
-
-
-def _hash(path: Path) -> str:
-    status = path.stat()
-    return _hash_once(path, status.st_mtime_ns, status.st_size)
-
-
-@functools.cache
-def _hash_once(path: Path, modified: int, size: int) -> str:
-    return sha256_file(path)
 
 
 def source_hash(job: Job) -> str:
@@ -340,36 +327,50 @@ def source_hash(job: Job) -> str:
         raise InputError(
             str(job.notebook), expected="a notebook's text source", found="no such file", remedy="Restore it from git."
         )
-    return _hash(job.notebook)
+    return hash_once(job.notebook)
 
 
 def read_page_mark(page: Path) -> dict[str, Any] | None:
-    """What ``execution`` noted in an executed notebook (``key``, ``source``, ``complete``), or None without a page."""
-    if not page.is_file():
-        return None
-    try:
-        metadata = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        return {}
-    return metadata.get("compliance_xai", {})
+    """What ``execution`` noted in an executed notebook (``key``, ``source``), or None without a page."""
+    content = read_json(page)
+    return None if content is None else content.get("metadata", {}).get("compliance_xai", {})
 
 
 def find_state(job: Job) -> str:
-    """One of ``STATES``.
-
-    Results count as done when the manifest carries the job's key and every file it lists is there, and the page was
-    made from them by the present notebook.
-    """
-    manifest = read_manifest(job.folder)
-    page = read_page_mark(job.page)
+    """One of ``STATES``."""
+    manifest = peek_manifest(job.folder)
+    if manifest is not None and manifest["key"] == job.key and is_page_of(job, manifest):
+        return "damaged" if find_problems(job, manifest) else "done"
     failure = read_page_mark(job.failed_page)
-    current = {"key": job.key, "source": source_hash(job)}
-    whole = manifest is not None and all((job.folder / name).is_file() for name in manifest["outputs"])
-    if whole and manifest and manifest["key"] == job.key and page == {**current, "complete": True}:
-        return "done"
-    if failure is not None and all(failure.get(name) == value for name, value in current.items()):
+    if failure is not None and (failure.get("key"), failure.get("source")) == (job.key, source_hash(job)):
         return "failed"
-    return "stale" if manifest is not None or page is not None else "not run"
+    if manifest is None and job.folder.joinpath(MANIFEST).is_file():
+        return "damaged"
+    return "stale" if manifest is not None or job.page.is_file() else "not run"
+
+
+def is_page_of(job: Job, manifest: Manifest) -> bool:
+    """Whether the present notebook was executed with the results that a manifest describes."""
+    page = manifest["page"]
+    return page is not None and (page["key"], page["source"]) == (job.key, source_hash(job))
+
+
+def find_problems(job: Job, manifest: Manifest, *, content: bool = False) -> list[str]:
+    """A sentence for each file of a job, its page included, that is missing or altered (``stores.find_damage``)."""
+    problems = find_damage(stamps_of(manifest), job.folder, content=content)
+    if manifest["page"] is not None:
+        problems += find_damage({job.page.name: manifest["page"]["stamp"]}, job.page.parent, content=content)
+    return problems
+
+
+def find_unusable(job: Job, *, content: bool = False) -> str | None:
+    """Why a job's results cannot be used, its page aside: they are missing, of other settings, or damaged."""
+    manifest = peek_manifest(job.folder)
+    if manifest is None:
+        return f"{job.folder / MANIFEST} is damaged" if (job.folder / MANIFEST).is_file() else "it was not run"
+    if manifest["key"] != job.key:
+        return "it was made with other settings, code or data"
+    return next(iter(find_damage(stamps_of(manifest), job.folder, content=content)), None)
 
 
 def find_states(jobs: Mapping[str, Job]) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
+
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
 
-def describe_ladder(study: Study | Path | str) -> StageResult:
+def ladder(study: Study | Path | str) -> StageResult:
     """Describe the study's base models, smallest first.
 
     Returns
@@ -24,15 +26,11 @@ def describe_ladder(study: Study | Path | str) -> StageResult:
 
 
 def _work(work: Work) -> None:
-    import pandas as pd
-
-    ladder = load_ladder(work.study.ladder)
+    models = load_ladder(work.study.ladder)
     rows = []
     for scale in work.study.scales:
-        rung = ladder.rung(scale)
+        rung = models.rung(scale)
         folder = Path(rung.path)
-        if folder.is_dir():
-            work.read(*sorted(path for path in folder.iterdir() if path.is_file()))
         rows.append(
             {
                 "scale": scale,

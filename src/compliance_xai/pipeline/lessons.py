@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pandas as pd
 
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.corpus.synthetic.build import base_pairs
@@ -11,7 +13,7 @@ from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES
 from compliance_xai.corpus.synthetic.vocabulary import words_of_category
 from compliance_xai.figures.contract import show
 from compliance_xai.figures.lesson_figures import draw_bars, draw_curves
-from compliance_xai.files import digest, sha256_file
+from compliance_xai.files import digest
 from compliance_xai.models.finetuning import finetune
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE
@@ -19,13 +21,11 @@ from compliance_xai.models.strategies import load_trained
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.review import RuleWriter
 from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.pipeline.stores import hash_once, keep_folder
 from compliance_xai.records import Example
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.strategy_settings import StrategySettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FOLDER = find_project_folder() / "results" / "workshop"
 FIGURES = FOLDER / "figures"
@@ -54,14 +54,13 @@ def train_writer(scale: str, strategy: str, *, seed: int = 0, steps: int = 100, 
     rung = load_ladder("embedded").rung(scale)
     kind = {"kind": strategy, "learning_rate": RATES[strategy], "steps": steps, "batch_size": batch_size}
     settings = StrategySettings.model_validate(kind | {"evaluations": 1})
-    # Weights that another version of the code made are not found again.
-    weights = sha256_file(f"{rung.path}/model.safetensors")
-    key = digest([settings.used(), code_digest(ROOMS), weights])
-    folder = FOLDER / "models" / f"{scale}-{strategy}-{seed}-{key[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    key = digest([settings.used(), code_digest(ROOMS), hash_once(Path(rung.path) / "model.safetensors")])
     train, validation = read_clauses("train", 1600), read_clauses("validation", 40)
-    finetune(rung, strategy, settings, train, validation, seed=seed, out=folder)
-    model, tokenizer = load_trained(rung, settings, folder)
+    place = FOLDER / "models" / f"{scale}-{strategy}-{seed}-{settings.steps}-{settings.batch_size}"
+    kept = keep_folder(
+        place, key, lambda part: finetune(rung, strategy, settings, train, validation, seed=seed, out=part)
+    )
+    model, tokenizer = load_trained(rung, settings, kept.folder)
     return RuleWriter(f"{scale}, {strategy}, seed {seed}", model, tokenizer, DEFAULT_TEMPLATE)
 
 

@@ -1,6 +1,7 @@
 """What made a result: hashes of what was read and written, code, machine, time and memory, kept in a manifest.
 
-A stage's manifest is written last, in one rename: if it exists, the stage is complete.
+A stage's manifest is written last, in one step: if it exists, the stage is complete. The page is added to it when that
+has been executed.
 """
 
 from __future__ import annotations
@@ -9,16 +10,31 @@ import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import sha256_file, write_json
+from compliance_xai.files import write_json
 
 MANIFEST = "manifest.json"
 
 
+class PageMark(TypedDict):
+    """The executed notebook: SHA-256 of its source, its key, and its stamp (``stores.stamp_file``)."""
+
+    key: str
+    source: str
+    stamp: list[Any]
+
+
 class Manifest(TypedDict):
-    """What a stage leaves behind about itself. Times in seconds, memory in bytes, ``started`` in UTC (ISO 8601)."""
+    """What a stage leaves behind about itself. Times in seconds, memory in bytes, ``started`` in UTC (ISO 8601).
+
+    ``inputs`` and ``outputs`` are SHA-256 by file, inputs relative to the project; ``stamps`` are size and time of
+    change (ns) of the outputs. ``notes``: what libraries said while it was made. ``page``: None until it is executed.
+    """
 
     stage: str
     study: str
@@ -29,12 +45,18 @@ class Manifest(TypedDict):
     key: str
     inputs: dict[str, str]
     outputs: dict[str, str]
+    stamps: dict[str, tuple[int, int]]
     code: str
     versions: dict[str, str]
     machine: dict[str, str]
     started: str
     wall_seconds: float
     peak_memory_bytes: int
+    notes: list[str]
+    page: PageMark | None
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 def write_manifest(manifest: Manifest, folder: Path | str) -> Path:
@@ -48,36 +70,35 @@ def read_manifest(folder: Path | str) -> Manifest | None:
     Raises
     ------
     InputError
-        If there is a file that is no manifest.
+        If the file is damaged, or was written by an earlier version.
     """
     path = Path(folder) / MANIFEST
-    if not path.is_file():
-        return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        missing = sorted(set(Manifest.__annotations__) - set(value))
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-        missing = [str(error)]
-    if missing:
+        return _MANIFEST.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
         raise InputError(
-            str(path),
-            expected="a manifest written by this project",
-            found=f"none ({', '.join(missing)} missing)" if len(missing) > 1 else f"a broken one ({missing[0]})",
-            remedy="Delete this file; the next run makes the stage again.",
-        )
-    return value
+            str(path) + (f", key {where!r}" if where else ""),
+            expected="a manifest as this version writes it",
+            found=str(problem["msg"]).lower(),
+            remedy="The next run makes the stage again.",
+        ) from None
 
 
-def verify_outputs(manifest: Mapping[str, Any], folder: Path | str) -> list[str]:
-    """What is wrong with a stage's files: one sentence for each that is missing or differs from its manifest."""
-    problems = []
-    for name, expected in manifest["outputs"].items():
-        path = Path(folder) / name
-        if not path.is_file():
-            problems.append(f"{path} is missing")
-        elif sha256_file(path) != expected:
-            problems.append(f"{path} is not the file that its manifest describes")
-    return problems
+def peek_manifest(folder: Path | str) -> Manifest | None:
+    """The manifest of a stage's folder, or None where there is none that can be read."""
+    try:
+        return read_manifest(folder)
+    except InputError:
+        return None
+
+
+def stamps_of(manifest: Manifest) -> dict[str, list[Any]]:
+    """The outputs' stamps, as ``stores.find_damage`` takes them."""
+    return {name: [*manifest["stamps"].get(name, (-1, -1)), sha256] for name, sha256 in manifest["outputs"].items()}
 
 
 def footer_html(manifest: Mapping[str, Any]) -> str:
@@ -101,8 +122,21 @@ def footer_html(manifest: Mapping[str, Any]) -> str:
         f"{_fold('Parameters', _flatten(manifest['parameters']))}"
         f"{_fold('Inputs (SHA-256)', manifest['inputs'])}"
         f"{_fold('Outputs (SHA-256)', manifest['outputs'])}"
+        f"{NOTES}"
         "</section>"
     )
+
+
+NOTES = "<!-- notes -->"
+"""Where the notes come in, once the page has been executed."""
+
+
+def notes_html(notes: list[str]) -> str:
+    """What libraries said while a page or its results were made, folded."""
+    if not notes:
+        return ""
+    lines = "".join(f"<li><code>{_escape(note)}</code></li>" for note in notes)
+    return f"<details><summary>Notes of libraries ({len(notes)})</summary><ul>{lines}</ul></details>"
 
 
 def _fold(title: str, entries: Mapping[str, Any]) -> str:

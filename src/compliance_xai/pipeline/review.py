@@ -10,27 +10,23 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.generation import generate_rules
-from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target
-from compliance_xai.models.strategies import load_trained
-from compliance_xai.pipeline.cells import choose_prompt, rung_of
-from compliance_xai.pipeline.grid import stage_folder
+from compliance_xai.models.prompts import encode_target
+from compliance_xai.pipeline.cells import OpenModel, open_model
+from compliance_xai.pipeline.stages import open_work, require_results
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.notation.parse import tokens
 from compliance_xai.study.settings import Study, load_study
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
 
 FLOOR = math.log(2)
 """Nats: a word counts where the part of the rule is at most half as likely without it."""
@@ -42,14 +38,8 @@ _QUANTITY = re.compile(r"([-+]?\d[\d.,:/]*)\s+(\S.*)")
 _NUMBER = re.compile(r"[-+]?\d[\d.,:/]*")
 
 
-@dataclass(frozen=True)
-class RuleWriter:
+class RuleWriter(OpenModel):
     """A model with its tokenizer and prompt: writes rules and says what they rest on."""
-
-    name: str
-    model: Any
-    tokenizer: Any
-    template: Prompt = DEFAULT_TEMPLATE
 
     def write(self, clauses: Sequence[str], *, max_new_tokens: int = 192) -> list[str]:
         """The rule that the model writes for each clause, greedily."""
@@ -108,19 +98,15 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
     Raises
     ------
     InputError
-        If the study has no such cell or seed, or it has not been trained.
+        If the study has no such cell or seed, or it has not been trained with the study's present settings.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    for name, value, known in (("scale", scale, study.scales), ("strategy", strategy, study.strategies)):
-        require_choice(f"study {study.name!r}, {name}", value, known)
-    seeds = study.seeds_of(strategy)
-    seed = seeds[0] if seed is None else seed
-    require_choice(f"study {study.name!r}, seed", seed, seeds)
-    rung, settings = rung_of(study, scale), study.settings_of(scale, strategy)
-    folder = stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}" if settings.trains else None
-    model, tokenizer = load_trained(rung, settings, folder)
-    name = f"{scale}, {strategy}, seed {seed}"
-    return RuleWriter(name, model, tokenizer, choose_prompt(study, rung))
+    require_choice(f"study {study.name!r}, scale", scale, study.scales)
+    require_choice(f"study {study.name!r}, strategy", strategy, list(study.strategies))
+    if study.strategies[strategy].trains:
+        require_results(open_work(study, "finetune", scale, strategy).job)
+    seed = study.seeds_of(strategy)[0] if seed is None else seed
+    return RuleWriter(**vars(open_model(study, scale, strategy, seed)))
 
 
 def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, baseline: str = "delete") -> Review:
@@ -140,8 +126,6 @@ def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, base
     InputError
         If the clause has no word or is too long for the model, or the model writes nothing.
     """
-    import pandas as pd
-
     rule = writer.write([clause])[0]
     if not rule.strip():
         raise InputError(

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,17 @@ from pathlib import Path
 import psutil
 
 from compliance_xai.errors import InputError
-from compliance_xai.pipeline.execution import PROGRESS_VARIABLE
-from compliance_xai.pipeline.grid import STAGES, STATES, Job, find_states, make_jobs, stages_of
-from compliance_xai.pipeline.manifests import read_manifest
-from compliance_xai.study.folders import PROJECT_VARIABLE, WORKING_VARIABLE, find_project_folder
+from compliance_xai.pipeline.environment import run_environment
+from compliance_xai.pipeline.execution import PROGRESS_VARIABLE, RUNNER_VARIABLE
+from compliance_xai.pipeline.grid import PATIENCE, STAGES, STATES, Job, find_states, make_jobs, stages_of
+from compliance_xai.pipeline.manifests import peek_manifest
+from compliance_xai.pipeline.stores import find_holder, hold_lock, write_changed
+from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Study, dump_study, load_study, resolve_study_path
 
 LOCK = "run.lock"
 LOG = "snakemake.log"
-PATIENCE = 4  # seconds that processes get to end by themselves
+ENDING = 4  # seconds that processes get to end by themselves
 RESOLVED = "study.yaml"
 """Where a study with overridden settings is written, in its results folder."""
 
@@ -58,7 +60,7 @@ class Outcome:
     interrupted
         Whether someone ended the run.
     log
-        Snakemake's own words.
+        Snakemake's log file.
     """
 
     done: Mapping[str, float]
@@ -86,85 +88,89 @@ def make_plan(study: Path | str, overrides: Iterable[str] = (), *, models: Seque
     return Plan(loaded, path, jobs, find_states(jobs))
 
 
-def run_plan(plan: Plan, *, cores: int) -> Outcome:
+def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
     """Execute what is not done, as many notebooks at once as ``cores`` and the study's threads allow.
 
-    One failing job does not stop the others that do not need it.
+    One failing job does not stop the others that do not need it. ``limit``: seconds that one notebook may take.
 
     Raises
     ------
     InputError
         If another process is running the same study, or there are too few cores for one notebook.
     """
-    if plan.study.threads > cores:
+    study = plan.study
+    if study.threads > cores:
         raise InputError(
-            f"study {plan.study.name!r}, key 'threads'",
+            f"study {study.name!r}, key 'threads'",
             expected=f"at most the {cores} cores of this run",
-            found=str(plan.study.threads),
+            found=str(study.threads),
             remedy="Give more --cores, or --set threads=1.",
         )
-    plan.study.folder.mkdir(parents=True, exist_ok=True)
-    with _hold_study(plan.study) as lock, tempfile.TemporaryDirectory(prefix="compliance-xai-") as progress:
-        resolved = plan.study.folder / RESOLVED
+    with hold_lock(study.folder / LOCK, f"study {study.name!r}", wait=1):
+        _wait_for_orphans(plan)
+        progress = study.folder / "progress"
+        shutil.rmtree(progress, ignore_errors=True)
+        progress.mkdir(parents=True)
+        resolved = study.folder / RESOLVED
         if find_project_folder() / plan.path == resolved:
-            resolved.write_text(dump_study(plan.study), encoding="utf-8")
-        _clear_parts(plan)
-        Path(progress, "total").write_text(str(len(plan.pending)), encoding="utf-8")
-        status, interrupted = _call_snakemake(plan, cores, lock, Path(progress))
+            write_changed(resolved, dump_study(study))
+        progress.joinpath("total").write_text(str(len(plan.pending)), encoding="utf-8")
+        status, interrupted = _call_snakemake(plan, cores, limit, progress)
+        _end_orphans(plan)
         done = {path.stem: float(path.read_text(encoding="utf-8") or 0) for path in _ended(progress, ".done")}
         failed = {path.stem: path.read_text(encoding="utf-8") for path in _ended(progress, ".failed")}
-    return Outcome(done, failed, interrupted, plan.study.folder / LOG, status)
+    return Outcome(done, failed, interrupted, study.folder / LOG, status)
 
 
-def _ended(progress: str, ending: str) -> list[Path]:
+def _ended(progress: Path, ending: str) -> list[Path]:
     # The job's name may hold dots ("0.3m-..."), so only the last one parts name and ending.
-    return sorted(Path(progress).glob(f"*{ending}"))
+    return sorted(progress.glob(f"*{ending}"))
 
 
-def _clear_parts(plan: Plan) -> None:
-    """Remove notebooks that a killed run left half executed; the study's lock says that nobody works on them."""
-    for job in plan.pending[:1]:
-        shutil.rmtree(job.page.parent / ".part", ignore_errors=True)
+def find_orphans(plan: Plan) -> dict[int, str]:
+    """Process id -> what it is at work on, for the processes that hold a job of the study."""
+    found = {}
+    for job in plan.jobs.values():
+        for what in ("page", "stage"):
+            if (pid := find_holder(job.lock(what))) is not None:
+                found[pid] = job.label
+    return found
 
 
-@contextlib.contextmanager
-def _hold_study(study: Study) -> Iterator[int]:
-    """Let one process at a time run a study. The system drops the lock with its holders, however they end."""
-    import fcntl
-
-    with (study.folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+def _wait_for_orphans(plan: Plan) -> None:
+    """Wait for what a killed run left at work, which ends by itself within seconds; name it where it does not."""
+    end = time.monotonic() + PATIENCE
+    while orphans := find_orphans(plan):
+        if time.monotonic() >= end:
+            pids = " ".join(map(str, orphans))
             raise InputError(
-                f"study {study.name!r}",
-                expected="no other run of the same study",
-                found="one that is going on",
-                remedy="Wait until it ends, or end it; an interrupted run continues where it stopped.",
-            ) from None
-        yield file.fileno()
+                f"study {plan.study.name!r}",
+                expected="no process of another run at work on it",
+                found=", ".join(f"process {pid} ({label})" for pid, label in orphans.items()),
+                remedy=f"Wait until it ends, or end it with 'kill {pids}'; finished work is kept.",
+            )
+        time.sleep(0.5)
 
 
-def _call_snakemake(plan: Plan, cores: int, lock: int, progress: Path) -> tuple[int, bool]:
+def _end_orphans(plan: Plan) -> None:
+    """End the notebooks of a Snakemake that was killed; one that ended by itself leaves none."""
+    for pid, label in find_orphans(plan).items():
+        print(f"ending process {pid} ({label}), which Snakemake left at work", flush=True)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
+
+
+def _call_snakemake(plan: Plan, cores: int, limit: float | None, progress: Path) -> tuple[int, bool]:
     """Exit status, and whether the run was interrupted."""
     project = find_project_folder()
-    pages = [str(job.page) for job in plan.pending]
-    command = [sys.executable, "-m", "snakemake", *pages]
-    command += ["--snakefile", str(project / "Snakefile"), "--directory", str(project), "--cores", str(cores)]
-    command += ["--config", f"study={plan.path}", "--keep-going", "--rerun-incomplete"]
-    # The manifests know better than Snakemake's records, which a person may have deleted: force what they call stale.
-    command += ["--rerun-triggers", "params", "--forcerun", *pages]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile")]
+    command += ["--directory", str(project), "--cores", str(cores), "--keep-going", "--rerun-incomplete"]
     # Snakemake's lock survives kill -9; the study's own lock does not, and is held already.
-    command += ["--nolock"]
-    source = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | {
-        PROGRESS_VARIABLE: str(progress),
-        PROJECT_VARIABLE: str(project),
-        WORKING_VARIABLE: os.environ.get(WORKING_VARIABLE) or os.getcwd(),
-        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
-    }
+    command += ["--nolock", "--rerun-triggers", "mtime", "--config", f"study={plan.path}"]
+    command += [f"limit={limit}"] if limit else []
+    environment = run_environment() | {PROGRESS_VARIABLE: str(progress), RUNNER_VARIABLE: str(os.getpid())}
     with (plan.study.folder / LOG).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log, pass_fds=[lock])
+        process = subprocess.Popen(command, env=environment, stderr=log)
         with _pass_on_signals():
             return _wait(process)
 
@@ -185,7 +191,7 @@ def _end(process: subprocess.Popen) -> None:
     passed on. Whatever is left after that is killed.
     """
     try:
-        process.wait(PATIENCE)
+        process.wait(ENDING)
     except subprocess.TimeoutExpired:
         family = _find_family(process)
         group = os.getpgrp()
@@ -194,7 +200,7 @@ def _end(process: subprocess.Popen) -> None:
             with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                 if os.getpgid(member.pid) == group:
                     member.send_signal(signal.SIGINT)
-        _, left = psutil.wait_procs(family, timeout=5 * PATIENCE)
+        _, left = psutil.wait_procs(family, timeout=5 * ENDING)
         for member in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
@@ -242,7 +248,7 @@ def sum_times(plan: Plan, done: Mapping[str, float]) -> list[StageTime]:
     table = []
     for stage in (STAGES[name] for name in stages_of(plan.study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
-        manifests = [read_manifest(job.folder) for job in members]
+        manifests = [peek_manifest(job.folder) for job in members]
         table.append(
             StageTime(
                 stage.title,

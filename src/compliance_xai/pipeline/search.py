@@ -15,25 +15,28 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, write_json
 from compliance_xai.models.finetuning import TrainResult, finetune, read_result
-from compliance_xai.pipeline.cells import choose_prompt, find_rung, fit_settings
+from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
+from compliance_xai.pipeline.finetune_stage import training_key
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
-from compliance_xai.pipeline.stages import Work, find_job
+from compliance_xai.pipeline.stages import Work, open_work
+from compliance_xai.pipeline.stores import keep_folder
 from compliance_xai.study.settings import Cell, Study
 from compliance_xai.study.stage_settings import SearchSettings
 from compliance_xai.study.strategy_settings import StrategySettings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RATE_FACTOR = 4.0
 """Learning rates are drawn between a cell's own divided and multiplied by this, evenly on a log scale."""
+
 FOLDER = "search"
 TRIALS = "trials.csv"
+ROW = "row.json"
 TUNED = ("learning_rate", "full_learning_rate", "rank", "steps")
 
 
@@ -64,8 +67,6 @@ def search_settings(
     InputError
         If the study fine-tunes on several processes: a trial trains in one.
     """
-    import pandas as pd
-
     if study.launch.config:
         raise InputError(
             f"study {study.name!r}, key 'launch.config'",
@@ -152,35 +153,33 @@ def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -
 
 def _run_trial(study: Study, cell: Cell, trial: int, folder: Path) -> dict[str, Any]:
     """One training; its weights are not kept."""
-    work = Work(study, find_job(study, "finetune", *cell))
+    work = open_work(study, "finetune", *cell)
     settings = draw_trial(study.settings_of(*cell), study.search, trial)
-    key = digest({"settings": settings.deciding(), "job": work.job.settings, "code": work.job.code})
-    done = folder / f"{cell.scale}-{cell.strategy}-{trial:03d}.json"
-    if done.is_file() and (kept := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
-        return kept["row"]
-    loss, seconds = (_read_trained(work) if trial == 0 else None) or _train(work, settings, folder / f".{done.stem}")
-    used = settings.used()
-    row = {name: used.get(name) for name in TUNED}
-    row |= {"validation_loss": loss, "seconds": round(seconds, 1)}
-    write_json({"key": key, "row": row}, done)
-    return row
+    key = digest({"settings": settings.deciding(), "training": training_key(work, study.seeds[0])})
+
+    def run(part: Path) -> None:
+        loss, seconds = (_read_trained(work) if trial == 0 else None) or _train(work, settings, part / "training")
+        used = settings.used()
+        row = {name: used.get(name) for name in TUNED}
+        write_json(row | {"validation_loss": loss, "seconds": round(seconds, 1)}, part / ROW)
+
+    kept = keep_folder(folder / f"{cell.scale}-{cell.strategy}-{trial:03d}", key, run)
+    return json.loads((kept.folder / ROW).read_text(encoding="utf-8"))
 
 
 def _read_trained(work: Work) -> tuple[float, float] | None:
     """Loss and seconds of the study's own training of its first seed; None where that is not finished."""
     name = f"seed-{work.study.seeds[0]}"
-    if not work.has_piece(name):
+    if (piece := work.find_piece(name, training_key(work, work.study.seeds[0]))) is None:
         return None
-    piece = work.make_piece(name, lambda folder: None)
     return _last_loss(read_result(piece.folder)), piece.seconds
 
 
 def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, float]:
     """Loss and seconds of a training, whose folder is removed."""
-    study, rung, started = work.study, find_rung(work), time.monotonic()
+    study, rung, started = work.study, rung_of(work.study, work.cell[0]), time.monotonic()
     splits = load_examples(study)
     train, validation = (require_split(study, splits, name) for name in ("train", "validation"))
-    shutil.rmtree(out, ignore_errors=True)
     try:
         result = finetune(
             rung,

@@ -3,58 +3,53 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from IPython.display import HTML, display
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import hash_files, write_atomic, write_json
+from compliance_xai.files import digest, hash_files
 from compliance_xai.machine import describe_machine, measure_time, package_versions, peak_memory_bytes
-from compliance_xai.pipeline.grid import Job, make_jobs, stage_folder
+from compliance_xai.pipeline.grid import PATIENCE, Job, find_unusable, make_jobs, stage_folder
 from compliance_xai.pipeline.manifests import (
     MANIFEST,
     Manifest,
     footer_html,
+    peek_manifest,
     read_manifest,
-    verify_outputs,
+    stamps_of,
     write_manifest,
 )
+from compliance_xai.pipeline.stores import MARK, Kept, find_damage, find_folder, hold_lock, keep_folder, stamp_files
+from compliance_xai.records import write_table
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Study, load_study
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-PIECE = "piece.json"
-"""Marks a finished piece of a stage (a trained seed, a part of the attributions); holds its key, time and memory."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A finished piece: its folder, how long it took and the largest memory of its process up to its end."""
-
-    folder: Path
-    seconds: float
-    peak_memory_bytes: int
+CHECKPOINTS = "checkpoints"
+"""Where a stage keeps what an interrupted attempt goes on from; removed when the stage is complete."""
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage leaves to its notebook.
+    """What a stage leaves to its notebook: ``result["log"]`` is the table of that name.
 
     Attributes
     ----------
     folder
-        Where its files lie.
+        Where its files are.
     manifest
         What made them.
-
-    Each Parquet file is a ``pandas.DataFrame`` under its file's name without the ending: ``result.log``.
     """
 
     folder: Path
     manifest: Manifest
+    _used: dict[str, str] = field(default_factory=dict, repr=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,14 +58,48 @@ class StageResult:
             Path(name).stem for name in self.manifest["outputs"] if "/" not in name and name.endswith(".parquet")
         )
 
-    def __getattr__(self, name: str) -> pd.DataFrame:
-        if name.startswith("_") or name not in self.names:
-            raise AttributeError(
-                f"stage {self.manifest['stage']!r} has the tables {', '.join(self.names)}, not {name!r}"
-            )
-        import pandas as pd
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        """A table, read from its file once.
 
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        Raises
+        ------
+        InputError
+            If the stage has no such table, or its file is not as the stage left it.
+        """
+        if name not in self._tables:
+            self._tables[name] = pd.read_parquet(self.path(f"{name}.parquet"))
+        return self._tables[name].copy()  # which pandas copies only if somebody changes it
+
+    def path(self, name: str) -> Path:
+        """One of the stage's files, checked against the manifest: tables by their content, weights by size and time.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is not as the stage left it.
+        """
+        stamp = stamps_of(self.manifest).get(name)
+        if stamp is None:
+            raise InputError(
+                f"stage {self.manifest['stage']!r}",
+                expected=f"one of its files: {', '.join(self.manifest['outputs'])}",
+                found=repr(name),
+                remedy="Choose one of these.",
+            )
+        if problems := find_damage({name: stamp}, self.folder, content=name.endswith(".parquet")):
+            raise InputError(
+                f"stage {self.manifest['stage']!r} of study {self.manifest['study']!r}",
+                expected="its files as it left them",
+                found=problems[0],
+                remedy=f"'compliance-xai study run {self.manifest['study']}' makes the stage again.",
+            )
+        self._used[_relative(self.folder / name)] = stamp[2]
+        return self.folder / name
+
+
+def _relative(path: Path) -> str:
+    project = find_project_folder()
+    return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)
 
 
 @dataclass
@@ -79,18 +108,23 @@ class Work:
 
     Attributes
     ----------
-    study, job
-        The whole study, and which part of it this is.
+    study, job, jobs
+        The whole study, which part of it this is, and all parts by name.
     inputs
-        Files that were read; their hashes go into the manifest.
+        SHA-256 of the files that were read, for the manifest.
+    pools
+        What counterfactuals are drawn from (``counterfactuals.Pool``), by unit, once collected.
     kept_seconds
-        Time that went into pieces which an earlier, interrupted attempt finished.
+        Time that went into pieces which an earlier attempt finished.
     """
 
     study: Study
     job: Job
-    inputs: list[Path] = field(default_factory=list)
+    jobs: Mapping[str, Job]
+    inputs: dict[str, str] = field(default_factory=dict)
+    pools: dict[str, Any] = field(default_factory=dict)
     kept_seconds: float = 0.0
+    _pieces: set[Path] = field(default_factory=set)
     _cleared: bool = False
 
     @property
@@ -106,20 +140,20 @@ class Work:
         return self.job.scale, self.job.strategy
 
     def read(self, *paths: Path) -> None:
-        """Note files as inputs."""
-        self.inputs.extend(paths)
+        """Note files from outside the study's results as inputs."""
+        self.inputs.update(hash_files(paths, find_project_folder()))
+
+    def result(self, stage: str, scale: str | None = None, strategy: str | None = None) -> StageResult:
+        """The results of another stage of the study; what is read of them is noted as input."""
+        return read_stage(self.study, stage, scale, strategy, used=self.inputs)
 
     def write_frame(self, frame: pd.DataFrame, name: str) -> None:
         """Write one of the stage's tables; no index, so that equal frames give equal files."""
-        import pyarrow as pa
-
-        from compliance_xai.records import write_table
-
         self.clear_once()
         write_table(pa.Table.from_pandas(frame, preserve_index=False), self.folder / f"{name}.parquet")
 
     def clear_once(self) -> None:
-        """Take away what another key made, the manifest first so that nothing looks complete from here on.
+        """Remove the tables of another key, the manifest first so that nothing looks complete from here on.
 
         It waits for the first result, so that bad input leaves the results of the last settings as they are.
         """
@@ -131,39 +165,42 @@ class Work:
         for path in sorted(self.folder.iterdir()):
             if path.is_file():
                 path.unlink()
-            elif (mark := _read_piece(path)) is not None and mark.get("key") != self.job.key:
-                shutil.rmtree(path)
 
-    def has_piece(self, name: str) -> bool:
-        """Whether a piece of this key is finished."""
-        mark = _read_piece(self.folder / name)
-        return mark is not None and mark.get("key") == self.job.key
+    def key_from(self, needs: Iterable[str], **settings: Any) -> str:
+        """The key of a piece that depends on some jobs and settings only."""
+        return digest({"needs": {name: self.jobs[name].key for name in needs}, **settings})
 
-    def make_piece(self, name: str, make: Callable[[Path], None]) -> Piece:
-        """Make a folder of results once; a finished one of the same key is kept as it is.
+    def find_piece(self, name: str, key: str) -> Kept | None:
+        """A finished piece of a key."""
+        return find_folder(self.folder / name, key)
 
-        The folder takes its name only when ``make`` returned, so an interruption leaves nothing that looks finished.
-        """
-        folder = self.folder / name
-        mark = _read_piece(folder)
-        if mark is not None and mark.get("key") == self.job.key:
-            self.kept_seconds += mark["seconds"]
-            return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
-        with write_atomic(folder) as part:
-            part.mkdir()
-            with measure_time() as watch:
-                make(part)
-            mark = {"key": self.job.key, "seconds": round(watch.seconds, 3), "peak_memory_bytes": peak_memory_bytes()}
-            write_json(mark, part / PIECE)
+    def make_piece(self, name: str, make: Callable[[Path], None], *, key: str | None = None) -> Kept:
+        """Make a folder of results once (``stores.keep_folder``); under the job's key where ``key`` is None."""
+        made = []
+
+        def note(part: Path) -> None:
+            made.append(part)
+            make(part)
             self.clear_once()
-        return Piece(folder, mark["seconds"], mark["peak_memory_bytes"])
 
+        piece = keep_folder(self.folder / name, key or self.job.key, note)
+        self._pieces.add(piece.folder)
+        self.kept_seconds += 0 if made else piece.seconds
+        return piece
 
-def _read_piece(folder: Path) -> dict[str, Any] | None:
-    import json
+    def finish(self) -> list[Path]:
+        """Remove checkpoints and the pieces that nothing used any more; returns the stage's files."""
+        shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+        for mark in sorted(self.folder.rglob(MARK)):
+            if mark.parent not in self._pieces:
+                shutil.rmtree(mark.parent)
+        return [path for path in self.folder.rglob("*") if path.is_file() and self._is_output(path)]
 
-    path = folder / PIECE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    def _is_output(self, path: Path) -> bool:
+        """Whether a file is a result: not a mark, and not a figure, which its notebook draws later."""
+        parts = path.relative_to(self.folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        return path.name not in (MARK, MANIFEST) and "figures" not in parts and not hidden
 
 
 def run_stage(
@@ -191,51 +228,59 @@ def run_stage(
     Raises
     ------
     InputError
-        If the study has no such job, or a result that it needs is not there.
+        If the study has no such job, a result that it needs is not there or damaged, or another process is making it.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    job = find_job(study, stage, scale, strategy)
-    manifest = read_manifest(job.folder)
-    if manifest is not None and manifest["key"] == job.key and not verify_outputs(manifest, job.folder):
-        return StageResult(job.folder, manifest)
-    task = Work(study, job)
-    for needed in job.needs:
-        _require(make_jobs(study)[needed])
-    with measure_time() as watch:
-        work(task)
-    manifest = Manifest(
-        stage=stage,
-        study=study.name,
-        scale=scale,
-        strategy=strategy,
-        seeds=list(seeds),
-        parameters=dict(job.settings),
-        key=job.key,
-        inputs=hash_files(task.inputs, find_project_folder()),
-        outputs=hash_files(_list_outputs(job.folder), job.folder),
-        code=job.code,
-        versions=package_versions(),
-        machine=describe_machine(),
-        started=watch.started,
-        wall_seconds=round(watch.seconds + task.kept_seconds, 3),
-        peak_memory_bytes=peak_memory_bytes(),
-    )
-    write_manifest(manifest, job.folder)
+    task = open_work(study, stage, scale, strategy)
+    job = task.job
+    with hold_lock(job.lock("stage"), f"{job.label} of study {job.study!r}", wait=PATIENCE):
+        manifest = peek_manifest(job.folder)
+        if manifest is not None and manifest["key"] == job.key:
+            problems = find_damage(stamps_of(manifest), job.folder)
+            if not problems:
+                return StageResult(job.folder, manifest)
+            print(f"{problems[0]}; the stage is made again")
+        for needed in job.needs:
+            require_results(task.jobs[needed])
+        with measure_time() as watch:
+            work(task)
+        stamps = stamp_files(task.finish(), job.folder)
+        manifest = Manifest(
+            stage=stage,
+            study=job.study,
+            scale=scale,
+            strategy=strategy,
+            seeds=list(seeds),
+            parameters=dict(job.settings),
+            key=job.key,
+            inputs=dict(sorted(task.inputs.items())),
+            outputs={name: sha256 for name, (_, _, sha256) in stamps.items()},
+            stamps={name: (size, modified) for name, (size, modified, _) in stamps.items()},
+            code=job.code,
+            versions=package_versions(),
+            machine=describe_machine(),
+            started=watch.started,
+            wall_seconds=round(watch.seconds + task.kept_seconds, 3),
+            peak_memory_bytes=peak_memory_bytes(),
+            notes=[],
+            page=None,
+        )
+        write_manifest(manifest, job.folder)
     return StageResult(job.folder, manifest)
 
 
-def find_job(study: Study, stage: str, scale: str | None = None, strategy: str | None = None) -> Job:
-    """The job of a stage and cell.
+def open_work(study: Study | Path | str, stage: str, scale: str | None = None, strategy: str | None = None) -> Work:
+    """A stage's work, not begun.
 
     Raises
     ------
     InputError
-        If the study has none.
+        If the study has no such stage or cell.
     """
+    study = study if isinstance(study, Study) else load_study(study)
     jobs = make_jobs(study)
     for job in jobs.values():
         if (job.stage, job.scale, job.strategy) == (stage, scale, strategy):
-            return job
+            return Work(study, job, jobs)
     raise InputError(
         f"study {study.name!r}",
         expected=f"a job of the stage {stage!r} among {', '.join(jobs)}",
@@ -245,9 +290,14 @@ def find_job(study: Study, stage: str, scale: str | None = None, strategy: str |
 
 
 def read_stage(
-    study: Study | Path | str, stage: str, scale: str | None = None, strategy: str | None = None
+    study: Study | Path | str,
+    stage: str,
+    scale: str | None = None,
+    strategy: str | None = None,
+    *,
+    used: dict[str, str] | None = None,
 ) -> StageResult:
-    """The results of a stage that is complete.
+    """The results of a stage that is complete; ``used`` takes the SHA-256 of every file of it that is read.
 
     Raises
     ------
@@ -264,13 +314,11 @@ def read_stage(
             found="none",
             remedy=f"Run 'compliance-xai study run {study.name}' first.",
         )
-    return StageResult(folder, manifest)
+    return StageResult(folder, manifest, {} if used is None else used)
 
 
 def show_provenance(study: str, stage: str, scale: str | None = None, strategy: str | None = None) -> None:
     """Show a stage's provenance under its page; ``execution`` adds this call to every notebook."""
-    from IPython.display import HTML, display
-
     manifest = read_manifest(stage_folder(study, stage, scale, strategy))
     if manifest is None:
         raise InputError(
@@ -282,27 +330,21 @@ def show_provenance(study: str, stage: str, scale: str | None = None, strategy: 
     display(HTML(footer_html(manifest)))
 
 
-def _require(job: Job) -> None:
-    manifest = read_manifest(job.folder)
-    if manifest is None or manifest["key"] != job.key:
+def require_results(job: Job) -> None:
+    """Stop where the results of a job are not there, of other settings, or damaged.
+
+    Raises
+    ------
+    InputError
+        With the command that makes them.
+    """
+    if problem := find_unusable(job):
         raise InputError(
             str(job.folder),
             expected=f"finished results of '{job.label}' with the study's present settings",
-            found="none" if manifest is None else "results of other settings, code or data",
+            found=problem,
             remedy=f"Run 'compliance-xai study run {job.study}', which makes them first.",
         )
-
-
-def _list_outputs(folder: Path) -> list[Path]:
-    """A stage's files: tables, and weights inside pieces; marks, checkpoints and figures (drawn later) aside."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.name not in (PIECE, MANIFEST)
-        and not {"figures", "checkpoints"} & set(path.relative_to(folder).parts)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
 
 
 def take_in_turn(examples: Iterable[Any], count: int | None, where: str) -> list[Any]:

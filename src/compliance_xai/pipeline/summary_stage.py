@@ -18,9 +18,9 @@ import pandas as pd
 from compliance_xai.attribution.precision import summarise_precision
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_json
-from compliance_xai.pipeline.grid import Job, make_jobs
-from compliance_xai.pipeline.manifests import MANIFEST, read_manifest, verify_outputs
-from compliance_xai.pipeline.stages import Work, run_stage
+from compliance_xai.pipeline.grid import find_unusable, make_jobs
+from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.stages import Work, read_stage, run_stage
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Study
 
@@ -43,7 +43,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
     },
     "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
-    "compare_protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
+    "protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
 }
 """By stage: the summary's name of a table, and the stage's. A stage that the study does not have is left out."""
 
@@ -129,7 +129,7 @@ class Summary:
         return self.read_main(name, split=self.settings["corpus"]["evaluate_on"])
 
 
-def summarise(study: Study | Path | str) -> Summary:
+def summary(study: Study | Path | str) -> Summary:
     """Collect the result tables of a study, or open those of a stored one.
 
     Parameters
@@ -159,28 +159,23 @@ def open_summary(folder: Path) -> Summary:
 
 
 def _work(work: Work) -> None:
-    jobs = make_jobs(work.study)
     frames = {
-        name: _read(jobs[stage], table)
+        name: work.result(stage)[table]
         for stage, tables in TABLES.items()
-        if stage in jobs
+        if stage in work.jobs
         for name, table in tables.items()
     }
-    frames["quality"] = _join(jobs, "generate", "corpus_scores")
-    frames["training"] = _join(jobs, "finetune", "summary", "timing")
-    frames["movement"] = _read_movement(jobs, work.study)
+    frames["quality"] = _join(work, "generate", "corpus_scores")
+    frames["training"] = _join(work, "finetune", "summary", "timing")
+    frames["movement"] = _read_movement(work)
     if work.study.attribution.precision_clauses:
-        effects = _join(jobs, "attribute", "precision_effects")
+        effects = _join(work, "attribute", "precision_effects")
         frames["precision"] = summarise_precision([effects], by=("scale", "strategy"))
     work.clear_once()
     for name, frame in frames.items():
         _write(frame, work.folder / f"{name}.csv")
-    shutil.copyfile(jobs["findings"].folder / "findings.json", work.folder / "findings.json")
-    write_json(_describe(work.study, jobs), work.folder / DESCRIPTION)
-
-
-def _read(job: Job, table: str) -> pd.DataFrame:
-    return pd.read_parquet(job.folder / f"{table}.parquet")
+    shutil.copyfile(work.result("findings").path("findings.json"), work.folder / "findings.json")
+    write_json(_describe(work), work.folder / DESCRIPTION)
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:
@@ -189,12 +184,13 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _join(jobs: Mapping[str, Job], stage: str, *tables: str) -> pd.DataFrame:
+def _join(work: Work, stage: str, *tables: str) -> pd.DataFrame:
     """The tables of every cell, one below the other; several tables of one cell side by side, by seed."""
     parts = []
-    for job in jobs.values():
+    for job in work.jobs.values():
         if job.stage == stage:
-            first, *others = (_read(job, table) for table in tables)
+            result = work.result(stage, job.scale, job.strategy)
+            first, *others = (result[table] for table in tables)
             for other in others:
                 first = first.merge(other, on="seed")
             parts.append(first.assign(scale=job.scale, strategy=job.strategy))
@@ -202,15 +198,16 @@ def _join(jobs: Mapping[str, Job], stage: str, *tables: str) -> pd.DataFrame:
     return joined[["scale", "strategy", *joined.columns.drop(["scale", "strategy"])]]
 
 
-def _read_movement(jobs: Mapping[str, Job], study: Study) -> pd.DataFrame:
+def _read_movement(work: Work) -> pd.DataFrame:
     """Where the weights of the largest model moved, which is what pages draw; all sizes would take a megabyte."""
-    moved = _read(jobs["compare_strategies"], "movement")
+    moved = work.result("compare_strategies")["movement"]
     moved = moved.reindex(columns=["scale", "strategy", "seed", "layer", "matrix", "relative_change"])
-    return moved[moved["scale"] == study.scales[-1]]
+    return moved[moved["scale"] == work.study.scales[-1]]
 
 
-def _describe(study: Study, jobs: Mapping[str, Job]) -> dict[str, Any]:
-    manifests = {name: manifest for name, job in jobs.items() if (manifest := read_manifest(job.folder))}
+def _describe(work: Work) -> dict[str, Any]:
+    study = work.study
+    manifests = {name: manifest for name, job in work.jobs.items() if (manifest := read_manifest(job.folder))}
     last = manifests["findings"]
     seconds: dict[str, float] = {}
     for manifest in manifests.values():
@@ -247,20 +244,17 @@ def export_summary(study: Study, target: Path, *, note: str = "") -> list[Path]:
     InputError
         If the study is not finished, or a file was altered since.
     """
-    job = make_jobs(study)["summary"]
-    manifest = read_manifest(job.folder)
-    current = manifest is not None and manifest["key"] == job.key
-    problems = verify_outputs(manifest, job.folder) if manifest and current else ["it was not run, or changed since"]
-    if problems:
-        raise InputError(
-            f"study {study.name!r}",
-            expected="a finished study with an unaltered summary",
-            found=problems[0],
-            remedy=f"Run 'compliance-xai study run {study.name}' first.",
-        )
+    for job in make_jobs(study).values():
+        if problem := find_unusable(job, content=job.stage == "summary"):
+            raise InputError(
+                f"study {study.name!r}",
+                expected="finished and unaltered results",
+                found=f"'{job.label}': {problem}",
+                remedy=f"Run 'compliance-xai study run {study.name}' first.",
+            )
+    result = read_stage(study, "summary")
+    paths = [result.path(name) for name in result.manifest["outputs"]]
     target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for path in sorted(path for path in job.folder.iterdir() if path.is_file() and path.name != MANIFEST):
-        written.append(Path(shutil.copyfile(path, target / path.name)))
+    written = [Path(shutil.copyfile(path, target / path.name)) for path in paths]
     write_json({**open_summary(target).description, "note": note}, target / DESCRIPTION)
     return written

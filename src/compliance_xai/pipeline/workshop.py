@@ -12,20 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.errors import InputError, require_choice
-from compliance_xai.files import digest, sha256_file
+from compliance_xai.errors import require_choice
+from compliance_xai.files import digest
 from compliance_xai.machine import describe_machine, measure_time
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
-from compliance_xai.pipeline.execution import (
-    QUIET,
-    SENTINEL,
-    NotebookFailed,
-    finish_page,
-    number_cells,
-    run_notebook,
-    validate_notebook,
-)
-from compliance_xai.pipeline.grid import read_page_mark
+from compliance_xai.pipeline.execution import keep_page, number_cells, read_source
+from compliance_xai.pipeline.stores import Kept, find_folder, hash_once, write_changed
 from compliance_xai.study.folders import find_data_folder, find_project_folder
 
 if TYPE_CHECKING:
@@ -42,7 +34,7 @@ _OPTION = re.compile(r"^:\w+:.*\n+", re.M)
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson: its source, the executed notebook and its page in the book."""
+    """One lesson: its source, and the folder with the executed notebook."""
 
     name: str
 
@@ -57,33 +49,25 @@ class Lesson:
         return find_project_folder() / SOURCES / f"{self.name}.py"
 
     @property
-    def page(self) -> Path:
-        """The executed notebook."""
-        return find_project_folder() / "results" / SOURCES / f"{self.name}.ipynb"
-
-    @property
-    def failed_page(self) -> Path:
-        """Where an attempt that ended in an error is kept."""
-        return self.page.parent / "failed" / self.page.name
+    def folder(self) -> Path:
+        """Where the executed notebook is kept."""
+        return find_project_folder() / "results" / SOURCES / "lessons" / self.name
 
     @property
     def key(self) -> str:
-        """Digest of all that decides what the executed lesson says: text, code and shipped data."""
-        notebook = _read(self)
+        """Digest of all that decides what the executed lesson shows: text, code and shipped data."""
         data = sorted([*find_data_folder().glob("ladders/embedded/*/*.safetensors"), *_sums()])
         return digest(
             {
-                "cells": [(cell.cell_type, cell.source) for cell in notebook.cells],
+                "cells": [(cell.cell_type, cell.source) for cell in _read(self).cells],
                 "code": code_digest(ROOMS),
-                "data": [sha256_file(path) for path in data],
+                "data": [hash_once(path) for path in data],
             }
         )
 
-    @property
-    def is_current(self) -> bool:
-        """Whether it was executed as it is."""
-        mark = read_page_mark(self.page)
-        return bool(mark and mark.get("complete") and mark.get("key") == self.key)
+    def find_page(self) -> Kept | None:
+        """The folder with the executed notebook, if it was executed as it is now."""
+        return find_folder(self.folder, self.key)
 
 
 def find_lessons() -> list[Lesson]:
@@ -97,62 +81,32 @@ def run_lessons(lessons: Iterable[Lesson], *, report: Callable[[str], None] = pr
     Raises
     ------
     NotebookFailed
-        If a lesson does not run to its end, or writes a warning.
+        If a lesson does not run to its end.
     """
     executed = []
     for lesson in lessons:
-        if lesson.is_current:
+        if lesson.find_page() is not None:
             report(f"{lesson.label}: is current")
             continue
         with measure_time() as watch:
-            _execute(lesson)
+            keep_page(lesson.folder, lesson.key, lesson.source, name=lesson.name)
         report(f"{lesson.label}: {watch.seconds:.0f} s")
         executed.append(lesson)
     return executed
 
 
-def _execute(lesson: Lesson) -> None:
-    import nbformat
-    from nbformat.v4 import new_code_cell
-
-    notebook, key = _read(lesson), lesson.key
-    hidden = {"tags": ["remove-cell"]}
-    notebook.cells.insert(_parameters_cell(lesson, notebook) + 1, new_code_cell(QUIET, metadata=hidden))
-    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata=hidden))
-    number_cells(notebook, lesson.name)
-    part = lesson.page.parent / ".part" / lesson.page.name
-    with measure_time() as watch:
-        run_notebook(lesson, notebook, part, {}, threads=1)
-    if problems := validate_notebook(part):
-        raise NotebookFailed(lesson.name, problems[0], kept=part, bad_input=False)
-    written = nbformat.read(part, as_version=4)
-    machine = describe_machine()
-    took = f"*Took* {watch.seconds:.0f} s on one core of {machine['processor']}."
-    written.metadata["compliance_xai"] = {"key": key, "took": took}
-    nbformat.write(written, part)
-    finish_page(lesson, part)
-
-
 def write_pages() -> list[Path]:
     """Put every lesson into the book: as executed where that is current, otherwise without results and with a note."""
     folder = find_project_folder() / PAGES
-    folder.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for lesson in find_lessons():
-        text = _format_page(lesson)
-        page = folder / f"{lesson.name}.ipynb"
-        if not page.is_file() or page.read_text(encoding="utf-8") != text:
-            page.write_text(text, encoding="utf-8")
-        pages.append(page)
-    return pages
+    return [write_changed(folder / f"{lesson.name}.ipynb", _format_page(lesson)) for lesson in find_lessons()]
 
 
 def _format_page(lesson: Lesson) -> str:
     import nbformat
 
-    if lesson.is_current:
-        notebook = nbformat.read(lesson.page, as_version=4)
-        note = notebook.metadata["compliance_xai"]["took"]
+    if kept := lesson.find_page():
+        notebook = nbformat.read(kept.folder / f"{lesson.name}.ipynb", as_version=4)
+        note = f"*Took* {kept.seconds:.0f} s on one core of {describe_machine()['processor']}."
     else:
         notebook = _read(lesson)
         note = "This lesson was not executed for this copy of the book: `make workshop` does that."
@@ -218,25 +172,9 @@ def _replace_directive(match: re.Match[str]) -> str:
 
 
 def _read(lesson: Lesson) -> NotebookNode:
-    import jupytext
-
     if not lesson.source.is_file():
         require_choice("lesson", lesson.name, [other.name for other in find_lessons()])
-    notebook = jupytext.read(lesson.source, fmt="py:percent")
-    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return notebook
-
-
-def _parameters_cell(lesson: Lesson, notebook: NotebookNode) -> int:
-    for index, cell in enumerate(notebook.cells):
-        if "parameters" in cell.metadata.get("tags", []):
-            return index
-    raise InputError(
-        str(lesson.source),
-        expected="one cell tagged 'parameters'",
-        found="none",
-        remedy='Write the cell as # %% tags=["parameters"].',
-    )
+    return read_source(lesson.source)
 
 
 def _sums() -> list[Path]:

@@ -26,15 +26,15 @@ from compliance_xai import figures, pipeline
 from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
-result = pipeline.judge_claims(settings)
-figures.show_html(figures.claims_html(result.findings.to_dict("records")))
+result = pipeline.findings(settings)
+figures.show_html(figures.claims_html(result["findings"].to_dict("records")))
 
 # %% [markdown]
 # ## In numbers
 
 # %% tags=["hide-input"]
 figures.show_html(
-    figures.verdicts_html(result.findings.to_dict("records"), caption="The source's claims, and this study")
+    figures.verdicts_html(result["findings"].to_dict("records"), caption="The source's claims, and this study")
 )
 
 # %% [markdown]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compliance_xai.pipeline.joining import join_cells, join_error_shares, keep_evaluated
+from compliance_xai.pipeline.joining import join_cells, keep_evaluated
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import VIEW
+from compliance_xai.rules.compare.error_kinds import KINDS
 from compliance_xai.rules.scores import COLUMNS
 from compliance_xai.stats import run_tests as runs
 from compliance_xai.stats.equivalence_tests import equivalence_table
 from compliance_xai.stats.frames import with_trained
+from compliance_xai.stats.shares import error_shares
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.stats.trends import find_break, scale_trend
 from compliance_xai.study.settings import Study
@@ -53,7 +55,9 @@ def _work(work: Work) -> None:
             runs.step_errors(evaluated, plateau.outcome),
         ),
         "breaks": find_break(evaluated, plateau.outcome, bootstrap=thresholds.bootstrap),
-        "error_shares": join_error_shares(work),
+        "error_shares": error_shares(
+            scores, join_cells(work, "generate", "errors"), kinds=list(KINDS), by=(*group, "split")
+        ),
     }
     for name, table in tables.items():
         work.write_frame(table, name)

@@ -31,7 +31,7 @@ from compliance_xai import figures, pipeline
 from compliance_xai.stats.frames import beside
 from compliance_xai.study.strategy_settings import KINDS
 
-results = pipeline.summarise(study)
+results = pipeline.summary(study)
 settings, full, baseline = results.settings, results.full, results.baseline
 options = {"folder": results.figures, "baseline": baseline}
 
