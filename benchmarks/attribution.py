@@ -40,7 +40,7 @@ from compliance_xai.attribution.surrogate import surrogate_masks
 from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.machine import describe_machine, package_versions
 from compliance_xai.models.prompts import render
-from compliance_xai.pipeline.execution import KERNEL_SETTINGS
+from compliance_xai.pipeline.environment import SETTINGS
 from compliance_xai.study.folders import find_data_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -538,7 +538,7 @@ def main() -> None:
     parser.add_argument("--clauses", type=int, default=8)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
-    settings = {name: value for name, value in KERNEL_SETTINGS.items() if name.startswith("MALLOC_")}
+    settings = {name: value for name, value in SETTINGS.items() if name.startswith("MALLOC_")}
     if not settings.items() <= os.environ.items():  # malloc reads them when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | settings)
     result = (measure_gpu if given.device == "cuda" else measure_cpu)(given.repeats, given.clauses)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from compliance_xai.errors import InputError
 from compliance_xai.models.launch import ASKED, connect, launch, make_command, read_config
-from compliance_xai.pipeline.finetune_stage import finetune_cell
+from compliance_xai.pipeline.finetune_stage import finetune
 from compliance_xai.study.settings import Study
 from compliance_xai.study.stage_settings import LaunchSettings
 
@@ -34,8 +34,8 @@ def test_two_processes_train_what_one_does(tmp_path, monkeypatch):
         "scales": ("0.3m",),
         "strategies": {"full": {"steps": 3, "batch_size": 8, "micro_batch": 3, "evaluations": 1}},
     }
-    one = finetune_cell(Study(name="one", **common), "0.3m", "full")
-    two = finetune_cell(Study(name="two", launch=LaunchSettings(config=str(CPU)), **common), "0.3m", "full")
+    one = finetune(Study(name="one", **common), "0.3m", "full")
+    two = finetune(Study(name="two", launch=LaunchSettings(config=str(CPU)), **common), "0.3m", "full")
     np.testing.assert_allclose(two.log["loss"], one.log["loss"], rtol=1e-5)
     assert one.log.drop(columns="loss").equals(two.log.drop(columns="loss"))
     expected, found = (load_file(result.folder / "seed-0" / "model.safetensors") for result in (one, two))
