@@ -459,7 +459,8 @@ def test_a_killed_attribute_stage_goes_on_where_it_was(project, monkeypatch):
 
     def note(*given, **options):
         # The first clauses are scored again by a second method, and for noise: row by row, in another float type.
-        again = options["method"] != "leave_one_out" or options["batch_tokens"] == 1 or options.get("dtype") is not None
+        chosen = given[4]
+        again = chosen.method != "leave_one_out" or chosen.batch_tokens == 1 or chosen.dtype is not None
         if not again:
             asked.append(options["id"])
         return real(*given, **options)
