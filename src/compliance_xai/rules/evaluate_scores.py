@@ -34,7 +34,8 @@ class RuleScore(evaluate.Metric):
         **settings: Any,
     ) -> None:
         self.score = scores.find_score(config_name or "")
-        self.encoder, self.spelling = encoder, spelling
+        self.encoder = encoder
+        self.spelling: scores.Spelling = spelling
         super().__init__(config_name=config_name, **settings)
 
     def _info(self) -> evaluate.MetricInfo:

@@ -3,6 +3,9 @@
 What a rule means is said in ``compliance_xai.rules.compare.logic_reading``; here two meanings are compared.
 """
 
+# z3 has no annotations, so what its functions return is guessed too widely.
+# pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
 import time

@@ -111,11 +111,14 @@ def parse_xml(
         except etree.XMLSyntaxError as error:
             first = next(iter(events.error_log), None)
             line, message = (first.line, first.message.strip()) if first else (1, error.msg or "an empty file")
-        prefix = _UNDECLARED.match(message)
-        if prefix and not any(f"'{prefix[1]}'" in each.fault for each in found):
-            namespace = (namespaces or {}).get(prefix[1], f"urn:undeclared:{prefix[1]}")
-            data = _ROOT.sub(lambda root: root[0] + f' xmlns:{prefix[1]}="{namespace}"'.encode(), data, count=1)  # noqa: B023
-            found.append(Recovery(line, f"the prefix '{prefix[1]}' is not declared", f"read as {namespace}"))
+        undeclared = _UNDECLARED.match(message)
+        prefix = undeclared[1] if undeclared else ""
+        if prefix and not any(f"'{prefix}'" in each.fault for each in found):
+            namespace = (namespaces or {}).get(prefix, f"urn:undeclared:{prefix}")
+            root_tag = _ROOT.search(data)
+            end = root_tag.end() if root_tag else 0
+            data = data[:end] + f' xmlns:{prefix}="{namespace}"'.encode() + data[end:]
+            found.append(Recovery(line, f"the prefix '{prefix}' is not declared", f"read as {namespace}"))
         elif opened and line > data.rstrip().count(b"\n") and not _BAD_INSIDE.search(message):
             root = etree.fromstring(data, etree.XMLParser(recover=True, **_SAFE))
             _mark_broken(root, len(opened))
