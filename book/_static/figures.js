@@ -1,5 +1,5 @@
-/* Draws the figures of a page: loads plotly.min.js only where a figure is, follows the light or dark theme, and
-   lays panels out in one column where the page is narrow. Without this script the still picture stays. */
+/* Draws the figures of a page: loads plotly only if the page has a figure, follows the light or dark theme, and puts
+   panels in one column if the page is narrow. Without this script the still picture stays. */
 (() => {
   "use strict";
   const base = document.currentScript.src;
@@ -9,9 +9,9 @@
   const loadPlotly = () => {
     loading ??= new Promise((resolve, reject) => {
       const tag = document.createElement("script");
-      tag.src = new URL("plotly.min.js", base).href;
+      tag.src = new URL("vendor/plotly-figures.min.js", base).href;
       tag.onload = () => resolve(window.Plotly);
-      tag.onerror = () => reject(new Error("plotly.min.js is missing beside figures.js"));
+      tag.onerror = () => reject(new Error(`cannot load ${tag.src}`));
       document.head.append(tag);
     });
     return loading;
@@ -23,9 +23,12 @@
     return {
       text: read("--pst-color-text-base", "#222"),
       line: read("--pst-color-border", "#ccc"),
+      grid: "rgba(127,135,144,0.22)",
       surface: read("--pst-color-surface", "#fff"),
-      negative: `rgb(${read("--cx-negative", "0 100 190").replaceAll(" ", ",")})`,
-      positive: `rgb(${read("--cx-positive", "179 80 10").replaceAll(" ", ",")})`,
+      signed: [`rgb(${read("--cx-negative", "0 100 190").replaceAll(" ", ",")})`, "rgba(127,135,144,0.06)",
+               `rgb(${read("--cx-positive", "179 80 10").replaceAll(" ", ",")})`],
+      sequential: [read("--cx-heat-least", "#f3e9f0"), read("--cx-heat-most", "#6e1551")],
+      unchanged: [read("--cx-heat-unchanged", "#dfe3e7"), read("--cx-heat-unchanged", "#dfe3e7")],
     };
   };
 
@@ -39,10 +42,11 @@
 
   const themedLayout = (spec, narrow) => {
     const layout = structuredClone(spec.layout);
-    if (narrow && spec.narrow) {
+    if (narrow) {
       const { annotations, ...rest } = spec.narrow;
       deepMerge(layout, rest);
-      if (annotations) layout.annotations = annotations;
+      layout.annotations = annotations;
+      layout.dragmode = false;  // a finger scrolls the page
     }
     const colours = themeColours();
     layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
@@ -52,19 +56,18 @@
       font: { ...(layout.hoverlabel?.font ?? {}), color: colours.text },
     };
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
-      layout[name] = { gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line,
+      layout[name] = { gridcolor: colours.grid, linecolor: colours.line, zerolinecolor: colours.line,
                        tickcolor: colours.line, ...layout[name] };
     }
     return layout;
   };
 
-  /* Signed scores take the page's two hues, which differ in the dark. */
+  /* Heat maps take the page's colours, which differ in the dark; their meta names the scale. */
   const themedData = (spec) => {
-    const { negative, positive } = themeColours();
+    const colours = themeColours();
     return structuredClone(spec.data).map((trace) => {
-      if (trace.type !== "heatmap" || trace.colorscale?.length !== 3) return trace;
-      const [, middle] = trace.colorscale;
-      return { ...trace, colorscale: [[0, negative], middle, [1, positive]] };
+      const scale = trace.type === "heatmap" && colours[trace.meta];
+      return scale ? { ...trace, colorscale: scale.map((colour, index) => [index / (scale.length - 1), colour]) } : trace;
     });
   };
 
@@ -93,13 +96,35 @@
       icon.innerHTML = '<path d="M0 3h16v10H0z"/>';
       icon.setAttribute("fill", trace.fillcolor ?? colour);
     } else {
-      const dashes = { dash: "4.5 3", dot: "1.8 2.4" }[trace.line?.dash];
+      const dashes = { dash: "4.5 3", dot: "1.8 2.4", dashdot: "5 2 1.5 2" }[trace.line?.dash];
       icon.innerHTML = `<path d="M0 8h16" stroke-width="2.5" ${dashes ? `stroke-dasharray="${dashes}"` : ""}/>`;
       icon.setAttribute("stroke", colour);
     }
     return icon;
   };
+  /* What the shades of a heat map stand for: a bar of its colours, with labels at their places. */
+  const rampOf = (ramp) => {
+    const legend = document.createElement("div");
+    legend.className = `cx-heat ${ramp.signed ? "cx-signed" : ""}`;
+    const bar = document.createElement("span");
+    bar.className = "cx-heat-bar";
+    for (const [share, label] of Object.entries(ramp.labels)) {
+      const text = document.createElement("span");
+      text.textContent = label;
+      text.style.setProperty("--share", share);
+      bar.append(text);
+    }
+    legend.append(bar);
+    if (ramp.unchanged) {
+      const plain = document.createElement("span");
+      plain.className = "cx-heat-unchanged";
+      plain.textContent = ramp.unchanged;
+      legend.append(plain);
+    }
+    return legend;
+  };
   const addLegend = (figure, plot, spec, Plotly) => {
+    if (spec.ramp) plot.before(rampOf(spec.ramp));
     if (!spec.layout.showlegend) return;
     const groupOf = (trace) => trace.legendgroup ?? trace.name;
     const entries = spec.data.filter((trace) => trace.showlegend !== false && trace.name);
@@ -129,8 +154,9 @@
     const Plotly = await loadPlotly();
     const plot = figure.querySelector(".cx-plot");
     const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
-    const config = { displaylogo: false, responsive: false, scrollZoom: false,
-                     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"] };
+    // A list of buttons of our own: plotly's has one that would send the data to its maker.
+    const config = { displaylogo: false, responsive: false, scrollZoom: false, showSendToCloud: false, plotlyServerURL: "",
+                     modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };
     addLegend(figure, plot, spec, Plotly);
     let width = 0;
     const render = async () => {
@@ -138,7 +164,7 @@
       if (!width) return;
       const narrow = width < NARROW;
       const layout = themedLayout(spec, narrow);
-      layout.width = Math.max(width, (narrow ? spec.narrow?.min_width : spec.min_width) ?? 0);
+      layout.width = Math.max(width, spec.min_width ?? 0);
       layout.showlegend = false;
       plot.style.minHeight = `${layout.height}px`;
       await Plotly.react(plot, themedData(spec), layout, { ...config, displayModeBar: narrow ? false : "hover" });

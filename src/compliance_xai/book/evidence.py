@@ -87,7 +87,7 @@ def format_power(folder: Path, *, studies: int = STUDIES) -> str:
     import pandas as pd
 
     from compliance_xai.figures.contract import figure_html
-    from compliance_xai.figures.power_figures import draw_power
+    from compliance_xai.figures.planning_figures import draw_power
     from compliance_xai.figures.tables import table_html
     from compliance_xai.stats import power
 

@@ -87,7 +87,8 @@ def _write_scripts(study: Study, folder: Path) -> str:
 
 def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence[Attribution]) -> dict[str, Any]:
     """What there is to choose from: scales, strategies, seeds, baselines, and the clauses with their words."""
-    from compliance_xai.figures.theme import format_parameters, style_strategies
+    from compliance_xai.figures.theme import style_strategies
+    from compliance_xai.study.labels import format_parameters
     from compliance_xai.study.ladders import load_ladder
 
     counts = {rung.name: rung.parameters for rung in load_ladder(study.ladder).rungs} if scales else {}

@@ -96,7 +96,7 @@ def format_speed(project: Path) -> str:
     import pandas as pd
 
     from compliance_xai.figures.contract import figure_html
-    from compliance_xai.figures.speed_figures import draw_growth
+    from compliance_xai.figures.planning_figures import draw_growth
     from compliance_xai.figures.tables import table_html
 
     path = project / SPEED

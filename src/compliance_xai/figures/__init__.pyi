@@ -1,28 +1,25 @@
 from .clause_figures import attribution_html, draw_score_matrix
-from .comparison_figures import (
+from .context_figures import draw_by_context, draw_distance_by_context
+from .contract import Figure, NothingToPlot, figure_html, save_figure, show, show_drawn, show_html
+from .corpus_figures import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
+from .correctness_figures import (
+    draw_correctness_by_element,
+    draw_correctness_by_scale,
+    draw_faithfulness,
+    draw_removal_curves,
+)
+from .detector_figures import draw_reliability, draw_signals
+from .focus_figures import (
     draw_category_lift,
+    draw_controls,
     draw_differences,
-    draw_distances,
+    draw_focus_by_scale,
     draw_focus_paired,
     draw_lift_by_scale,
+    draw_protocols,
 )
-from .contract import Figure, NothingToPlot, figure_html, read_figure, save_figure, show, show_drawn, show_html
-from .corpus_figures import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
-from .correctness_figures import draw_correctness_by_element
-from .error_figures import draw_error_kinds, draw_errors_by_scale
-from .faithfulness_figures import (
-    draw_by_context,
-    draw_correctness_by_scale,
-    draw_distance_by_context,
-    draw_faithfulness,
-    draw_reliability,
-    draw_removal_curves,
-    draw_signals,
-)
-from .focus_figures import draw_focus_by_scale, draw_protocols, draw_separation
-from .movement_figures import draw_movement
-from .noise_figures import draw_controls, draw_noise
-from .power_figures import draw_power
-from .speed_figures import draw_growth
+from .pattern_figures import draw_distances, draw_noise, draw_separation
+from .planning_figures import draw_growth, draw_power
+from .quality_figures import draw_error_kinds, draw_errors_by_scale, draw_quality_by_scale
 from .tables import claims_html, format_interval, name_of, pairs_html, table_html, verdicts_html
-from .training_figures import draw_learning_curves, draw_pretraining, draw_quality_by_scale
+from .training_figures import draw_learning_curves, draw_movement, draw_pretraining

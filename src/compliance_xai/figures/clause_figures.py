@@ -1,20 +1,18 @@
-"""One clause under the lens: its words shaded by score, and the full table of scores, word by rule token."""
+"""One clause under the lens: its words shaded by score, and the full table of scores, word by part of the rule."""
 
 from __future__ import annotations
 
 import html
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.figures.contract import Figure, save_figure
-from compliance_xai.figures.theme import NEGATIVE, POSITIVE, humanise, new_print_figure, plain, print_style
+from compliance_xai.figures.marks import Axis, Chart, Heat, Panel, Ramp
 from compliance_xai.records import Attribution
-
-if TYPE_CHECKING:
-    import pandas as pd
+from compliance_xai.study.labels import label_of, typeset
 
 
 def rule_html(rule: str) -> str:
@@ -35,10 +33,10 @@ def attribution_html(
     heading: str = "",
     target_label: str = "Reference rule",
 ) -> str:
-    """A clause with its words shaded by their summed score, above the rule that is explained; all text escaped.
+    """A clause with its words shaded by their summed score, above the rule that is explained; all text is escaped.
 
     The strongest word of the clause has the full shade. Blue with a dotted underline: the word makes the rule *less*
-    likely, so the sign does not hang on colour alone.
+    likely, so the sign does not depend on colour alone.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ def attribution_html(
     for feature, total in sorted(zip(attribution.features, sums_F, strict=True), key=lambda pair: pair[0].start):
         pieces.append(html.escape(attribution.clause[cursor : feature.start]))
         word = html.escape(attribution.clause[feature.start : feature.end])
-        note = html.escape(f"{total:+.2f} nats, {humanise(feature.category)}")
+        note = html.escape(f"{typeset(f'{total:+.2f}')} nats, {label_of(feature.category).text}")
         tone = "cx-plus" if total >= 0 else "cx-minus"
         share = abs(float(total)) / strongest
         pieces.append(f'<span class="cx-word {tone}" style="--cx-share:{share:.3f}" title="{note}">{word}</span>')
@@ -74,67 +72,59 @@ def attribution_html(
 
 
 def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str = "scores") -> Figure:
-    """The features x target-tokens table of scores as a heat map; nats, signed, one row per word."""
-    import plotly.graph_objects as go
+    """Scores as a heat map: a row for each word, a column for each part of the rule; nats, signed.
 
-    scores_FT = attribution.scores
+    Tokens that spell one name or number are one part, whose log-probability, and so whose score, is their sum.
+    """
     words = [feature.text for feature in attribution.features]
-    # The token that ends the rule has no characters of it; its own text would be the tokenizer's special word.
-    tokens = [token.text if token.end > token.start else "" for token in attribution.target_tokens]
-    limit = float(np.abs(scores_FT).max()) or 1.0
-    count_f, count_t = scores_FT.shape
-    middle = "rgba(127,135,144,0.06)"
-    interactive = go.Figure(
-        go.Heatmap(
-            z=np.round(scores_FT, 4), x=list(range(count_t)), y=list(range(count_f)), zmin=-limit, zmax=limit, xgap=1,
-            ygap=1,
-            colorscale=[[0, NEGATIVE], [0.5, middle], [1, POSITIVE]],
-            colorbar={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.45,
-                      "thickness": 9, "outlinewidth": 0, "tickangle": 0, "ypad": 4, "tickvals": [-limit, 0, limit],
-                      "ticktext": [f"−{limit:.2g}", "0", f"+{limit:.2g} nats"]},
-            customdata=[[[plain(word), plain(_visible(token))] for token in tokens] for word in words],
-            hovertemplate="<b>%{customdata[0]}</b> → %{customdata[1]}<br>%{z:+.2f} nats<extra></extra>",
-        )
-    )  # fmt: skip
-    height = 116 + 21 * count_f
-    interactive.update_layout(
-        height=height,
-        margin={"l": 20, "r": 10, "t": 12, "b": 70},
-        font={"size": 12, "family": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"},
-        xaxis={"tickvals": list(range(count_t)), "ticktext": [plain(_clip(_visible(t))) for t in tokens],
-               "tickangle": -90,
-               "showgrid": False, "zeroline": False, "tickfont": {"size": 10},
-               "title": {"text": "tokens of the rule", "standoff": 8}, "automargin": True},
-        yaxis={"tickvals": list(range(count_f)), "ticktext": [plain(_clip(word)) for word in words],
-               "autorange": "reversed",
-               "showgrid": False, "zeroline": False, "automargin": True},
-    )  # fmt: skip
-    figure = save_figure(
+    part_T, parts = _join_tokens(attribution)
+    scores_FP = np.stack([attribution.scores[:, part_T == part].sum(axis=1) for part in range(len(parts))], axis=1)
+    limit = float(np.abs(scores_FP).max()) or 1.0
+    notes = [
+        [f"{word} → {part}\n{typeset(f'{score:+.2f}')} nats" for part, score in zip(parts, row, strict=True)]
+        for word, row in zip(words, scores_FP, strict=True)
+    ]
+    count_f, count_p = scores_FP.shape
+    panel = Panel(
+        "",
+        Axis("parts of the rule", (-0.5, count_p - 0.5), dict(enumerate(map(_clip, parts))), grid=False, turned=True),
+        Axis("", (count_f - 0.5, -0.5), dict(enumerate(map(_clip, words))), grid=False),
+        [Heat(scores_FP / limit, True, notes)],
+    )
+    ends = {0.0: f"−{limit:.2g}", 0.5: "0", 1.0: f"+{limit:.2g} nats"}
+    return save_figure(
         name,
-        interactive,
-        _print_matrix(scores_FT, words, tokens, limit),
-        _table(attribution),
-        title=f"Clause {attribution.id}: what each token of the rule rests on",
-        caption="Rows are the clause's words, columns the tokens of the reference rule. Orange: "
-        "without the word the token "
-        "becomes less likely. Blue: more likely. ⏎ ends the rule; ␣ is a space.",
-        alt=_say(scores_FT, words, tokens),
-        n=f"{count_f} words × {count_t} tokens of one clause, one training seed",
+        Chart([panel], 21 * count_f, ramp=Ramp(True, ends), min_width=min(150 + 17 * count_p, 2400)),
+        _table(attribution, part_T),
+        title=f"Clause {attribution.id}: what each part of the rule rests on",
+        caption="Rows are the clause's words, columns the parts of the reference rule. Orange: without the word the "
+        "part becomes less likely. Blue: more likely. ⏎ ends the rule; ␣ is a space.",
+        n=f"{count_f} words × {count_p} parts of one clause, one training seed",
         interval="none",
         folder=folder,
     )
-    width = 150 + 10 * count_t
-    figure.spec["min_width"] = min(width, 2400)
-    figure.spec["narrow"] = {"min_width": max(520, min(width, 2400))}
-    return figure
 
 
-def _table(attribution: Attribution) -> pd.DataFrame:
-    import pandas as pd
+def _join_tokens(attribution: Attribution) -> tuple[np.ndarray, list[str]]:
+    """The part that each token belongs to, and the parts' texts: tokens inside one name or number are joined."""
+    rule, tokens = attribution.target, attribution.target_tokens
+    part_T, parts = [], []
+    for token in tokens:
+        # The token that ends the rule has no characters of it; its own text would be the tokenizer's special word.
+        text = token.text if token.end > token.start else ""
+        inside = bool(text) and re.fullmatch(r"[\w-]{2}", rule[token.start - 1 : token.start + 1]) is not None
+        if parts and inside:
+            parts[-1] += text
+        else:
+            parts.append(text)
+        part_T.append(len(parts) - 1)
+    return np.array(part_T), [part.replace(" ", "␣").replace("\n", "⏎") or "⏎" for part in parts]
 
+
+def _table(attribution: Attribution, part_T: np.ndarray) -> pd.DataFrame:
+    """One row for each word and token; ``part`` numbers the columns of the figure."""
     count_f, count_t = attribution.scores.shape
-    rows = np.repeat(np.arange(count_f), count_t)
-    columns = np.tile(np.arange(count_t), count_f)
+    rows, columns = np.repeat(np.arange(count_f), count_t), np.tile(np.arange(count_t), count_f)
     return pd.DataFrame(
         {
             "feature": rows,
@@ -142,45 +132,12 @@ def _table(attribution: Attribution) -> pd.DataFrame:
             "category": [attribution.features[row].category for row in rows],
             "position": columns,
             "token": [attribution.target_tokens[column].text for column in columns],
+            "part": part_T[columns],
             "score_nats": attribution.scores.ravel(),
         }
     )
 
 
-def _print_matrix(scores_FT: np.ndarray, words: list[str], tokens: list[str], limit: float):
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = LinearSegmentedColormap.from_list("signed", [NEGATIVE, "#f7f7f7", POSITIVE])
-    with print_style():
-        still, axes = new_print_figure(
-            1, 1, width=min(40.0, 2.4 + 0.19 * len(tokens)), height=min(60.0, 1.9 + 0.2 * len(words))
-        )
-        axis = axes[0, 0]
-        image = axis.imshow(scores_FT, cmap=colours, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-        axis.grid(visible=False)
-        # Dollar signs would start matplotlib's formula mode.
-        axis.set_xticks(
-            range(len(tokens)), [_clip(_visible(t)).replace("$", r"\$") for t in tokens], rotation=90, fontsize=7
-        )
-        axis.set_yticks(range(len(words)), [_clip(word).replace("$", r"\$") for word in words], fontsize=8)
-        axis.set_xlabel("tokens of the rule")
-        still.colorbar(image, ax=axis, label="nats", shrink=0.8, pad=0.01)
-    return still
-
-
-def _visible(token: str) -> str:
-    return token.replace(" ", "␣").replace("\n", "⏎") if token else "⏎"
-
-
 def _clip(text: str) -> str:
-    """A tick label of bearable length; the whole text stands in the hover box and in the data."""
+    """A tick label of bearable length; the hover box and the data have the whole text."""
     return text if len(text) <= 18 else text[:17] + "…"
-
-
-def _say(scores_FT: np.ndarray, words: list[str], tokens: list[str]) -> str:
-    order = np.argsort(-np.abs(scores_FT).ravel(), kind="stable")[:5]
-    parts = []
-    for flat in order:
-        row, column = np.unravel_index(flat, scores_FT.shape)
-        parts.append(f"{words[row]} on {_visible(tokens[column])} {scores_FT[row, column]:+.1f}")
-    return f"Heat map of {len(words)} words by {len(tokens)} rule tokens, in nats. Strongest: " + "; ".join(parts) + "."

@@ -10,14 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
+from compliance_xai.figures.marks import Chart, describe
+from compliance_xai.figures.theme import clean
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+BOOTSTRAP = "95 % bootstrap over clauses, seeds averaged within each clause first"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -56,9 +58,9 @@ class Figure:
     n, interval
         How many observations of what; what the interval is ("none" where there is none).
     folder
-        Where its files lie.
+        Where its files are.
     spec
-        plotly ``data`` and ``layout``, and ``narrow``: changes of the layout for a narrow page.
+        plotly's ``data`` and ``layout``, and what replaces parts of the layout on a narrow page (``draw_screen``).
     preview
         A small still picture as a data address, shown until the script has drawn the figure, and in Jupyter.
     """
@@ -76,81 +78,67 @@ class Figure:
 
 def save_figure(
     name: str,
-    interactive: Any,
-    still: Any,
+    chart: Chart,
     data: pd.DataFrame,
     *,
     title: str,
     caption: str,
-    alt: str,
     n: str,
-    interval: str,
     folder: Path | str,
-    narrow: dict[str, Any] | None = None,
+    interval: str = BOOTSTRAP,
 ) -> Figure:
-    """Write a figure's files and give the record that ``show`` takes.
+    """Draw a chart for screen and print, write the figure's files and give the record that ``show`` takes.
 
     Parameters
     ----------
-    interactive
-        A ``plotly.graph_objects.Figure`` whose layout has a height.
-    still
-        The matplotlib figure for print.
     data
         What is plotted, one row per mark or observation.
-    narrow
-        Changes of the plotly layout for a narrow page.
+    interval
+        What the intervals are; "none" where there are none.
 
     Raises
     ------
     InputError
-        If a text is missing, the name is no file name, or there is nothing to plot.
+        If a text is missing, the name is not a file name, or there is nothing to plot.
     """
+    from compliance_xai.figures.print_renderer import draw_print
+    from compliance_xai.figures.screen_renderer import draw_screen
+
     where = f"figure {name!r}"
     if not _NAME.fullmatch(name):
         raise InputError(
             where, expected="lower-case words joined by hyphens", found=repr(name), remedy="Rename the figure."
         )
-    texts = {"title": title, "caption": caption, "alt": alt, "n": n, "interval": interval}
+    texts = {"title": title, "caption": caption, "n": n, "interval": interval}
+    texts = {key: clean(text).strip() for key, text in texts.items()}
     for key, text in texts.items():
-        if not text.strip():
+        if not text:
             raise InputError(
                 f"{where}, {key}",
                 expected="a text",
                 found="nothing",
-                remedy=f"Say the figure's {key}; 'none' is a text.",
+                remedy=f"Give the figure's {key}; 'none' is a text.",
             )
     require_rows(data, name)
+    texts |= {"caption": f"{texts['caption']} {chart.note}".strip(), "alt": clean(describe(chart))}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    spec = json.loads(interactive.to_json())
-    spec = {"data": spec["data"], "layout": {k: v for k, v in spec["layout"].items() if k != "template"}}
-    spec["narrow"] = narrow or {}
-    _write(folder / f"{name}.png", _render(still, "png", dpi=200))
-    _write(folder / f"{name}.svg", _render(still, "svg"))
-    _write(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n").encode())
+    spec, still = draw_screen(chart), draw_print(chart)
     preview = "data:image/webp;base64," + base64.b64encode(_render(still, "webp", dpi=110)).decode()
-    figure = Figure(name=name, folder=folder, spec=spec, preview=preview, **texts)
     stored = {"name": name, **texts, "preview": preview, "spec": spec}
-    _write(folder / f"{name}.json", json.dumps(stored, sort_keys=True).encode())
-    return figure
-
-
-def read_figure(folder: Path | str, name: str) -> Figure:
-    """Read back what ``save_figure`` wrote."""
-    folder = Path(folder)
-    path = folder / f"{name}.json"
-    if not path.is_file():
-        raise InputError(
-            str(path), expected="a saved figure", found="no such file", remedy="Run the notebook that draws it first."
-        )
-    return Figure(folder=folder, **json.loads(path.read_text(encoding="utf-8")))
+    files = {"png": _render(still, "png", dpi=200), "svg": _render(still, "svg")}
+    files["csv"] = data.to_csv(index=False, lineterminator="\n").encode()
+    files["json"] = json.dumps(stored, sort_keys=True).encode()
+    for ending, content in files.items():
+        with write_atomic(folder / f"{name}.{ending}") as part:
+            part.write_bytes(content)
+    return Figure(folder=folder, **stored)
 
 
 def figure_html(figure: Figure) -> str:
     """The figure as one piece of HTML: drawing, still picture, caption and links; every text in it is escaped.
 
-    The drawing's data ride along as JSON; the book's ``figures.js`` draws them. No part of it names another host.
+    The drawing's data are embedded as JSON; the book's ``figures.js`` draws them. No part of it names another host.
     """
     escape = html.escape
     spec = json.dumps(figure.spec, separators=(",", ":"), sort_keys=True)
@@ -179,7 +167,7 @@ def show(figure: Figure) -> None:
 
 
 def show_drawn(draw: Callable[..., Figure], *arguments: Any, otherwise: str, **options: Any) -> None:
-    """Draw a figure and show it; where there is nothing to plot, show the sentence ``otherwise`` in its place."""
+    """Draw a figure and show it, or the sentence ``otherwise`` if there is nothing to plot."""
     try:
         figure = draw(*arguments, **options)
     except NothingToPlot:
@@ -206,6 +194,8 @@ def _address(folder: Path) -> str:
 
 
 def _render(still: Any, kind: str, *, dpi: int = 100) -> bytes:
+    from compliance_xai.figures.print_renderer import print_style
+
     buffer = io.BytesIO()
     options: dict[str, Any] = {"format": kind, "dpi": dpi, "facecolor": "white"}
     # Without these a picture carries its date and program version, and two runs would differ.
@@ -213,13 +203,6 @@ def _render(still: Any, kind: str, *, dpi: int = 100) -> bytes:
         options["metadata"] = {"Date": None, "Creator": None}
     elif kind == "png":
         options["metadata"] = {"Software": None}
-    from compliance_xai.figures.theme import print_style
-
     with print_style():
         still.savefig(buffer, **options)
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with write_atomic(path) as part:
-        part.write_bytes(content)

@@ -1,27 +1,80 @@
-"""Figures of focus from summaries and tests alone: over size, against the noise of seeds, and by protocol."""
+"""Figures of focus: clause by clause, over model size, between strategies, and by category of word."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from compliance_xai.figures.charts import draw_lines, draw_rows
-from compliance_xai.figures.comparison_figures import BOOTSTRAP, MEASURES, say_range
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.theme import humanise, order_scales, style_strategies
-from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.forms import (
+    count_clauses,
+    order_scales,
+    pad,
+    rows_chart,
+    say,
+    select,
+    size_chart,
+    turn_towards,
+)
+from compliance_xai.figures.marks import Axis, Chart, Panel, Points
+from compliance_xai.figures.theme import GREY, Style, style_strategies
+from compliance_xai.records import CATEGORIES
+from compliance_xai.study.labels import format_interval, label_of, strategy_label
 
-PROTOCOLS = {
-    "matched_compute": "equal compute",
-    "matched_loss": "equal validation loss",
-    "best": "each at its best",
-}
-_SHORT = {"jensen_shannon": "Jensen–Shannon", "spearman": "Spearman", "rank_biased_overlap": "rank-biased"}
-_AS_SEEDS = "as two seeds of one strategy"
+PROTOCOLS = {name: label_of(name).text for name in ("matched_compute", "matched_loss", "best")}
+
+
+def draw_focus_paired(
+    focus: pd.DataFrame,
+    summary: pd.DataFrame,
+    measure: str,
+    *,
+    folder: Path | str,
+    baseline: str = "delete",
+    sign: str = "absolute",
+) -> Figure:
+    """Each clause as one line through the strategies, and the means with intervals over them; a panel per size.
+
+    Parameters
+    ----------
+    focus
+        ``focus_frame`` of all cells with ``scale``, ``strategy``, ``parameters``.
+    summary
+        ``stats.summarise_measures`` of it: ``measure``, ``mean``, ``low``, ``high``, ``n_clauses`` per cell.
+    """
+    chosen = select(focus, "focus", measure, baseline=baseline, sign=sign)
+    clauses = chosen.groupby(["scale", "strategy", "id"], sort=False)[measure].mean().reset_index()
+    means = select(summary, "focus", "mean", baseline=baseline, sign=sign, measure=measure)
+    styles = style_strategies(chosen["strategy"])
+    x, y_axis = Axis("", (-0.5, len(styles) - 0.5), {}, grid=False), Axis(label_of(measure).axis, pad(clauses[measure]))
+    panels, counts = [], []
+    for scale, title in order_scales(chosen).items():
+        table = clauses[clauses["scale"] == scale].pivot(index="id", columns="strategy", values=measure)
+        gaps = table.reindex(columns=[*styles, ""]).to_numpy(dtype=float)
+        counts.append(len(table))
+        places = np.tile([*range(len(styles)), np.nan], len(table))
+        fade = float(np.clip(14 / len(table), 0.15, 0.5))
+        thin = Style("one clause", GREY)
+        layers = [Points(places, gaps.ravel(), thin, line="solid", symbols=False, width=1, opacity=fade)]
+        for place, (name, style) in enumerate(styles.items()):
+            row = means[(means["scale"] == scale) & (means["strategy"] == name)]
+            y, low, high = (row[column].to_numpy(dtype=float) for column in ("mean", "low", "high"))
+            notes = [f"{style.label}\nmean {format_interval(*values, 3)}" for values in zip(y, low, high, strict=True)]
+            layers.append(Points([place] * len(row), y, style, low, high, notes=notes, size=13))
+        panels.append(Panel(title, x, y_axis, layers))
+    return save_figure(
+        f"focus-{measure.replace('_', '-')}",
+        Chart(panels, 300, share_x=True, share_y=True),
+        clauses,
+        title=f"Focus of attribution by strategy: {label_of(measure).text}",
+        caption="Thin lines follow one clause through the strategies, seeds averaged; large marks are means over "
+        "clauses.",
+        n=count_clauses(counts, baseline, sign, " of each model size, the same for every strategy"),
+        folder=folder,
+    )
 
 
 def draw_focus_by_scale(
@@ -33,87 +86,84 @@ def draw_focus_by_scale(
     sign: str = "absolute",
 ) -> Figure:
     """Measures of focus against model size, a panel for each and a line per strategy (``stats.summarise_measures``)."""
-    chosen = summary[(summary["baseline"] == baseline) & (summary["sign"] == sign)]
-    chosen = require_rows(chosen[chosen["measure"].isin(measures)].dropna(subset=["mean"]), "focus-by-scale")
-    frame = chosen.assign(panel=chosen["measure"], value=chosen["mean"], n=chosen["n_clauses"])
-    panels = [name for name in measures if name in set(frame["panel"])]
-    interactive, still, layout = draw_lines(
-        frame, panels=panels, y_title="", titles={name: MEASURES[name] for name in panels}
-    )
-    main = frame[frame["measure"] == panels[0]].sort_values(["parameters", "strategy"])
+    name = "focus-by-scale"
+    frame = select(summary, name, "mean", baseline=baseline, sign=sign, measure=list(measures))
+    panels = {measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])}
     return save_figure(
-        "focus-by-scale",
-        interactive,
-        still,
-        chosen,
+        name,
+        size_chart(frame, name, panel="measure", panels=panels),
+        frame,
         title="How focused is attribution, by strategy and size?",
         caption="Means over clauses. Low entropy, a high Gini coefficient, much mass on three words and few effective "
         "words all say that a model rests its rule on little of the clause.",
-        alt=f"{MEASURES[panels[0]]} against model size: "
-        + "; ".join(f"{r.strategy} at {r.scale} {r.value:.2f}" for r in main.itertuples(index=False))
-        + ".",
-        n=f"{say_range(frame['n'])} clauses a point; removal: {baseline}; {sign} scores",
-        interval=BOOTSTRAP,
+        n=count_clauses(frame["n_clauses"], baseline, sign, " per mark"),
         folder=folder,
-        narrow=layout.narrow,
     )
 
 
-def draw_separation(
-    tests: pd.DataFrame,
+def draw_differences(
+    pairs: pd.DataFrame,
+    measure: str,
+    *,
+    folder: Path | str,
+    baseline: str = "delete",
+    sign: str = "absolute",
+    scales: Sequence[str] = (),
+) -> Figure:
+    """Mean differences between strategies on the same clauses with their intervals (``stats.compare_strategies``).
+
+    ``scales`` gives the order of the panels: this frame has no parameter counts.
+    """
+    where = {"baseline": baseline, "sign": sign, "measure": measure}
+    frame = select(pairs, "difference", "mean_difference", n="n", **where)
+    first, second = (frame[f"strategy_{side}"].map(strategy_label) for side in "ab")
+    what = label_of(measure).text
+    return save_figure(
+        f"difference-{measure.replace('_', '-')}",
+        rows_chart(
+            frame.assign(pair=first + " − " + second), row="pair", value="mean_difference", n="n", series="",
+            panels=order_scales(frame, scales), styles={"": Style("mean difference")}, mark=(0.0, "no difference"),
+            x_title=f"mean difference in {what}",
+        ),
+        frame,
+        title=f"Differences between strategies on the same clauses: {what}",
+        caption="Right of the dotted line the first strategy's value is larger. An interval that crosses the line "
+        "leaves the sign open.",
+        n=count_clauses(frame["n"], baseline, sign, " per pair"),
+        interval="95 % bootstrap of the mean difference over clauses",
+        folder=folder,
+    )  # fmt: skip
+
+
+def draw_controls(
+    controls: pd.DataFrame,
     *,
     folder: Path | str,
     first: str = "full",
-    margin: float | None = None,
     baseline: str = "delete",
     sign: str = "absolute",
+    title: str = "difference in normalised entropy",
 ) -> Figure:
-    """Distances from ``first`` to each other strategy over those between seeds, a panel for each distance.
+    """The difference between ``first`` and each trained strategy under every control (``stats.controls_table``).
 
-    ``tests`` is ``stats.compare_distances``; its rows of all scales are drawn. ``margin`` is the ratio that the claim
-    asks for. The untouched base lies so far off that it is told in the caption.
+    The untouched base is left out: it is far from any trained model in confidence, and holding that equal would be
+    extrapolation.
     """
-    chosen = tests[(tests["baseline"] == baseline) & (tests["sign"] == sign) & (tests["scale"] == ALL_SCALES)]
-    chosen = beside(chosen, first).dropna(subset=["ratio"])
-    base = chosen.loc[chosen["other"] == CONTROL, "ratio"]
-    chosen = require_rows(chosen[chosen["other"] != CONTROL], "separation")
-    other = chosen["other"]
-    styles = style_strategies(other)
-    titles = {name: title for name, title in _SHORT.items() if name in set(chosen["measure"])}
-    frame = chosen.assign(
-        row=other, strategy=other, panel=chosen["measure"].map(titles), value=chosen["ratio"], low=chosen["ratio_low"],
-        high=chosen["ratio_high"], n=chosen["n_clauses"],
-    )  # fmt: skip
-    interactive, still, layout = draw_rows(
-        frame, rows=list(styles), panels=list(titles.values()), reference=1.0, reference_label=_AS_SEEDS,
-        labels={name: style.label for name, style in styles.items()},
-        x_title="distance between strategies / between seeds of one", dodge=False,
-    )  # fmt: skip
-    for trace in interactive.data:  # rows name the strategies already
-        trace.showlegend = bool(trace.showlegend) and trace.name == _AS_SEEDS
-    asked = "" if margin is None else f" The claim asks for a lower bound of at least {margin:g}."
-    if len(base):
-        far = " to ".join(dict.fromkeys(f"{ratio:.1f}" for ratio in (base.min(), base.max())))
-        asked += f" Not drawn: the untouched base, {far} times as far."
+    frame = turn_towards(controls, first, "controls", "estimate", baseline=baseline, sign=sign)
+    name = strategy_label(first)
     return save_figure(
-        "separation",
-        interactive,
-        still,
-        chosen,
-        title=f"Are patterns further from those of {first} than two seeds are from each other?",
-        caption=f"Each mark: the mean distance between runs of {first} and runs of the strategy in the row, over the "
-        "mean distance between two seeds of one of the two. On the dotted line strategies lie as far apart as seeds "
-        f"do, and there is nothing to explain. All scales together.{asked}",
-        alt="Ratios with intervals: "
-        + "; ".join(
-            f"{row.strategy}, {row.panel}: {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
-            for row in frame.itertuples(index=False)
-        )
-        + ".",
-        n=f"{say_range(frame['n'])} clauses; removal: {baseline}; {sign} scores",
-        interval="95 % bootstrap of the ratio over clauses",
+        "controls",
+        rows_chart(
+            frame, row="control", n="n", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")
+        ),
+        frame,
+        title=f"Does the difference remain? {title.capitalize()}, {name} against other strategies",
+        caption=f"Left of the dotted line {name} is more focused. Equal mass or log-probability: what is left of the "
+        "difference if both strategies are equally sure, by regression within pairs. Clauses: thirds by number of "
+        "words.",
+        n=count_clauses((frame["n"].min(), frame["n"].max()), baseline, sign),
+        interval="95 %: bootstrap over clauses; HC3 where something is held equal",
         folder=folder,
-        narrow=layout.narrow,
     )
 
 
@@ -127,46 +177,74 @@ def draw_protocols(
     sign: str = "absolute",
     scales: Sequence[str] = (),
 ) -> Figure:
-    """Differences in focus between ``first`` and each other strategy under every protocol; a panel per scale.
+    """Differences in focus between ``first`` and each other strategy under every protocol; a panel per model size.
 
     ``pairs`` is the table of that name of the stage ``protocols``.
     """
-    chosen = pairs[(pairs["baseline"] == baseline) & (pairs["sign"] == sign) & (pairs["measure"] == measure)]
-    chosen = chosen[(chosen["strategy_a"] == first) | (chosen["strategy_b"] == first)]
-    chosen = require_rows(chosen.dropna(subset=["mean_difference"]), "protocols")
-    turned = (chosen["strategy_b"] == first).to_numpy()
-    other = chosen["strategy_a"].where(turned, chosen["strategy_b"])
-    order = order_scales(chosen, scales)
-    titles = {scale: "all scales" if scale == ALL_SCALES else str(scale) for scale in order}
-    frame = chosen.assign(
-        row=chosen["protocol"], panel=chosen["scale"].map(titles), strategy=other,
-        value=chosen["mean_difference"].where(~turned, -chosen["mean_difference"]),
-        low=chosen["low"].where(~turned, -chosen["high"]), high=chosen["high"].where(~turned, -chosen["low"]),
-    )  # fmt: skip
-    rows = [name for name in PROTOCOLS if name in set(frame["row"])]
-    name = MEASURES[measure].split(" (")[0]
-    interactive, still, layout = draw_rows(
-        frame, rows=rows, panels=list(titles.values()), labels=PROTOCOLS, reference=0.0,
-        reference_label="no difference", x_title=f"difference in {name}, {first} − the other",
-    )  # fmt: skip
+    where = {"baseline": baseline, "sign": sign, "measure": measure}
+    frame = turn_towards(pairs, first, "protocols", "mean_difference", **where)
+    what, name = label_of(measure).text, strategy_label(first)
     return save_figure(
         f"protocols-{measure.replace('_', '-')}",
-        interactive,
-        still,
-        frame.drop(columns=["row", "panel"]),
-        title="Does the difference in focus hang on when training stops?",
-        caption=f"{name.capitalize()} of {first} less that of each other strategy on the same clauses, after the same "
+        rows_chart(
+            frame, row="protocol", n="n", panels=order_scales(frame, scales), mark=(0.0, "no difference"),
+            rows={row: label for row, label in PROTOCOLS.items() if row in set(frame["protocol"])},
+            x_title=f"difference in {what}, {name} − the other",
+        ),
+        frame,
+        title="Does the difference in focus depend on when training stops?",
+        caption=f"{what.capitalize()} of {name} minus that of each other strategy on the same clauses: after the same "
         "number of training pairs, where validation losses are nearest to the lowest that all reach, and each at its "
-        f"lowest loss. Left of the dotted line {first} is more focused. Where a protocol did not reach a strategy "
-        "there is no mark.",
-        alt=f"Differences in {humanise(measure)} with intervals: "
-        + "; ".join(
-            f"{PROTOCOLS[str(r.row)]}, {r.strategy} at {r.scale}: {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]"
-            for r in frame.itertuples(index=False)
-        )
-        + ".",
-        n=f"{say_range(frame['n'])} clauses; removal: {baseline}; {sign} scores",
+        f"lowest loss. Left of the dotted line {name} is more focused. A strategy has no mark where it did not reach "
+        "the protocol.",
+        n=count_clauses(frame["n"], baseline, sign),
         interval="95 % bootstrap of the mean difference over clauses",
         folder=folder,
-        narrow=layout.narrow,
+    )  # fmt: skip
+
+
+def draw_category_lift(
+    lift: pd.DataFrame, *, folder: Path | str, baseline: str = "delete", sign: str = "absolute"
+) -> Figure:
+    """Log lift of every category, a mark per strategy and a panel per model size.
+
+    ``lift`` is ``stats.summarise_measures`` of ``log_lift`` by scale, strategy, baseline, sign and category.
+    """
+    frame = select(lift, "category-lift", "mean", baseline=baseline, sign=sign, category=list(CATEGORIES))
+    return save_figure(
+        "category-lift",
+        rows_chart(
+            frame, row="category", value="mean", x_title="log lift (nats)", mark=(0.0, "as much as their share"),
+            rows={name: say("category", name) for name in CATEGORIES if name in set(frame["category"])},
+        ),
+        frame,
+        title="Which kinds of words carry more than their share",
+        caption="Log of a category's share of the mass over its share of the clause's words: right of the dotted line "
+        "it carries more than its share. Only clauses that have the category count.",
+        n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the category"),
+        folder=folder,
+    )  # fmt: skip
+
+
+def draw_lift_by_scale(
+    lift: pd.DataFrame,
+    *,
+    folder: Path | str,
+    categories: tuple[str, ...] = ("numerical_constraint", "rule_identifier_all"),
+    baseline: str = "delete",
+    sign: str = "absolute",
+) -> Figure:
+    """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
+    name = "lift-by-scale"
+    frame = select(lift, name, "mean", baseline=baseline, sign=sign, category=list(categories))
+    panels = {category: say("category", category) for category in categories if category in set(frame["category"])}
+    marks = {"y_title": "log lift (nats)", "mark": (0.0, "as much as their share")}
+    return save_figure(
+        name,
+        size_chart(frame, name, panel="category", panels=panels, **marks),
+        frame,
+        title="Lift of numerical constraints and rule identifiers against model size",
+        caption="Where the log lift is above zero, these words carry more than their share of the clause.",
+        n=count_clauses(frame["n_clauses"], baseline, sign),
+        folder=folder,
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.theme import lay_out_panels, new_print_figure, plain, print_legend, print_style
+from compliance_xai.figures.forms import pad
+from compliance_xai.figures.marks import Axis, Bars, Chart, Panel, Points, reference
+from compliance_xai.figures.theme import make_style
+from compliance_xai.study.labels import format_interval, format_number
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
-_DASHES = (("solid", "-"), ("dash", "--"), ("dot", ":"), ("dashdot", "-."))
+_LOOKS = (("#0072B2", "solid"), ("#E69F00", "dash"), ("#009E73", "dot"), ("#CC79A7", "dashdot"))
 
 
 def draw_bars(
@@ -28,58 +29,25 @@ def draw_bars(
     folder: Path | str,
 ) -> Figure:
     """One horizontal bar for each row, in the frame's order; columns ``low`` and ``high`` give its interval."""
-    import plotly.graph_objects as go
-
     require_rows(frame, name)
-    places = list(range(len(frame)))
-    labels = [str(text) for text in frame[label]]
-    has_interval = {"low", "high"} <= set(frame.columns)
-    reach = [frame["high"] - frame[value], frame[value] - frame["low"]] if has_interval else None
-    height = 110 + 24 * len(frame)
-    layout = lay_out_panels(
-        [""],
-        x={"zeroline": True},
-        y={
-            "tickvals": places,
-            "ticktext": [plain(text) for text in labels],
-            "autorange": "reversed",
-            "showgrid": False,
-        },
-        height=height,
-        x_title=unit,
-        y_title="",
-    )
-    error: dict[str, Any] | None = None
-    if reach is not None:
-        error = {"type": "data", "array": reach[0].to_numpy(), "arrayminus": reach[1].to_numpy()}
-    interactive = go.Figure(
-        go.Bar(
-            x=frame[value].to_numpy(), y=places, orientation="h", marker={"color": _COLOURS[0]}, error_x=error,
-            customdata=[plain(text) for text in labels], hovertemplate="%{customdata}: %{x:.3f}<extra></extra>",
-        ),
-        layout=layout.layout,
-    )  # fmt: skip
-    interactive.update_layout(showlegend=False)
-    with print_style():
-        still, axes = new_print_figure(1, 1, width=6.4, height=0.9 + 0.24 * len(frame))
-        axis = axes[0, 0]
-        still_error = None if reach is None else [reach[1].to_numpy(), reach[0].to_numpy()]
-        axis.barh(places, frame[value], color=_COLOURS[0], xerr=still_error)
-        axis.set_yticks(places, [text.replace("$", r"\$") for text in labels])
-        axis.invert_yaxis()
-        axis.grid(axis="y", visible=False)
-        axis.set_xlabel(unit)
-    values = "; ".join(f"{text} {number:.2f}" for text, number in zip(labels, frame[value], strict=True))
+    labels, values = [str(text) for text in frame[label]], frame[value].to_numpy(dtype=float)
+    has_ends = {"low", "high"} <= set(frame.columns)
+    nothing = np.full(len(frame), np.nan)
+    low, high = (frame[end].to_numpy(dtype=float) if has_ends else nothing for end in ("low", "high"))
+    places, edges = np.arange(len(frame)), (len(frame) - 0.5, -0.5)
+    texts = [format_interval(*numbers) for numbers in zip(values, low, high, strict=True)]
+    notes = [f"{text}\n{number} {unit}" for text, number in zip(labels, texts, strict=True)]
+    style = make_style(unit, _LOOKS[0][0])
+    bars = Bars(places, values, style, low=low, high=high, notes=notes)
+    x, y = Axis(unit, pad([0.0, *values, *low, *high])), Axis("", edges, dict(enumerate(labels)), names=True)
     return save_figure(
         name,
-        interactive,
-        still,
+        Chart([Panel("", x, y, [reference(0.0, edges), bars])], 20 + 26 * len(frame), legend=False),
         frame,
         title=title,
         caption=caption,
-        alt=f"Bar chart in {unit}: {values}.",
         n=n,
-        interval="95 % bootstrap over clauses" if has_interval else "none",
+        interval="95 % bootstrap over clauses" if has_ends else "none",
         folder=folder,
     )
 
@@ -98,38 +66,24 @@ def draw_curves(
     folder: Path | str,
 ) -> Figure:
     """One line for each value of ``by``; ``units`` are the titles of the two axes."""
-    import plotly.graph_objects as go
-
     require_rows(frame, name)
-    layout = lay_out_panels(
-        [""], x={"zeroline": False}, y={"zeroline": True}, height=340, x_title=units[0], y_title=units[1]
-    )
-    interactive = go.Figure(layout=layout.layout)
-    ends = []
-    with print_style():
-        still, axes = new_print_figure(1, 1, width=6.4, height=3.4)
-        for (key, some), colour, (dash, line) in zip(frame.groupby(by, sort=False), _COLOURS, _DASHES, strict=False):
-            some = some.sort_values(x)
-            interactive.add_trace(
-                go.Scatter(
-                    x=some[x].to_numpy(), y=some[y].to_numpy(), mode="lines", name=str(key),
-                    line={"color": colour, "dash": dash, "width": 2.2},
-                    hovertemplate=f"{plain(key)}<br>%{{x:.2f}}: %{{y:.3f}}<extra></extra>",
-                )
-            )  # fmt: skip
-            axes[0, 0].plot(some[x], some[y], line, color=colour, linewidth=1.8, label=str(key))
-            ends.append(f"{key} from {some[y].iloc[0]:.2f} to {some[y].iloc[-1]:.2f}")
-        axes[0, 0].set_xlabel(units[0])
-        axes[0, 0].set_ylabel(units[1])
-        print_legend(still, axes[0, 0], columns=4)
+    layers, ends = [], []
+    for (key, some), (colour, line) in zip(frame.groupby(by, sort=False), _LOOKS, strict=False):
+        some = some.sort_values(x)
+        values = some[y].to_numpy(dtype=float)
+        notes = [
+            f"{key}\n{units[0]} {at:g}: {format_number(number, 3)}" for at, number in zip(some[x], values, strict=True)
+        ]
+        layers.append(
+            Points(some[x].to_numpy(), values, make_style(str(key), colour), line=line, symbols=False, notes=notes)
+        )
+        ends.append(f"{key} from {format_number(values[0])} to {format_number(values[-1])}")
     return save_figure(
         name,
-        interactive,
-        still,
+        Chart([Panel("", Axis(units[0]), Axis(units[1]), layers)], 300),
         frame,
         title=title,
         caption=caption,
-        alt=f"Lines of {units[1]} against {units[0]}: {'; '.join(ends)}.",
         n=n,
         interval="none",
         folder=folder,

@@ -6,6 +6,7 @@ the labels given here, so that one thing is called the same everywhere.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -58,6 +59,69 @@ def format_parameters(count: float) -> str:
     """
     size, unit = (1e9, "B") if count >= 0.9995e9 else (1e6, "M")
     return f"{float(f'{count / size:.3g}'):g}{unit}"
+
+
+_SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
+_POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def typeset(text: str) -> str:
+    """A number, or a text of numbers, with real minus signs and powers of ten.
+
+    Examples
+    --------
+    >>> [typeset(text) for text in ("-0.25", "9.5e-06", "1e-04", "0.0e+00", "-0.00", "2026-11-26")]
+    ['−0.25', '9.5 × 10⁻⁶', '10⁻⁴', '0', '0.00', '2026-11-26']
+    """
+    power = _POWER.fullmatch(text)
+    if power:
+        mantissa, sign, exponent = power.groups()
+        if not float(mantissa):
+            return "0"
+        raised = f"10{(sign.strip('+') + exponent).translate(_RAISED)}"
+        return raised if float(mantissa) == 1 else f"{mantissa.replace('-', '−')} × {raised}"
+    text = re.sub(r"(?<![\w.])-(0(?:\.0*)?%?)(?![\d.])", r"\1", text)
+    return _SIGN.sub("−", text)
+
+
+def format_number(value: float, digits: int = 2) -> str:
+    """A number with a real minus sign; a dash where there is none.
+
+    Examples
+    --------
+    >>> [format_number(value) for value in (-0.256, float("nan"), float("inf"))]
+    ['−0.26', '–', '∞']
+    """
+    if math.isnan(value):
+        return "–"
+    return typeset(f"{value:.{digits}f}").replace("inf", "∞")
+
+
+def format_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """A value with its interval as one text; the value alone where there is no interval.
+
+    Examples
+    --------
+    >>> format_interval(-0.5, -0.75, 0.25)
+    '−0.50 [−0.75,\\xa00.25]'
+    >>> format_interval(0.5, float("nan"), float("nan"))
+    '0.50'
+    """
+    if math.isnan(low) or math.isnan(high):
+        return format_number(value, digits)
+    return f"{format_number(value, digits)} [{format_number(low, digits)},\u00a0{format_number(high, digits)}]"
+
+
+def format_p(p: float) -> str:
+    """A p-value, exact to three decimals; smaller ones are only said to be smaller.
+
+    Examples
+    --------
+    >>> [format_p(p) for p in (0.0312, 0.0004, float("nan"))]
+    ['0.031', '< 0.001', '–']
+    """
+    return "< 0.001" if p < 0.001 else format_number(p, 3)
 
 
 class Label(NamedTuple):

@@ -1,0 +1,111 @@
+"""Figures for planning a study: what it can find, and how long an attribution takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from compliance_xai.figures.contract import Figure, require_rows, save_figure
+from compliance_xai.figures.forms import log_ticks
+from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
+from compliance_xai.figures.theme import GREY, Style, make_style
+
+ASKED = 0.8
+"""The power that is usually asked for."""
+# None is a strategy's colour, and all stand out on white and on black.
+_SEEDS = {
+    2: make_style("2 seeds", "#848e99"),
+    3: make_style("3 seeds", "#3a9188", "square"),
+    5: make_style("5 seeds", "#9d5bd2", "diamond"),
+}
+_VARIED = {"clause": ("longer clauses", "words of the clause"), "target": ("longer rules", "tokens of the rule")}
+_SYSTEMS = {
+    "this engine": make_style("this engine", GREY),
+    "captum, teacher-forced": make_style("captum, teacher-forced", "#D55E00", "triangle-up"),
+    "shap": make_style("shap, per evaluation", "#56B4E9", "star"),
+}
+
+
+def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int, folder: Path | str) -> Figure:
+    """Shares of simulated studies that find an effect, a panel per claim and a line per number of seeds.
+
+    Parameters
+    ----------
+    rates
+        ``claim``, ``unit`` (of ``effect``), ``effect``, ``seeds``, ``value`` and its interval ``low``, ``high``.
+    clauses, studies
+        How many clauses each study has, and how many studies each point stands for.
+    """
+    frame = require_rows(rates, "power")
+    panels, absent = [], []
+    for claim, here in frame.groupby("claim", sort=False):
+        effects = sorted(set(here["effect"]))
+        edge = 0.06 * effects[-1]
+        layers = [reference(ASKED, (effects[0], effects[-1]), f"{ASKED:.0%} power", upright=False)]
+        for seeds, style in _SEEDS.items():
+            some = here[here["seeds"] == seeds].sort_values("effect")
+            absent += [f"{claim}, {style.label}"] if some.empty and seeds in set(frame["seeds"]) else []
+            columns = [some[column].to_numpy() for column in ("effect", "value", "low", "high")]
+            notes = [
+                f"{style.label}, effect {effect:g}\n{value:.0%} [{low:.0%}, {high:.0%}]"
+                for effect, value, low, high in zip(*columns, strict=True)
+            ]
+            layers.append(Points(*columns[:2], style, *columns[2:], line="solid", notes=notes))
+        x = Axis(str(here["unit"].iloc[0]), (-edge, effects[-1] + edge), {effect: f"{effect:g}" for effect in effects})
+        y = Axis("share of studies that find it", (-0.03, 1.06), percent=True)
+        panels.append(Panel(str(claim), x, y, layers))
+    return save_figure(
+        "power",
+        Chart(panels, 220, columns=2, share_y=True),
+        frame,
+        title="What a study can find",
+        caption=f"Simulated studies of {clauses} clauses. At effect 0 there is nothing to find, and the share is an "
+        "error rate." + (f" Not simulated: {'; '.join(absent)}." if absent else ""),
+        n=f"{studies} simulated studies per point",
+        interval="95 % Wilson interval of the share",
+        folder=folder,
+    )
+
+
+def draw_growth(cases: pd.DataFrame, *, folder: Path | str, where: str) -> Figure:
+    """Seconds of a whole leave-one-out against the length of the clause and of the rule.
+
+    Parameters
+    ----------
+    cases
+        ``varied`` (``clause`` or ``target``), ``size``, ``system``, ``seconds``, ``minimum`` (positions).
+    where
+        The model and machine that were measured.
+    """
+    frame = require_rows(cases, "attribution-speed").copy()
+    ours = frame[frame["system"] == "this engine"]
+    frame["scaled_minimum"] = frame["minimum"] * float((ours["seconds"] / ours["minimum"]).median())
+    ends = frame["seconds"].min() / 1.5, frame["seconds"].max() * 1.5
+    y = Axis("seconds (log scale)", ends, log_ticks(ends), log=True)
+    least = Style("least positions, at this engine's speed", GREY)
+    panels = []
+    for varied, (title, unit) in _VARIED.items():
+        here = frame[frame["varied"] == varied].sort_values("size")
+        own = here[here["system"] == "this engine"]
+        layers = [Points(own["size"].to_numpy(), own["scaled_minimum"].to_numpy(), least, line="dot", symbols=False)]
+        for system, style in _SYSTEMS.items():
+            some = here[here["system"] == system]
+            size, seconds = some["size"].to_numpy(), some["seconds"].to_numpy()
+            notes = [f"{style.label}, {at} {unit}\n{time:.3g} s" for at, time in zip(size, seconds, strict=True)]
+            layers.append(Points(size, seconds, style, line="solid", notes=notes))
+        sizes = sorted(set(here["size"]))
+        x = Axis(f"{unit} (log scale)", (sizes[0] / 1.1, sizes[-1] * 1.1), {at: str(at) for at in sizes}, log=True)
+        panels.append(Panel(title, x, y, layers))
+    return save_figure(
+        "attribution-speed",
+        Chart(panels, 290, share_y=True),
+        frame,
+        title="Time of one leave-one-out attribution",
+        caption="Seconds for all words of one clause. The dotted line is the smallest number of positions that any "
+        "engine must compute, at this engine's median time per position: a curve beside it grows no faster than it "
+        f"must. shap is charged for as many evaluations as leave-one-out needs. {where}",
+        n="one clause per point, the median of repeats that take turns",
+        interval="none",
+        folder=folder,
+    )

@@ -1,0 +1,116 @@
+"""Figures of the rules that models wrote: how good they are, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.forms import count_range, order_scales, rows_chart, say, select, size_chart, span_from_zero
+from compliance_xai.stats.frames import CONTROL
+from compliance_xai.study.labels import label_of
+
+ANY = "any"
+WILSON = "95 % Wilson score interval over clauses, seeds averaged within each clause first"
+_NO_RULE = (
+    "A text without any rule counts as a syntax error only, so read the other kinds together with that one. The "
+    "untouched base, which was not trained to write such rules, is left out."
+)
+
+
+def draw_quality_by_scale(
+    quality: pd.DataFrame,
+    *,
+    folder: Path | str,
+    measures: tuple[str, ...] = ("exact", "semantic"),
+    seeds: pd.DataFrame | None = None,
+) -> Figure:
+    """Quality of the written rules against model size, a panel per measure.
+
+    Parameters
+    ----------
+    quality
+        ``stats.summarise_measures`` of the scores: ``measure``, ``scale``, ``parameters``, ``strategy``, ``mean``,
+        ``low``, ``high``, ``n_clauses``; of one split.
+    seeds
+        Means of single seeds, drawn small: ``measure``, ``parameters``, ``strategy``, ``value``.
+    """
+    name = "quality-by-scale"
+    frame = select(quality, name, "mean", measure=list(measures))
+    chart = size_chart(
+        frame,
+        name,
+        panel="measure",
+        panels={measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])},
+        points=None if seeds is None else seeds.assign(panel=seeds["measure"]),
+        span=(-0.03, 1.05) if set(measures) <= {"exact", "parses", "semantic"} else None,
+    )
+    return save_figure(
+        name,
+        chart,
+        frame,
+        title="Quality of the written rules against model size",
+        caption="Means over clauses. Semantic similarity is lenient: two rules that differ in one digit are nearly the "
+        "same sentence. Read it together with exact match."
+        + ("" if seeds is None else " Small marks: single training seeds."),
+        n=f"{count_range(frame['n_clauses'])} clauses per mark",
+        folder=folder,
+    )
+
+
+def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "scale", kinds: int = 10) -> Figure:
+    """Share of rules with each kind of error, a mark per strategy and a panel per model size or split.
+
+    Parameters
+    ----------
+    shares
+        ``stats.error_shares`` by cell and split: ``kind``, ``strategy``, ``scale``, ``split``, ``share``, ``low``,
+        ``high``, ``n_clauses``, and ``parameters`` where the panels are model sizes.
+    panel
+        ``scale`` or ``split``.
+    kinds
+        At most this many kinds, the most frequent ones; further ones would be rows of marks at zero.
+    """
+    frame, rows = _most_frequent(shares, "error-kinds", kinds)
+    panels = order_scales(frame) if panel == "scale" else {str(split): say(panel, split) for split in frame[panel]}
+    return save_figure(
+        "error-kinds",
+        rows_chart(
+            frame, row="kind", rows=rows, value="share", panel=panel, panels=panels, x_title="share of rules",
+            span=span_from_zero([*frame["share"], *frame["high"]]),
+        ),
+        frame,
+        title="What is wrong with the rules",
+        caption="Share of rules that have each kind of error at least once; a rule can have several. "
+        f"The {len(rows) - 1} most frequent kinds over all runs. {_NO_RULE}",
+        n=f"{count_range(frame['n_clauses'])} clauses per mark",
+        interval=WILSON,
+        folder=folder,
+    )  # fmt: skip
+
+
+def draw_errors_by_scale(shares: pd.DataFrame, *, folder: Path | str, panels: int = 6) -> Figure:
+    """Share of rules with an error against model size: any error, then the most frequent kinds, a panel each."""
+    name = "errors-by-scale"
+    frame, kinds = _most_frequent(shares, name, panels - 1)
+    return save_figure(
+        name,
+        size_chart(frame, name, panel="kind", panels=kinds, value="share", y_title="share of rules", from_zero=True),
+        frame,
+        title="What is wrong with the rules, against model size",
+        caption="Share of rules that have such an error at least once: any error, then the kinds that are most "
+        f"frequent over all runs. Each panel has a scale of its own. {_NO_RULE}",
+        n=f"{count_range(frame['n_clauses'])} clauses per mark",
+        interval=WILSON,
+        folder=folder,
+    )
+
+
+def _most_frequent(shares: pd.DataFrame, name: str, most: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The trained strategies' rows of any error and of the most frequent kinds that some rule has; labels of these."""
+    chosen = select(shares[shares["strategy"] != CONTROL], name, "share")
+    means = chosen[chosen["kind"] != ANY].groupby("kind", sort=False)["share"].mean()
+    kinds = means[means > 0].sort_values(ascending=False, kind="stable").index[:most]
+    labels = {ANY: "any error"} | {str(kind): label_of(str(kind)).text for kind in kinds}
+    return chosen[chosen["kind"].isin(list(labels))], labels
