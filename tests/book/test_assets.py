@@ -21,7 +21,6 @@ def _figure(root, study, name, content="x"):
 def test_a_study_that_has_not_run_still_gets_a_book(tmp_path):
     static = collect_assets(tmp_path, ["quick"])
     assert static == tmp_path / "book" / "runs" / "_static"
-    assert (static / "plotly.min.js").stat().st_size > 1_000_000
     assert "has not been judged yet" in (tmp_path / "book" / "runs" / "glance.md").read_text()
 
 
@@ -31,7 +30,7 @@ def test_figures_are_copied_where_pages_link_to_and_stale_ones_go(tmp_path):
     _figure(tmp_path, "other", "b.png")
     static = collect_assets(tmp_path, ["quick"])
     kept = {str(file.relative_to(static)) for file in static.rglob("*") if file.is_file()}
-    assert kept == {"plotly.min.js", "figures/quick/runs/1m/lora/finetune/a.png"}
+    assert kept == {"figures/quick/runs/1m/lora/finetune/a.png"}
     path.unlink()
     collect_assets(tmp_path, ["quick"])
     assert not list(static.rglob("a.png"))

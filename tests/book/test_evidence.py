@@ -9,10 +9,10 @@ import pytest
 
 from compliance_xai.book import evidence
 from compliance_xai.figures import verdicts_html
-from compliance_xai.figures.tables import typeset
 from compliance_xai.stats.claim_records import STATEMENTS, findings_from_json
 from compliance_xai.stats.claims import FRAMES, judge
 from compliance_xai.study.claim_settings import ClaimTests, Thresholds
+from compliance_xai.study.labels import typeset
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STORED = sorted(path.parent for path in (REPOSITORY / evidence.STORED).glob("*/findings.json"))

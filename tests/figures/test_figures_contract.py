@@ -12,7 +12,9 @@ import pytest
 
 from compliance_xai import figures
 from compliance_xai.errors import InputError
-from compliance_xai.figures.theme import format_parameters, lay_out_panels, new_print_figure, style_strategies
+from compliance_xai.figures.marks import Axis, Chart, Panel, Points
+from compliance_xai.figures.theme import Style, style_strategies
+from compliance_xai.study.labels import format_parameters
 
 
 class _Elements(HTMLParser):
@@ -37,20 +39,15 @@ class _Elements(HTMLParser):
             self.text += data
 
 
-def _save(folder, **changes):
-    import plotly.graph_objects as go
-
-    still, axes = new_print_figure(1, 1, width=3, height=2)
-    axes[0, 0].plot([1, 2], [3, 4])
-    interactive = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]), layout={"height": 200})
+def _save(folder, label="points", ticks=None, **changes):
+    points = Points([1, 2], [3, 4], Style(label), notes=[f"{label}\n3", f"{label}\n4"])
+    chart = Chart([Panel("", Axis("place"), Axis("value", ticks=ticks), [points])], 200)
     arguments = {
-        "title": "Two points", "caption": "They rise.", "alt": "A line from 3 to 4.", "n": "2 points",
-        "interval": "none",
-        "folder": folder,
+        "title": "Two points", "caption": "They rise.", "n": "2 points", "interval": "none", "folder": folder
     } | changes  # fmt: skip
     name = arguments.pop("name", "two-points")
     data = arguments.pop("data", pd.DataFrame({"x": [1, 2], "y": [3, 4]}))
-    return figures.save_figure(name, interactive, still, data, **arguments)
+    return figures.save_figure(name, chart, data, **arguments)
 
 
 def test_a_figure_is_five_files_and_reads_back(tmp_path):
@@ -59,7 +56,9 @@ def test_a_figure_is_five_files_and_reads_back(tmp_path):
     assert names == {"two-points.png", "two-points.svg", "two-points.csv", "two-points.json"}
     assert (tmp_path / "two-points.csv").read_text() == "x,y\n1,3\n2,4\n"
     assert (tmp_path / "two-points.png").read_bytes().startswith(b"\x89PNG")
-    assert figures.read_figure(tmp_path, "two-points") == figure
+    stored = json.loads((tmp_path / "two-points.json").read_text())
+    assert stored["spec"] == figure.spec
+    assert figure.alt == "Marks: value against place. points: 4; points: 3."
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
@@ -69,7 +68,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-@pytest.mark.parametrize("key", ["title", "caption", "alt", "n", "interval"])
+@pytest.mark.parametrize("key", ["title", "caption", "n", "interval"])
 def test_every_text_must_be_there(tmp_path, key):
     with pytest.raises(InputError, match=rf"figure 'two-points', {key}: expected a text, found nothing"):
         _save(tmp_path, **{key: " "})
@@ -92,12 +91,12 @@ def test_the_html_names_no_host_and_links_where_the_book_keeps_the_files(tmp_pat
     assert not re.search(r"https?:", markup)
     assert 'href="../../../_static/figures/quick/compare_scales/two-points.csv"' in markup
     assert "n = 2 points." in markup
-    assert 'role="img" aria-label="A line from 3 to 4."' in markup
+    assert 'role="img" aria-label="Marks: value against place. points: 4; points: 3."' in markup
 
 
 def test_texts_and_data_of_a_figure_cannot_leave_their_place(tmp_path):
     bad = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-    markup = figures.figure_html(_save(tmp_path, title=bad, caption=bad, alt=bad, n=bad, interval=bad))
+    markup = figures.figure_html(_save(tmp_path, label=bad, title=bad, caption=bad, n=bad, interval=bad))
     page = _Elements(markup)
     assert page.names.count("script") == 1
     assert page.names.count("img") == 1
@@ -181,19 +180,43 @@ def test_known_strategies_keep_their_looks_and_new_ones_get_their_own():
     assert len({style.symbol for style in styles.values()}) == 6
 
 
-def test_panels_stack_on_a_narrow_page_without_overlap():
-    panels = lay_out_panels(["a", "b", "c"], x={}, y={}, height=200)
-    assert len(panels.axes) == 3
-    domains = [panels.narrow[name]["domain"] for name in ("yaxis", "yaxis2", "yaxis3")]
+def test_panels_stack_on_a_narrow_page_without_overlap(tmp_path):
+    from compliance_xai.figures.screen_renderer import draw_screen
+
+    axis = Axis(span=(0, 1))
+    spec = draw_screen(Chart([Panel(name, axis, axis, []) for name in "abc"], 200, share_x=True, share_y=True))
+    wide, narrow = spec["layout"], spec["narrow"]
+    domains = [narrow[name]["domain"] for name in ("yaxis", "yaxis2", "yaxis3")]
     assert all(upper[0] > lower[1] for upper, lower in itertools.pairwise(domains))
-    assert {tuple(panels.narrow[name]["domain"]) for name in ("xaxis", "xaxis2", "xaxis3")} == {(0.0, 1.0)}
-    wide = [panels.layout[name]["domain"] for name in ("xaxis", "xaxis2", "xaxis3")]
-    assert all(left[1] < right[0] for left, right in itertools.pairwise(wide))
-    assert panels.narrow["height"] > panels.layout["height"]
+    assert {tuple(narrow[name]["domain"]) for name in ("xaxis", "xaxis2", "xaxis3")} == {(0.0, 1.0)}
+    domains = [wide[name]["domain"] for name in ("xaxis", "xaxis2", "xaxis3")]
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(domains))
+    assert narrow["height"] > wide["height"]
+
+
+def test_a_narrow_page_has_the_names_of_rows_above_the_rows(tmp_path):
+    from compliance_xai.figures.screen_renderer import draw_screen
+
+    names = Axis(ticks={0: "first", 1: "second"}, span=(1.5, -0.5), names=True)
+    spec = draw_screen(Chart([Panel("", Axis("value"), names, [])], 100))
+    assert spec["layout"]["yaxis"]["ticktext"] == ["first", "second"]
+    assert spec["narrow"]["yaxis"]["showticklabels"] is False
+    notes = [(note["text"], note["y"], note["x"]) for note in spec["narrow"]["annotations"]]
+    assert notes == [("first", -0.5, 0), ("second", 0.5, 0)]
+
+
+def test_any_text_of_a_figure_is_text(tmp_path, recwarn):
+    """Formulas, control characters, halves of characters, and scripts that no font here has."""
+    strange = {0: "$\\input{x}$ $", 1: "a\x1b[2Jb\x00", 2: "\ud800", 3: "\u6f22\u5b57 \ud55c\uad6d\uc5b4"}
+    figure = _save(tmp_path, label="$$ 50 % \x07", title="1 $ and 2 $", ticks=strange)
+    labels = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert labels == ["$\\input{x}$ $", "a [2Jb ", "?", "\u6f22\u5b57 \ud55c\uad6d\uc5b4"]
+    assert figure.spec["data"][0]["name"] == "$$ 50 %  "
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_parameter_counts_read_as_people_say_them():
-    assert format_parameters(70_000_000_000) == "70 B"
+    assert format_parameters(70_000_000_000) == "70B"
 
 
 def test_the_books_legend_draws_the_marker_of_every_strategy():
@@ -202,6 +225,33 @@ def test_the_books_legend_draws_the_marker_of_every_strategy():
     script = (Path(__file__).resolve().parents[2] / "book" / "_static" / "figures.js").read_text(encoding="utf-8")
     shapes = script[script.index("const SHAPES = {") : script.index("const symbolOf")]
     drawn = set(re.findall(r"([a-z-]+)\"?: '<", shapes))
-    used = {style.symbol.removesuffix("-open") for style in theme._KNOWN.values()}
-    used |= {symbol for _, symbol, _ in theme._SPARE}
-    assert used <= drawn
+    assert set(theme._SYMBOLS) <= drawn
+
+
+def test_the_books_plotly_is_the_version_that_makes_the_figures():
+    """``scripts/plotly_bundle.js`` says how to make the bundle again."""
+    import hashlib
+    from importlib.resources import files
+
+    vendor = Path(__file__).resolve().parents[2] / "book" / "_static" / "vendor"
+    with (files("plotly") / "package_data" / "plotly.min.js").open(encoding="utf-8") as file:
+        version = re.search(r"plotly\.js v([\d.]+)", file.read(200)).group(1)
+    bundle = (vendor / "plotly-figures.min.js").read_bytes()
+    assert bundle.startswith(f"// plotly.js v{version},".encode())
+    assert hashlib.sha256(bundle).hexdigest() in (vendor / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_button_of_a_figure_sends_its_data_away():
+    """The book's own list of buttons, since plotly's has one that uploads the chart."""
+    script = (Path(__file__).resolve().parents[2] / "book" / "_static" / "figures.js").read_text(encoding="utf-8")
+    assert 'modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]]' in script
+    assert 'showSendToCloud: false, plotlyServerURL: ""' in script
+
+
+def test_every_entry_of_the_legend_has_something_drawn(tmp_path):
+    nothing = Points([], [], Style("nothing"), notes=[])
+    chart = Chart([Panel("", Axis(), Axis(), [nothing, Points([1], [2], Style("one"))])], 100)
+    figure = figures.save_figure(
+        "legend", chart, pd.DataFrame({"x": [1]}), title="t", caption="c", n="1 mark", interval="none", folder=tmp_path
+    )
+    assert [(trace["name"], trace["showlegend"]) for trace in figure.spec["data"]] == [("one", True)]

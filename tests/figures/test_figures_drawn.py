@@ -11,29 +11,20 @@ from compliance_xai import figures
 from compliance_xai.figures import NothingToPlot
 
 
-def _array(value):
-    """Numbers of a plotly trace, which stores them as base64 where they came from numpy."""
-    if isinstance(value, dict):
-        import base64
-
-        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
-    return np.asarray(value)
-
-
 def _named(figure, name, axis="x"):
     return [trace for trace in figure.spec["data"] if trace.get("name") == name and trace.get("xaxis", "x") == axis]
 
 
 def test_focus_shows_each_clause_once_and_the_means_of_the_summary(focus, focus_summary, tmp_path):
     figure = figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path)
-    lines = _array(_named(figure, "one clause")[0]["y"])
-    assert np.isnan(lines).sum() == 40
+    lines = _named(figure, "one clause")[0]["y"]
+    assert lines.count(None) == 40
     clause = focus[(focus["scale"] == "300k") & (focus["id"] == "c00") & (focus["strategy"] == "lora")]
-    assert lines[2] == pytest.approx(clause["normalised_entropy"].mean())
+    assert lines[2] == pytest.approx(clause["normalised_entropy"].mean(), abs=1e-5)
     mean = focus_summary.query("scale == '1m' and strategy == 'full'").iloc[0]
-    mark = _named(figure, "full", "x2")[0]
-    assert _array(mark["y"])[0] == mean["mean"]
-    assert _array(mark["error_y"]["array"])[0] == pytest.approx(mean["high"] - mean["mean"])
+    mark = _named(figure, "full fine-tuning", "x2")[0]
+    assert mark["y"][0] == pytest.approx(mean["mean"], abs=1e-5)
+    assert mark["error_y"]["array"][0] == pytest.approx(mean["high"] - mean["mean"], abs=1e-5)
     assert figure.n.startswith("40 clauses")
     assert "bootstrap over clauses" in figure.interval
 
@@ -41,7 +32,7 @@ def test_focus_shows_each_clause_once_and_the_means_of_the_summary(focus, focus_
 def test_strategies_keep_colour_and_marker_across_figures(focus, focus_summary, quality, tmp_path):
     focus_figure = figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path)
     quality_figure = figures.draw_quality_by_scale(quality, folder=tmp_path)
-    for name in ("base, not tuned", "full", "LoRA", "QLoRA"):
+    for name in ("untouched base", "full fine-tuning", "LoRA", "QLoRA"):
         first, second = _named(focus_figure, name)[0]["marker"], _named(quality_figure, name)[0]["marker"]
         assert (first["color"], first["symbol"]) == (second["color"], second["symbol"])
 
@@ -50,24 +41,39 @@ def test_panels_follow_model_size_not_the_alphabet(lift, tmp_path):
     lift["scale"] = lift["scale"].replace({"300k": "70m", "1m": "160m", "4m": "1b"})
     figure = figures.draw_category_lift(lift, folder=tmp_path)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>70m (0.31 M)</b>", "<b>160m (1.1 M)</b>", "<b>1b (4.2 M)</b>"]
+    assert titles == ["<b>70M</b>", "<b>160M</b>", "<b>1B</b>"]
 
 
 def test_scales_of_frames_without_sizes_come_in_the_order_given(distances, tmp_path):
     frame = distances.drop(columns="parameters")
     figure = figures.draw_distances(frame, folder=tmp_path, scales=("4m", "1m", "300k"))
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>4m</b>", "<b>1m</b>", "<b>300k</b>"]
+    assert titles == ["<b>4M</b>", "<b>1M</b>", "<b>300K</b>"]
 
 
 def test_distances_average_seed_pairs_inside_a_clause(distances, tmp_path):
     figure = figures.draw_distances(distances, folder=tmp_path)
     between = distances.query("scale == '300k' and strategy_a == 'full' and strategy_b == 'lora' and id == 'c00'")
     assert len(between) == 4
-    box = _named(figure, "full and LoRA")[0]
-    assert len(_array(box["x"])) == 40
-    assert between["jensen_shannon"].mean() == pytest.approx(_array(box["x"])[0])
+    rows = figure.spec["layout"]["yaxis"]["ticktext"]
+    assert rows[:4] == [
+        "full fine-tuning: two seeds", "LoRA: two seeds", "QLoRA: two seeds", "full fine-tuning and LoRA"
+    ]  # fmt: skip
+    stored = pd.read_csv(tmp_path / "distances.csv").query("scale == '300k' and strategy_b == 'lora'")
+    stored = stored[stored["strategy_a"] == "full"].set_index("id")["jensen_shannon"]
+    assert len(stored) == 40
+    assert stored["c00"] == pytest.approx(between["jensen_shannon"].mean())
+    box = next(trace for trace in figure.spec["data"] if trace["y"] == [3] and trace["xaxis"] == "x")
+    assert box["median"][0] == pytest.approx(stored.median(), abs=1e-5)
     assert "noise floor" in figure.caption
+
+
+def test_a_box_has_whiskers_of_at_most_one_and_a_half_lengths():
+    from compliance_xai.figures.marks import Box
+    from compliance_xai.figures.theme import Style
+
+    found = Box(0, [1, 2, 3, 4, 20], Style("")).summary
+    assert found == {"whislo": 1, "q1": 2, "med": 3, "q3": 4, "whishi": 4}
 
 
 def test_one_seed_has_no_noise_floor_and_the_caption_says_so(distances, tmp_path):
@@ -79,18 +85,18 @@ def test_differences_show_their_intervals(pairs, tmp_path):
     figure = figures.draw_differences(pairs, "normalised_entropy", folder=tmp_path)
     first = pairs.iloc[0]
     mark = _named(figure, "mean difference")[0]
-    assert _array(mark["x"])[0] == first["mean_difference"]
-    assert _array(mark["error_x"]["arrayminus"])[0] == pytest.approx(0.03)
-    assert "full − LoRA" in figure.spec["layout"]["yaxis"]["ticktext"]
+    assert mark["x"][0] == pytest.approx(first["mean_difference"], abs=1e-5)
+    assert mark["error_x"]["arrayminus"][0] == pytest.approx(0.03, abs=1e-4)
+    assert "full fine-tuning − LoRA" in figure.spec["layout"]["yaxis"]["ticktext"]
 
 
 def test_lift_by_scale_has_a_panel_per_category(lift, tmp_path):
     figure = figures.draw_lift_by_scale(lift, folder=tmp_path)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"]]
     assert "<b>numerical constraints</b>" in titles
-    assert "<b>rule identifiers and cross-references</b>" in titles
+    assert "<b>rule identifiers and references</b>" in titles
     expected = lift.query("category == 'numerical_constraint' and strategy == 'full'")["mean"]
-    assert _array(_named(figure, "full")[0]["y"]).tolist() == expected.tolist()
+    assert _named(figure, "full fine-tuning")[0]["y"] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_learning_curves_draw_every_seed(log, tmp_path):
@@ -99,7 +105,7 @@ def test_learning_curves_draw_every_seed(log, tmp_path):
     assert len(_named(figure, "training, as logged")) == 2
     assert figure.n == "2 training seeds (0, 1)"
     last = log[(log["split"] == "validation") & (log["seed"] == 1)]["loss"].iloc[-1]
-    assert f"seed 1 {last:.3f} nats" in figure.alt
+    assert f"seed 1: step 150: {last:.3f} nats" in figure.alt
 
 
 def test_quality_outside_zero_to_one_gets_its_own_range(quality, tmp_path):
@@ -113,25 +119,30 @@ def test_quality_outside_zero_to_one_gets_its_own_range(quality, tmp_path):
 
 def test_corpus_figures_count_what_they_show(corpus_frames, tmp_path):
     figure = figures.draw_corpus_counts(corpus_frames["counts"], folder=tmp_path)
-    drawn = sum(int(_array(trace["x"]).sum()) for trace in figure.spec["data"])
+    drawn = sum(int(sum(trace["x"])) for trace in figure.spec["data"])
     assert drawn == corpus_frames["counts"]["clauses"].sum()
     assert figure.n == f"{drawn:,} clauses"
     lengths = figures.draw_corpus_lengths(corpus_frames["lengths"], folder=tmp_path)
     assert lengths.n == "175 clause–rule pairs"
     categories = figures.draw_corpus_categories(corpus_frames["categories"], folder=tmp_path)
     for trace in categories.spec["data"]:
-        assert _array(trace["x"]).sum() == pytest.approx(1.0)
+        assert sum(trace["x"]) == pytest.approx(100, abs=1e-3)
 
 
 def test_the_score_matrix_is_complete_and_signed(attribution, tmp_path):
     figure = figures.draw_score_matrix(attribution, folder=tmp_path)
     trace = figure.spec["data"][0]
-    shape = tuple(int(part) for part in trace["z"]["shape"].split(","))
-    assert shape == attribution.scores.shape
-    assert trace["zmin"] == -trace["zmax"]
+    assert (trace["zmin"], trace["zmax"], trace["meta"]) == (-1, 1, "signed")
     data = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False)
     assert data["score_nats"].to_numpy() == pytest.approx(attribution.scores.ravel(), abs=1e-6)
-    assert "Strongest: " in figure.alt
+    # Columns are parts of the rule: the scores of tokens inside one name are added.
+    parts = data.groupby(["feature", "part"])["score_nats"].sum().unstack()
+    assert parts.shape == (len(trace["z"]), len(trace["z"][0]))
+    limit = np.abs(parts.to_numpy()).max()
+    assert np.array(trace["z"], dtype=float) == pytest.approx(parts.to_numpy() / limit, abs=1e-4)
+    labels = figure.spec["layout"]["xaxis"]["ticktext"]
+    assert labels[-1] == "⏎"
+    assert re.fullmatch(r"Heat map: parts of the rule\. .* → .*: [+−]\d+\.\d\d nats.*", figure.alt)
 
 
 @pytest.mark.parametrize("draw", ["draw_distances", "draw_category_lift", "draw_lift_by_scale"])
@@ -184,13 +195,17 @@ def moved() -> pd.DataFrame:
 def test_movement_shades_what_moved_and_leaves_the_rest_grey(moved, tmp_path):
     figure = figures.draw_movement(moved, folder=tmp_path, where="1m")
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>full</b>", "<b>LoRA, then full</b>"]
+    assert titles == ["<b>full fine-tuning</b>", "<b>LoRA, then full</b>"]
     shades = figure.spec["data"][0]["z"]
-    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["embed_tokens", "q_proj", "input_layernorm"]
+    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["embed_tokens", "q_proj", "input norm"]
     assert shades[1] == [None, 1.0, 1.0]
-    assert shades[2] == [None, -0.1, None]
+    assert shades[2] == [None, None, None]
+    unchanged = next(trace for trace in figure.spec["data"] if trace["meta"] == "unchanged")
+    assert unchanged["z"][2] == [None, 1.0, None]
     assert 0 < shades[0][0] < 1
-    assert "lora-then-full 0.3 at q_proj, layer 1" in figure.alt
+    assert "q_proj, layer 1, LoRA, then full: changed by 0.3 of its norm" in figure.alt
+    assert figure.spec["ramp"]["unchanged"] == "unchanged"
+    assert figure.title == "Where the weights changed: 1M"
     assert figure.n == "2 training seeds, averaged"
     stored = pd.read_csv(tmp_path / "movement.csv")
     assert stored.query("strategy == 'full' and matrix == 'embed_tokens'")["relative_change"].item() == pytest.approx(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,21 +27,13 @@ def _marks(figure, name):
     return [trace for trace in figure.spec["data"] if trace.get("name") == name]
 
 
-def _numbers(value):
-    if isinstance(value, dict):
-        import base64
-
-        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
-    return np.asarray(value)
-
-
 def test_kinds_stand_by_frequency_and_absent_ones_are_left_out(shares, tmp_path):
     figure = figures.draw_error_kinds(shares, folder=tmp_path)
     assert figure.spec["layout"]["yaxis"]["ticktext"] == ["any error", "wrong value", "syntax"]
-    assert _numbers(_marks(figure, "LoRA")[0]["x"]).tolist() == [0.7, 0.4, 0.1]
-    assert figure.n == "40 clauses a mark"
+    assert _marks(figure, "LoRA")[0]["x"] == [0.7, 0.4, 0.1]
+    assert figure.n == "40 clauses per mark"
     assert "Wilson" in figure.interval
-    assert figure.alt.startswith("Shares by kind of error. any error, full at 300k 0.70; ")
+    assert "full fine-tuning, any error, 300K: 0.700 [0.560," in figure.alt
 
 
 def test_one_cell_has_a_panel_per_split(shares, tmp_path):
@@ -50,14 +41,29 @@ def test_one_cell_has_a_panel_per_split(shares, tmp_path):
     both = pd.concat([cell, cell.assign(split="document")])
     figure = figures.draw_error_kinds(both, folder=tmp_path, panel="split")
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>test</b>", "<b>document</b>"]
+    assert titles == ["<b>test</b>", "<b>held out</b>"]
 
 
 def test_errors_by_scale_has_a_panel_per_kind(shares, tmp_path):
     figure = figures.draw_errors_by_scale(shares, folder=tmp_path, panels=2)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"]]
     assert [title for title in titles if title.startswith("<b>")] == ["<b>any error</b>", "<b>wrong value</b>"]
-    assert _numbers(_marks(figure, "full")[0]["y"]).tolist() == [0.7, 0.7]
+    assert _marks(figure, "full fine-tuning")[0]["y"] == [0.7, 0.7]
+
+
+def test_the_axis_ends_at_the_data_and_the_base_is_left_out(shares, tmp_path):
+    few = shares.assign(share=shares["share"] / 10, low=shares["low"] / 10, high=shares["high"] / 10)
+    base = few.assign(strategy="none", share=1.0, low=0.9, high=1.0)
+    figure = figures.draw_error_kinds(pd.concat([base, few]), folder=tmp_path)
+    assert figure.spec["layout"]["xaxis"]["range"][1] < 0.1
+    assert {trace["name"] for trace in figure.spec["data"]} == {"full fine-tuning", "LoRA"}
+    trend = figures.draw_errors_by_scale(pd.concat([base, few]), folder=tmp_path)
+    assert trend.spec["layout"]["yaxis"]["range"][1] < 0.1
+
+
+def test_one_model_size_is_no_trend(shares, tmp_path):
+    with pytest.raises(NothingToPlot, match="expected two model sizes or more, found one"):
+        figures.draw_errors_by_scale(shares[shares["scale"] == "1m"], folder=tmp_path)
 
 
 def test_no_rules_no_figure(shares, tmp_path):

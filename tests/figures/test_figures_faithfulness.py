@@ -42,13 +42,13 @@ def test_correctness_has_a_panel_for_each_element_and_a_band_of_chance(correctne
     figure = figures.draw_correctness_by_scale(correctness, folder=tmp_path)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
     assert titles == ["<b>all kinds (48)</b>", "<b>value (39)</b>", "<b>deontic (48)</b>"]
-    assert "Too rare for a panel (fewer than 5 clauses): negation" in figure.caption
+    assert "Left out (fewer than 5 clauses): negation." in figure.caption
     bands = [trace for trace in figure.spec["data"] if trace.get("fill") == "toself"]
     assert len(bands) == 3
     assert figure.n.startswith("39 to 48 clauses")
     # Two columns on a narrow page: the second panel stands beside the first one.
     assert figure.spec["narrow"]["xaxis2"]["domain"][0] > 0.5
-    assert "value 0." in figure.alt
+    assert "LoRA, 1M, deontic (48): 0.874 [0.774," in figure.alt
     with pytest.raises(NothingToPlot):
         figures.draw_correctness_by_scale(correctness.iloc[:0], folder=tmp_path)
 
@@ -63,14 +63,14 @@ def test_faithfulness_shows_what_a_random_order_reaches(tmp_path):
     figure = figures.draw_faithfulness(frame, folder=tmp_path)
     chance = next(trace for trace in figure.spec["data"] if trace["name"] == "random order")
     places = dict(zip(figure.spec["layout"]["yaxis"]["ticktext"], range(9), strict=False))
-    by_row = dict(zip(_array(chance["y"]), _array(chance["x"]), strict=True))
-    assert by_row[places["deletion (NAOPC)"]] == pytest.approx(0.48)
-    assert by_row[places["LDS (rank correlation)"]] == 0
+    by_row = dict(zip(chance["y"], chance["x"], strict=True))
+    assert by_row[places["deletion"]] == pytest.approx(0.48)
+    assert by_row[places["linear datamodeling score"]] == 0
     assert "circular" not in figure.caption
     circular = figures.draw_faithfulness(frame, folder=tmp_path, operator="delete")
     assert "circular" in circular.caption
     assert circular.name != figure.name
-    assert not any(trace["name"] == "base, not tuned" for trace in figure.spec["data"])
+    assert not any(trace["name"] == "untouched base" for trace in figure.spec["data"])
 
 
 def test_removal_curves_show_every_order(tmp_path):
@@ -78,8 +78,21 @@ def test_removal_curves_show_every_order(tmp_path):
     others = cells(attribution=[""], operator=["mask"], order=["random", "best", "worst"], step=[0, 1, 2])
     figure = figures.draw_removal_curves(with_interval(pd.concat([scored, others])), folder=tmp_path)
     names = [trace["name"] for trace in figure.spec["data"] if trace["xaxis"] == "x"]
-    assert names[:3] == ["full, by score", "LoRA, by score", "random order"]
-    assert _array(figure.spec["data"][0]["x"]).tolist() == [0, 50, 100]
+    other = "best and worst order found"
+    assert names == ["random order", other, other, "full fine-tuning", "LoRA"]
+    assert all(trace["x"] == [0, 50, 100] for trace in figure.spec["data"])
+    assert all(None not in trace["y"] for trace in figure.spec["data"])
+    stored = pd.read_csv(tmp_path / "removal-curves-delete-by-mask.csv")
+    assert set(stored["order"]) == {"score", "random", "best", "worst"}
+
+
+def test_removal_curves_of_a_stored_study_have_the_grey_lines_too(tmp_path):
+    """An empty attribution is read back from a table of text as no value."""
+    scored = cells(attribution=["delete"], operator=["mask"], order=["score"], step=[0, 1])
+    others = cells(attribution=[np.nan], operator=["mask"], order=["random", "best", "worst"], step=[0, 1])
+    figure = figures.draw_removal_curves(with_interval(pd.concat([scored, others])), folder=tmp_path)
+    listed = [trace["name"] for trace in figure.spec["data"] if trace["showlegend"]]
+    assert listed == ["random order", "best and worst order found", "full fine-tuning", "LoRA"]
 
 
 def test_signals_and_reliability_name_their_counts(tmp_path):
@@ -94,7 +107,7 @@ def test_signals_and_reliability_name_their_counts(tmp_path):
     assert families == {"by chance", "from attribution", "without attribution"}
     _, bins = detector.calibration_table(detector.predict_wrong(frame), bootstrap=100)
     figure = figures.draw_reliability(bins.assign(split="test"), folder=tmp_path)
-    assert figure.n == "40 elements a point"
+    assert figure.n == "40 elements per point"
     assert len(figure.spec["data"]) == 1 + len(detector.MODELS)
 
 
@@ -122,11 +135,3 @@ def test_distances_by_context_set_the_split_first_and_name_a_lone_context_once(t
     assert labels == ["all known contexts, n = 20", "access, n = 8", "fire, n = 12", "pipes (held out), n = 9"]
     with pytest.raises(figures.NothingToPlot):
         figures.draw_distance_by_context(frame, folder=tmp_path, first="dora")
-
-
-def _array(value):
-    if isinstance(value, dict):
-        import base64
-
-        return np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
-    return np.asarray(value)

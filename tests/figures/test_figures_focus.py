@@ -19,9 +19,9 @@ def separation():
 
 def test_focus_by_scale_has_a_panel_for_each_measure(focus_summary, tmp_path):
     figure = figures.draw_focus_by_scale(focus_summary, folder=tmp_path)
-    drawn = [trace for trace in figure.spec["data"] if trace["mode"] == "lines+markers"]
-    assert [trace["name"] for trace in drawn] == ["base, not tuned", "full", "LoRA", "QLoRA"]
-    assert figure.n == "40 clauses a point; removal: delete; absolute scores"
+    drawn = [trace for trace in figure.spec["data"] if trace["showlegend"]]
+    assert [trace["name"] for trace in drawn] == ["untouched base", "full fine-tuning", "LoRA", "QLoRA"]
+    assert figure.n == "40 clauses per mark; words are deleted; absolute scores"
     with pytest.raises(NothingToPlot):
         figures.draw_focus_by_scale(focus_summary, folder=tmp_path, baseline="mask")
 
@@ -50,7 +50,7 @@ def test_protocols_turn_differences_towards_the_first_strategy(tmp_path):
     figure = figures.draw_protocols(pd.DataFrame(rows), folder=tmp_path, scales=["1m", "4m"])
     assert figure.spec["layout"]["yaxis"]["ticktext"] == ["equal compute", "each at its best"]
     panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert panels == ["<b>1m</b>", "<b>4m</b>", "<b>all scales</b>"]
+    assert panels == ["<b>1M</b>", "<b>4M</b>", "<b>all sizes</b>"]
     data = pd.read_csv(tmp_path / "protocols-normalised-entropy.csv").set_index("strategy")
     assert set(data.loc["lora", "value"]) == {-0.25}
     assert set(data.loc["qlora", "value"]) == {-0.5}
@@ -61,7 +61,7 @@ def test_protocols_turn_differences_towards_the_first_strategy(tmp_path):
 def test_correctness_by_element_puts_all_first_then_the_best_read(tmp_path):
     rows = [
         {"scale": scale, "parameters": size, "strategy": strategy, "baseline": "delete", "sign": "positive",
-         "kind": kind, "n_clauses": n, "precision_at_k": value, "precision_at_k_low": value - 0.1,
+         "kind": kind, "n_clauses": n, "n_links": n, "precision_at_k": value, "precision_at_k_low": value - 0.1,
          "precision_at_k_high": value + 0.1, "precision_at_k_chance_high": 0.2}
         for scale, size in (("4m", 4_200_000), ("1m", 1_050_000))
         for strategy in ("none", "full", "lora")
@@ -71,8 +71,8 @@ def test_correctness_by_element_puts_all_first_then_the_best_read(tmp_path):
     figure = figures.draw_correctness_by_element(frame, folder=tmp_path)
     assert figure.spec["layout"]["yaxis"]["ticktext"] == ["all kinds (48)", "value (39)", "deontic (48)"]
     panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert panels == ["<b>1m (1.1 M)</b>", "<b>4m (4.2 M)</b>"]
-    assert "Too rare for a row (fewer than 5 clauses): negation." in figure.caption
-    assert "value 0.90 to 0.90 (base 0.90 to 0.90)" in figure.alt
+    assert panels == ["<b>1M</b>", "<b>4M</b>"]
+    assert "Left out (fewer than 5 clauses): negation." in figure.caption
+    assert "full fine-tuning, value (39), 1M: 0.900 [0.800," in figure.alt
     with pytest.raises(NothingToPlot):
         figures.draw_correctness_by_element(frame.iloc[:0], folder=tmp_path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compliance_xai import figures
+from compliance_xai.book.assets import collect_assets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -54,7 +55,7 @@ def test_figures_build_without_a_warning_or_a_foreign_address(tmp_path, hostile,
     page.parent.mkdir(parents=True)
     nbformat.write(_page(pieces), page)
     (tmp_path / "_toc.yml").write_text(TOC)
-    figures.collect_assets(tmp_path, ["toy"])
+    collect_assets(tmp_path, ["toy"])
 
     call = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", call, "build", str(tmp_path), "-W", "-n", "--keep-going"]

@@ -24,10 +24,10 @@ def noise():
 
 def test_noise_has_a_row_for_each_source_and_a_panel_for_each_scale(noise, tmp_path):
     figure = figures.draw_noise(noise, folder=tmp_path, scales=("300k", "1m"))
-    assert "two seeds of one strategy at 300k 0.200" in figure.alt
-    assert figure.n.startswith("1 to 40 clauses a row")
+    assert "two seeds of one strategy, 300K: 0.200 [0.180," in figure.alt
+    assert figure.n.startswith("1 to 40 clauses per row")
     assert figure.spec["layout"]["yaxis"]["ticktext"] == [
-        "the same model, another batch",
+        "same model, another batch",
         "two seeds of one strategy",
         "two strategies",
     ]
@@ -43,7 +43,7 @@ def test_controls_turn_differences_towards_the_first_strategy(tmp_path):
     ]
     names = ["baseline", "sign", "strategy_a", "strategy_b", "control", "n", "estimate", "low", "high"]
     figure = figures.draw_controls(pd.DataFrame(rows, columns=names), folder=tmp_path)
-    assert "as measured, lora: -0.030 [-0.050, -0.010]" in figure.alt
-    assert "as measured, qlora: -0.050 [-0.070, -0.030]" in figure.alt
+    assert "LoRA, as measured: −0.030 [−0.050," in figure.alt
+    assert "QLoRA, long clauses: −0.050 [−0.070," in figure.alt
     assert "0.900" not in figure.alt
     assert len(figure.spec["layout"]["yaxis"]["ticktext"]) == len(CONTROLS)

@@ -1,4 +1,4 @@
-"""What the built book needs beside its pages: plotly.min.js, the figures' files and the landing page's verdicts."""
+"""What the built book needs beside its pages: the files of its figures and the landing page's verdicts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import html
 import json
 import shutil
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from compliance_xai.errors import InputError
 from compliance_xai.figures.tables import claims_html
 
 ENDINGS = (".png", ".svg", ".csv")
@@ -33,7 +31,6 @@ def collect_assets(root: Path | str, studies: Sequence[str], *, reference: Path 
     root = Path(root)
     static = root / "book" / "runs" / "_static"
     static.mkdir(parents=True, exist_ok=True)
-    _copy(_find_plotly(), static / "plotly.min.js")
     results = root / "results"
     kept = set()
     for path in sorted(path for study in studies for path in (results / study).rglob("figures/*")):
@@ -49,22 +46,6 @@ def collect_assets(root: Path | str, studies: Sequence[str], *, reference: Path 
     if not target.is_file() or target.read_text(encoding="utf-8") != glance:
         target.write_text(glance, encoding="utf-8")
     return static
-
-
-def _find_plotly() -> Path:
-    """The drawing library inside the installed plotly package (MIT licence); found without importing plotly."""
-    spec = find_spec("plotly")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    for place in places:
-        path = Path(place) / "package_data" / "plotly.min.js"
-        if path.is_file():
-            return path
-    raise InputError(
-        "package plotly",
-        expected="package_data/plotly.min.js",
-        found=f"nothing under {places}",
-        remedy="Install plotly 7.1.",
-    )
 
 
 def _write_glance(results: Path, study: str, reference: Path | None) -> str:

@@ -92,12 +92,12 @@ def format_features() -> str:
 
     from compliance_xai.corpus.features import segment
     from compliance_xai.figures.tables import table_html
-    from compliance_xai.figures.theme import humanise
     from compliance_xai.records import CATEGORIES
+    from compliance_xai.study.labels import label_of
 
     columns = [[segment(clause), clause] for clause in CLAUSES]
     rows = [
-        {"category": humanise(category)}
+        {"category": label_of(category).text}
         | {clause: " · ".join(f.text for f in features if f.category == category) for features, clause in columns}
         for category in CATEGORIES
     ]
@@ -215,7 +215,7 @@ def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
 
 
 def _say_probability(value: float) -> str:
-    from compliance_xai.figures.tables import typeset
+    from compliance_xai.study.labels import typeset
 
     return f"{value:.4f}" if value >= 0.001 else typeset(f"{value:.2e}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -75,7 +76,7 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
     )  # fmt: skip
 
 
-def _name(context: str, clauses: int, held_out: bool, most: int = 32) -> str:
+def _name(context: str, clauses: Any, held_out: bool, most: int = 32) -> str:
     """A context as the label of a row, short enough to leave room for its marks."""
     name = label_of(context).text or "no context"
     name = name if len(name) <= most else f"{name[: most - 1]}…"

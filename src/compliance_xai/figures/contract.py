@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import write_atomic
 from compliance_xai.figures.marks import Chart, describe
 from compliance_xai.figures.theme import clean
+from compliance_xai.files import write_atomic
 
 BOOTSTRAP = "95 % bootstrap over clauses, seeds averaged within each clause first"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

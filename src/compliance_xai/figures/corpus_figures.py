@@ -77,7 +77,7 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
 def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> Figure:
     """Share of the words of each category, by split (columns ``split``, ``category``, ``features``)."""
     table = categories.groupby(["split", "category"])["features"].sum().unstack(fill_value=0)
-    frame = table.reindex(columns=list(CATEGORIES), fill_value=0).stack().reset_index(name="features")
+    frame = table.reindex(columns=list(CATEGORIES), fill_value=0).stack().to_frame("features").reset_index()
     total = frame.groupby("split")["features"].transform("sum")
     marks = frame.assign(percent=100 * frame["features"] / total, low=np.nan, high=np.nan)
     chart = rows_chart(

@@ -179,7 +179,8 @@ def draw_removal_curves(
     ``curves`` is ``stats.summarise_measures`` of ``kept`` by cell, attribution, operator, order and step; a panel per
     model size. Orders that belong to no way of attributing have no attribution, or an empty one.
     """
-    curves = curves[curves["strategy"] != CONTROL].assign(attribution=curves["attribution"].fillna(""))
+    curves = curves[curves["strategy"] != CONTROL]
+    curves = curves.assign(attribution=curves["attribution"].fillna(""))
     where = {"operator": operator, "attribution": [attribution, ""], "order": ["score", *_OTHER_ORDERS]}
     frame = select(curves, "removal-curves", "mean", **where)
     share = 100 / max(1, int(frame["step"].max()))

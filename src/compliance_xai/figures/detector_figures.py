@@ -8,8 +8,8 @@ import pandas as pd
 
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.forms import count_range, rows_chart, select
-from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
-from compliance_xai.figures.theme import VIOLET, make_style
+from compliance_xai.figures.marks import Axis, Chart, Panel, Points
+from compliance_xai.figures.theme import GREY, VIOLET, Style, make_style
 from compliance_xai.study.labels import format_number, label_of
 
 SIGNAL_LABELS = {
@@ -74,17 +74,15 @@ def draw_reliability(bins: pd.DataFrame, *, folder: Path | str) -> Figure:
     for split, here in frame.groupby("split", sort=False):
         reach = 1.08 * float(here[["predicted", "observed"]].to_numpy().max())
         span = (-0.04 * reach, reach)  # errors are rare where models were trained, so scales differ
-        layers = [Points([0, reach], [0, reach], reference(0, span, "calibrated").style, line="dot", symbols=False)]
+        layers = [Points([0, reach], [0, reach], Style("calibrated", GREY), line="dot", symbols=False, width=1.5)]
         for model, style in _MODELS.items():
             some = here[here["model"] == model].sort_values("bin")
+            x, y = (some[name].to_numpy(dtype=float) for name in ("predicted", "observed"))
             notes = [
-                f"{style.label}\npredicted {format_number(row.predicted, 3)}, observed {format_number(row.observed, 3)}"
-                f"\nn = {row.n} elements"
-                for row in some.itertuples(index=False)
+                f"{style.label}\npredicted {format_number(p, 3)}, observed {format_number(o, 3)}\nn = {n} elements"
+                for p, o, n in zip(x, y, some["n"], strict=True)
             ]
-            layers.append(
-                Points(some["predicted"].to_numpy(), some["observed"].to_numpy(), style, line="solid", notes=notes)
-            )
+            layers.append(Points(x, y, style, line="solid", notes=notes))
         title = SPLIT_TITLES.get(str(split), str(split))
         panels.append(
             Panel(title, Axis("predicted share of wrong elements", span), Axis("observed share", span), layers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,7 @@ def draw_differences(
 
     ``scales`` gives the order of the panels: this frame has no parameter counts.
     """
-    where = {"baseline": baseline, "sign": sign, "measure": measure}
+    where: dict[str, Any] = {"baseline": baseline, "sign": sign, "measure": measure}
     frame = select(pairs, "difference", "mean_difference", n="n", **where)
     first, second = (frame[f"strategy_{side}"].map(strategy_label) for side in "ab")
     what = label_of(measure).text

@@ -51,7 +51,7 @@ def select(
     """
     for column, wanted in where.items():
         frame = frame[frame[column].isin(wanted if isinstance(wanted, list) else [wanted])]
-    chosen = require_rows(frame.dropna(subset=[value]), name).copy()
+    chosen = require_rows(frame.dropna(subset=[value]), name).reset_index(drop=True)
     if {n, *ends} <= set(chosen):
         chosen.loc[chosen[n] < FEW, list(ends)] = np.nan
     return chosen
@@ -113,7 +113,7 @@ def rows_chart(
         for name, style in styles.items():
             some = here[here["series"] == name]
             heights = [places[label] + dodge[name] for label in some["row"]]
-            notes = _notes(some, style.label, [rows[label] for label in some["row"]])
+            notes = _notes(some, style.label if len(styles) > 1 else "", [rows[label] for label in some["row"]])
             numbers = (some[column].to_numpy(dtype=float) for column in ("value", "low", "high"))
             x, low, high = numbers
             layers.append(Points(x, heights, style, low, high, upright=False, notes=notes, listed=listed))

@@ -214,6 +214,6 @@ def _say(panel: Panel) -> Iterator[tuple[float, str]]:
             case _:
                 told = []
         for value, note in told:
-            name, words, *_ = note.split("\n")
+            name, words, *_ = str(note).split("\n")
             if np.isfinite(value):
                 yield float(value), f"{name}{end}: {words}"

@@ -69,7 +69,11 @@ def draw_distances(
     styles = style_strategies([*chosen["strategy_a"], *chosen["strategy_b"]])
     keys = ["scale", "pair", "strategy_a", "strategy_b", "id"]
     frame = chosen.groupby(keys, sort=False)["jensen_shannon"].mean().reset_index()
-    runs = sorted(set(zip(frame["pair"], frame["strategy_a"], frame["strategy_b"], strict=True)), reverse=True)
+    order = list(styles)
+    runs = sorted(
+        set(zip(frame["pair"], frame["strategy_a"], frame["strategy_b"], strict=True)),
+        key=lambda run: (run[0] != "within", order.index(run[1]), order.index(run[2])),
+    )
     y_ticks, boxes = {}, {scale: [] for scale in order_scales(chosen, scales)}
     for place, (pair, a, b) in enumerate(runs):
         within = pair == "within"

@@ -46,15 +46,17 @@ def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int, folder: Path 
         for seeds, style in _SEEDS.items():
             some = here[here["seeds"] == seeds].sort_values("effect")
             absent += [f"{claim}, {style.label}"] if some.empty and seeds in set(frame["seeds"]) else []
-            columns = [some[column].to_numpy() for column in ("effect", "value", "low", "high")]
+            x, y, low, high = columns = [some[column].to_numpy() for column in ("effect", "value", "low", "high")]
             notes = [
                 f"{style.label}, effect {effect:g}\n{value:.0%} [{low:.0%}, {high:.0%}]"
                 for effect, value, low, high in zip(*columns, strict=True)
             ]
-            layers.append(Points(*columns[:2], style, *columns[2:], line="solid", notes=notes))
-        x = Axis(str(here["unit"].iloc[0]), (-edge, effects[-1] + edge), {effect: f"{effect:g}" for effect in effects})
-        y = Axis("share of studies that find it", (-0.03, 1.06), percent=True)
-        panels.append(Panel(str(claim), x, y, layers))
+            layers.append(Points(x, y, style, low, high, line="solid", notes=notes))
+        x_axis = Axis(
+            str(here["unit"].iloc[0]), (-edge, effects[-1] + edge), {effect: f"{effect:g}" for effect in effects}
+        )
+        y_axis = Axis("share of studies that find it", (-0.03, 1.06), percent=True)
+        panels.append(Panel(str(claim), x_axis, y_axis, layers))
     return save_figure(
         "power",
         Chart(panels, 220, columns=2, share_y=True),

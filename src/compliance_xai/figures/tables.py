@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from compliance_xai.study.labels import format_interval, typeset
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,47 +42,12 @@ _NAMED = frozenset(
 """Columns that hold names of the code."""
 
 _SIGN = re.compile(r"(?<![\w.,\-])-(?=[\d.])")
-_POWER = re.compile(r"([+-]?[\d.]+)e([+-])0*(\d+)")
 _NUMERIC = re.compile(r"[-+\d.,%\s\[\]()]*\d[-+\d.,%\s\[\]()]*")
 _JOINED = re.compile(r"(?<=[a-z\d])_(?=[a-z\d])")
 _SPOKEN = {name.replace("_", " "): said for name, said in NAMES.items() if "_" in name}
 _NAME = re.compile(rf"[a-z\d]+(?:_[a-z\d]+)+|\b(?:{'|'.join(_SPOKEN)})\b|(?<=\bmean )[a-z]+")
 """A name of the code in a sentence: words joined by underscores, such with spaces for them, or what a mean is of."""
 _P_VALUE = re.compile(r"^p_|_p$|^p$")
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def format_interval(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean with its interval as one text; the mean alone where there is no interval.
-
-    Examples
-    --------
-    >>> format_interval(-0.5, -0.75, 0.25)
-    '−0.50 [−0.75,\\xa00.25]'
-    >>> format_interval(0.5, float("nan"), float("nan"))
-    '0.50'
-    """
-    text = f"{mean:.{digits}f}" + ("" if math.isnan(low) else f" [{low:.{digits}f},\u00a0{high:.{digits}f}]")
-    return typeset(text)
-
-
-def typeset(text: str) -> str:
-    """A number, or a text of numbers, with real minus signs and powers of ten.
-
-    Examples
-    --------
-    >>> [typeset(text) for text in ("-0.25", "9.5e-06", "1e-04", "0.0e+00", "-0.00", "2026-11-26")]
-    ['−0.25', '9.5 × 10⁻⁶', '10⁻⁴', '0', '0.00', '2026-11-26']
-    """
-    power = _POWER.fullmatch(text)
-    if power:
-        mantissa, sign, exponent = power.groups()
-        if not float(mantissa):
-            return "0"
-        raised = f"10{(sign.strip('+') + exponent).translate(_RAISED)}"
-        return raised if float(mantissa) == 1 else f"{mantissa.replace('-', '−')} × {raised}"
-    text = re.sub(r"(?<![\w.])-(0(?:\.0*)?%?)(?![\d.])", r"\1", text)
-    return _SIGN.sub("−", text)
 
 
 def name_of(text: str) -> str:
