@@ -36,8 +36,8 @@ def test_two_processes_train_what_one_does(tmp_path, monkeypatch):
     }
     one = finetune(Study(name="one", **common), "0.3m", "full")
     two = finetune(Study(name="two", launch=LaunchSettings(config=str(CPU)), **common), "0.3m", "full")
-    np.testing.assert_allclose(two.log["loss"], one.log["loss"], rtol=1e-5)
-    assert one.log.drop(columns="loss").equals(two.log.drop(columns="loss"))
+    np.testing.assert_allclose(two["log"]["loss"], one["log"]["loss"], rtol=1e-5)
+    assert one["log"].drop(columns="loss").equals(two["log"].drop(columns="loss"))
     expected, found = (load_file(result.folder / "seed-0" / "model.safetensors") for result in (one, two))
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():

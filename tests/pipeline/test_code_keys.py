@@ -63,7 +63,7 @@ COMPARISONS = {"compare_strategies", "compare_scales", "contexts", "protocols", 
         ("models/loading.py", r'remedy="', 'remedy="Reworded. '),
         ("models/training_loop.py", r'"""', '"""Reworded. '),
         ("attribution/engine.py", r'remedy="', 'remedy="Reworded. '),
-        ("models/planning/sizes.py", r"\ndef ", "\nANSWER = 42\n\n\ndef "),
+        ("models/planning.py", r"\ndef ", "\nANSWER = 42\n\n\ndef "),
     ],
 )
 def test_words_and_undeciding_modules_make_nothing_stale(copy, jobs, name, pattern, replacement):

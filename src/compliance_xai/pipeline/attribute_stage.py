@@ -183,7 +183,7 @@ def attribute_seed(
                 pool=reader.pool(baseline, "word"),
                 batch_tokens=reader.tokens,
             )
-            passed = self_check(reader.model, reader.tokenizer, examples[0], options)
+            passed = self_check(reader.opened.model, reader.opened.tokenizer, examples[0], options)
             checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
         for start in range(0, len(clauses), CHUNK):
             chosen = clauses[start : start + CHUNK]
