@@ -1,5 +1,5 @@
 from .attribution.engine import score_masks, score_texts
-from .attribution.explain import aggregate, attribute
+from .attribution.explain import attribute
 from .corpus.corpora import Corpus, load_corpus
 from .corpus.counterfactuals import collect_pool
 from .corpus.description import describe_corpus
