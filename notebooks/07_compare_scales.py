@@ -43,7 +43,9 @@ lift = result["lift"][result["lift"]["method"] == method]
 
 # %% tags=["hide-input"]
 evaluated = result["quality"][result["quality"]["split"] == settings.corpus.evaluate_on]
-figures.show(figures.draw_quality_by_scale(evaluated, folder=folder))
+figures.show_drawn(
+    figures.draw_quality_by_scale, evaluated, folder=folder, otherwise="With one model size there is no trend to show."
+)
 
 # %% tags=["hide-input"]
 quality = result["quality"]
@@ -81,7 +83,9 @@ figures.show_html(
 
 # %% tags=["hide-input"]
 shares = result["error_shares"][result["error_shares"]["split"] == settings.corpus.evaluate_on]
-figures.show(figures.draw_errors_by_scale(shares, folder=folder))
+figures.show_drawn(
+    figures.draw_errors_by_scale, shares, folder=folder, otherwise="With one model size there is no trend to show."
+)
 
 # %% [markdown]
 # ## Do strategies make different mistakes?

@@ -57,6 +57,8 @@ def test_the_axis_ends_at_the_data_and_the_base_is_left_out(shares, tmp_path):
     figure = figures.draw_error_kinds(pd.concat([base, few]), folder=tmp_path)
     assert figure.spec["layout"]["xaxis"]["range"][1] < 0.1
     assert {trace["name"] for trace in figure.spec["data"]} == {"full fine-tuning", "LoRA"}
+    alone = figures.draw_error_kinds(base, folder=tmp_path)
+    assert {trace["name"] for trace in alone.spec["data"]} == {"untouched base"}
     trend = figures.draw_errors_by_scale(pd.concat([base, few]), folder=tmp_path)
     assert trend.spec["layout"]["yaxis"]["range"][1] < 0.1
 

@@ -14,8 +14,8 @@ from compliance_xai.study.labels import label_of
 ANY = "any"
 WILSON = "95 % Wilson score interval over clauses, seeds averaged within each clause first"
 _NO_RULE = (
-    "A text without any rule counts as a syntax error only, so read the other kinds together with that one. The "
-    "untouched base, which was not trained to write such rules, is left out."
+    "A text without any rule counts as a syntax error only, so read the other kinds together with that one. Beside "
+    "trained strategies the untouched base, which was not trained to write such rules, is left out."
 )
 
 
@@ -108,8 +108,12 @@ def draw_errors_by_scale(shares: pd.DataFrame, *, folder: Path | str, panels: in
 
 
 def _most_frequent(shares: pd.DataFrame, name: str, most: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The trained strategies' rows of any error and of the most frequent kinds that some rule has; labels of these."""
-    chosen = select(shares[shares["strategy"] != CONTROL], name, "share")
+    """The rows of any error and of the most frequent kinds that some rule has, and the labels of these.
+
+    The untouched base is left out beside trained strategies; a page of its own shows it.
+    """
+    trained = shares[shares["strategy"] != CONTROL]
+    chosen = select(trained if len(trained) else shares, name, "share")
     means = chosen[chosen["kind"] != ANY].groupby("kind", sort=False)["share"].mean()
     kinds = means[means > 0].sort_values(ascending=False, kind="stable").index[:most]
     labels = {ANY: "any error"} | {str(kind): label_of(str(kind)).text for kind in kinds}

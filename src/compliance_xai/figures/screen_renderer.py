@@ -72,12 +72,13 @@ def _lay_out(chart: Chart, columns: int, *, narrow: bool) -> dict[str, Any]:
     above = max(_TITLES + _LINE * title.count("<br>") if title else 8 for title in titles)
     gap = above + below
     inner = rows * height + (rows - 1) * gap
+    shares: dict[str, Any] = {"shared_xaxes": chart.share_x and "all", "shared_yaxes": chart.share_y and "all"}
     grid = make_subplots(
         rows,
         columns,
         specs=[[{} if row * columns + column < count else None for column in range(columns)] for row in range(rows)],
         subplot_titles=titles,
-        **{f"shared_{axis}axes": "all" for axis, shared in (("x", chart.share_x), ("y", chart.share_y)) if shared},
+        **shares,
         horizontal_spacing=(0.03 if chart.share_y else 0.1) if columns > 1 else None,
         vertical_spacing=gap / inner if rows > 1 else None,
         x_title=shared or None,
