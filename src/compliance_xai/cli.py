@@ -486,6 +486,7 @@ def convert_rules(
 
     document = read_statements(source, limits=read_limits(limit))
     if not document.statements:
+        _print_unknown(list(document.unknown))
         raise InputError(
             str(source),
             expected="legal statements",

@@ -9,8 +9,8 @@ from itertools import islice
 import pytest
 import torch
 
+from compliance_xai.corpus.synthetic.base_texts import build_tokenizer, text_documents, token_documents
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, build_corpus
-from compliance_xai.corpus.synthetic.pretraining import build_tokenizer, text_documents, token_documents
 from compliance_xai.errors import InputError
 from compliance_xai.models import pretraining as ladder
 from compliance_xai.models.loading import load_base, load_tokenizer

@@ -211,7 +211,7 @@ def test_the_reason_names_a_rule_that_asks_nothing_or_too_much(a, b, reason):
 UNKNOWN = {
     "circle": ("obligation(and(define('x1 + 1 mm',x0),define('x0 + 1 mm',x1),lessThan(x0,5 mm)))", "circular"),
     "warmer twice": ("lessThan('2 * a.b',60 degC)", "a temperature on a scale with its own zero is multiplied"),
-    "long number": (f"lessThan(a.b,{'9' * 50})", "is no number that can be compared"),
+    "long number": (f"lessThan(a.b,{'9' * 50})", "is not a number that can be compared"),
     "deep": ("not(" * DEEP + "p(a)" + ")" * DEEP, "a rule is more than 60 terms deep"),
     "wide": ("and(" + ",".join(f"p(a{i})" for i in range(6_000)) + ")", "a rule has more than 5000 nodes"),
     "intermediate spelling": (format_rule(expand(parse_rule("is(a.b,c)"))), "which hides its comparisons"),

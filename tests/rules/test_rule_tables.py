@@ -128,7 +128,7 @@ def test_the_command_names_what_stands_around_the_statements(tmp_path, capsys, m
     text = '<a:LegalRuleML xmlns:a="http://docs.oasis-open.org/legalruleml/ns/v1.0/"><a:Agents/></a:LegalRuleML>'
     (tmp_path / "a.lrml").write_text(text, encoding="utf-8")
     _, out, _ = run(capsys, monkeypatch, tmp_path / "a.lrml", tmp_path / "a.csv")
-    assert out.splitlines()[1:] == ["Note: 1 x lrml:Agents: not in any statement (line 1)"]
+    assert out.splitlines() == ["Note: 1 x lrml:Agents: not in any statement (line 1)"]
 
 
 def test_the_command_explains_a_bad_table(tmp_path, capsys, monkeypatch):

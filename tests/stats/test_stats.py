@@ -71,10 +71,10 @@ def test_pairs_agree_with_pingouin_and_scipy():
     assert row["rank_biserial_low"] < row["rank_biserial"] < row["rank_biserial_high"] <= 1
 
 
-def test_rank_biserial_interval_equals_a_plain_bootstrap():
+def testrank_biserial_interval_equals_a_plain_bootstrap():
     from scipy.stats import rankdata
 
-    from compliance_xai.stats.paired_tests import _rank_biserial_interval
+    from compliance_xai.stats.paired_tests import rank_biserial_interval
 
     difference = np.array([0.3, -0.1, 0.2, 0.0, 0.5, -0.4, 0.2, 0.1, -0.2, 0.6])
     counts = resampling.resample_counts(10, 200, 7)
@@ -84,7 +84,7 @@ def test_rank_biserial_interval_equals_a_plain_bootstrap():
         drawn = drawn[drawn != 0]
         ranks = rankdata(np.abs(drawn))
         plain.append((ranks * np.sign(drawn)).sum() / ranks.sum())
-    assert _rank_biserial_interval(difference, 200, 7) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])))
+    assert rank_biserial_interval(difference, 200, 7) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])))
 
 
 def test_holm_is_taken_over_the_pairs_of_one_measure():

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compliance_xai.corpus.synthetic.base_texts import BASE_TEMPLATES, build_tokenizer, token_documents
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
-from compliance_xai.corpus.synthetic.pretraining import BASE_TEMPLATES, build_tokenizer, token_documents
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import write_atomic
 from compliance_xai.study.folders import find_data_folder

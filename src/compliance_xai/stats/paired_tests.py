@@ -107,7 +107,7 @@ def _compare_pair(a: np.ndarray, b: np.ndarray, bootstrap: int, seed: int) -> di
     import pingouin
 
     test = pingouin.wilcoxon(a, b).iloc[0]
-    low, high = _rank_biserial_interval(difference, bootstrap, seed)
+    low, high = rank_biserial_interval(difference, bootstrap, seed)
     return result | {
         "statistic": float(test["W_val"]),
         "p": float(test["p_val"]),
@@ -117,7 +117,7 @@ def _compare_pair(a: np.ndarray, b: np.ndarray, bootstrap: int, seed: int) -> di
     }
 
 
-def _rank_biserial_interval(difference: np.ndarray, bootstrap: int, seed: int) -> tuple[float, float]:
+def rank_biserial_interval(difference: np.ndarray, bootstrap: int, seed: int) -> tuple[float, float]:
     """Bootstrap over clauses; resamples without any difference count as 0.
 
     Copies of one clause share size and sign, so the rank sum of a block of ``m`` equal sizes after ``c`` smaller ones

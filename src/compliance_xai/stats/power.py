@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compliance_xai.attribution.distances import jensen_shannon
-from compliance_xai.stats.paired_tests import _rank_biserial_interval
+from compliance_xai.stats.paired_tests import rank_biserial_interval
 from compliance_xai.stats.reliability import REPEATABILITY
 from compliance_xai.stats.resampling import draw_assignments, resample_counts
 
@@ -177,7 +177,7 @@ def exclude_focus(values_NSKRC: np.ndarray, *, margin: float = 0.3, bootstrap: i
             mean = side[:, :, scale].mean(axis=1)
             fewer = [(size * mean - side[:, run, scale]) / (size - 1) for run in range(size)]
             variance += (size - 1) * np.var([_rank_share(total + (less - mean) / scales) for less in fewer], axis=0)
-        bounds = np.array([_rank_biserial_interval(row, bootstrap, seed) for row in total]).T
+        bounds = np.array([rank_biserial_interval(row, bootstrap, seed) for row in total]).T
         found |= _widen(_rank_share(total), bounds, np.sqrt(variance), 2 * scales * (size - 1))[1] < margin
     return found
 

@@ -22,7 +22,7 @@ from compliance_xai.stats.equivalence_tests import _run_means
 from compliance_xai.stats.frames import ALL_SCALES, as_names, groups, members, pivot, scale_order
 from compliance_xai.stats.paired_tests import run_tables
 from compliance_xai.stats.resampling import CONFIDENCE
-from compliance_xai.stats.separation import _distance_tensors, _within
+from compliance_xai.stats.separation import distance_tensors, within_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def ratio_errors(
 
 
 def _ratio_error(group: pd.DataFrame, measure: str, a: str, b: str) -> tuple[float, int]:
-    tensors = _distance_tensors(group, measure, a, b).values()
+    tensors = distance_tensors(group, measure, a, b).values()
     if not tensors or min(min(tensor.sizes) for tensor in tensors) < 2:
         return _UNKNOWN
     kept = set.intersection(
@@ -125,7 +125,7 @@ def _ratio_error(group: pd.DataFrame, measure: str, a: str, b: str) -> tuple[flo
 
 
 def _between_within(mean_RR: np.ndarray, sizes: tuple[int, int]) -> tuple[float, float]:
-    return float(mean_RR[: sizes[0], sizes[0] :].mean()), float(_within(mean_RR[None], sizes)[0])
+    return float(mean_RR[: sizes[0], sizes[0] :].mean()), float(within_tensors(mean_RR[None], sizes)[0])
 
 
 def rank_biserial(difference_C: np.ndarray) -> float:

@@ -56,7 +56,7 @@ def compare_distances(
     for keys, group in groups(distances, by):
         names = list(dict.fromkeys([*group["strategy_a"], *group["strategy_b"]]))
         for measure, (a, b) in itertools.product(measures, itertools.combinations(names, 2)):
-            tensors = _distance_tensors(group, measure, a, b)
+            tensors = distance_tensors(group, measure, a, b)
             chosen = {scale: {scale: tensor} for scale, tensor in tensors.items()}
             for scale, part in ({ALL_SCALES: tensors} | chosen).items():
                 record: dict[str, Any] = dict.fromkeys(columns, math.nan)
@@ -73,7 +73,7 @@ class _Tensor:
         self.ids, self.values, self.sizes = ids, values, sizes
 
 
-def _distance_tensors(group: pd.DataFrame, measure: str, a: str, b: str) -> dict[str, _Tensor]:
+def distance_tensors(group: pd.DataFrame, measure: str, a: str, b: str) -> dict[str, _Tensor]:
     chosen = group[group["strategy_a"].isin([a, b]) & group["strategy_b"].isin([a, b])]
     tensors = {}
     for keys, part in groups(chosen, ["scale"]):
@@ -113,7 +113,7 @@ def _test_pair(tensors: dict[str, _Tensor], permutations: int, bootstrap: int, s
     result["between"] = float(between.mean())
     if any(sum(size) < 3 for size in sizes):
         return result | {"reason": "a single seed of each strategy: no distance within a strategy to compare with"}
-    within = np.mean([_within(v, s) for v, s in zip(values, sizes, strict=True)], axis=0)
+    within = np.mean([within_tensors(v, s) for v, s in zip(values, sizes, strict=True)], axis=0)
     ratio, low, high = bootstrap_ratio(between, within, n_resamples=bootstrap, seed=seed)
     result |= {"within": float(within.mean()), "difference": float((between - within).mean())}
     result |= {"ratio": ratio, "ratio_low": low, "ratio_high": high}
@@ -127,7 +127,7 @@ def _test_pair(tensors: dict[str, _Tensor], permutations: int, bootstrap: int, s
     return result
 
 
-def _within(values_CRR: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:
+def within_tensors(values_CRR: np.ndarray, sizes: tuple[int, int]) -> np.ndarray:
     """Mean distance inside each strategy with two or more runs, averaged over strategies, per clause."""
     parts = []
     for start, size in ((0, sizes[0]), (sizes[0], sizes[1])):
@@ -144,7 +144,7 @@ def _by_assignment(values_CRR: np.ndarray, sizes: tuple[int, int], permutations:
     for row in labels:
         order = np.argsort(row, kind="stable")
         v = values_CRR[:, order][:, :, order]
-        columns.append(v[:, : sizes[0], sizes[0] :].mean(axis=(1, 2)) - _within(v, sizes))
+        columns.append(v[:, : sizes[0], sizes[0] :].mean(axis=(1, 2)) - within_tensors(v, sizes))
     return np.stack(columns, axis=1)
 
 

@@ -92,7 +92,7 @@ class Rung:
     """Its name, as in ``scales``."""
     path: Annotated[str, Field(examples=["Qwen/Qwen2.5-Coder-0.5B-Instruct"], json_schema_extra={"unit": "path"})] = ""
     """A folder or a hub id."""
-    parameters: Annotated[Count, Field(examples=[494032768])] = 0
+    parameters: Annotated[int, Field(ge=0, examples=[494032768])] = 0
     """Number of parameters, tied weights once. Needed for a hub id only: in a folder they are counted."""
     family: Annotated[str, Field(examples=["SmolLM2"])] = ""
     """Models of one family differ in size only, so trends over sizes are computed inside a family. Default: the
