@@ -74,6 +74,7 @@ class _Tensor:
 
 
 def distance_tensors(group: pd.DataFrame, measure: str, a: str, b: str) -> dict[str, _Tensor]:
+    """Distances between the runs of two strategies, by clause: shape (clauses, runs, runs), for each scale."""
     chosen = group[group["strategy_a"].isin([a, b]) & group["strategy_b"].isin([a, b])]
     tensors = {}
     for keys, part in groups(chosen, ["scale"]):
