@@ -96,14 +96,11 @@ def _jobs(plan: Plan, manifests: Mapping[str, Manifest | None]) -> str:
 
 
 def _lessons() -> list[str]:
-    import json
-
     lines = []
     for lesson in find_lessons():
-        mark = {}
-        if lesson.is_current:
-            mark = json.loads(lesson.page.read_text(encoding="utf-8"))["metadata"]["compliance_xai"]
-        lines.append(f"- {lesson.label.capitalize()}: {mark.get('took', '*not executed* (`make workshop`)')}")
+        kept = lesson.find_page()
+        took = f"{kept.seconds:.0f} s" if kept else "*not executed* (`make workshop`)"
+        lines.append(f"- {lesson.label.capitalize()}: {took}")
     return lines
 
 
