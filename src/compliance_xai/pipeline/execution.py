@@ -339,7 +339,8 @@ def take_notes(notebook: Any) -> list[str]:
 
 
 def _shorten(text: str) -> str:
-    text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "the notebook", text)
+    # Anchored at the start of a word and on a bounded text: a line of a million letters would take hours otherwise.
+    text = re.sub(r"(?<!\S)\S*/ipykernel_\d+/\d+\.py", "the notebook", text[: 20 * NOTE_LENGTH])
     for place in (str(find_project_folder()), sys.prefix, os.path.expanduser("~")):
         text = text.replace(f"{place}/", "")
     text = " ".join(text.split())
