@@ -70,8 +70,8 @@ class Stage:
 _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _READ = (*_TRAIN, "attribution")
-_COMPARE = (*_NOUNS, "pipeline.joining", "rules", "attribution", "stats")
-MEASURING = (*_READ, "rules", "stats.error_detector", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
+_COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "rules", "attribution", "stats")
+MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
 _SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
 
@@ -87,21 +87,19 @@ STAGES: Mapping[str, Stage] = {
         Stage(7, "compare_scales", _COMPARE),
         Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
         Stage(9, "contexts", (*_COMPARE, "corpus")),
-        Stage(10, "protocols", (*_READ, *_COMPARE, "pipeline.attribute_stage")),
-        Stage(11, "findings", ("records", "files", "attribution.distances", "stats")),
-        Stage(12, "summary", _SUMMARY),
+        Stage(10, "findings", ("records", "files", "pipeline.raw_frames", "stats")),
+        Stage(11, "summary", _SUMMARY),
     )
 }
-"""Every stage; protocols only where a study compares strategies otherwise than at equal compute."""
+"""Every stage, in the order of their notebooks."""
 
 
 def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
-    """The stages that a study has, or those of one cell of it; an untouched base is not fine-tuned."""
+    """Every stage, or those of one cell of the study; an untouched base is not fine-tuned."""
     names = [name for name, stage in STAGES.items() if strategy is None or stage.per_cell]
-    unused = () if study.keeps_checkpoints else ("protocols",)
     if strategy is not None and not study.strategies[strategy].trains:
-        unused = ("finetune",)
-    return tuple(name for name in names if name not in unused)
+        names.remove("finetune")
+    return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -227,37 +225,39 @@ def make_jobs(study: Study) -> dict[str, Job]:
     judged = []
     for scale, strategy in study.cells():
         model = {
-            "rung": rungs[scale],
+            "rung": {name: value for name, value in rungs[scale].items() if name != "family"},
             "strategy": study.settings_of(scale, strategy).deciding(),
             "prompt": study.prompt.model_dump(),
         }
-        base = {**model, "seeds": study.seeds_of(strategy), "data": data}
+        base = {**model, "seeds": study.seeds_of(strategy, scale), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:
-            kept = {"kept": study.keeps_checkpoints}
-            trained = (add("finetune", {**base, "corpus": trained_on, **kept}, (), scale, strategy),)
+            trained = (add("finetune", {**base, "corpus": trained_on}, (), scale, strategy),)
         generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
         judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
-        attribute = study.attribution.model_dump(mode="json", exclude={"picked_baselines"})
+        attribute = study.attribution.model_dump(mode="json")
         judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
-    statistics = {"bootstrap": study.thresholds.bootstrap, "permutations": study.thresholds.permutations}
-    tests = study.tests.model_dump()
-    compared = tuple(
-        add(stage, {**statistics, "tests": {claim: tests[claim] for claim in claims}}, tuple(judged))
-        for stage, claims in (("compare_strategies", ("C1", "C2")), ("compare_scales", ("C3", "C4")))
+    tests, families = study.tests.model_dump(), {scale: rungs[scale]["family"] for scale in study.scales}
+    kinds = [[name, settings.kind] for name, settings in study.strategies.items()]  # the first of a kind speaks for it
+    statistics = study.thresholds.model_dump(include={"bootstrap", "permutations", "min_parse"}) | {"kinds": kinds}
+    floors = {"corpus": corpus, "data": data, "metrics": study.metrics.model_dump()}
+    add("compare_strategies", {**statistics, **floors, "tests": {"C1": tests["C1"]}}, tuple(judged))
+    add(
+        "compare_scales",
+        {**statistics, "tests": {"C4": tests["C4"]["outcome"]}, "families": families},
+        (*judged, "compare_strategies"),
     )
     resampled = {"bootstrap": study.thresholds.bootstrap}
     tested = {"faithfulness": study.faithfulness.model_dump(mode="json"), "corpus": corpus, "data": data}
     add("faithfulness", {**resampled, **tested}, tuple(judged))
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
-    add("findings", {**study.thresholds.model_dump(), "tests": tests, "without": study.without}, compared)
-    if study.keeps_checkpoints:
-        trainings = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
-        needs = tuple(f"{scale}-{name}-{stage}" for scale, name in trainings for stage in ("finetune", "attribute"))
-        chosen = {"protocols": study.protocols, "matched_loss": study.thresholds.matched_loss}
-        add("protocols", {**resampled, **chosen, "picked_baselines": study.attribution.picked_baselines}, needs)
-    last = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "protocols", "findings")
-    add("summary", {}, tuple(name for name in last if name in jobs))
+    declared = {"tests": tests, "without": study.without, "kinds": kinds, "families": families}
+    add(
+        "findings",
+        {**study.thresholds.model_dump(), **declared},
+        ("compare_strategies", "compare_scales", "contexts"),
+    )
+    add("summary", {}, ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings"))
     return jobs
 
 
@@ -317,7 +317,7 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
             identities[scale] = {file.name: hash_once(file) for file in files}
         else:
             identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
-        identities[scale] |= {"template": rung.template, "prompt": rung.prompt}
+        identities[scale] |= {"template": rung.template, "prompt": rung.prompt, "family": rung.family}
     return identities
 
 
