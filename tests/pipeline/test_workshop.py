@@ -133,17 +133,18 @@ def test_a_lesson_is_executed_once_and_shown(toy, lesson):
     assert re.search(r"\*Took\* \d+ s on one core of ", shown.cells[0].source)
     assert any("two is 2" in output.get("text", "") for cell in shown.cells for output in cell.get("outputs", []))
     toy.edit(lesson.source, "one: int = 1", "one: int = 2")
-    assert not lesson.is_current
+    assert lesson.find_page() is None
     write_pages()
     assert "was not executed" in page.read_text(encoding="utf-8")
 
 
 def test_a_solution_that_rots_stops_the_run(toy, lesson):
     toy.edit(lesson.source, "two = one + 1", "two = one + missing")
-    with pytest.raises(NotebookFailed, match="1_toy: NameError: name 'missing' is not defined"):
+    with pytest.raises(NotebookFailed, match="1_toy: NameError: name 'missing' is not defined") as caught:
         run_lessons([lesson], report=lambda line: None)
-    assert lesson.failed_page.is_file()
-    assert not lesson.is_current
+    assert caught.value.kept is not None
+    assert caught.value.kept.is_file()
+    assert lesson.find_page() is None
 
 
 def test_a_handout_asks_and_does_not_tell(lesson, tmp_path):

@@ -69,7 +69,7 @@ def equivalence_table(
         else:
             pairs = list(itertools.combinations(dict.fromkeys(group[along]), 2))
         floor = repeatability_limit(group.assign(strategy=members(group)), measure)
-        table, runs = clause_table(group, measure, along), _run_means(group, measure, along)
+        table, runs = clause_table(group, measure, along), run_means(group, measure, along)
         seeds = group.groupby([along, "scale", "strategy"], observed=True)["seed"].nunique().groupby(level=0).min()
         for a, b in pairs:
             record: dict[str, Any] = dict.fromkeys(_COLUMNS, math.nan)
@@ -80,7 +80,7 @@ def equivalence_table(
     return pd.DataFrame.from_records(records, columns=[*by, "measure", "a", "b", *_COLUMNS])
 
 
-def _run_means(group: pd.DataFrame, measure: str, along: str) -> pd.DataFrame:
+def run_means(group: pd.DataFrame, measure: str, along: str) -> pd.DataFrame:
     """Means of whole runs; what they share apart from ``along`` x ``along``. NaN where a clause is undefined."""
     shared = ["strategy" if along == "scale" else "scale", "seed"]
     named = group.assign(strategy=members(group))

@@ -18,7 +18,7 @@ import numpy as np
 
 from compliance_xai.attribution.distances import DISTANCES
 from compliance_xai.records import VIEW
-from compliance_xai.stats.equivalence_tests import _run_means
+from compliance_xai.stats.equivalence_tests import run_means
 from compliance_xai.stats.frames import ALL_SCALES, as_names, groups, members, pivot, scale_order
 from compliance_xai.stats.paired_tests import run_tables
 from compliance_xai.stats.resampling import CONFIDENCE
@@ -226,7 +226,7 @@ def step_errors(frame: pd.DataFrame, measure: str, *, by: Sequence[str] = ("stra
 
     records = []
     for keys, group in groups(frame, by):
-        runs = _run_means(group, measure, "scale")
+        runs = run_means(group, measure, "scale")
         for a, b in itertools.pairwise(scale for scale, _ in scale_order(group)):
             steps = (runs[b] - runs[a]).dropna().to_numpy()
             known = len(steps) > 2
