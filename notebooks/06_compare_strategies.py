@@ -27,19 +27,39 @@ from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
 result = pipeline.compare_strategies(settings)
-folder, method, baseline = (
-    result.folder / "figures",
-    settings.attribution.method,
-    settings.attribution.baselines[0],
-)
-outcome = settings.tests.C2.outcome
+folder, declared = result.folder / "figures", pipeline.declare(settings)
+primary, full = declared.primary, declared.first("full")
+view = {"baseline": primary["baseline"], "sign": primary["sign"]}
 
 
 def main(frame, **chosen):
     """The rows of the main method (others are asked whether they agree, see Findings), and of what else is named."""
-    chosen = {"method": method, **chosen}
+    chosen = {"method": primary["method"], **chosen}
     return frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
 
+
+# %% [markdown]
+# ## Which models count
+#
+# How a model reads says something only if it can write rules: its rules must score better than those copied from the
+# most similar training clause, and enough of them must be readable.
+
+# %% tags=["hide-input"]
+numbers = ["parses", "lrml_f1", "floor", "above_floor", "low", "high"]
+figures.show_html(
+    figures.table_html(
+        result["competence"][["scale", "strategy", "n_clauses", "n_seeds", *numbers, "reason"]],
+        caption="The gate: LRML F1 of each cell against that of copied rules, with 95 % interval of the difference",
+        headings={
+            "parses": "readable rules",
+            "lrml_f1": "LRML F1",
+            "floor": "copied rules",
+            "above_floor": "difference",
+            "reason": "why it does not count",
+        },
+        formats=dict.fromkeys(numbers, ".1f") | {"parses": ".0%"},
+    )
+)
 
 # %% [markdown]
 # ## The noise floor
@@ -53,11 +73,12 @@ figures.show_drawn(
     figures.draw_noise,
     result["noise"],
     settings.tests.C1.outcome,
+    sign=primary["sign"],
     folder=folder,
     scales=settings.scales,
     otherwise="No two patterns to compare.",
 )
-noise = result["noise"][result["noise"]["sign"] == "absolute"].assign(
+noise = result["noise"][result["noise"]["sign"] == primary["sign"]].assign(
     value=lambda frame: [
         figures.format_interval(mean, low, high, digits=3)
         for mean, low, high in zip(frame["mean"], frame["low"], frame["high"], strict=True)
@@ -76,8 +97,7 @@ figures.show_html(
         },
     )
 )
-absolute = result["focus"][result["focus"]["sign"] == "absolute"]
-floors = main(absolute, baseline=baseline).groupby(["scale", "strategy"], sort=False)
+floors = main(result["focus"], **view).groupby(["scale", "strategy"], sort=False)
 figures.show_html(
     figures.table_html(
         floors.agg(
@@ -124,140 +144,126 @@ figures.show_drawn(
 
 # %% [markdown]
 # ## Different patterns, or different seeds?
+#
+# Only runs with different seeds are compared: two trainings with one seed see their data in the same order. The share
+# is the part of the squared distance between two runs that is due to their strategies (claim C1).
 
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_distances,
     main(result["distances"]),
     folder=folder,
-    baseline=baseline,
     scales=settings.scales,
     otherwise="No two runs to compare: the study has one strategy and one seed.",
+    **view,
 )
-tests = main(result["distance_tests"], baseline=baseline, sign="absolute")
-numbers = ["within", "between", "ratio", "ratio_low", "ratio_high", "p_run", "p_run_smallest"]
-columns = ["measure", "scale", "strategy_a", "strategy_b", "n_clauses", *numbers]
-pooled = tests[(tests["scale"] == "all") | (tests["measure"] == settings.tests.C1.outcome)]
+patterns = main(result["patterns"], **view)
+numbers = ["within_a", "within_b", "between", "share", "share_low", "share_high", "p_runs", "p_runs_smallest"]
 figures.show_html(
     figures.table_html(
-        pooled[columns],
-        caption="Distances between strategies against distances between seeds, with 95 % interval of their ratio",
+        patterns[["scale", "strategy_a", "strategy_b", "n_clauses", "n_seeds", *numbers]],
+        caption="Distances between seeds of each strategy and between strategies (root mean squares), and the "
+        "strategies' share of the squared distance with 95 % interval for other clauses and other trainings",
         headings={
             "n_clauses": "clauses",
-            "ratio": "ratio",
-            "ratio_low": "low",
-            "ratio_high": "high",
-            "p_run": "p, runs permuted",
-            "p_run_smallest": "smallest possible p",
+            "n_seeds": "seeds",
+            "within_a": "seeds of a",
+            "within_b": "seeds of b",
+            "share_low": "low",
+            "share_high": "high",
+            "p_runs": "p, seeds swapped",
+            "p_runs_smallest": "smallest possible p",
         },
-        formats=dict.fromkeys(numbers, ".3f"),
+        formats=dict.fromkeys(numbers, ".3f") | dict.fromkeys(("share", "share_low", "share_high"), ".1%"),
     )
 )
-remarks = tests.loc[tests["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
+remarks = patterns.loc[patterns["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
 figures.show_html(figures.table_html(remarks, caption="Remarks on these comparisons"))
+
+# %% [markdown]
+# ## What moves a pattern more than the strategy?
+#
+# The distance between two views of the same model (another way to remove words, another method), or between two of its
+# seeds, over the distance between two strategies.
+
+# %% tags=["hide-input"]
+numbers = ["distance", "strategies", "ratio", "ratio_low", "ratio_high"]
+sources = result["sources"].reindex(columns=["source", "other", "n_clauses", *numbers, "p", "reason"])
+figures.show_html(
+    figures.table_html(
+        sources,
+        caption="Distances (root mean squares) with the 95 % interval of their ratio; p of a ratio of 1",
+        headings={"n_clauses": "clauses", "ratio_low": "low", "ratio_high": "high"},
+        formats=dict.fromkeys(numbers, ".2f") | {"p": ".3f"},
+    )
+)
 
 # %% [markdown]
 # ## Focus
 #
-# Entropy near 1 means that every word counts the same; near 0, that one word carries everything (claim C2).
+# On how many words does a pattern rest? The effective number is the number of words that would have the same entropy
+# if all of them counted the same (claim C2). Differences are of its logarithm: 0.05 is 5 % more words.
 
 # %% tags=["hide-input"]
 focus = main(result["focus"], split=settings.corpus.evaluate_on)
-figures.show(
-    figures.draw_focus_paired(focus, main(result["summary"]), "normalised_entropy", folder=folder, baseline=baseline)
-)
+figures.show(figures.draw_focus_paired(focus, main(result["summary"]), "effective_number", folder=folder, **view))
+contrasts = main(result["contrasts"])
+own = contrasts.rename(columns={"difference": "mean_difference", "n_clauses": "n"})
 figures.show_drawn(
     figures.draw_differences,
-    main(result["pairs"]),
-    "normalised_entropy",
+    own.assign(measure="effective_number"),
+    "effective_number",
     folder=folder,
-    baseline=baseline,
     scales=settings.scales,
     otherwise="No pair of strategies to compare.",
+    **view,
 )
-
-# %% [markdown]
-# ## The declared test: one mixed model
-#
-# Strategy, size, clause length and log-probability as fixed effects, clauses and training runs as random intercepts. A
-# difference holds at the middle size; *by size* says how it changes for each factor of ten in parameters.
-
-# %% tags=["hide-input"]
-mixed = main(result["mixed"])
-numbers = ["estimate", "low", "high", "p", "by_size", "by_size_p", "clause_sd", "run_sd", "residual_sd"]
+numbers = ["difference", "low", "high", "p", "p_runs"]
 figures.show_html(
     figures.table_html(
-        mixed[["baseline", "sign", "strategy_a", "strategy_b", "n_clauses", "n_runs", *numbers]],
-        caption=f"Mixed model of {outcome.replace('_', ' ')}: differences (first less second), 95 % t interval",
-        headings={"n_clauses": "clauses", "n_runs": "runs", "by_size_p": "p (by size)"}
-        | {name: name.replace("_sd", " SD") for name in ("clause_sd", "run_sd", "residual_sd")},
+        contrasts[["baseline", "sign", "scale", "strategy_a", "strategy_b", "n_clauses", "n_runs", *numbers, "reason"]][
+            contrasts["scale"] == "all"
+        ],
+        caption="Difference in the log of the effective number of words (first less second), all model sizes "
+        "together, in every view: 95 % interval for other clauses and other trainings",
+        headings={"n_clauses": "clauses", "n_runs": "pairs of runs", "p_runs": "p, seeds swapped"},
         formats=dict.fromkeys(numbers, ".3f"),
     )
 )
-remarks = mixed.loc[mixed["reason"] + mixed["note"] != "", ["baseline", "sign", "reason", "note"]].drop_duplicates()
-figures.show_html(figures.table_html(remarks, caption="Remarks on these models"))
 
 # %% [markdown]
 # ## At equal confidence, and for short and long clauses
 #
-# A model that is unsure of everything looks spread out. What is left of the difference where total mass and
-# log-probability are the same, and in each third of the clauses by length?
+# A model that is unsure of everything rests on many words. What is left of the difference where total mass and
+# log-probability are the same (the direct effect), and in each third of the clauses by length?
 
 # %% tags=["hide-input"]
-full = next((name for name, chosen in settings.strategies.items() if chosen.kind == "full"), None)
 figures.show_drawn(
     figures.draw_controls,
-    main(result["controls"]),
+    main(result["controls"]).rename(columns={"n_clauses": "n"}),
     folder=folder,
     first=full,
-    baseline=baseline,
-    title=f"difference in {outcome.replace('_', ' ')}",
+    title="difference in the log of the number of words",
     otherwise="No strategy to compare with full fine-tuning.",
+    **view,
 )
 
 # %% [markdown]
-# ## The same, or merely not different?
+# ## Do copies rest on the words that spell them?
 #
-# Two strategies are called equivalent only where the interval of their difference lies inside what two trainings of one
-# cell differ by, over clauses and over runs.
+# Numbers and identifiers that are the same in clause and rule need no annotator. How often is the heaviest word towards
+# a copy the one that spells it?
 
 # %% tags=["hide-input"]
-same = main(result["strategy_equivalence"])
-numbers = ["mean_difference", "low", "high", "margin", "p_tost", "p_tost_run"]
+literals = result["literals"]
+chosen = (literals["method"] == primary["method"]) & (literals["baseline"] == primary["baseline"])
+numbers = ["hit", "chance", "above_chance", "low", "high"]
 figures.show_html(
     figures.table_html(
-        same[["baseline", "sign", "a", "b", "n", "n_runs", *numbers, "equivalent"]],
-        caption=f"Equivalence in {outcome.replace('_', ' ')}: two one-sided tests, 90 % interval",
-        headings={
-            "n": "clauses",
-            "n_runs": "pairs of runs",
-            "mean_difference": "difference",
-            "p_tost": "p, clauses",
-            "p_tost_run": "p, runs",
-        },
-        formats=dict.fromkeys(numbers, ".3f"),
-    )
-)
-
-# %% [markdown]
-# ## All measures of focus
-#
-# Each row compares two strategies on the same clauses, averaged over the scales. Total mass stands beside the measures
-# of focus because a model that is unsure of everything also looks spread out.
-
-# %% tags=["hide-input"]
-pairs = main(result["pairs"], baseline=baseline, sign="absolute")
-pooled = "all" if "all" in set(pairs["scale"]) else settings.scales[-1]
-pairs = pairs[pairs["scale"] == pooled]
-keys = ["measure", "scale", "strategy_a", "strategy_b"]
-figures.show_html(figures.pairs_html(pairs, keys=keys, caption="Paired comparisons"))
-friedman = main(result["friedman"], baseline=baseline, sign="absolute", measure=outcome)
-figures.show_html(
-    figures.table_html(
-        friedman[["scale", "n", "n_strategies", "statistic", "dof", "p", "kendall_w", "reason"]],
-        caption=f"Does any strategy differ in {outcome.replace('_', ' ')}? Friedman's test over clauses",
-        headings={"n": "clauses", "n_strategies": "strategies", "dof": "df", "kendall_w": "Kendall's W"},
-        formats={"statistic": ".1f", "p": ".3f", "kendall_w": ".2f"},
+        literals.loc[chosen, ["scale", "strategy", "n_clauses", *numbers]],
+        caption="Share of copies whose heaviest word spells them, by chance, and the difference with 95 % interval",
+        headings={"n_clauses": "clauses", "hit": "rests on it", "above_chance": "difference"},
+        formats=dict.fromkeys(numbers, ".0%"),
     )
 )
 
@@ -269,9 +275,9 @@ figures.show_html(
 # with what the rest does.
 
 # %% tags=["hide-input"]
-reliability = main(result["reliability"], baseline=baseline, sign="absolute")
-words = main(result["feature_reliability"], baseline=baseline, sign="absolute").assign(measure="mass of a word")
-halves = main(result["split_half"], baseline=baseline, sign="absolute")
+reliability = main(result["reliability"], **view)
+words = main(result["feature_reliability"], **view).assign(measure="mass of a word")
+halves = main(result["split_half"], **view)
 columns = ["measure", "scale", "strategy", "n_clauses", "n_seeds", "icc", "low", "high"]
 for frame, caption in (
     (words, "Reliability of single words over seeds, ICC(2,1) with 95 % interval over words"),

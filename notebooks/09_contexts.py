@@ -31,14 +31,14 @@ from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
 result = pipeline.contexts(settings)
-folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
+folder, baseline = result.folder / "figures", pipeline.declare(settings).primary["baseline"]
 held_out = result["held_out"][result["held_out"]["baseline"].isin((baseline, ""))]
 
 # %% [markdown]
 # ## Does focus survive where the model was not trained?
 #
-# Means over clauses, seeds averaged inside each. The held-out context has other clauses than the known ones, so the
-# comparison is not paired; what the untouched base does on the same clauses is taken off in the table's last columns.
+# The held-out context has other clauses than the known ones, so the comparison is not paired; what the untouched base
+# does on the same clauses is taken off in the table's last columns. It is one context: another might differ.
 
 # %% tags=["hide-input"]
 for measure in contexts.MEASURES:
@@ -46,9 +46,7 @@ for measure in contexts.MEASURES:
     figures.show_html(f"<p>{sentence}</p>", text=sentence)
 
 # %% tags=["hide-input"]
-measures = {
-    name: label for name, label in contexts.MEASURES.items() if name in ("normalised_entropy", "precision_at_k")
-}
+measures = {name: label for name, label in contexts.MEASURES.items() if name in ("log_words", "precision_at_k")}
 for measure, label in measures.items():
     figures.show_drawn(
         figures.draw_by_context,
@@ -67,8 +65,8 @@ figures.show_html(
         held_out[["measure", "scale", "strategy", "n_known", "n_held_out", *numbers, "reason"]].assign(
             measure=held_out["measure"].map(contexts.MEASURES)
         ),
-        caption="The held-out context against the known ones: difference with 95 % bootstrap interval over clauses, "
-        "and the same after taking off what the untouched base does on each clause",
+        caption="The held-out context against the known ones: difference with 95 % interval for other clauses of "
+        "it and other trainings, and the same with what the untouched base does taken off each clause",
         headings={"n_known": "known clauses", "n_held_out": "held-out clauses", "adjusted": "over the base"},
         formats=dict.fromkeys(numbers, ".2f"),
     )

@@ -70,10 +70,17 @@ figures.show_html(figures.table_html(missing, caption="Cells that a protocol did
 pairs, chosen = result["pairs"], settings.attribution
 pairs = pairs[
     (pairs["measure"] == "normalised_entropy")
-    & (pairs["sign"] == "absolute")
+    & (pairs["sign"] == "net")
     & (pairs["method"] == chosen.method)
     & (pairs["baseline"] == (chosen.picked_baselines or chosen.baselines)[0])
 ]
 keys = ["scale", "strategy_a", "strategy_b"]
 pairs = pairs.sort_values(keys, kind="stable")
-figures.show_html(figures.pairs_html(pairs, keys=[*keys, "protocol"], caption="Normalised entropy, paired by clause"))
+numbers = ["mean_a", "mean_b", "difference", "low", "high", "p", "p_runs"]
+figures.show_html(
+    figures.table_html(
+        pairs[[*keys, "protocol", "n_clauses", "n_runs", *numbers]],
+        caption="Normalised entropy: differences with 95 % interval for other clauses and other trainings",
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)

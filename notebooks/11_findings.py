@@ -13,8 +13,9 @@
 # %% [markdown]
 # # Findings
 #
-# The four claims, each with a verdict that code computed from thresholds declared in the study's file. A verdict holds
-# for the corpus and the models that it names and for nothing else; see [Limits](../../limits.md).
+# The four claims. For each: does the effect exist, how big is it, how sure is that, how many views agree, and for which
+# models and texts it holds. The verdicts follow from these by rules that were fixed before the study ran; they hold for
+# the corpus and the models that they name and for nothing else; see [Limits](../../limits.md).
 #
 # *Reads* the comparisons. *Writes* `results/<study>/findings`. *Takes* seconds.
 
@@ -22,36 +23,53 @@
 study: str = "studies/quick.yaml"
 
 # %% tags=["hide-input"]
+import html
+import json
+
+import pandas as pd
+
 from compliance_xai import figures, pipeline
+from compliance_xai.stats.claims import RULES
 from compliance_xai.study.settings import load_study
 
 settings = load_study(study)
 result = pipeline.findings(settings)
-figures.show_html(figures.claims_html(result["findings"].to_dict("records")))
+found = json.loads(result.path("findings.json").read_text(encoding="utf-8"))
+figures.show_html(figures.claims_html(found))
 
 # %% [markdown]
-# ## In numbers
+# ## What each verdict rests on
 
 # %% tags=["hide-input"]
-figures.show_html(
-    figures.verdicts_html(result["findings"].to_dict("records"), caption="The source's claims, and this study")
-)
+figures.show_html(figures.statements_html([one for finding in found for one in finding["statements"]]))
+for finding in found:
+    if finding["beside"]:
+        lines = "".join(f"<li>{html.escape(text)}</li>" for text in finding["beside"])
+        figures.show_html(f"<p>Beside {finding['claim']}:</p><ul>{lines}</ul>")
 
 # %% [markdown]
-# ## How each verdict is decided
+# ## Further findings
 #
-# All of it stood in the study's file before anything was run, and is part of the key of this page.
+# Each has a test of its own. They were first seen in tables of earlier studies; a study that shows them again with
+# other seeds confirms them.
 
 # %% tags=["hide-input"]
-import pandas as pd
+observations = result["observations"]
+for question, rows in observations.groupby("question", sort=False):
+    lines = "".join(f"<li>{html.escape(text)}</li>" for text in rows["sentence"])
+    figures.show_html(f"<p><b>{html.escape(question)}</b></p><ul>{lines}</ul>")
 
-from compliance_xai.stats.claims import AGREEMENT, INTERVALS, RULES
+# %% [markdown]
+# ## How verdicts are decided
+#
+# All of this was in the study's file before anything ran, and is part of the key of this page.
 
-tests = [{"claim": claim, "outcome": test.outcome, "margin": test.margin} for claim, test in settings.tests]
-figures.show_html(figures.table_html(pd.DataFrame(tests), caption="Outcome and margin, from the study's file"))
-rules = pd.DataFrame([*RULES.items(), ("C1 to C3", AGREEMENT), ("all", INTERVALS)], columns=["claim", "rule"])
+# %% tags=["hide-input"]
+tests = [{"claim": claim} | test.model_dump(mode="json") for claim, test in settings.tests]
+figures.show_html(figures.table_html(pd.DataFrame(tests), caption="Outcomes and smallest effects of interest"))
+rules = pd.DataFrame(RULES.items(), columns=["claim", "rule"])
 figures.show_html(figures.table_html(rules, caption="Decision rules"))
 
 # %% tags=["hide-input"]
 thresholds = pd.DataFrame(settings.thresholds.model_dump().items(), columns=["threshold", "value"])
-figures.show_html(figures.table_html(thresholds, caption="Thresholds, from the study's file"))
+figures.show_html(figures.table_html(thresholds, caption="Thresholds"))

@@ -32,8 +32,8 @@ from compliance_xai.stats.frames import beside
 from compliance_xai.study.strategy_settings import KINDS
 
 results = pipeline.summary(study)
-settings, full, baseline = results.settings, results.full, results.baseline
-options = {"folder": results.figures, "baseline": baseline}
+settings, full, baseline, view = results.settings, results.full, results.baseline, results.view
+options = {"folder": results.figures, **view}
 
 
 def show_table(frame, **texts):
@@ -46,15 +46,43 @@ def interval(frame, value, low="low", high="high"):
     return ["" if np.isnan(value) else figures.format_interval(value, *ends, digits=3) for value, *ends in rows]
 
 
-def from_full(frame, value):
-    """Differences turned so that they are full fine-tuning less the other strategy, as ``difference, low, high``."""
-    frame = beside(frame, full)
-    turn = np.where(frame["strategy_a"] == full, 1.0, -1.0)
-    low, high = np.sort([turn * frame["low"], turn * frame["high"]], axis=0)
-    return frame.assign(difference=turn * frame[value], low=low, high=high)
-
-
 figures.show_html(figures.claims_html(results.findings))
+
+# %% [markdown] tags=["optional"]
+# ## What each verdict rests on
+
+# %% tags=["hide-input"]
+statements = [one for finding in results.findings for one in finding.get("statements", ())]
+if statements:
+    figures.show_html(figures.statements_html(statements))
+for finding in results.findings:
+    lines = "".join(f"<li>{html.escape(text)}</li>" for text in finding.get("beside", ()))
+    if lines:
+        figures.show_html(f"<p>Beside {finding['claim']}:</p><ul>{lines}</ul>")
+
+# %% [markdown] tags=["optional"]
+# ## Further findings
+
+# %% tags=["hide-input"]
+if results.holds("observations"):
+    for question, rows in results.read("observations").groupby("question", sort=False):
+        lines = "".join(f"<li>{html.escape(text)}</li>" for text in rows["sentence"])
+        figures.show_html(f"<p><b>{html.escape(question)}</b></p><ul>{lines}</ul>")
+
+# %% [markdown] tags=["optional"]
+# ## Which models count?
+
+# %% tags=["hide-input"]
+if results.holds("competence"):
+    competence = results.read("competence")
+    show_table(
+        competence.assign(difference=interval(competence, "above_floor"))[
+            ["scale", "strategy", "parses", "lrml_f1", "floor", "difference", "reason"]
+        ],
+        caption="The gate: LRML F1 of each cell against that of rules copied from the most similar training clause",
+        headings={"parses": "readable rules", "lrml_f1": "LRML F1", "floor": "copied", "reason": "does not count"},
+        formats={"parses": ".0%", "lrml_f1": ".1f", "floor": ".1f"},
+    )
 
 # %% [markdown] tags=["optional"]
 # ## Does attribution point at the right words?
@@ -117,43 +145,19 @@ if results.holds("summary"):
     )
 
 # %% [markdown] tags=["optional"]
-# ## The declared test of focus: one mixed model
-#
-# Strategy, size, clause length and log-probability are fixed effects; clauses and training runs are random intercepts.
-# A negative difference means that full fine-tuning is more focused.
+# ## Who rests on fewer words?
 
 # %% tags=["hide-input"]
-if results.holds("mixed"):
-    mixed = from_full(results.read_main("mixed", sign="absolute"), "estimate")
-    mixed["text"] = [
-        f"{text}, p\u00a0=\u00a0{p:.2g}" if text else reason
-        for text, p, reason in zip(interval(mixed, "difference"), mixed["p"], mixed["reason"], strict=True)
-    ]
-    table = mixed.pivot_table(index="other", columns="baseline", values="text", aggfunc="first", sort=False)
-    outcome = str(mixed["measure"].iloc[0]).replace("_", " ") if len(mixed) else ""
+if results.holds("contrasts"):
+    contrasts = beside(results.read_main("contrasts", **view), full)
     show_table(
-        table.reset_index(),
-        caption=f"Mixed model: {outcome}, {full} less the other strategy, with 95 % t interval",
-        headings={"other": "strategy"},
-    )
-
-# %% [markdown] tags=["optional"]
-# ## Equivalent, or merely not shown to differ?
-#
-# Two strategies are called equivalent only if the interval of their difference lies within the margin, over clauses and
-# over runs.
-
-# %% tags=["hide-input"]
-if results.holds("strategy_equivalence"):
-    same = results.read_main("strategy_equivalence", baseline=baseline, sign="absolute")
-    numbers = ["margin", "p_tost", "p_tost_run"]
-    show_table(
-        same.assign(difference=interval(same, "mean_difference"))[
-            ["a", "b", "n", "difference", *numbers, "equivalent"]
+        contrasts.assign(difference=interval(contrasts, "difference"))[
+            ["scale", "strategy_a", "strategy_b", "n_clauses", "difference", "p", "p_runs", "reason"]
         ],
-        caption="Two one-sided tests of focus, second strategy less first, with 90 % interval",
-        headings={"n": "clauses", "p_tost": "p, clauses", "p_tost_run": "p, runs"},
-        formats=dict.fromkeys(numbers, ".3f"),
+        caption="Difference in the log of the number of words (0.05 is 5 %), first strategy less second, with 95 % "
+        "interval for other clauses and other trainings",
+        headings={"n_clauses": "clauses", "p_runs": "p, seeds swapped"},
+        formats={"p": ".3f", "p_runs": ".3f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -171,15 +175,23 @@ if results.holds("noise"):
         scales=results.scales,
         otherwise="There are no two patterns to compare.",
     )
-if results.holds("distance_tests"):
-    distances = results.read_main("distance_tests")
+if results.holds("patterns"):
+    patterns = results.read_main("patterns", **view)
     figures.show_drawn(
         figures.draw_separation,
-        distances,
+        patterns,
         first=full,
-        margin=settings["tests"]["C1"].get("margin"),
         **options,
         otherwise="There is one seed, so no distance between seeds to compare with.",
+    )
+    pooled = beside(patterns[patterns["scale"] == "all"], full)
+    show_table(
+        pooled.assign(share=interval(pooled, "share", "share_low", "share_high"))[
+            ["strategy_a", "strategy_b", "n_clauses", "n_seeds", "share", "p_runs", "reason"]
+        ],
+        caption="Share of the squared distance between two runs that is due to their strategies, all sizes together",
+        headings={"n_clauses": "clauses", "n_seeds": "seeds", "p_runs": "p, seeds swapped"},
+        formats={"p_runs": ".3f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -187,12 +199,11 @@ if results.holds("distance_tests"):
 
 # %% tags=["hide-input"]
 if results.holds("controls"):
-    outcome = settings["tests"]["C2"]["outcome"].replace("_", " ")
     figures.show_drawn(
         figures.draw_controls,
-        results.read_main("controls"),
+        results.read_main("controls").rename(columns={"n_clauses": "n"}),
         first=full,
-        title=f"difference in {outcome}",
+        title="difference in the log of the number of words",
         **options,
         otherwise="There is no strategy to compare full fine-tuning with.",
     )
@@ -206,8 +217,9 @@ if results.holds("protocol_picks", "protocol_pairs"):
     picks = results.read("protocol_picks")
     figures.show_drawn(
         figures.draw_protocols,
-        results.read_main("protocol_pairs"),
+        results.read_main("protocol_pairs").rename(columns={"difference": "mean_difference", "n_clauses": "n"}),
         first=full,
+        sign="net",
         baseline=picked,
         scales=results.scales,
         folder=results.figures,
@@ -230,45 +242,47 @@ if results.holds("protocol_picks", "protocol_pairs"):
 # ## Numerical constraints and rule identifiers
 
 # %% tags=["hide-input"]
-if results.holds("lift", "trends"):
+if results.holds("lift", "sizes"):
     lift = results.read_main("lift")
     nothing = "This corpus has no such words."
     figures.show_drawn(figures.draw_lift_by_scale, lift, **options, otherwise=nothing)
-    trends = results.read_main("trends", baseline=baseline, sign="absolute")
-    trends = trends[trends["category"].isin(("numerical_constraint", "rule_identifier_all"))]
-    trends = trends.assign(
-        text=[
-            f"{text}, p\u00a0=\u00a0{page:.2g} and\u00a0{run:.2g}" if text else reason
-            for text, page, run, reason in zip(
-                interval(trends, "slope"), trends["page_p"], trends["p_run"], trends["reason"], strict=True
-            )
-        ]
-    )
-    table = trends.pivot_table(index="strategy", columns="category", values="text", aggfunc="first", sort=False)
+    sizes = results.read("sizes")
+    changes = results.read_main("sizes", **view)
+    changes = changes[changes["strategy"].isin(("trained", "none", "trained less base"))]
     show_table(
-        table.reset_index(),
-        caption="Slope of log lift for each factor of ten in parameters: mean over clauses with 95 % bootstrap "
-        "interval, p of Page's test and p of permuted runs",
-        headings={
-            "rule_identifier_all": "rule identifiers, references",
-            "numerical_constraint": "numerical constraints",
-        },
+        changes.assign(change=interval(changes, "change"))[
+            ["category", "family", "strategy", "kind", "a", "b", "n_clauses", "change", "p", "p_runs", "line_p"]
+        ],
+        caption="Change of log lift with model size (0.05 is 5 % more weight), with 95 % interval for other clauses "
+        "and other trainings; a slope means something only if a line fits",
+        headings={"n_clauses": "clauses", "p_runs": "p, runs permuted", "line_p": "p, line"},
+        formats=dict.fromkeys(("p", "p_runs", "line_p"), ".3f"),
     )
     figures.show_drawn(figures.draw_category_lift, lift, **options, otherwise=nothing)
 
 # %% [markdown] tags=["optional"]
-# ## Is there a plateau?
+# ## Does correctness level off?
 
 # %% tags=["hide-input"]
-if results.holds("equivalence"):
-    steps = results.read_main("equivalence")
-    numbers = ["mean_a", "mean_b", "mean_difference", "low", "high", "margin", "p_tost", "p_tost_run"]
+if results.holds("sizes"):
+    sizes = results.read("sizes")
+    steps = sizes[sizes["category"].isna() | (sizes["category"] == "")]
+    steps = steps[(steps["kind"] == "step") & steps["change"].notna()]
     show_table(
-        steps[["strategy", "a", "b", "n", "n_runs", *numbers, "equivalent"]],
-        caption="Neighbouring model sizes: equal within the margin? Two one-sided tests, 90 % interval over clauses",
-        headings={"n": "clauses", "n_runs": "pairs of runs", "mean_difference": "difference"}
-        | {"p_tost": "p, clauses", "p_tost_run": "p, runs"},
-        formats=dict.fromkeys(numbers, ".3f"),
+        steps.assign(change=interval(steps, "change"))[
+            ["measure", "family", "strategy", "a", "b", "n_clauses", "mean_a", "mean_b", "change", "p"]
+        ],
+        caption="Change from one model size to the next, with 95 % interval for other clauses and other trainings",
+        headings={"n_clauses": "clauses", "mean_a": "at a", "mean_b": "at b"},
+        formats=dict.fromkeys(("mean_a", "mean_b", "p"), ".3f"),
+    )
+if results.holds("floors"):
+    floors = results.read_evaluated("floors")
+    names = ["lrml_f1", "exact", "equivalent", "parses", "numeric_fidelity", "identifier_fidelity", "semantic"]
+    show_table(
+        floors[["floor", *(name for name in names if name in floors)]],
+        caption="What rules score that need no training",
+        formats=dict.fromkeys(names, ".2f") | {"lrml_f1": ".1f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -313,18 +327,19 @@ if results.holds("held_out", "by_context"):
     from compliance_xai.stats.contexts import MEASURES, describe_held_out, describe_separation
 
     held_out = results.read_main("held_out")
-    held_out = held_out[held_out["baseline"].isin((baseline, ""))]
+    held_out = held_out[held_out["baseline"].isin((view["baseline"], ""))]
     sentences = [describe_held_out(held_out, measure) for measure in MEASURES]
     apart = results.read_main("distance_by_context") if results.holds("distance_by_context") else None
     sentences += describe_separation(apart, full) if apart is not None else []
     figures.show_html("".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences))
-    for measure in ("normalised_entropy", "precision_at_k"):
+    for measure in ("log_words", "precision_at_k"):
         figures.show_drawn(
             figures.draw_by_context,
             results.read_main("by_context"),
             measure,
             label=MEASURES[measure],
-            **options,
+            folder=results.figures,
+            baseline=view["baseline"],
             otherwise=f"There is nothing to show for {MEASURES[measure]}.",
         )
     if apart is not None:

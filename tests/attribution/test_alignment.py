@@ -37,7 +37,7 @@ SCORES = [[9.0, 3.0, 1.0, 9.0], [9.0, 1.0, 0.5, 9.0], [9.0, 2.0, -4.0, 9.0]]
 
 def test_gold_frame_by_hand():
     frame = alignment.gold_frame([make_row(SCORES)], [EXAMPLE])
-    assert len(frame) == 6
+    assert len(frame) == 9
     rows = {(row["sign"], row["kind"]): row for row in frame.to_dict("records")}
     # The object's token (4..8) gives masses 3, 1, 2: its feature is first.
     first = rows["absolute", "object"]

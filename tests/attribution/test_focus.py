@@ -74,8 +74,8 @@ def test_one_feature_has_no_normalised_entropy():
 def test_signs_must_be_dropped_first():
     with pytest.raises(InputError, match=r"mass vector: expected one non-negative number per feature, found .* -1"):
         focus.gini(np.array([1.0, -1.0]))
-    with pytest.raises(InputError, match="mass, sign: expected one of absolute, positive, found 'net'"):
-        focus.mass(np.ones((2, 2)), "net")
+    with pytest.raises(InputError, match="mass, sign: expected one of net, absolute, positive, found 'signed'"):
+        focus.mass(np.ones((2, 2)), "signed")
     with pytest.raises(InputError, match="top_k_mass, k: expected 1 or more, found 0"):
         focus.top_k_mass(np.ones(2), 0)
 
@@ -96,8 +96,9 @@ def test_log_lift_of_the_average_is_zero_and_absent_is_undefined():
 
 def test_focus_frame_by_hand():
     frame = focus.focus_frame([make_row([[2.0, -1.0], [0.0, 1.0]], ["number", "unit"], seed=3)])
-    assert frame["sign"].tolist() == ["absolute", "positive"]
-    absolute, positive = frame.to_dict("records")
+    assert frame["sign"].tolist() == ["net", "absolute", "positive"]
+    net, absolute, positive = frame.to_dict("records")
+    assert (net["total_mass"], net["normalised_entropy"]) == (2.0, 1.0)
     assert (absolute["id"], absolute["seed"], absolute["baseline"]) == ("a", 3, "delete")
     assert (absolute["n_features"], absolute["n_target_tokens"]) == (2, 2)
     assert (absolute["total_mass"], positive["total_mass"]) == (4.0, 3.0)
@@ -112,10 +113,10 @@ def test_focus_frame_by_hand():
 def test_scores_below_the_floor_are_left_out_and_words_without_others_counted():
     scores = [[2.0, -0.1], [0.05, 1.0], [0.1, -0.15]]
     frame = focus.focus_frame([make_row(scores, ["number", "unit", "other"])], floor=0.2)
-    assert frame["n_below_floor"].tolist() == [1, 1]
-    assert frame["noise_floor"].tolist() == [0.2, 0.2]
-    assert frame["total_mass"].tolist() == [3.0, 3.0]
-    assert frame["n_features"].tolist() == [3, 3]  # the clause is no shorter
+    assert frame["n_below_floor"].tolist() == [1, 1, 1]
+    assert frame["noise_floor"].tolist() == [0.2, 0.2, 0.2]
+    assert frame["total_mass"].tolist() == [3.0, 3.0, 3.0]
+    assert frame["n_features"].tolist() == [3, 3, 3]  # the clause is no shorter
     assert frame["effective_number"].iloc[0] == pytest.approx(
         math.exp(-(2 / 3 * math.log(2 / 3) + math.log(1 / 3) / 3))
     )
@@ -140,8 +141,9 @@ def test_halves_of_a_rule_are_compared_token_by_token():
 def test_category_frame_by_hand():
     row = make_row([[3.0], [1.0], [0.0], [0.0]], ["number", "unit", "other", "rule_identifier"])
     example = Example("a", "", "", "fire", "test", identifier_role="distracts", number_role="decides")
-    frame = focus.category_frame([row], examples=[example])
-    assert frame["category"].tolist() == [*CATEGORIES, "numerical_constraint", "rule_identifier_all"] * 2
+    shares = focus.share_frame(focus.word_frame([row]))
+    frame = focus.category_frame(shares, examples=[example])
+    assert frame["category"].tolist() == [*CATEGORIES, "numerical_constraint", "rule_identifier_all"] * 3
     absolute = frame[frame["sign"] == "absolute"].set_index("category")
     assert absolute.loc["number", "share"] == 0.75
     assert absolute.loc["number", "log_lift"] == pytest.approx(math.log(3.5 / 1.5))
@@ -151,25 +153,56 @@ def test_category_frame_by_hand():
     assert absolute.loc["rule_identifier_all", "log_lift"] == pytest.approx(math.log(0.5 / 1.5))
     assert math.isnan(absolute.loc["deontic", "log_lift"])
     assert set(frame["identifier_role"]) == {"distracts"}
-    assert set(focus.category_frame([row])["number_role"]) == {""}
+    assert set(focus.category_frame(shares)["number_role"]) == {""}
 
 
-def test_mass_frame_shares_sum_to_one():
-    frame = focus.mass_frame([make_row([[2.0, -1.0], [0.0, 1.0]], ["number", "unit"])])
-    assert frame.groupby("sign")["share"].sum().tolist() == [1.0, 1.0]
-    assert frame[frame["sign"] == "absolute"]["mass"].tolist() == [3.0, 1.0]
-    assert frame[frame["sign"] == "positive"]["mass"].tolist() == [2.0, 1.0]
-    assert frame["net"].tolist() == [1.0, 1.0, 1.0, 1.0]
+def test_shares_of_words_sum_to_one_under_every_sign():
+    words = focus.word_frame([make_row([[2.0, -1.0], [0.0, 1.0]], ["number", "unit"])])
+    assert words["net"].tolist() == [1.0, 1.0]
+    assert (words["absolute"].tolist(), words["positive"].tolist()) == ([3.0, 1.0], [2.0, 1.0])
+    shares = focus.share_frame(words)
+    assert shares.groupby("sign", sort=False)["share"].sum().to_dict() == dict.fromkeys(focus.SIGNS, 1.0)
+    assert shares.loc[shares["sign"] == "absolute", "share"].tolist() == [0.75, 0.25]
+
+
+def test_measures_of_patterns_are_those_of_mass_vectors():
+    rows = [make_row(np.random.default_rng(seed).normal(size=(5, 3)), ["number"] * 5, seed=seed) for seed in (0, 1)]
+    frame = focus.pattern_frame(focus.share_frame(focus.word_frame(rows)))
+    expected = focus.focus_frame(rows).set_index(["sign", "seed"])
+    for row in frame.to_dict("records"):
+        other = expected.loc[(row["sign"], row["seed"])]
+        assert math.exp(row["log_words"]) == pytest.approx(other["effective_number"], rel=1e-6)
+        assert row["total_mass"] == pytest.approx(other["total_mass"], rel=1e-6)
+        assert row["n_features"] == 5
+
+
+def test_words_that_speak_against_the_rule_have_a_net_and_a_size():
+    words = focus.word_frame([make_row([[-3.0, 0.0], [1.0, 0.0]], ["number", "unit"])])
+    assert words["net"].tolist() == [-3.0, 1.0]
+    assert focus.share_frame(words).query("sign == 'net'")["share"].tolist() == [0.75, 0.25]
+
+
+def test_what_two_removals_disagree_on_cancels_in_their_average():
+    rows = [
+        make_row([[4.0], [1.0]], ["number", "unit"], baseline="delete"),
+        make_row([[2.0], [-1.0]], ["number", "unit"], baseline="mask"),
+        make_row([[9.0], [9.0]], ["number", "unit"], id="b", baseline="delete"),
+    ]
+    (average,) = focus.average_removals(rows, ["delete", "mask"])
+    assert (average["id"], average["baseline"]) == ("a", focus.AVERAGE)
+    assert focus.word_frame([average])["net"].tolist() == [3.0, 0.0]
+    assert focus.average_removals(rows, ["delete"]) == []
 
 
 def test_constant_attributions_are_undefined_not_dropped():
     rows = [make_row([[0.0], [0.0]], ["number", "unit"])]
+    shares = focus.share_frame(focus.word_frame(rows))
     assert focus.focus_frame(rows)["normalised_entropy"].isna().all()
-    assert len(focus.category_frame(rows)) == 26
-    assert focus.mass_frame(rows)["share"].isna().all()
+    assert len(focus.category_frame(shares)) == 39
+    assert shares["share"].isna().all()
+    assert focus.pattern_frame(shares)["log_words"].isna().all()
 
 
 def test_nothing_gives_empty_frames_with_columns():
     assert tuple(focus.focus_frame([]).columns[:6]) == (*focus.KEYS, "sign")
-    assert "log_lift" in focus.category_frame([]).columns
-    assert "share" in focus.mass_frame([]).columns
+    assert "net" in focus.word_frame([]).columns

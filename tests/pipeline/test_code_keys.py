@@ -74,7 +74,7 @@ def test_words_and_undeciding_modules_make_nothing_stale(copy, jobs, name, patte
 @pytest.mark.parametrize(
     ("name", "stale", "current"),
     [
-        ("stats/mixed.py", COMPARISONS, {"corpus", "finetune", "generate", "attribute"}),
+        ("stats/contrasts.py", COMPARISONS, {"corpus", "finetune", "generate", "attribute"}),
         ("models/training_loop.py", {"finetune", "generate", "attribute", "faithfulness"} | COMPARISONS, {"corpus"}),
         ("attribution/focus.py", {"attribute"} | COMPARISONS, {"corpus", "finetune", "generate"}),
         ("rules/compare/equivalence.py", {"generate"} | COMPARISONS, {"corpus", "finetune", "attribute"}),

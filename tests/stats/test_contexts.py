@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import numpy as np
@@ -16,63 +15,70 @@ def example(identifier, split, context):
     return Example(identifier, "clause", "rule", context, split)
 
 
-def make_values(known, held_out, strategy="full", measure="normalised_entropy"):
+def make_values(known, held_out, strategy="full", measure="log_words", seed=0):
     rows = [(f"t{i}", "test", "fire", value) for i, value in enumerate(known)]
     rows += [(f"d{i}", "document", "plumbing", value) for i, value in enumerate(held_out)]
-    frame = pd.DataFrame(rows, columns=["id", "split", "context", "value"]).assign(seed=0, measure=measure)
+    frame = pd.DataFrame(rows, columns=["id", "split", "context", "value"]).assign(seed=seed, measure=measure)
     return frame.assign(**CELL | {"strategy": strategy})
 
 
-def test_a_difference_with_its_interval():
-    values = make_values(np.linspace(0.4, 0.6, 20), np.linspace(0.7, 0.9, 10))
-    row = contexts.compare_held_out(values, "test", bootstrap=500).iloc[0]
+def test_a_difference_with_its_interval_is_welch_s():
+    known, held_out = np.linspace(0.4, 0.6, 20), np.linspace(0.7, 0.9, 10)
+    row = contexts.compare_held_out(make_values(known, held_out), "test").iloc[0]
     assert (row["n_known"], row["n_held_out"], row["reason"]) == (20, 10, "")
     assert row["difference"] == pytest.approx(0.3)
-    assert 0.2 < row["low"] < 0.3 < row["high"] < 0.4
+    error = math.sqrt(known.var() / 20 + held_out.var() / 10)  # within a factor n / (n - 1) of its variances
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(2.05 * error, rel=0.05)
     assert math.isnan(row["adjusted"])  # no untouched base to compare with
+
+
+def test_the_interval_holds_for_other_trainings_too():
+    rng = np.random.default_rng(0)
+    known, held_out = rng.normal(0.5, 0.01, 40), rng.normal(0.8, 0.01, 40)
+    shifts = (-0.2, 0.0, 0.2)
+    values = pd.concat([make_values(known, held_out + shift, seed=seed) for seed, shift in enumerate(shifts)])
+    row = contexts.compare_held_out(values, "test").set_index("strategy").loc["full"]
+    assert row["difference"] == pytest.approx(0.3, abs=0.01)
+    assert row["low"] < 0.0 < 0.6 < row["high"]  # three trainings, 0.2 apart: 4.3 * 0.2 / sqrt(3) = 0.5
 
 
 def test_what_the_base_does_is_taken_off_clause_by_clause():
     known, held_out = np.linspace(0.4, 0.6, 20), np.linspace(0.7, 0.9, 10)
     # The base finds the held-out clauses just as much harder: nothing is left of the difference.
     values = pd.concat([make_values(known, held_out), make_values(known + 0.1, held_out + 0.1, "none")])
-    table = contexts.compare_held_out(values, "test", bootstrap=500).set_index("strategy")
+    table = contexts.compare_held_out(values, "test").set_index("strategy")
     assert table.loc["full", "difference"] == pytest.approx(0.3)
     assert table.loc["full", "adjusted"] == pytest.approx(0.0)
-    assert (table.loc["full", "adjusted_low"], table.loc["full", "adjusted_high"]) == pytest.approx((0.0, 0.0))
     assert math.isnan(table.loc["none", "adjusted"])
+    assert table.loc["trained", "difference"] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("held_out", [[], [0.5] * 7, [np.nan] * 20])
-def test_few_clauses_give_no_interval_and_no_sentence(held_out):
-    table = contexts.compare_held_out(make_values([0.5] * 20, held_out), "test", bootstrap=100)
+def test_few_clauses_give_no_interval(held_out):
+    table = contexts.compare_held_out(make_values([0.5] * 20, held_out), "test")
     n = sum(not math.isnan(value) for value in held_out)
-    assert table["reason"].iloc[0] == f"{n} clauses, at least 8 are needed"
+    assert table["reason"].iloc[0] == f"{n} clauses; it takes 8"
     assert table["difference"].isna().all()
-    assert contexts.describe_held_out(table, "normalised_entropy") == (
-        f"Normalised entropy: nothing can be said ({n} clauses, at least 8 are needed)."
-    )
+    assert contexts.describe_held_out(table, "log_words").endswith(f"no interval ({n} clauses; it takes 8).")
 
 
 def test_a_sentence_counts_cells_by_direction():
     up, same = make_values([0.3, 0.5] * 10, [0.8, 0.9] * 5), make_values([0.4, 0.6] * 10, [0.4, 0.6] * 5)
     base = make_values([0.1] * 20, [0.9] * 10, "none")
-    values = pd.concat([up, same.assign(strategy="lora"), base])
-    table = contexts.compare_held_out(values, "test", bootstrap=200)
-    assert contexts.describe_held_out(table, "normalised_entropy") == (
-        "Normalised entropy: on average 0.68 in the held-out context and 0.45 elsewhere; higher in 1, not told apart "
-        "in 1 of 2 fine-tuned cells, by the interval of the difference."
-    )
+    table = contexts.compare_held_out(pd.concat([up, same.assign(strategy="lora"), base]), "test")
+    sentence = contexts.describe_held_out(table, "log_words")
+    assert "0.68 in the held-out context and 0.45 elsewhere" in sentence
+    assert "higher in 1, not shown to differ in 1 of 2 fine-tuned cells" in sentence
     assert contexts.describe_held_out(table, "exact") == "Exact match: not measured."
 
 
-def test_links_and_seeds_of_a_clause_are_one_value():
+def test_links_of_a_clause_are_one_value():
     keys = {name: CELL[name] for name in ("scale", "parameters", "strategy")}
     common = pd.DataFrame([{**keys, "baseline": "delete", "seed": seed, "id": "a"} for seed in (0, 1)])
     tables = {
-        "focus": common.assign(sign="absolute", normalised_entropy=[0.2, 0.4], top_3_mass=0.5),
-        "categories": common.assign(sign="absolute", category="numerical_constraint", log_lift=1.0),
-        "gold": pd.concat([common.assign(sign="positive", precision_at_k=value) for value in (0.0, 1.0)]),
+        "focus": common.assign(sign="net", effective_number=[1.0, math.e], top_3_mass=0.5),
+        "categories": common.assign(sign="net", category="numerical_constraint", log_lift=1.0),
+        "gold": pd.concat([common.assign(sign="net", precision_at_k=value) for value in (0.0, 1.0)]),
         "areas": pd.concat(
             [
                 common.rename(columns={"baseline": "attribution"}).assign(operator=operator, deletion=value)
@@ -84,7 +90,7 @@ def test_links_and_seeds_of_a_clause_are_one_value():
     values = contexts.gather_values(tables, [example("a", "test", "fire")])
     by_measure = values.groupby("measure")["value"].mean()
     assert by_measure["precision_at_k"] == 0.5
-    assert by_measure["normalised_entropy"] == pytest.approx(0.3)
+    assert by_measure["log_words"] == pytest.approx(0.5)
     assert by_measure["deletion"] == 0.9  # what was judged by the operator that made it does not count
     assert by_measure["exact"] == 0.5
     assert len(values[values["measure"] == "precision_at_k"]) == 2  # a value a seed, whatever the number of links
@@ -93,50 +99,46 @@ def test_links_and_seeds_of_a_clause_are_one_value():
         contexts.gather_values(tables, [])
 
 
-def make_distances(examples, apart, seeds=3):
-    """Distances of runs of two strategies: two seeds of one lie 0.1 apart, two strategies ``apart[context]`` more."""
+def make_shares(examples, apart, seeds=4, words=8):
+    """Patterns of runs of two strategies, tilted apart by context."""
     rng = np.random.default_rng(0)
-    runs = [(strategy, seed) for strategy in ("full", "lora") for seed in range(seeds)]
     rows = []
     for clause in examples:
-        for (a, i), (b, j) in itertools.combinations(runs, 2):
-            value = 0.1 + rng.normal(0, 0.005) + (apart[clause.context] if a != b else 0.0)
-            pair = "within" if a == b else "between"
-            rows.append(("1m", clause.id, a, i, b, j, value, pair))
-    columns = ["scale", "id", "strategy_a", "seed_a", "strategy_b", "seed_b", "jensen_shannon", "pair"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.assign(method="leave_one_out", baseline="delete", sign="absolute")
+        base, tilt = rng.normal(size=words), rng.normal(size=words)
+        for strategy in ("full", "lora"):
+            for seed in range(seeds):
+                log = base + (strategy == "full") * apart[clause.context] * tilt + rng.normal(0, 0.3, words)
+                share = np.exp(log) / np.exp(log).sum()
+                place = {"scale": "1m", "strategy": strategy, "seed": seed, "id": clause.id, "split": clause.split}
+                rows.append(pd.DataFrame(place | {"feature": range(words), "share": share}))
+    return pd.concat(rows, ignore_index=True).assign(method="leave_one_out", baseline="delete", sign="net")
 
 
 def test_strategies_part_in_the_context_where_they_were_planted_apart():
-    counts = {("test", "fire"): 12, ("test", "drainage"): 12, ("test", "access"): 3, ("document", "plumbing"): 9}
+    counts = {("test", "fire"): 20, ("test", "drainage"): 20, ("test", "access"): 3, ("document", "plumbing"): 20}
     examples = [example(f"{c}{i}", split, c) for (split, c), n in counts.items() for i in range(n)]
-    apart = {"fire": 0.05, "drainage": 0.0, "access": 0.0, "plumbing": 0.1}
-    table = contexts.separate_contexts(make_distances(examples, apart), examples, bootstrap=300, permutations=200)
+    apart = {"fire": 1.0, "drainage": 0.0, "access": 0.0, "plumbing": 2.0}
+    table = contexts.separate_contexts(make_shares(examples, apart), examples, permutations=200)
     rows = table[table["scale"] == "all"].set_index("context")
-    assert rows.loc["fire", "ratio"] == pytest.approx(1.5, abs=0.03)
     assert rows.loc["fire", "ratio_low"] > 1.4
     assert rows.loc["drainage", "ratio_low"] < 1 < rows.loc["drainage", "ratio_high"]
-    assert rows.loc["plumbing", "ratio"] == pytest.approx(2.0, abs=0.03)
-    assert rows.loc["access", "reason"] == "3 clauses, at least 8 are needed"
-    assert rows.loc["access", ["ratio_low", "ratio_high", "p_run", "p_clause"]].isna().all()
+    assert rows.loc["plumbing", "ratio"] > rows.loc["fire", "ratio"]
+    assert rows.loc["access", "reason"] == "3 clauses; it takes 8"
+    assert rows.loc["access", ["ratio_low", "ratio_high", "p_runs", "share_low"]].isna().all()
     whole = rows.loc[contexts.ALL_CONTEXTS].set_index("split")
-    assert whole["n_clauses"].to_dict() == {"test": 27, "document": 9}
-    assert whole.loc["test", "ratio"] == pytest.approx(1 + 0.5 * 12 / 27, abs=0.03)
+    assert whole["n_clauses"].to_dict() == {"test": 43, "document": 20}
     (sentence,) = contexts.describe_separation(table, "full")
-    assert sentence.startswith("Runs of full and lora lie 1.2")
-    assert "times as far apart as two seeds of one strategy in the known contexts and 2.0" in sentence
-    assert sentence.endswith("the interval over clauses lies above 1 in 1 of 2 known contexts.")
+    assert sentence.startswith("Runs of full fine-tuning and LoRA are ")
+    assert "times as far apart as two seeds of one strategy in the known contexts and " in sentence
+    assert sentence.endswith("the interval is above 1 in 1 of 2 known contexts.")
 
 
-def test_without_seeds_or_a_second_strategy_nothing_is_said_of_distances():
+def test_without_seeds_there_is_no_distance():
     examples = [example(f"a{i}", "test", "fire") for i in range(9)]
-    distances = make_distances(examples, {"fire": 0.1}, seeds=1)
-    table = contexts.separate_contexts(distances, examples, bootstrap=100, permutations=100)
+    table = contexts.separate_contexts(make_shares(examples, {"fire": 0.1}, seeds=1), examples, permutations=100)
     assert table["ratio"].isna().all()
-    assert table["reason"].str.startswith("a single seed of each strategy").all()
+    assert table["reason"].str.startswith("fewer than two seeds").all()
     assert contexts.describe_separation(table, "full") == [
-        "full and lora: too few clauses or seeds to say how far apart they are."
+        "Full fine-tuning and LoRA: too few clauses or seeds for a distance."
     ]
     assert contexts.describe_separation(table, "dora") == []
-    assert contexts.separate_contexts(distances.head(0), examples, bootstrap=100, permutations=100).empty

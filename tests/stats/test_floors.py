@@ -5,7 +5,7 @@ import pytest
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.records import Example
 from compliance_xai.rules.scores import SCORES, Pairs
-from compliance_xai.stats.floors import constant_rule, nearest_rules
+from compliance_xai.stats.floors import ANOTHER, CONSTANT, NEAREST, constant_rule, floor_rules, nearest_rules
 
 
 def example(name, clause, rule):
@@ -41,3 +41,13 @@ def test_floors_of_the_published_table(shared_data):
     )
     assert nearest == pytest.approx(44.84, abs=0.01)
     assert constant == pytest.approx(12.21, abs=0.01)
+
+
+def test_another_rule_is_never_the_clause_s_own():
+    train = [example("a", "roof", "r")]
+    wanted = [example(str(index), "wall", f"rule {index}") for index in range(7)]
+    floors = floor_rules(train, wanted)
+    assert floors[ANOTHER] != [e.rule for e in wanted]
+    assert all(rule != e.rule for rule, e in zip(floors[ANOTHER], wanted, strict=True))
+    assert sorted(floors[ANOTHER]) == sorted(e.rule for e in wanted)
+    assert floors[CONSTANT] == floors[NEAREST] == ["r"] * 7

@@ -24,7 +24,7 @@ def test_the_chance_band_is_where_random_rankings_lie():
         means.append(pd.DataFrame(rows, columns=["id", "value"]).groupby("id")["value"].mean().mean())
     frame = pd.DataFrame(shapes, columns=["id", "link", "n_gold", "n_features"])
     frame = frame.assign(chance_precision=frame["n_gold"] / frame["n_features"], chance_average_precision=0.5)
-    band = gold_summary._chance_bands(frame)
+    band = gold_summary.chance_bands(frame)
     inside = np.mean(
         [band["precision_at_k_chance_low"] <= mean <= band["precision_at_k_chance_high"] for mean in means]
     )

@@ -96,7 +96,7 @@ def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     masses
-        ``focus.mass_frame`` with ``scale`` and ``strategy``.
+        ``focus.share_frame`` with ``scale`` and ``strategy``.
 
     Returns
     -------

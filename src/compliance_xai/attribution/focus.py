@@ -1,9 +1,10 @@
 """How concentrated an attribution is, and on what: measures of a mass vector, and tidy frames of them.
 
-A mass vector holds one non-negative number per feature, from the signed score matrix of an attribution in one of two
-declared ways (``SIGNS``): ``absolute`` sums ``|score|`` over the target's tokens, ``positive`` sums ``max(score, 0)``,
-that is only what makes the target likelier. Both are reported everywhere. A vector without mass has no distribution:
-its measures are NaN, never a number that looks like one.
+A mass vector holds one non-negative number per feature, from the signed score matrix of an attribution in one of three
+declared ways (``SIGNS``). ``net``, the primary one, adds a feature's scores over the target's tokens and takes the size
+of the sum: noise of single tokens cancels. ``absolute`` sums ``|score|``, to which noise of every token adds;
+``positive`` sums ``max(score, 0)``, that is only what makes the target likelier. All are reported. A vector without
+mass has no distribution: its measures are NaN, never a number that looks like one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 KEYS = ("id", "split", "seed", "method", "baseline")
 """What tells stored attributions apart: the clause and its split, the training seed, and how words were scored."""
-SIGNS = ("absolute", "positive")
+SIGNS = ("net", "absolute", "positive")
+AVERAGE = "average"
+"""The baseline of attributions that are averaged over ways of removing a word (``average_removals``)."""
 MEASURES = ("normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "effective_fraction")
 GROUPS = {"numerical_constraint": NUMERICAL_CONSTRAINT, "rule_identifier_all": RULE_IDENTIFIER}
 """The two named outcomes of the claim about scale: number + unit + comparator, and identifier + cross-reference."""
@@ -45,7 +48,7 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     scores_FT
         Signed scores in nats, shape (features, target tokens).
     sign
-        ``absolute`` or ``positive``.
+        One of ``SIGNS``.
     floor
         Scores below this size (nats) count as zero; set it from the noise between equal computations.
 
@@ -56,6 +59,8 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
 
     Examples
     --------
+    >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "net").tolist()
+    [1.0, 0.5]
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "absolute").tolist()
     [3.0, 0.5]
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "positive").tolist()
@@ -64,6 +69,8 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     require_choice("mass, sign", sign, SIGNS)
     scores = np.asarray(scores_FT, dtype=np.float64)
     scores = np.where(np.abs(scores) < floor, 0.0, scores)
+    if sign == "net":
+        return np.abs(scores.sum(axis=1))
     return np.abs(scores).sum(axis=1) if sign == "absolute" else np.clip(scores, 0.0, None).sum(axis=1)
 
 
@@ -231,91 +238,154 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
     return pd.DataFrame.from_records(records, columns=[*KEYS, *_FOCUS_COLUMNS])
 
 
-def category_frame(
-    rows: Iterable[dict[str, Any]], *, examples: Sequence[Example] | None = None, floor: float = 0.0
-) -> pd.DataFrame:
+def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None = None) -> pd.DataFrame:
     """Where the mass lies, by feature category and for the two named groups of categories.
 
     Parameters
     ----------
-    rows, floor
-        As for ``focus_frame``.
+    shares
+        ``share_frame``.
     examples
         Source of ``identifier_role`` and ``number_role`` (both empty where absent).
 
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, method, baseline, sign, category), for all ``CATEGORIES`` and ``GROUPS``: ``id, split,
-        seed, method, baseline, sign, category, n_features`` (of the category), ``n_clause_features, mass`` (nats),
-        ``share`` (of the clause's mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where
+        One row per pattern and category, for all ``CATEGORIES`` and ``GROUPS``: what tells patterns apart (``id, split,
+        seed, method, baseline, sign``, ...), ``category, n_features`` (of the category), ``n_clause_features, mass``
+        (nats), ``share`` (of the clause's mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where
         the clause has none), ``identifier_role, number_role``.
     """
     import pandas as pd
 
-    by_id = {example.id: example for example in examples or ()}
-    names = {name: (name,) for name in CATEGORIES} | GROUPS
-    records = []
-    for keys, attribution in _read(rows):
-        categories = np.array([feature.category for feature in attribution.features])
-        example = by_id.get(attribution.id)
-        roles = {
-            "identifier_role": example.identifier_role if example else "",
-            "number_role": example.number_role if example else "",
-        }
-        for sign in SIGNS:
-            mass_F = mass(attribution.scores, sign, floor=floor)
-            share_F = _share(mass_F)
-            for name, members in names.items():
-                inside = np.isin(categories, members)
-                count, share = int(inside.sum()), float(share_F[inside].sum()) if inside.any() else 0.0
-                records.append(
-                    keys
-                    | {
-                        "sign": sign,
-                        "category": name,
-                        "n_features": count,
-                        "n_clause_features": len(mass_F),
-                        "mass": float(mass_F[inside].sum()),
-                        "share": share,
-                        "feature_share": count / len(mass_F),
-                        "log_lift": log_lift(share, count, len(mass_F)),
-                    }
-                    | roles
-                )
-    return pd.DataFrame.from_records(records, columns=[*KEYS, *_CATEGORY_COLUMNS])
+    patterns, place_W = _patterns(shares)
+    n_P = np.bincount(place_W, minlength=len(patterns))
+    roles = {example.id: (example.identifier_role, example.number_role) for example in examples or ()}
+    known = [roles.get(name, ("", "")) for name in patterns["id"]]
+    parts = []
+    for name, members in ({name: (name,) for name in CATEGORIES} | GROUPS).items():
+        inside_W = shares["category"].isin(members).to_numpy()
+        count_P, mass_P, share_P = (
+            np.bincount(place_W[inside_W], weights=values[inside_W], minlength=len(patterns))
+            for values in (np.ones(len(shares)), shares["mass"].to_numpy(), shares["share"].to_numpy())
+        )
+        columns = {"category": name, "n_features": count_P.astype(int), "n_clause_features": n_P, "mass": mass_P}
+        columns |= {"share": share_P, "feature_share": count_P / np.maximum(n_P, 1)}
+        lift_P = np.log((n_P * share_P + SMOOTHING) / (count_P + SMOOTHING))
+        columns["log_lift"] = np.where(count_P > 0, lift_P, np.nan)
+        columns |= {"identifier_role": [role for role, _ in known], "number_role": [role for _, role in known]}
+        parts.append(patterns.assign(**columns))
+    result = pd.concat(parts).sort_index(kind="stable")  # all categories of a pattern together
+    return result.reset_index(drop=True)
 
 
-def mass_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
-    """The mass of every feature, for distances between runs and for reading single clauses.
+def pattern_frame(shares: pd.DataFrame) -> pd.DataFrame:
+    """How many words each pattern rests on: what tells patterns apart, and three measures.
 
     Returns
     -------
     pandas.DataFrame
-        One row per (id, seed, method, baseline, sign, feature): ``id, split, seed, method, baseline, sign, feature``
-        (from 0), ``start, end, text, category, net`` (signed sum over tokens, nats), ``mass`` (nats), ``share``
-        (of the clause's mass; NaN without mass).
+        One row per pattern: the columns of ``shares`` that are the same for all of its words, ``n_features,
+        total_mass`` (nats) and ``log_words``, the log of ``effective_number`` (NaN without mass): two patterns whose
+        values differ by 0.05 rest on numbers of words that differ by 5 %.
+    """
+    patterns, place_W = _patterns(shares)
+    share_W, size = shares["share"].to_numpy(dtype=np.float64), len(patterns)
+    terms_W = np.where(share_W > 0, share_W * np.log(np.where(share_W > 0, share_W, 1.0)), share_W)
+    columns = {"n_features": np.bincount(place_W, minlength=size)}
+    columns["total_mass"] = np.bincount(place_W, weights=shares["mass"].to_numpy(), minlength=size)
+    columns["log_words"] = np.abs(np.bincount(place_W, weights=terms_W, minlength=size))
+    return patterns.assign(**columns)
+
+
+def _patterns(shares: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """What tells patterns apart, in order of appearance, and the pattern of each word."""
+    keys = [name for name in shares.columns if name not in ("feature", "category", "mass", "share")]
+    place_W = shares.groupby(keys, sort=False, observed=True).ngroup().to_numpy()
+    return shares[keys].drop_duplicates().reset_index(drop=True), place_W
+
+
+def average_removals(rows: Iterable[dict[str, Any]], removals: Sequence[str]) -> list[dict[str, Any]]:
+    """Attributions averaged over ways of removing a word: what they agree on stays, what is one way's own shrinks.
+
+    Parameters
+    ----------
+    rows
+        Rows of an attribution file.
+    removals
+        Baselines. Clauses that were not attributed with all of them have no average.
+
+    Returns
+    -------
+    list of dict
+        A row for each clause, seed and method, like the others, with the baseline ``AVERAGE``; none for one removal.
+    """
+    found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows if len(removals) > 1 else ():
+        method = attribution_from_row(row).provenance.get("method", "")
+        found.setdefault((row["id"], row["seed"], method), {})[row["baseline"]] = row
+    averaged = []
+    for own in found.values():
+        if set(removals) <= set(own):
+            chosen = [own[name] for name in removals]
+            scores = np.mean([np.asarray(row["scores"], dtype=np.float64) for row in chosen], axis=0)
+            averaged.append(chosen[0] | {"baseline": AVERAGE, "scores": scores.astype(np.float32)})
+    return averaged
+
+
+def word_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
+    """What each word of each clause carries: the raw data of every comparison, without the text.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (id, seed, method, baseline, feature): ``id, split, seed, method, baseline, feature`` (from 0),
+        ``category``, and in nats (float32) ``net`` (signed sum over the target's tokens), ``absolute`` and
+        ``positive``.
     """
     import pandas as pd
 
     frames = []
     for keys, attribution in _read(rows):
-        for sign in SIGNS:
-            mass_F = mass(attribution.scores, sign, floor=floor)
-            columns: dict[str, Any] = {
-                "sign": sign,
-                "feature": np.arange(len(mass_F)),
-                "start": [feature.start for feature in attribution.features],
-                "end": [feature.end for feature in attribution.features],
-                "text": [feature.text for feature in attribution.features],
-                "category": [feature.category for feature in attribution.features],
-                "net": attribution.scores.astype(np.float64).sum(axis=1),
-                "mass": mass_F,
-                "share": _share(mass_F),
-            }
-            frames.append(pd.DataFrame(keys | columns))
-    names = [*KEYS, "sign", "feature", "start", "end", "text", "category", "net", "mass", "share"]
+        scores = attribution.scores.astype(np.float64)
+        signed = np.where(np.abs(scores) < floor, 0.0, scores).sum(axis=1)
+        masses = {sign: mass(scores, sign, floor=floor) for sign in SIGNS}
+        columns = {
+            "feature": np.arange(len(signed)),
+            "category": [feature.category for feature in attribution.features],
+        }
+        values = {name: value.astype(np.float32) for name, value in (masses | {"net": signed}).items()}
+        frames.append(pd.DataFrame(keys | columns | values))
+    names = [*KEYS, "feature", "category", *SIGNS]
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=pd.Index(names))
+
+
+def share_frame(words: pd.DataFrame) -> pd.DataFrame:
+    """The pattern of each clause, one row per word and sign, for distances between runs.
+
+    Parameters
+    ----------
+    words
+        ``word_frame``, of one cell or of several with their columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``words`` with ``sign, mass`` (nats, not negative) and ``share`` (of the clause's mass; NaN
+        without mass) for ``SIGNS``.
+    """
+    import pandas as pd
+
+    keys = [name for name in words.columns if name not in ("feature", "category", *SIGNS)]
+    pattern = words.groupby(keys, sort=False, observed=True).ngroup().to_numpy()
+    kept = words.drop(columns=list(SIGNS))
+    parts = []
+    for sign in SIGNS:
+        mass_W = np.abs(words[sign].to_numpy(dtype=np.float64))
+        total_P = np.bincount(pattern, weights=mass_W) if len(words) else np.zeros(0)
+        share_W = np.divide(mass_W, total_P[pattern], out=np.full(len(words), np.nan), where=total_P[pattern] > 0)
+        parts.append(kept.assign(sign=sign, mass=mass_W, share=share_W))
+    return pd.concat(parts, ignore_index=True)
 
 
 _FOCUS_COLUMNS = (
@@ -329,18 +399,6 @@ _FOCUS_COLUMNS = (
     "baseline_log_prob",
     *MEASURES,
     "half_correlation",
-)
-_CATEGORY_COLUMNS = (
-    "sign",
-    "category",
-    "n_features",
-    "n_clause_features",
-    "mass",
-    "share",
-    "feature_share",
-    "log_lift",
-    "identifier_role",
-    "number_role",
 )
 
 

@@ -202,7 +202,7 @@ def format_overview(plan: Plan) -> str:
 def format_cell(plan: Plan, cell: Cell) -> str:
     """One run's page: its settings, and its notebooks with their state, time and memory."""
     study, settings = plan.study, plan.study.settings_of(cell.scale, cell.strategy).used()
-    seeds = ", ".join(str(seed) for seed in study.seeds_of(cell.strategy))
+    seeds = ", ".join(str(seed) for seed in study.seeds_of(cell.strategy, cell.scale))
     lines = [f"# {cell.scale}, {cell.strategy}", ""]
     lines += [f"Study *{_plain(study.title)}*. Seeds: {seeds}.", ""]
     lines += ["| notebook | state | time | peak memory |", "|---|---|---|---|"]

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from compliance_xai.figures.contract import figure_html
+from compliance_xai.figures.planning_figures import draw_power
+from compliance_xai.figures.tables import table_html, verdicts_html
+from compliance_xai.pipeline.raw_frames import declare
 from compliance_xai.pipeline.summary_stage import STORED
+from compliance_xai.stats import power
+from compliance_xai.stats.declared import why_undecidable
+from compliance_xai.stats.shares import wilson_interval
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import load_study
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-EFFECTS = {"C1": (0.25, 0.35), "C2": (0.02, 0.03, 0.04), "C3": (0.1, 0.17), "C4": (0.01, 0.02, 0.05)}
-CLAUSES, SEEDS = (24, 48, 96), (2, 3, 5)
-FEWER = {"C1": ((24, 48), (2, 3))}
-"""Clauses and seeds where more would take minutes: patterns are whole distributions, and their runs many pairs."""
-DRAWN = 48
-"""Clauses of the studies in the figure."""
-STUDIES = 200
-"""Simulated studies for each number of the power page: a standard error of at most 4 per cent."""
+SEEDS = (2, 3, 5)
+STUDIES = {"C1": 100, "C2": 400, "C3": 200, "C4": 400}
+"""Simulated studies for each number of the power page; patterns (C1) are whole distributions and take longest."""
+SHIPPED = ("embedded", "reference", "hybrids", "nzbc")
+"""Studies whose own design is simulated."""
 
 
 def read_findings(project: Path) -> list[dict[str, Any]]:
@@ -41,8 +48,6 @@ def read_findings(project: Path) -> list[dict[str, Any]]:
 
 def format_findings(project: Path) -> str:
     """One table of verdicts for each claim, over all corpora and ladders that were run; HTML."""
-    from compliance_xai.figures.tables import verdicts_html
-
     findings = read_findings(project)
     tables = []
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
@@ -53,113 +58,80 @@ def format_findings(project: Path) -> str:
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
 
 
-def power_frame(claim: str, *, studies: int = STUDIES) -> pd.DataFrame:
-    """How often a claim's decisive tests find an effect, by its size and the study's.
+def power_frame(claim: str, design: power.Design | None = None, *, studies: int = 0) -> pd.DataFrame:
+    """How often each verdict is given, by the size of the effect and the number of seeds.
 
     Returns
     -------
     pandas.DataFrame
-        ``effect`` (``stats.power.UNITS``), ``clauses``, and a column for each number of seeds: share of simulated
-        studies. Effect 0 is a study in which there is nothing to find.
+        ``effect`` (``stats.power.UNITS``; 0: nothing to find), ``seeds``, and the share of simulated studies with each
+        verdict (``power.VERDICTS``).
     """
-    import dataclasses
-
-    import pandas as pd
-
-    from compliance_xai.stats import power
-
     rows = []
-    all_clauses, all_seeds = FEWER.get(claim, (CLAUSES, SEEDS))
-    for effect in (0.0, *EFFECTS[claim]):
-        for clauses in all_clauses:
-            designs = [dataclasses.replace(power.DEFAULT[claim], clauses=clauses, seeds=seeds) for seeds in all_seeds]
-            rates = {
-                f"{design.seeds} seeds": power.find_rate(claim, effect, design, studies=studies) for design in designs
-            }
-            rows.append({"effect": effect, "clauses": clauses} | rates)
-    return pd.DataFrame(rows)
+    for seeds in SEEDS if design is None else (design.seeds,):
+        chosen = dataclasses.replace(design or power.DESIGNS[claim], seeds=seeds)
+        for effect in power.EFFECTS[claim]:
+            found = power.verdict_rates(claim, effect, chosen, studies=studies or STUDIES[claim])
+            rows.append({"effect": effect, "seeds": seeds} | found)
+    return pd.DataFrame(rows).sort_values(["effect", "seeds"], kind="stable", ignore_index=True)
 
 
-def format_power(folder: Path, *, studies: int = STUDIES) -> str:
-    """The power page's figure, whose files go to ``folder``, and its tables; HTML."""
-    import dataclasses
+def format_power(folder: Path, *, studies: int = 0) -> str:
+    """The power page's figure, whose files go to ``folder``, and its tables; HTML.
 
-    import pandas as pd
-
-    from compliance_xai.figures.contract import figure_html
-    from compliance_xai.figures.planning_figures import draw_power
-    from compliance_xai.figures.tables import table_html
-    from compliance_xai.stats import power
-
-    spreads = pd.DataFrame(
-        [
-            {"claim": claim, "scales": d.scales, "strategies": d.strategies, "clause SD": d.clause_sd}
-            | {"run SD": d.run_sd, "residual SD": d.residual_sd, "planted effect": power.PLANTED[claim]}
-            for claim, d in power.DEFAULT.items()
-            if claim != "C1"
-        ]
+    ``studies`` is the number of simulated studies for each number; that of ``STUDIES`` where 0.
+    """
+    designs = [{"claim": claim} | dataclasses.asdict(design) for claim, design in power.DESIGNS.items()]
+    frames = {claim: power_frame(claim, studies=studies) for claim in power.EFFECTS}
+    clauses = power.DESIGNS["C2"].clauses
+    figure = draw_power(
+        _drawn(frames, studies), clauses=clauses, studies=studies or min(STUDIES.values()), folder=folder
     )
-    parts = [table_html(spreads, caption="What is simulated, and the effect that the default study claims to find")]
-    frames = {claim: power_frame(claim, studies=studies) for claim in EFFECTS}
-    figure = draw_power(_drawn(frames, studies), clauses=DRAWN, studies=studies, folder=folder)
-    parts.insert(0, figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / folder.name)))
-    parts.append(_false_contradictions(studies))
+    parts = [figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / folder.name))]
+    spreads = pd.DataFrame(designs).drop(columns=["sizes", "seeds"])
+    parts.append(table_html(spreads, caption="What is simulated: clauses, views and standard deviations"))
+    formats = {"effect": "g"} | dict.fromkeys(power.VERDICTS, ".0%")
     for claim, frame in frames.items():
-        parts.append(
-            table_html(
-                frame,
-                caption=f"{claim}: share of {studies} simulated studies that find the effect; effect: "
-                + power.UNITS[claim],
-                formats={"effect": "g"} | dict.fromkeys([f"{seeds} seeds" for seeds in SEEDS], ".0%"),
-            )
-        )
-    return "\n".join(parts)
+        count = studies or STUDIES[claim]
+        caption = f"{claim}: verdicts of {count} simulated studies; effect: {power.UNITS[claim]}"
+        parts.append(table_html(frame, caption=caption, formats=formats))
+    return "\n".join([*parts, _format_shipped(studies)])
 
 
-def _false_contradictions(studies: int) -> str:
-    """How often a claim is contradicted although the effect is there, just as large as declared; HTML."""
-    import dataclasses
-
-    import pandas as pd
-
-    from compliance_xai.figures.tables import table_html
-    from compliance_xai.stats import power
-
+def _format_shipped(studies: int) -> str:
+    """What each shipped study could find with its own numbers of clauses, seeds and sizes; HTML."""
     rows = []
-    for claim, effect in power.MARGIN.items():
-        design = power.DEFAULT[claim]
-        if claim in FEWER:
-            design = dataclasses.replace(design, clauses=FEWER[claim][0][0])
-        rates = {
-            f"{seeds} seeds": power.contradict_rate(
-                claim, effect, dataclasses.replace(design, seeds=seeds), studies=studies
-            )
-            for seeds in SEEDS
-        }
-        rows.append({"claim": claim, "clauses": design.clauses, "effect": effect} | rates)
-    return table_html(
-        pd.DataFrame(rows),
-        caption=f"Share of {studies} simulated studies that contradict a claim although the effect is just as large as "
-        "it declares",
-        formats={"effect": "g"} | dict.fromkeys([f"{seeds} seeds" for seeds in SEEDS], ".1%"),
-    )
+    for name in SHIPPED:
+        study = load_study(name)
+        declared, undecidable = declare(study), why_undecidable(declare(study))
+        sizes = tuple(
+            round(math.log10(load_ladder(study.ladder).rung(s).parameters), 2) for s in declared.largest_family
+        )
+        for claim, design in power.DESIGNS.items():
+            row = {"study": name, "claim": claim, "cannot decide because": "; ".join(undecidable[claim])}
+            if not undecidable[claim]:
+                clauses = (study.corpus.test if claim == "C4" else study.attribution.clauses) or design.clauses
+                own = dataclasses.replace(
+                    design, clauses=min(clauses, 60) if claim == "C1" else clauses, seeds=len(study.seeds), sizes=sizes
+                )
+                for effect in power.EFFECTS[claim]:
+                    rate = power.verdict_rates(claim, effect, own, studies=studies or STUDIES[claim] // 2)
+                    row[f"{effect:g}"] = rate[power.SUPPORTED]
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    effects = [name for name in table if name not in ("study", "claim", "cannot decide because")]
+    table = table[["study", "claim", *sorted(effects, key=float), "cannot decide because"]]
+    caption = "Share of simulated studies that support a claim, by the size of the effect, for the design of each study"
+    return table_html(table, caption=caption, formats=dict.fromkeys(effects, ".0%"))
 
 
 def _drawn(frames: Mapping[str, pd.DataFrame], studies: int) -> pd.DataFrame:
-    """One number of clauses, a row per claim, effect and number of seeds, with intervals."""
-    import numpy as np
-    import pandas as pd
-    from statsmodels.stats.proportion import proportion_confint
-
-    from compliance_xai.stats import power
-
+    """A row per claim, effect and number of seeds: the share that is supported, with its interval."""
     rows = []
     for claim, frame in frames.items():
-        chosen = frame[frame["clauses"] == DRAWN].melt(["effect", "clauses"], var_name="seeds")
-        chosen["seeds"] = chosen["seeds"].str.removesuffix(" seeds").astype(int)
-        found = (chosen["value"] * studies).round()
-        low, high = proportion_confint(found, studies, method="wilson")
-        # At 0 and 1 the interval ends there, but for rounding.
-        chosen["low"], chosen["high"] = np.minimum(low, chosen["value"]), np.maximum(high, chosen["value"])
-        rows.append(chosen.assign(claim=claim, unit=power.UNITS[claim]))
-    return pd.concat(rows, ignore_index=True)
+        for row in frame.to_dict("records"):
+            value = row[power.SUPPORTED]
+            low, high = wilson_interval(value, studies or STUDIES[claim])
+            point = {"claim": claim, "unit": power.UNITS[claim], "effect": row["effect"], "seeds": row["seeds"]}
+            rows.append(point | {"value": value, "low": low, "high": high})
+    return pd.DataFrame(rows)

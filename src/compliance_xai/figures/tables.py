@@ -5,20 +5,13 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import pandas as pd
+
+from compliance_xai.stats.claims import NOT_JUDGED
 from compliance_xai.study.labels import format_interval, typeset
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-CLAIMS = {
-    "C1": "Attribution patterns of full fine-tuning differ from those of LoRA and QLoRA.",
-    "C2": "Full fine-tuning reads in a more focused way.",
-    "C3": "Larger models put more weight on numerical constraints and rule identifiers.",
-    "C4": "Semantic similarity of generated and reference rules levels off with scale.",
-}
 
 NAMES = {
     "jensen_shannon": "Jensen–Shannon",
@@ -127,30 +120,18 @@ def table_html(
     )
 
 
-def pairs_html(pairs: pd.DataFrame, *, keys: Sequence[str], caption: str) -> str:
-    """Paired comparisons (``stats.compare_strategies``): what tells the rows apart, then their numbers."""
-    numbers = ("mean_a", "mean_b", "mean_difference", "low", "high", "p_holm", "rank_biserial")
-    return table_html(
-        pairs[[*keys, "n", *numbers]],
-        caption=f"{caption}: Wilcoxon signed-rank test with Holm correction, 95 % bootstrap interval",
-        headings={
-            "n": "clauses",
-            "mean_difference": "difference",
-            "p_holm": "p (Holm)",
-            "rank_biserial": "rank-biserial",
-        },
-        formats=dict.fromkeys(numbers, ".3f"),
-    )
-
-
 def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -> str:
     """The verdicts as cards, one per finding (the fields of ``findings.Finding``).
 
     ``short`` leaves out what would change a verdict, and the reason but for the first words of an open one's.
     """
-    cards = []
+    cards, unjudged = [], []
     for finding in findings:
         verdict = str(finding["verdict"])
+        if verdict == NOT_JUDGED:  # no card: the study could not have decided it, whatever it found
+            unjudged.append(f"<p><b>{html.escape(str(finding['claim']))}</b> {html.escape(verdict)}. "
+                            f"{html.escape(str(finding['reason']))}</p>")  # fmt: skip
+            continue
         kind = verdict if verdict in ("supported", "contradicted") else "open"
         effect = ""
         if _known(finding.get("effect")):
@@ -160,7 +141,7 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
             effect = say_names(_SIGN.sub("−", effect))
             if _known(finding.get("n")):
                 effect += f", n = {finding['n']}"
-        statement = finding.get("statement") or CLAIMS.get(str(finding["claim"]), "")
+        statement = finding["statement"]
         lines = [
             f'<p class="cx-verdict">{html.escape(str(finding["claim"]))}: {html.escape(verdict)}</p>',
             f"<p>{html.escape(str(statement))}</p>",
@@ -176,7 +157,42 @@ def claims_html(findings: Iterable[Mapping[str, Any]], *, short: bool = False) -
                     f'<p class="cx-effect">What would change this: {html.escape(str(finding["what_would_change"]))}</p>'
                 )
         cards.append(f'<div class="cx-claim {kind}">{"".join(lines)}</div>')
-    return f'<div class="cx-claims">{"".join(cards)}</div>'
+    return f'<div class="cx-claims">{"".join(cards)}</div>{"".join(unjudged)}'
+
+
+def statements_html(statements: Iterable[Mapping[str, Any]]) -> str:
+    """The comparisons behind verdicts as a table (the fields of ``statements.Statement``), and a sentence on each."""
+
+    def confidence(one: Mapping[str, Any], key: str) -> str:
+        return f"{one[key]:.1%}" if _known(one[key]) else ""
+
+    rows, sentences = [], []
+    for one in statements:
+        ends = (one[end] if _known(one[end]) else math.nan for end in ("low", "high"))
+        rows.append(
+            {
+                "claim": one["claim"],
+                "comparison": one["comparison"],
+                "effect": format_interval(one["value"], *ends, digits=3) if _known(one["value"]) else "",
+                "unit": one["unit"],
+                "p": one["p"] if _known(one["p"]) else math.nan,
+                "above zero": confidence(one, "beyond_zero"),
+                "smallest effect": one["margin"],
+                "above it": confidence(one, "beyond_margin"),
+                "views that agree": f"{one['agree']} of {one['views']}" if one["views"] else "",
+                "second method": one["second"],
+                "clauses": one["n_clauses"],
+                "speaks for the claim": one["answer"],
+            }
+        )
+        doubt = f" It stays open: {one['doubt']}." if one["doubt"] else ""
+        sentences.append(f"<li><b>{one['claim']}</b> {html.escape(one['sentence'] + doubt)}</li>")
+    caption = "Comparisons that decide: effect with its interval, one-sided confidence that it is above zero and above "
+    caption += "the smallest effect of interest, and what other views and the second method say"
+    return (
+        table_html(pd.DataFrame(rows), caption=caption, formats={"p": ".2g", "smallest effect": "g"})
+        + f"<ul>{''.join(sentences)}</ul>"
+    )
 
 
 def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studies: bool = False) -> str:
@@ -186,8 +202,6 @@ def verdicts_html(findings: Iterable[Mapping[str, Any]], *, caption: str, studie
     the place of the claim and its statement, which the caption holds; of reasons the first part is shown, and the page
     of each study has them whole.
     """
-    import pandas as pd
-
     rows = []
     for finding in findings:
         interval = ""

@@ -9,5 +9,6 @@ from .finetune_stage import finetune
 from .generate_stage import generate
 from .ladder_stage import ladder
 from .protocols_stage import protocols
+from .raw_frames import declare, recompute
 from .stages import StageResult, read_stage, show_provenance
 from .summary_stage import Summary, summary

@@ -13,8 +13,17 @@ import pandas as pd
 
 from compliance_xai.attribution.alignment import gold_frame
 from compliance_xai.attribution.distances import DISTANCES, all_distances
+from compliance_xai.attribution.elements import element_frame
 from compliance_xai.attribution.explain import attribute_many
-from compliance_xai.attribution.focus import SIGNS, category_frame, focus_frame, mass
+from compliance_xai.attribution.focus import (
+    SIGNS,
+    average_removals,
+    category_frame,
+    focus_frame,
+    mass,
+    share_frame,
+    word_frame,
+)
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.precision import precision_frame
 from compliance_xai.attribution.self_checks import self_check
@@ -52,8 +61,10 @@ def attribute(study: Study | Path | str, scale: str, strategy: str) -> StageResu
     Returns
     -------
     StageResult
-        ``attributions`` (``records.ATTRIBUTION_SCHEMA``; ``records.read_attribution_rows`` reads it), ``focus``
-        (``focus.focus_frame``), ``categories`` (``focus.category_frame``), ``gold`` (``alignment.gold_frame``),
+        ``attributions`` (``records.ATTRIBUTION_SCHEMA``; ``records.read_attribution_rows`` reads it); of these and of
+        their averages over the declared removals ``words`` (``focus.word_frame``), ``elements``
+        (``elements.element_frame``), ``focus`` (``focus.focus_frame``), ``categories`` (``focus.category_frame``) and
+        ``gold`` (``alignment.gold_frame``);
         ``checks``: ``seed``, ``baseline``, ``id``, ``name``, ``deviation`` and ``tolerance`` (nats), ``passed``, and
         ``noise``: the first ``NOISE_CLAUSES`` once more, one row at a time (``batch``) and in another float type
         (``dtype``): ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score),
@@ -61,7 +72,7 @@ def attribute(study: Study | Path | str, scale: str, strategy: str) -> StageResu
         ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "attribute", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+    return run_stage(study, "attribute", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
 
 
 def _work(work: Work) -> None:
@@ -71,7 +82,7 @@ def _work(work: Work) -> None:
     checks: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
     effects: list[pd.DataFrame] = []
-    for seed in work.study.seeds_of(strategy):
+    for seed in work.study.seeds_of(strategy, scale):
         reader = open_reader(work, scale, strategy, seed)
         seed_rows, seed_checks = attribute_seed(reader, examples, seed)
         rows += seed_rows
@@ -84,9 +95,13 @@ def _work(work: Work) -> None:
     floor = noise_floor(checks)
     work.clear_once()
     write_attributions(rows, work.folder / "attributions.parquet")
-    work.write_frame(focus_frame(rows, floor=floor), "focus")
-    work.write_frame(category_frame(rows, examples=examples, floor=floor), "categories")
-    work.write_frame(gold_frame(rows, examples), "gold")
+    seen = [*rows, *average_removals(rows, work.study.attribution.primary_removals)]
+    words = word_frame(seen, floor=floor)
+    work.write_frame(words, "words")
+    work.write_frame(element_frame(seen), "elements")
+    work.write_frame(focus_frame(seen, floor=floor), "focus")
+    work.write_frame(category_frame(share_frame(words), examples=examples), "categories")
+    work.write_frame(gold_frame(seen, examples), "gold")
     work.write_frame(pd.DataFrame(checks), "checks")
     work.write_frame(pd.DataFrame(noise), "noise")
     for frame in effects:
@@ -150,11 +165,21 @@ def _views(
     """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline; some
     baselines and the main method alone where they are named."""
     chosen = study.attribution
-    views = [(chosen.method, baseline, examples) for baseline in baselines or chosen.baselines]
+    evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
+
+    def take(count: int | None, key: str) -> list[Example]:
+        return evaluated if count is None else take_in_turn(evaluated, min(count, len(evaluated)), f"attribution.{key}")
+
+    views = [
+        (
+            chosen.method,
+            baseline,
+            take(chosen.fewer_clauses[baseline], "fewer_clauses") if baseline in chosen.fewer_clauses else examples,
+        )
+        for baseline in baselines or chosen.baselines
+    ]
     if chosen.second_method is not None and baselines is None:
-        evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
-        few = take_in_turn(evaluated, min(chosen.second_clauses, len(evaluated)), "attribution.second_clauses")
-        views.append((chosen.second_method, chosen.baselines[0], few))
+        views.append((chosen.second_method, chosen.baselines[0], take(chosen.second_clauses, "second_clauses")))
     return views
 
 

@@ -52,7 +52,7 @@ def open_model(
     where = f"study {study.name!r}, "
     require_choice(f"{where}scale", scale, study.scales)
     require_choice(f"{where}strategy", strategy, list(study.strategies))
-    require_choice(f"{where}seed", seed, study.seeds_of(strategy))
+    require_choice(f"{where}seed", seed, study.seeds_of(strategy, scale))
     rung = rung_of(study, scale)
     weights = weights or weights_folder(study, scale, strategy, seed)
     if weights is not None:

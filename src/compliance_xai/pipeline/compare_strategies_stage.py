@@ -1,23 +1,19 @@
-"""The stage that compares strategies: focus, and distances between runs."""
+"""The stage that compares strategies: patterns, numbers of words, and what their differences rest on."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from compliance_xai.attribution.distances import distance_frame
-from compliance_xai.attribution.focus import MEASURES
-from compliance_xai.pipeline.joining import join_cells, join_costs, join_masses, join_trained, keep_evaluated
+from compliance_xai.attribution.focus import MEASURES, share_frame
+from compliance_xai.pipeline.joining import join_cells, join_costs, join_trained, keep_evaluated
+from compliance_xai.pipeline.raw_frames import RAW, declare, join_raw
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.records import VIEW
-from compliance_xai.stats import run_tests as runs
-from compliance_xai.stats.controls import controls_table
-from compliance_xai.stats.equivalence_tests import equivalence_table
 from compliance_xai.stats.frames import CONTROL
-from compliance_xai.stats.mixed import mixed_model_table
-from compliance_xai.stats.paired_tests import compare_strategies as compare_pairs
-from compliance_xai.stats.paired_tests import friedman_table, strategy_effects
 from compliance_xai.stats.reliability import feature_reliability, measure_reliability, noise_table, split_half_table
-from compliance_xai.stats.separation import compare_distances
+from compliance_xai.stats.study_tables import as_categories, strategy_tables
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.settings import Study
 
@@ -30,55 +26,44 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
     Returns
     -------
     StageResult
-        ``focus`` (all cells), ``summary`` (``summarise_measures`` of it), ``pairs``
-        (``compare_pairs``), ``friedman``, ``effects`` (``strategy_effects``), ``mixed``
-        (``mixed_model_table``), ``controls`` (``controls_table``) and ``strategy_equivalence``
-        (``equivalence_table`` between strategies) of the outcome declared for C2; ``noise``
-        (``noise_table``), ``reliability``, ``feature_reliability``, ``split_half``; ``distances``
-        (``distance_frame``) and ``distance_tests`` (``compare_distances``). ``effects`` and
-        ``distance_tests`` also say what other trainings would change (``stats.runs``). ``focus`` holds every split;
-        the others the evaluated one. Of the fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``,
-        ``costs`` (``joining.join_costs``).
+        ``raw_...``: the frames of ``study_tables.RawFrames``, every split. ``competence, patterns, contrasts,
+        controls, runs, sources, remaining, literals`` (``study_tables.strategy_tables``). ``focus`` (all cells and
+        splits) and ``summary`` (``summarise_measures`` of it); ``noise`` (``noise_table``), ``reliability``,
+        ``feature_reliability``, ``split_half``; ``distances`` (``distance_frame`` of the declared removals). Of the
+        fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
+        All but the first and ``focus`` are of the evaluated split.
     """
     return run_stage(study, "compare_strategies", work=_work)
 
 
 def _work(work: Work) -> None:
-    bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
+    bootstrap, declared, raw = work.study.thresholds.bootstrap, declare(work.study), join_raw(work)
+    evaluated = raw.keep(declared.split)
     everything = join_cells(work, "attribute", "focus")
-    focus, masses = (keep_evaluated(work, frame) for frame in (everything, join_masses(work)))
-    outcome, trained = work.study.tests.C2.outcome, focus[focus["strategy"] != CONTROL]
-    distances = distance_frame(masses)
-    own_masses = masses[masses["strategy"] != CONTROL]
+    focus = keep_evaluated(work, everything)
+    trained = focus[focus["strategy"] != CONTROL]
+    shares = share_frame(evaluated.words)
+    primary = declared.primary
+    main = shares[(shares["method"] == primary["method"]) & (shares["baseline"] == primary["baseline"])]
+    distances = distance_frame(main)
+    own = shares[shares["strategy"] != CONTROL]
     numeric = join_cells(work, "attribute", "noise")
     tables = {
         "focus": everything,
         "summary": summarise_measures(focus, FOCUS, by=("scale", "parameters", "strategy", *VIEW), bootstrap=bootstrap),
-        "pairs": compare_pairs(focus, FOCUS, bootstrap=bootstrap),
-        "friedman": friedman_table(focus, outcome),
-        "effects": runs.add_errors(
-            strategy_effects(focus, outcome, bootstrap=bootstrap, permutations=permutations),
-            runs.rank_biserial_errors(focus, outcome),
-        ),
-        "mixed": mixed_model_table(focus, outcome),
-        "controls": controls_table(focus, outcome, bootstrap=bootstrap),
-        "strategy_equivalence": equivalence_table(trained, outcome, along="strategy", by=VIEW),
         "noise": noise_table(
             distances[~distances[["strategy_a", "strategy_b"]].isin([CONTROL]).any(axis=1)],
-            own_masses,
+            own,
             numeric[numeric["strategy"] != CONTROL],
             bootstrap=bootstrap,
         ),
-        "reliability": measure_reliability(trained, (outcome, "total_mass")),
-        "feature_reliability": feature_reliability(own_masses),
+        "reliability": measure_reliability(trained, ("effective_number", "total_mass")),
+        "feature_reliability": feature_reliability(as_categories(own)),
         "split_half": split_half_table(trained, bootstrap=bootstrap),
         "distances": distances,
-        "distance_tests": runs.add_errors(
-            compare_distances(distances, bootstrap=bootstrap, permutations=permutations),
-            runs.ratio_errors(distances),
-        ),
         "movement": join_trained(work, "movement"),
         "costs": join_costs(work),
     }
-    for name, table in tables.items():
+    tables |= {f"{RAW}{field.name}": getattr(raw, field.name) for field in dataclasses.fields(raw)}
+    for name, table in (tables | strategy_tables(evaluated, declared)).items():
         work.write_frame(table, name)

@@ -1,11 +1,12 @@
-"""The stage that sets regulatory contexts side by side, the held-out one among them."""
+"""The stage that compares regulatory contexts, the held-out one among them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from compliance_xai.attribution.distances import distance_frame
-from compliance_xai.pipeline.joining import join_cells, join_masses, keep_method
+from compliance_xai.attribution.focus import share_frame
+from compliance_xai.pipeline.joining import join_cells, keep_method
+from compliance_xai.pipeline.raw_frames import declare
 from compliance_xai.pipeline.stage_examples import evaluated_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
 from compliance_xai.stats.contexts import KEYS, compare_held_out, gather_values, separate_contexts
@@ -21,8 +22,8 @@ def contexts(study: Study | Path | str) -> StageResult:
     -------
     StageResult
         ``by_context`` (``stats.summarise_measures`` of ``contexts.gather_values`` by cell, baseline, measure, split and
-        context; the measure's name stands in ``measured``), ``held_out`` (``contexts.compare_held_out``), and
-        ``distance_by_context`` (``contexts.separate_contexts``: absolute scores, the first baseline).
+        context; the measure's name is in ``measured``), ``held_out`` (``contexts.compare_held_out``), and
+        ``distance_by_context`` (``contexts.separate_contexts`` in the primary view).
     """
     return run_stage(study, "contexts", work=_work)
 
@@ -39,9 +40,10 @@ def _work(work: Work) -> None:
     summary = summarise_measures(values, "value", by=by, bootstrap=bootstrap).drop(columns="measure")
     work.write_frame(summary, "by_context")
     values = values.rename(columns={"measured": "measure"})
-    work.write_frame(compare_held_out(values, work.study.corpus.evaluate_on, bootstrap=bootstrap), "held_out")
-    masses = keep_method(work, join_masses(work))
-    shown = (masses["baseline"] == work.study.attribution.baselines[0]) & (masses["sign"] == "absolute")
-    distances = distance_frame(masses[shown & (masses["strategy"] != CONTROL)])
-    separation = separate_contexts(distances, examples, bootstrap=bootstrap, permutations=permutations)
+    work.write_frame(compare_held_out(values, work.study.corpus.evaluate_on), "held_out")
+    primary = declare(work.study).primary
+    words = join_cells(work, "attribute", "words")
+    words = words[(words["method"] == primary["method"]) & (words["baseline"] == primary["baseline"])]
+    shares = share_frame(words[words["strategy"] != CONTROL])
+    separation = separate_contexts(shares[shares["sign"] == primary["sign"]], examples, permutations=permutations)
     work.write_frame(separation, "distance_by_context")

@@ -89,7 +89,7 @@ def _measure_cell(work: Work, scale: str, strategy: str, examples: dict[str, Exa
     settings = work.study.faithfulness
     needs = [f"{scale}-{strategy}-{stage}" for stage in ("generate", "attribute")]
     parts = []
-    for seed in work.study.seeds_of(strategy)[: settings.seeds]:
+    for seed in work.study.seeds_of(strategy, scale)[: settings.seeds]:
 
         def measure(folder: Path, seed: int = seed) -> None:
             for name, frame in _measure_model(work, scale, strategy, seed, examples).items():

@@ -6,44 +6,39 @@ from pathlib import Path
 
 import pandas as pd
 
+from compliance_xai.pipeline.raw_frames import DECLARED, declare
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
-from compliance_xai.stats.claim_records import findings_frame, findings_to_json
-from compliance_xai.stats.claims import FRAMES, judge
+from compliance_xai.stats.claims import FRAMES, findings_frame, findings_to_json, judge, statements_frame
+from compliance_xai.stats.declared import declared_to_json
+from compliance_xai.stats.further_findings import observations_frame, observe
 from compliance_xai.study.settings import Study
 
 
 def findings(study: Study | Path | str) -> StageResult:
-    """Decide the claims under study.
+    """Judge the claims under study, and report what was found beside them.
 
     Returns
     -------
     StageResult
-        ``findings``: one row per claim, a column per field of ``findings.Finding``; also as ``findings.json``.
+        ``findings``: one row per claim, a column per field of ``claims.Finding``; also as ``findings.json``, with the
+        statements behind each verdict. ``statements``: one row per comparison (``statements.Statement``).
+        ``observations``: one row per further finding (``further_findings.Observation``). ``declared.json``: the
+        study's design (``declared.Declared``).
     """
     return run_stage(study, "findings", work=_work)
 
 
 def _work(work: Work) -> None:
-    study = work.study
+    declared = declare(work.study)
     frames: dict[str, pd.DataFrame] = {}
-    cells: list[set[tuple[str, str]]] = []
     for stage, tables in FRAMES.items():
         result = work.result(stage)
         frames |= {name: result[table] for name, table in tables.items()}
-        summary = result["summary" if stage == "compare_strategies" else "quality"]
-        cells.append(set(summary[["scale", "strategy"]].itertuples(index=False, name=None)))
-    found = judge(
-        study.tests,
-        study.thresholds,
-        frames,
-        corpus=study.corpus.source,
-        ladder=str(study.ladder),
-        kinds={name: settings.kind for name, settings in study.strategies.items()},
-        method=study.attribution.method,
-        missing=[
-            *(f"{name} ({reason})" for name, reason in study.without.items()),
-            *(f"{scale}/{name}" for scale, name in study.cells() if not all((scale, name) in own for own in cells)),
-        ],
-    )
+    strategies, contexts = work.result("compare_strategies"), work.result("contexts")
+    beside = {name: strategies[name] for name in ("patterns", "sources", "remaining", "literals")}
+    found = judge(declared, frames)
     work.write_frame(findings_frame(found), "findings")
+    work.write_frame(statements_frame(found), "statements")
+    work.write_frame(observations_frame(observe(declared, beside | {"held_out": contexts["held_out"]})), "observations")
     (work.folder / "findings.json").write_text(findings_to_json(found), encoding="utf-8")
+    (work.folder / DECLARED).write_text(declared_to_json(declared), encoding="utf-8")

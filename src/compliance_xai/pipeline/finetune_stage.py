@@ -39,13 +39,13 @@ def finetune(study: Study | Path | str, scale: str, strategy: str) -> StageResul
         table that differs from run to run.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+    return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
 
 
 def assist_cell(study: Study, scale: str, strategy: str) -> None:
     """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
     work = open_work(study, "finetune", scale, strategy)
-    for seed in study.seeds_of(strategy):
+    for seed in study.seeds_of(strategy, scale):
         if work.find_piece(f"seed-{seed}", training_key(work, seed)) is None:
             _launch_seed(work, seed, work.folder / f"seed-{seed}")
 
@@ -54,7 +54,7 @@ def _work(work: Work) -> None:
     scale, strategy = work.cell
     settings, rung = work.study.settings_of(scale, strategy), rung_of(work.study, scale)
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
-    for seed in work.study.seeds_of(strategy):
+    for seed in work.study.seeds_of(strategy, scale):
 
         def train(folder: Path, seed: int = seed) -> None:
             (_launch_seed if work.study.launch.config else _train_seed)(work, seed, folder)

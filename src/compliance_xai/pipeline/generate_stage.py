@@ -30,7 +30,7 @@ def generate(study: Study | Path | str, scale: str, strategy: str) -> StageResul
         ``rules.scores.list_verdicts``.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy))
+    return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
 
 
 def _work(work: Work) -> None:
@@ -39,7 +39,7 @@ def _work(work: Work) -> None:
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
     generations, scores, totals, errors, verdicts = [], [], [], [], []
-    for seed in work.study.seeds_of(strategy):
+    for seed in work.study.seeds_of(strategy, scale):
         opened = open_model(work.study, scale, strategy, seed, used=work.inputs)
         written = generate_rules(
             opened.model,

@@ -70,7 +70,7 @@ class Stage:
 _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _READ = (*_TRAIN, "attribution")
-_COMPARE = (*_NOUNS, "pipeline.joining", "rules", "attribution", "stats")
+_COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "stats.error_detector", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
 _SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
@@ -88,7 +88,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
         Stage(9, "contexts", (*_COMPARE, "corpus")),
         Stage(10, "protocols", (*_READ, *_COMPARE, "pipeline.attribute_stage")),
-        Stage(11, "findings", ("records", "files", "attribution.distances", "stats")),
+        Stage(11, "findings", ("records", "files", "pipeline.raw_frames", "stats")),
         Stage(12, "summary", _SUMMARY),
     )
 }
@@ -227,11 +227,11 @@ def make_jobs(study: Study) -> dict[str, Job]:
     judged = []
     for scale, strategy in study.cells():
         model = {
-            "rung": rungs[scale],
+            "rung": {name: value for name, value in rungs[scale].items() if name != "family"},
             "strategy": study.settings_of(scale, strategy).deciding(),
             "prompt": study.prompt.model_dump(),
         }
-        base = {**model, "seeds": study.seeds_of(strategy), "data": data}
+        base = {**model, "seeds": study.seeds_of(strategy, scale), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:
             kept = {"kept": study.keeps_checkpoints}
@@ -240,17 +240,26 @@ def make_jobs(study: Study) -> dict[str, Job]:
         judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
         attribute = study.attribution.model_dump(mode="json", exclude={"picked_baselines"})
         judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
-    statistics = {"bootstrap": study.thresholds.bootstrap, "permutations": study.thresholds.permutations}
-    tests = study.tests.model_dump()
-    compared = tuple(
-        add(stage, {**statistics, "tests": {claim: tests[claim] for claim in claims}}, tuple(judged))
-        for stage, claims in (("compare_strategies", ("C1", "C2")), ("compare_scales", ("C3", "C4")))
+    tests, families = study.tests.model_dump(), {scale: rungs[scale]["family"] for scale in study.scales}
+    kinds = [[name, settings.kind] for name, settings in study.strategies.items()]  # the first of a kind speaks for it
+    statistics = study.thresholds.model_dump(include={"bootstrap", "permutations", "min_parse"}) | {"kinds": kinds}
+    floors = {"corpus": corpus, "data": data, "metrics": study.metrics.model_dump()}
+    add("compare_strategies", {**statistics, **floors, "tests": {"C1": tests["C1"]}}, tuple(judged))
+    add(
+        "compare_scales",
+        {**statistics, "tests": {"C4": tests["C4"]["outcome"]}, "families": families},
+        (*judged, "compare_strategies"),
     )
     resampled = {"bootstrap": study.thresholds.bootstrap}
     tested = {"faithfulness": study.faithfulness.model_dump(mode="json"), "corpus": corpus, "data": data}
     add("faithfulness", {**resampled, **tested}, tuple(judged))
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
-    add("findings", {**study.thresholds.model_dump(), "tests": tests, "without": study.without}, compared)
+    declared = {"tests": tests, "without": study.without, "kinds": kinds, "families": families}
+    add(
+        "findings",
+        {**study.thresholds.model_dump(), **declared},
+        ("compare_strategies", "compare_scales", "contexts"),
+    )
     if study.keeps_checkpoints:
         trainings = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
         needs = tuple(f"{scale}-{name}-{stage}" for scale, name in trainings for stage in ("finetune", "attribute"))
@@ -317,7 +326,7 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
             identities[scale] = {file.name: hash_once(file) for file in files}
         else:
             identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
-        identities[scale] |= {"template": rung.template, "prompt": rung.prompt}
+        identities[scale] |= {"template": rung.template, "prompt": rung.prompt, "family": rung.family}
     return identities
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from compliance_xai.attribution.focus import mass_frame
 from compliance_xai.pipeline.stages import Work
-from compliance_xai.records import read_attribution_rows
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.strategy_settings import KINDS
 
@@ -52,20 +50,6 @@ def join_costs(work: Work) -> pd.DataFrame:
     costs = costs.reindex(columns=["scale", "strategy", "seed", "what", *columns])
     costs.insert(5, "share", costs["trained"] / costs.pop("parameters"))
     return costs
-
-
-def join_masses(work: Work) -> pd.DataFrame:
-    """``focus.mass_frame`` of every cell, with the cell's columns."""
-    counts = _count_parameters(work)
-    frames = []
-    for scale, strategy in work.study.cells():
-        result = work.result("attribute", scale, strategy)
-        # The floor is the cell's own, as its focus frame was made.
-        floors = result["focus"]["noise_floor"]
-        floor = float(floors.iloc[0]) if len(floors) else 0.0
-        masses = mass_frame(read_attribution_rows(result.path("attributions.parquet")), floor=floor)
-        frames.append(masses.assign(scale=scale, strategy=strategy, parameters=counts[scale]))
-    return pd.concat(frames, ignore_index=True)
 
 
 def _count_parameters(work: Work) -> dict[str, int]:

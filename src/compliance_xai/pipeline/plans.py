@@ -41,7 +41,7 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
                 settings,
                 texts,
                 device,
-                seeds=len(study.seeds_of(strategy)),
+                seeds=len(study.seeds_of(strategy, scale)),
                 scored_tokens=scored * texts.mean,
                 generate=(rung.batch.generate or study.generate.batch_size, study.generate.max_new_tokens),
                 batch_tokens=rung.batch.attribution_tokens or study.attribution.batch_tokens,

@@ -14,7 +14,7 @@ from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.joining import join_trained, keep_evaluated
 from compliance_xai.pipeline.stage_examples import attributed_examples
 from compliance_xai.pipeline.stages import StageResult, Work, run_stage
-from compliance_xai.stats.paired_tests import compare_strategies
+from compliance_xai.stats.contrasts import compare_strategies
 from compliance_xai.stats.protocols import pick_checkpoints
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.settings import Study
@@ -52,7 +52,7 @@ def _work(work: Work) -> None:
         summary = summarise_measures(
             block, FOCUS, by=("scale", "strategy", "split", "method", "baseline", "sign"), bootstrap=bootstrap
         )
-        compared = compare_strategies(keep_evaluated(work, block), FOCUS, bootstrap=bootstrap)
+        compared = compare_strategies(keep_evaluated(work, block), FOCUS)
         for frame, collected in ((summary, summaries), (compared, pairs)):
             frame.insert(0, "protocol", protocol)
             collected.append(frame)

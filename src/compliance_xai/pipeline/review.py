@@ -105,7 +105,7 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
     require_choice(f"study {study.name!r}, strategy", strategy, list(study.strategies))
     if study.strategies[strategy].trains:
         require_results(open_work(study, "finetune", scale, strategy).job)
-    seed = study.seeds_of(strategy)[0] if seed is None else seed
+    seed = study.seeds_of(strategy, scale)[0] if seed is None else seed
     return RuleWriter(**vars(open_model(study, scale, strategy, seed)))
 
 

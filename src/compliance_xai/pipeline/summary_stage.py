@@ -6,6 +6,7 @@ study: the summary notebook shows both alike.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
@@ -20,7 +21,10 @@ from compliance_xai.errors import InputError
 from compliance_xai.files import write_json
 from compliance_xai.pipeline.grid import find_unusable, make_jobs
 from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.raw_frames import DECLARED, RAW
 from compliance_xai.pipeline.stages import Work, read_stage, run_stage
+from compliance_xai.stats.declared import declared_from_json
+from compliance_xai.stats.study_tables import RawFrames
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Study
 
@@ -32,12 +36,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "compare_strategies": {
         name: name
         for name in (
-            *("summary", "pairs", "friedman", "effects", "mixed", "controls", "strategy_equivalence"),
-            *("reliability", "feature_reliability", "split_half", "noise", "distance_tests"),
+            *("summary", "competence", "patterns", "contrasts", "controls", "sources", "remaining", "literals"),
+            *("reliability", "feature_reliability", "split_half", "noise"),
         )
     },
-    "compare_scales": {"scores": "quality"}
-    | {name: name for name in ("trends", "lift", "equivalence", "breaks", "error_shares")},
+    "compare_scales": {"scores": "quality"} | {name: name for name in ("floors", "sizes", "lift", "error_shares")},
+    "findings": {name: name for name in ("statements", "observations")},
     "faithfulness": {
         name: name
         for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
@@ -90,8 +94,17 @@ class Summary:
 
     @property
     def baseline(self) -> str:
-        """The first way of removing a word, which figures show."""
+        """The first way of removing a word."""
         return str(self.settings["attribution"]["baselines"][0])
+
+    @property
+    def view(self) -> dict[str, str]:
+        """Baseline and sign of the view that decides, which figures show."""
+        path = self.folder / DECLARED
+        if not path.is_file():
+            return {"baseline": self.baseline, "sign": "absolute"}
+        primary = declared_from_json(path.read_text(encoding="utf-8")).primary
+        return {name: primary[name] for name in ("baseline", "sign")}
 
     @property
     def figures(self) -> Path:
@@ -174,7 +187,11 @@ def _work(work: Work) -> None:
     work.clear_once()
     for name, frame in frames.items():
         _write(frame, work.folder / f"{name}.csv")
-    shutil.copyfile(work.result("findings").path("findings.json"), work.folder / "findings.json")
+    compared = work.result("compare_strategies")
+    for field in dataclasses.fields(RawFrames):
+        shutil.copyfile(compared.path(f"{RAW}{field.name}.parquet"), work.folder / f"{RAW}{field.name}.parquet")
+    for name in ("findings.json", DECLARED):
+        shutil.copyfile(work.result("findings").path(name), work.folder / name)
     write_json(_describe(work), work.folder / DESCRIPTION)
 
 

@@ -1,40 +1,45 @@
 """What happens in a regulatory context that no model was trained on?
 
-Each measure is averaged over seeds inside a clause; the clause is the unit. The held-out context is compared with the
-evaluated clauses of the other contexts, which are other clauses, so the comparison is not paired. What the untouched
-base does on the same clauses tells how much of a difference is theirs.
+The held-out context has other clauses than the evaluated ones, so the comparison is not paired. How the untouched base
+differs on the same clauses shows how much of a difference is the clauses' own. It is one context: intervals hold for
+other clauses of it and other trainings, not for other contexts.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from compliance_xai.records import Example
+from compliance_xai.records import VIEW, Example
+from compliance_xai.stats.contrasts import describe
+from compliance_xai.stats.estimates import paired_difference
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED, RunTable, beside, groups
+from compliance_xai.stats.pattern_tests import compare_patterns
+from compliance_xai.study.labels import strategy_label
 
 KEYS = ("scale", "parameters", "strategy", "baseline", "measure")
 LEAST_CLAUSES = 8
-"""Fewer on either side, and nothing is said."""
+"""Fewest clauses on either side; with fewer no interval is reported."""
 
 MEASURES = {
-    "normalised_entropy": "normalised entropy",
+    "log_words": "log of the number of words that a pattern rests on",
     "top_3_mass": "mass on the three heaviest words",
     "log_lift_numerical": "log lift of numerical constraints",
     "log_lift_identifier": "log lift of identifiers and references",
     "precision_at_k": "precision at k against the gold alignment",
     "deletion": "deletion, normalised",
     "exact": "exact match",
-    "equivalent": "says the same",
+    "equivalent": "same meaning",
 }
 """What is compared by context, with its label."""
+
+_COLUMNS = ("n_known", "n_held_out", "known", "held_out", "difference", "low", "high", "p")
+_ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high", "adjusted_p")
 
 
 def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example]) -> pd.DataFrame:
@@ -53,15 +58,11 @@ def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example
     pandas.DataFrame
         ``KEYS``, ``seed, id, split, context, value``. Rules have no baseline; theirs is empty.
     """
-    import pandas as pd
-
-    focus, lift, gold = (
-        tables[name].query("sign == @sign")
-        for name, sign in (("focus", "absolute"), ("categories", "absolute"), ("gold", "positive"))
-    )
+    focus, lift, gold = (tables[name][tables[name]["sign"] == "net"] for name in ("focus", "categories", "gold"))
     areas = tables["areas"]
     areas = areas[areas["operator"] != areas["attribution"]].rename(columns={"attribution": "baseline"})
-    parts = [focus.assign(measure=name, value=focus[name]) for name in ("normalised_entropy", "top_3_mass")]
+    parts = [focus.assign(measure="log_words", value=np.log(focus["effective_number"]))]
+    parts.append(focus.assign(measure="top_3_mass", value=focus["top_3_mass"]))
     for category, name in (
         ("numerical_constraint", "log_lift_numerical"),
         ("rule_identifier_all", "log_lift_identifier"),
@@ -89,149 +90,151 @@ def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example
     return frame.groupby(keys, sort=False, observed=True)["value"].mean().reset_index()
 
 
-def compare_held_out(values: pd.DataFrame, evaluated: str, *, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """The held-out context against the evaluated clauses of the other contexts, cell by cell.
+def compare_held_out(values: pd.DataFrame, evaluated: str) -> pd.DataFrame:
+    """The held-out context against the evaluated clauses of the other contexts, by cell and over all trained cells.
 
     Returns
     -------
     pandas.DataFrame
-        ``KEYS``, ``n_known, n_held_out`` (clauses), ``known, held_out`` (means), ``difference`` (held out - known),
-        ``low, high`` (95 % percentile bootstrap over the clauses of either side); ``adjusted, adjusted_low,
-        adjusted_high``: the same of the difference to the untouched base on each clause; ``reason`` (why there is no
-        interval, else empty).
+        ``KEYS`` (scale ``all`` and strategy ``trained``: the mean of all trained cells), ``n_known, n_held_out``
+        (clauses), ``known, held_out`` (means), ``difference`` (held out - known) with ``low, high`` (95 %, for other
+        clauses and other trainings) and ``p`` (two-sided t test); ``adjusted`` and its ``_low, _high, _p``: the same of
+        the difference to the untouched base on each clause; ``reason`` (why there is no interval, else empty).
     """
-    import pandas as pd
-
-    clauses = values.groupby([*KEYS, "id", "split"], sort=False, observed=True)["value"].mean().reset_index().dropna()
-    base = clauses[clauses["strategy"] == "none"].set_index(["scale", "baseline", "measure", "id"])["value"]
-    places = pd.MultiIndex.from_frame(clauses[["scale", "baseline", "measure", "id"]])
-    over_base = clauses["value"].to_numpy() - base.reindex(places).to_numpy()
-    clauses["over_base"] = np.where(clauses["strategy"] == "none", np.nan, over_base)
     records = []
-    for keys, group in clauses.groupby(list(KEYS), sort=False, observed=True):
-        known, held_out = group[group["split"] == evaluated], group[group["split"] == "document"]
-        record: dict[str, Any] = dict(zip(KEYS, keys, strict=True))
-        record |= {"n_known": len(known), "n_held_out": len(held_out)}
-        record |= {"known": known["value"].mean(), "held_out": held_out["value"].mean()}
-        least = min(len(known), len(held_out))
-        record["reason"] = "" if least >= LEAST_CLAUSES else f"{least} clauses, at least {LEAST_CLAUSES} are needed"
-        for column, prefix in (("value", ""), ("over_base", "adjusted")):
-            sides = held_out[column].dropna().to_numpy(), known[column].dropna().to_numpy()
-            enough = not record["reason"] and min(map(len, sides)) >= LEAST_CLAUSES
-            centre, low, high = _difference(*sides, bootstrap, seed) if enough else (np.nan,) * 3
-            record |= {
-                prefix or "difference": centre,
-                f"{prefix}_low".strip("_"): low,
-                f"{prefix}_high".strip("_"): high,
-            }
-        records.append(record)
-    columns = [*KEYS, "n_known", "n_held_out", "known", "held_out", "difference", "low", "high"]
-    return pd.DataFrame.from_records(records, columns=[*columns, "adjusted", "adjusted_low", "adjusted_high", "reason"])
+    for keys, group in groups(values, ["baseline", "measure"]):
+        table = RunTable(group, "value", "compare_held_out")
+        split = group.drop_duplicates("id").set_index("id")["split"].reindex(table.ids).to_numpy()
+        held_C, known_C = split == "document", split == evaluated
+        sizes = group.drop_duplicates("scale").set_index("scale")["parameters"].to_dict()
+        cells = group[["scale", "strategy"]].drop_duplicates().itertuples(index=False, name=None)
+        chosen = {cell: [cell] for cell in cells}
+        trained = [cell for cell in chosen if cell[1] != CONTROL]
+        if trained:
+            chosen[ALL_SCALES, TRAINED] = trained
+        for (scale, strategy), own in chosen.items():
+            record: dict[str, Any] = dict.fromkeys((*_COLUMNS, *_ADJUSTED), math.nan)
+            record |= _compare_cells(table, own, held_C, known_C)
+            place = {"scale": scale, "parameters": sizes.get(scale, math.nan), "strategy": strategy}
+            records.append(place | keys | record)
+    return pd.DataFrame.from_records(records, columns=[*KEYS, *_COLUMNS, *_ADJUSTED, "reason"])
 
 
-def _difference(one: np.ndarray, other: np.ndarray, bootstrap: int, seed: int) -> tuple[float, float, float]:
-    """Difference of the means of two sets of clauses, each resampled by itself."""
-    from compliance_xai.stats.resampling import interval, resample_counts
+def _compare_cells(
+    table: RunTable, cells: Sequence[tuple[str, str]], held_C: np.ndarray, known_C: np.ndarray
+) -> dict[str, Any]:
+    runs = [[(name, scale, seed) for seed in table.seeds(name, scale)] for scale, name in cells]
+    strata = [table.take(own) for own in runs]
+    defined_C = ~np.any([np.isnan(part).any(axis=0) for part in strata], axis=0)
+    held_C, known_C = held_C & defined_C, known_C & defined_C
+    least = int(min(held_C.sum(), known_C.sum()))
+    result: dict[str, Any] = {"n_known": int(known_C.sum()), "n_held_out": int(held_C.sum())}
+    result["reason"] = "" if least >= LEAST_CLAUSES else f"{least} clauses; it takes {LEAST_CLAUSES}"
+    for name, chosen in (("known", known_C), ("held_out", held_C)):
+        result[name] = float(np.mean([part[:, chosen].mean() for part in strata])) if chosen.any() else math.nan
+    if result["reason"]:
+        return result
+    found = _group_difference(strata, held_C, known_C)
+    result |= {name: found[name] for name in ("low", "high", "p")} | {"difference": found["value"]}
+    base = [[(CONTROL, scale, seed) for seed in table.seeds(CONTROL, scale)[:1]] for scale, _ in cells]
+    if all(base) and not any(name == CONTROL for _, name in cells):
+        over = [part - table.take(own) for part, own in zip(strata, base, strict=True)]
+        defined_C = ~np.any([np.isnan(part).any(axis=0) for part in over], axis=0)
+        if min((held_C & defined_C).sum(), (known_C & defined_C).sum()) >= LEAST_CLAUSES:
+            found = _group_difference(over, held_C & defined_C, known_C & defined_C)
+            numbers = (found[name] for name in ("value", "low", "high", "p"))
+            result |= dict(zip(_ADJUSTED, numbers, strict=True))
+    return result
 
-    first, second = (
-        resample_counts(len(side), bootstrap, seed + place) @ side / len(side)
-        for place, side in enumerate((one, other))
-    )
-    return float(one.mean() - other.mean()), *interval(first - second)
+
+def _group_difference(strata_BC: Sequence[np.ndarray], held_C: np.ndarray, known_C: np.ndarray) -> dict[str, float]:
+    """Mean over held-out clauses less that over known ones, with its error over clauses of either kind and runs.
+
+    Each clause's value is replaced by what it adds to the difference, so that the mean over all clauses is the
+    difference and deviations from it are the clauses' influences.
+    """
+    n = int(held_C.sum() + known_C.sum())
+    parts = []
+    for values_BC in strata_BC:
+        sides = [values_BC[:, chosen] for chosen in (held_C, known_C)]
+        means = [side.mean(axis=1, keepdims=True) for side in sides]
+        added = [
+            sign * n / side.shape[1] * (side - mean) for side, mean, sign in zip(sides, means, (1, -1), strict=True)
+        ]
+        parts.append((means[0] - means[1] + np.concatenate(added, axis=1))[None])
+    return describe(paired_difference(parts, trainings=min(len(part) for part in strata_BC) > 1))
 
 
 ALL_CONTEXTS = ""
 """In place of a context: all contexts of the split together."""
 
 
-def separate_contexts(
-    distances: pd.DataFrame, examples: Sequence[Example], *, bootstrap: int = 2000, permutations: int = 5000
-) -> pd.DataFrame:
-    """Do strategies read clauses of one context further apart than seeds of one strategy do?
+def separate_contexts(shares: pd.DataFrame, examples: Sequence[Example], *, permutations: int = 5000) -> pd.DataFrame:
+    """How far apart strategies are, and seeds of one strategy, on the clauses of one context.
 
     Parameters
     ----------
-    distances
-        ``stats.distance_frame`` of trained strategies, every split.
+    shares
+        ``focus.share_frame`` of trained strategies, every split.
     examples
-        The clauses, for their split and context.
+        The clauses, for their context.
 
     Returns
     -------
     pandas.DataFrame
-        ``stats.compare_distances`` of the Jensen-Shannon distance by ``split`` and ``context``; ``ALL_CONTEXTS`` is
-        the split as a whole. With fewer than ``LEAST_CLAUSES`` clauses there is neither interval nor test, and
-        ``reason`` says so.
+        ``stats.compare_patterns`` by ``split`` and ``context``; ``ALL_CONTEXTS`` is the split as a whole. With fewer
+        than ``LEAST_CLAUSES`` clauses there is neither interval nor test, and ``reason`` says so.
     """
-    import pandas as pd
-
-    from compliance_xai.records import VIEW
-    from compliance_xai.stats.separation import compare_distances
-
-    about = pd.DataFrame(
-        [(example.id, example.split, example.context) for example in examples], columns=["id", "split", "context"]
-    )
-    placed = distances.merge(about, on="id", how="inner", validate="many_to_one")
+    context = {example.id: example.context for example in examples}
+    placed = shares.assign(context=shares["id"].map(context))
     both = pd.concat([placed.assign(context=ALL_CONTEXTS), placed], ignore_index=True)
-    table = compare_distances(
-        both,
-        ("jensen_shannon",),
-        by=("split", "context", *VIEW),
-        permutations=permutations,
-        bootstrap=bootstrap,
-    )
+    table = compare_patterns(both, by=("split", "context", *VIEW), permutations=permutations)
     few = table["n_clauses"] < LEAST_CLAUSES
-    table.loc[few, ["ratio_low", "ratio_high", "p_run", "p_run_smallest", "p_clause"]] = np.nan
+    bounds = [name for name in table if name.endswith(("_low", "_high", "p_runs", "p_runs_smallest"))]
+    table.loc[few, bounds] = np.nan
     unsaid = few & (table["reason"] == "")
-    table.loc[unsaid, "reason"] = [
-        f"{n:.0f} clauses, at least {LEAST_CLAUSES} are needed" for n in table.loc[unsaid, "n_clauses"]
-    ]
+    table.loc[unsaid, "reason"] = [f"{n:.0f} clauses; it takes {LEAST_CLAUSES}" for n in table.loc[unsaid, "n_clauses"]]
     return table
 
 
 def describe_separation(table: pd.DataFrame, first: str) -> list[str]:
     """A sentence for every strategy that ``first`` is compared with: in known contexts, and in the held-out one.
 
-    ``table`` is ``separate_contexts``; its rows of all scales are read.
+    ``table`` is ``separate_contexts``; its rows of all sizes are used.
     """
-    from compliance_xai.stats.frames import ALL_SCALES, beside
-
     sentences = []
     for name, rows in beside(table[table["scale"] == ALL_SCALES], first).groupby("other", sort=False):
         whole, single = rows[rows["context"] == ALL_CONTEXTS], rows[rows["context"] != ALL_CONTEXTS]
         parts = []
         for held_out, where in ((False, "the known contexts"), (True, "the held-out one")):
-            some = whole[(whole["split"] == "document") == held_out]
-            if len(some) and math.isfinite(some["ratio_low"].iloc[0]):
+            some = whole[((whole["split"] == "document") == held_out) & whole["ratio_low"].notna()]
+            if len(some):
                 row = some.iloc[0]
                 measured = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}] times"
                 parts.append(f"{measured}{'' if parts else ' as far apart as two seeds of one strategy'} in {where}")
+        pair = f"{strategy_label(first)} and {strategy_label(str(name))}"
         if not parts:
-            sentences.append(f"{first} and {name}: too few clauses or seeds to say how far apart they are.")
+            sentences.append(f"{pair[:1].upper()}{pair[1:]}: too few clauses or seeds for a distance.")
             continue
         known = single[(single["split"] != "document") & single["ratio_low"].notna()]
-        above = int((known["ratio_low"] > 1).sum())
-        counted = (
-            f"; the interval over clauses lies above 1 in {above} of {len(known)} known contexts" if len(known) else ""
-        )
-        sentences.append(f"Runs of {first} and {name} lie {' and '.join(parts)}{counted}.")
+        above = f"; the interval is above 1 in {int((known['ratio_low'] > 1).sum())} of {len(known)} known contexts"
+        sentences.append(f"Runs of {pair} are {' and '.join(parts)}{above if len(known) else ''}.")
     return sentences
 
 
 def describe_held_out(table: pd.DataFrame, measure: str) -> str:
     """One sentence on a measure: in how many cells it differs, in which direction, and by how much."""
-    label = MEASURES[measure]
-    rows = table[(table["measure"] == measure) & (table["strategy"] != "none")]
+    label = f"{MEASURES[measure][:1].upper()}{MEASURES[measure][1:]}"
+    rows = table[(table["measure"] == measure) & ~table["strategy"].isin([CONTROL, TRAINED])]
     judged = rows[rows["reason"] == ""]
     if rows.empty:
-        return f"{label[0].upper()}{label[1:]}: not measured."
+        return f"{label}: not measured."
     if judged.empty:
-        return f"{label[0].upper()}{label[1:]}: nothing can be said ({rows['reason'].iloc[0]})."
-    lower, higher = int((judged["high"] < 0).sum()), int((judged["low"] > 0).sum())
-    n = len(judged)
-    counts = {"higher": higher, "lower": lower, "not told apart": n - lower - higher}
-    says = ", ".join(f"{what} in {count}" for what, count in counts.items() if count)
+        return f"{label}: no interval ({rows['reason'].iloc[0]})."
+    lower, higher, n = int((judged["high"] < 0).sum()), int((judged["low"] > 0).sum()), len(judged)
+    counts = {"higher": higher, "lower": lower, "not shown to differ": n - lower - higher}
+    told = ", ".join(f"{what} in {count}" for what, count in counts.items() if count)
     return (
-        f"{label[0].upper()}{label[1:]}: on average {judged['held_out'].mean():.2f} in the held-out context and "
-        f"{judged['known'].mean():.2f} elsewhere; {says} of {n} fine-tuned cells, by the interval of the difference."
+        f"{label}: on average {judged['held_out'].mean():.2f} in the held-out context and "
+        f"{judged['known'].mean():.2f} elsewhere; {told} of {n} fine-tuned cells, by the interval of the difference."
     )

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.focus import mass, normalised_entropy
 from compliance_xai.records import Attribution, Feature
 from compliance_xai.rules.compare.elements import Element, mark_wrong
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak")
 BASELINES = ("unlikely", "unsure", "clause_words", "unspelled")
@@ -175,8 +173,6 @@ def rank_signals(
         all elements of a clause together, whichever model wrote them), ``difference, difference_low,
         difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
     """
-    import pandas as pd
-
     from compliance_xai.stats.frames import groups
     from compliance_xai.stats.resampling import interval, resample_counts
 
@@ -320,8 +316,6 @@ def calibration_table(
     bins
         ``model, bin, n, predicted, observed``.
     """
-    import pandas as pd
-
     from compliance_xai.stats.resampling import bootstrap_ratio
 
     scores, bins = [], []

@@ -11,7 +11,23 @@ import numpy as np
 
 from compliance_xai.records import Example
 
-NEAREST, CONSTANT = "nearest rule", "constant rule"
+NEAREST, CONSTANT, ANOTHER = "nearest rule", "constant rule", "another rule"
+
+
+def floor_rules(train: Sequence[Example], wanted: Sequence[Example], *, seed: int = 0) -> dict[str, list[str]]:
+    """For every floor, a rule for each wanted clause.
+
+    ``another rule`` is the reference of another wanted clause, drawn at random: what a score gives by chance to a rule
+    of the right kind. The other floors read training rules alone.
+    """
+    order = np.random.default_rng(seed).permutation(len(wanted))
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
+    return {
+        NEAREST: nearest_rules(train, wanted),
+        CONSTANT: [constant_rule(train)] * len(wanted),
+        ANOTHER: [wanted[index].rule for index in other],
+    }
 
 
 def nearest_rules(train: Sequence[Example], wanted: Sequence[Example]) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from compliance_xai.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ALL_SCALES = "all"
 
@@ -33,41 +33,50 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, A
 
 
 def beside(pairs: pd.DataFrame, first: str | None) -> pd.DataFrame:
-    """The rows of ``pairs`` that one strategy is in, as either side, with ``other``: whom it is compared with there."""
+    """The rows of ``pairs`` that one strategy is in, on either side, with ``other``: the strategy on the other side."""
     chosen = pairs[(pairs["strategy_a"] == first) | (pairs["strategy_b"] == first)]
     return chosen.assign(other=chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"]))
 
 
-def clause_table(frame: pd.DataFrame, measure: str, columns: str) -> pd.DataFrame:
-    """Clauses x ``columns``, averaged over seeds, then over pooled strategies; NaN where any value is undefined.
+class RunTable:
+    """The values of one measure: runs x clauses, with NaN where a run has none.
 
-    Rows are sorted by clause id and columns keep their order of appearance, so that results do not depend on row order
-    within a cell.
+    ``ids`` are the clauses, sorted; a run is (strategy, scale, seed).
     """
-    order = list(dict.fromkeys(frame[columns]))
-    keys = ["id", columns] if columns == "member" else ["id", columns, "member"]
-    by_member = frame.assign(member=members(frame)).groupby(keys, observed=True, sort=True)[measure].mean(skipna=False)
-    means = by_member.groupby(level=["id", columns], observed=True).mean(skipna=False)
-    return means.unstack(columns).reindex(columns=order)
+
+    def __init__(self, frame: pd.DataFrame, measure: str, where: str) -> None:
+        keys = ["strategy", "scale", "seed"]
+        runs, names = pd.MultiIndex.from_frame(frame[keys]).factorize()
+        clauses, ids = pd.factorize(frame["id"], sort=True)
+        self.ids = [str(name) for name in ids]
+        self.place = {(str(strategy), str(scale), int(seed)): row for row, (strategy, scale, seed) in enumerate(names)}
+        flat = runs * len(self.ids) + clauses
+        if len(np.unique(flat)) < len(flat):
+            raise InputError(
+                where,
+                expected="one row for each clause, run and key of by",
+                found="several",
+                remedy="Name every key that the frame holds (method, baseline, sign, category) in by.",
+            )
+        self.values_RC = np.full((len(names), len(self.ids)), np.nan)
+        self.values_RC.ravel()[flat] = frame[measure].to_numpy(dtype=float)
+
+    def seeds(self, strategy: str, scale: str) -> list[int]:
+        """Seeds of one cell."""
+        return sorted(seed for name, size, seed in self.place if (name, size) == (strategy, scale))
+
+    def take(self, runs: Sequence[tuple[str, str, int]]) -> np.ndarray:
+        """Values of some runs, in this order: (runs, clauses)."""
+        return self.values_RC[[self.place[run] for run in runs]]
+
+    def clusters(self, kept_C: np.ndarray, clusters: Mapping[str, str] | None) -> np.ndarray | None:
+        """What each kept clause belongs to; None where clauses were drawn one by one."""
+        return cluster_array([name for name, keep in zip(self.ids, kept_C, strict=True) if keep], clusters)
 
 
-def members(frame: pd.DataFrame) -> pd.Series:
-    """The strategy behind each row, also of the pooled rows that ``with_trained`` adds."""
-    return frame["member"].fillna(frame["strategy"]) if "member" in frame.columns else frame["strategy"]
-
-
-def pivot(frame: pd.DataFrame, index: list[str], columns: list[str], values: str, where: str) -> pd.DataFrame:
-    """One value for each index and column, sorted by index; a second value for the same place is an error."""
-    repeated = frame.duplicated([*index, *columns])
-    if repeated.any():
-        place = ", ".join(f"{name} {frame.loc[repeated, name].iloc[0]}" for name in [*index, *columns])
-        raise InputError(
-            where,
-            expected="one row for each clause, run and kept-apart key",
-            found=f"two rows for {place}",
-            remedy="Name every key that the frame holds (baseline, sign, category) in by, or filter the frame first.",
-        )
-    return frame.pivot(index=index if len(index) > 1 else index[0], columns=columns, values=values).sort_index()
+def cluster_array(ids: Iterable[str], clusters: Mapping[str, str] | None) -> np.ndarray | None:
+    """What each clause belongs to, in order; None where clauses were drawn one by one."""
+    return None if clusters is None else np.array([clusters[str(name)] for name in ids])
 
 
 def scale_order(frame: pd.DataFrame) -> list[tuple[str, int]]:
@@ -81,11 +90,3 @@ def scale_order(frame: pd.DataFrame) -> list[tuple[str, int]]:
             remedy="Count the base model's parameters, not the trained ones.",
         )
     return [(str(s), int(p)) for s, p in sorted(pairs.itertuples(index=False), key=lambda pair: pair[1])]
-
-
-def with_trained(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame and, below it, its trained strategies once more under the one name ``trained``."""
-    import pandas as pd
-
-    trained = frame[frame["strategy"] != CONTROL]
-    return pd.concat([frame, trained.assign(member=trained["strategy"], strategy=TRAINED)], ignore_index=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.attribution.alignment import GOLD_MEASURES, chance_variance
 from compliance_xai.stats.resampling import bootstrap_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def summarise_gold(
@@ -32,8 +30,6 @@ def summarise_gold(
         average_precision, auroc``: mean, ``_low`` and ``_high``; ``chance_precision, chance_average_precision``; and
         for each measure ``_chance_low, _chance_high``: where 95 % of random rankings of the same clauses would lie.
     """
-    import pandas as pd
-
     records = []
     for keys, group in gold.groupby(list(by), sort=False, observed=True):
         judged = group[group["reason"] == ""]
@@ -44,7 +40,7 @@ def summarise_gold(
             mean, low, high = bootstrap_mean(clauses[measure].to_numpy(), n_resamples=bootstrap, seed=seed)
             record |= {measure: mean, f"{measure}_low": low, f"{measure}_high": high}
         record |= clauses[["chance_precision", "chance_average_precision"]].mean().to_dict()
-        records.append(record | _chance_bands(judged))
+        records.append(record | chance_bands(judged))
     columns = [*by, "n_clauses", "n_links"]
     columns += [f"{measure}{end}" for measure in GOLD_MEASURES for end in ("", "_low", "_high")]
     columns += ["chance_precision", "chance_average_precision"]
@@ -52,7 +48,7 @@ def summarise_gold(
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def _chance_bands(judged: pd.DataFrame) -> dict[str, float]:
+def chance_bands(judged: pd.DataFrame) -> dict[str, float]:
     """Where the mean over clauses would lie if the words were ranked at random: normal approximation, 0 to 1."""
     bands = {f"{measure}_chance_{end}": float("nan") for measure in GOLD_MEASURES for end in ("low", "high")}
     links = judged.drop_duplicates(["id", "link"])

@@ -1,50 +1,19 @@
-"""How far a number would come out again: agreement of seeds, halves of the rule, and ways of looking at one model."""
+"""How well a number repeats: agreement of seeds, of the halves of a rule, and of ways to look at one model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from compliance_xai.attribution.distances import DISTANCES, pair_distances
 from compliance_xai.records import VIEW, need_columns
-from compliance_xai.stats.frames import as_names, clause_table, groups
+from compliance_xai.stats.frames import as_names, groups
 from compliance_xai.stats.resampling import bootstrap_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 CELL = ("scale", "strategy", *VIEW)
-
-REPEATABILITY = 1.96 * math.sqrt(2)
-"""Two runs of one cell differ by less than this many standard deviations between runs in 95 % of cases."""
-
-
-def repeatability_limit(frame: pd.DataFrame, measure: str) -> float:
-    """By how much the means of two trainings of one cell differ at most, in 95 % of cases; in the measure's unit.
-
-    ``1.96 sqrt(2) s`` with ``s`` the standard deviation of run means between seeds, pooled over cells with two or more
-    of them (Bland and Altman 1999, section 3; the repeatability limit of ISO 5725-6). NaN without such a cell.
-
-    Parameters
-    ----------
-    frame
-        ``scale, strategy, seed`` and the measure; seeds without a defined value count for nothing.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> runs = pd.DataFrame({"scale": "1m", "strategy": "full", "seed": [0, 1], "value": [1.0, 2.0]})
-    >>> round(repeatability_limit(runs, "value"), 3)  # s = 1 / sqrt(2)
-    1.96
-    """
-    means = frame.groupby(["scale", "strategy", "seed"], observed=True)[measure].mean().dropna()
-    cells = means.groupby(level=["scale", "strategy"], observed=True)
-    freedom = (cells.size() - 1).sum()
-    if freedom < 1:
-        return math.nan
-    squares = (means - cells.transform("mean")).pow(2).sum()
-    return REPEATABILITY * math.sqrt(squares / freedom)
 
 
 def spearman_brown(correlation: float, factor: float = 2.0) -> float:
@@ -72,8 +41,6 @@ def split_half_table(focus: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 
         ``CELL``..., ``n_clauses, n_dropped`` (with an undefined correlation), ``correlation`` (of the halves),
         ``reliability`` (of the whole, stepped up) and its ``low, high`` (95 % percentile bootstrap over clauses).
     """
-    import pandas as pd
-
     need_columns(focus, [*CELL, "id", "half_correlation"], "split_half_table")
     records = []
     for keys, group in groups(focus, CELL):
@@ -95,15 +62,13 @@ def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     masses
-        ``focus.mass_frame`` of all cells.
+        ``focus.share_frame`` of all cells.
 
     Returns
     -------
     pandas.DataFrame
         ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
     """
-    import pandas as pd
-
     need_columns(masses, [*CELL, "id", "feature", "seed", "share"], "feature_reliability")
     columns = ("n_clauses", "n_features", "n_seeds", "icc", "low", "high", "reason")
     records = []
@@ -121,20 +86,22 @@ def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
 
 
 SOURCES = ("batch", "dtype", "seeds", "strategies", "baselines", "methods")
-"""What two patterns may differ in, all else the same; from ``noise_table``."""
+"""How two patterns may differ, all else the same; from ``noise_table``."""
 
 
 def noise_table(
     distances: pd.DataFrame, masses: pd.DataFrame, numeric: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Every distance between patterns by what the two differ in: only what exceeds the noise says something.
+    """Distances between patterns by how the two differ: only what exceeds the noise means something.
+
+    Runs of two strategies count only with different seeds: those of one seed share the order of their data.
 
     Parameters
     ----------
     distances
         ``distance_frame`` of trained strategies: pairs of ``seeds`` and of ``strategies``.
     masses
-        ``focus.mass_frame``: one run looked at with two ``baselines`` or ``methods``.
+        ``focus.share_frame``: one run seen with two ``baselines`` or ``methods``.
     numeric
         The attribute stage's ``noise``: ``scale, sign, id, source`` (``batch`` or ``dtype``) and ``DISTANCES``.
 
@@ -145,11 +112,10 @@ def noise_table(
         (undefined), ``mean, low, high`` (over clauses, pairs averaged inside a clause first; 95 % percentile
         bootstrap, NaN for one clause).
     """
-    import pandas as pd
-
     runs = ["scale", "strategy", "seed", "sign", "id"]
+    other_seeds = distances[distances["seed_a"] != distances["seed_b"]]
     parts = [
-        distances.assign(source=distances["pair"].map({"within": "seeds", "between": "strategies"})),
+        other_seeds.assign(source=other_seeds["pair"].map({"within": "seeds", "between": "strategies"})),
         pair_distances(masses, [*runs, "method"], ["baseline"]).assign(source="baselines"),
         pair_distances(masses, [*runs, "baseline"], ["method"]).assign(source="methods"),
         numeric,
@@ -181,8 +147,6 @@ def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> p
     pandas.DataFrame
         ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
     """
-    import pandas as pd
-
     names = as_names(measures)
     by = CELL
     need_columns(frame, [*by, "seed", "id", *names], "measure_reliability")
@@ -190,7 +154,7 @@ def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> p
     records = []
     for name in names:
         for keys, group in groups(frame, by):
-            table = clause_table(group, name, "seed").dropna()
+            table = group.pivot(index="id", columns="seed", values=name).dropna()
             record: dict[str, Any] = dict.fromkeys(columns, math.nan)
             record |= {"n_clauses": len(table), "n_seeds": table.shape[1], "reason": _why_no_icc(table)}
             if not record["reason"]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from compliance_xai.records import need_columns
 from compliance_xai.stats.frames import groups
 from compliance_xai.stats.resampling import CONFIDENCE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ANY = "any"
 """Stands for at least one error of whatever kind."""
@@ -56,8 +54,6 @@ def error_shares(rules: pd.DataFrame, errors: pd.DataFrame, *, kinds: Sequence[s
         ``by``..., ``kind`` (``any`` first, for rules with at least one error), ``n_clauses``, ``n_seeds``, ``n_rules``
         (that have it, over all seeds), ``share`` (0 to 1), ``low``, ``high`` (Wilson, 95 %).
     """
-    import pandas as pd
-
     keys = [*by, "seed", "id"]
     need_columns(rules, keys, "error_shares, rules")
     need_columns(errors, [*keys, "kind"], "error_shares, errors")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from compliance_xai.records import need_columns
 from compliance_xai.stats.frames import as_names, groups
 from compliance_xai.stats.resampling import bootstrap_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def summarise_measures(
@@ -30,8 +28,6 @@ def summarise_measures(
     pandas.DataFrame
         ``by``..., ``measure, n_clauses`` (with a defined value), ``n_dropped`` (without), ``n_seeds, mean, low, high``.
     """
-    import pandas as pd
-
     names = as_names(measures)
     need_columns(frame, [*by, "seed", "id", *names], "summarise_measures")
     records = []

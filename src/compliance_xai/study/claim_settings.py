@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from compliance_xai.study.value_types import Count, Positive, Settings
+from compliance_xai.study.value_types import Positive, Settings, Share, refuse
 
 Protocol = Literal["matched_compute", "matched_loss", "best"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 
 class DistanceTest(Settings):
-    """C1: do patterns differ by more than training seeds do? Tested by permuting whole runs within a model size."""
+    """C1: do patterns of two strategies differ by more than training seeds do? Runs of one seed swap strategies to test
+    it; the strategy's share of the squared distance between runs is its size."""
 
-    outcome: Literal["jensen_shannon", "spearman", "rank_biased_overlap"] = "jensen_shannon"
+    outcome: Literal["jensen_shannon", "spearman"] = "jensen_shannon"
     """The distance between two patterns."""
-    margin: Annotated[float, Field(strict=True, ge=1)] = 1.1
-    """Smallest ratio of the distance between strategies to the distance between seeds of one strategy that counts."""
+    bands: tuple[Share, Share, Share] = (0.05, 0.15, 0.3)
+    """Shares up to which a difference is called negligible, small and moderate."""
+
+    @field_validator("bands")
+    @classmethod
+    def _rise(cls, bands: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not 0 < bands[0] < bands[1] < bands[2]:
+            raise refuse("three shares above 0 that rise", str(list(bands)))
+        return bands
 
 
 class FocusTest(Settings):
-    """C2: is one strategy's pattern more focused? A mixed model and Wilcoxon's test (with Holm's correction) must
-    agree."""
+    """C2: is one strategy's pattern more focused? The log of the effective number of words."""
 
-    outcome: Literal["normalised_entropy", "effective_number", "effective_fraction"] = "normalised_entropy"
-    """The measure of focus; smaller is more focused."""
-    margin: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.3
-    """Smallest matched-pairs rank-biserial correlation that counts as a difference."""
+    margin: Share = 0.05
+    """Smallest effect of interest: share of words fewer (0.05: 5 % fewer words)."""
 
 
 class LiftTest(Settings):
-    """C3: does the weight on numerical constraints and rule identifiers rise with model size? The slope of log lift
-    over log10(parameters), and Page's test for the order of the sizes."""
+    """C3: do larger models give more weight to numerical constraints and rule identifiers? Their share of the mass over
+    their share of the words."""
 
-    outcome: ClassVar[str] = "log_lift"
-    margin: Annotated[float, Field(strict=True, ge=0, json_schema_extra={"unit": "nats"})] = 0.05
-    """Smallest slope per factor of ten in parameters that counts as a trend."""
+    margin: Share = 0.05
+    """Smallest effect of interest: share more weight for ten times the parameters."""
 
 
 class PlateauTest(Settings):
-    """C4: does the similarity of generated and reference rules level off? Two one-sided tests between neighbouring
-    sizes, and two lines that meet if there are four sizes or more."""
+    """C4: does correctness level off? Every step between neighbouring sizes, and two one-sided tests of the last."""
 
-    outcome: Literal["semantic", "exact", "equivalent", "lrml_f1", "chrf"] = "semantic"
-    """The score of a rule."""
-    margin: Annotated[float, Field(strict=True, gt=0)] = 0.02
-    """The largest difference that counts as none; the noise between seeds takes its place if that is smaller."""
+    outcome: Literal["equivalent", "exact", "lrml_f1"] = "equivalent"
+    """The score of a rule: says the same as the reference (by a solver), is the same text, or LRML F1 (0 to 100)."""
+    margin: Annotated[float, Field(strict=True, gt=0)] = 0.05
+    """The largest change that counts as none, in the score's own unit (0.05: 5 points of a share; for F1 write 5)."""
+
+    @model_validator(mode="after")
+    def _fit_the_unit(self) -> PlateauTest:
+        if self.margin >= 1 and self.outcome != "lrml_f1":
+            raise refuse(f"a share below 1 for {self.outcome}", f"{self.margin:g}", key=("margin",))
+        return self
 
 
 class ClaimTests(Settings):
-    """Outcome and margin for each claim."""
+    """Outcome and smallest effect of interest for each claim, fixed before a study runs."""
 
     C1: DistanceTest = DistanceTest()
     """Patterns differ."""
@@ -60,22 +69,23 @@ class ClaimTests(Settings):
     C3: LiftTest = LiftTest()
     """Larger models give more weight to numerical constraints and rule identifiers."""
     C4: PlateauTest = PlateauTest()
-    """Similarity levels off."""
+    """Correctness levels off."""
 
 
 class Thresholds(Settings):
-    """What decides a verdict besides each claim's margin; shown on the findings page."""
+    """What decides a verdict besides each claim's own test; shown on the findings page."""
 
     alpha: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.05
-    """Level of every test: of each claim by itself, all of whose parts must hold (an intersection-union test, Berger
-    1982), and of Holm's correction if several pairs of strategies are compared."""
-    matched_loss: Positive = 0.1
-    """Largest difference from the target loss, as a share of it, that counts as matched."""
-    min_baselines: Count = 3
-    """How many baselines must agree before a claim about attributions is decided."""
-    min_methods: Count = 2
-    """How many methods of attribution must agree."""
+    """Level of every test. A claim's comparisons must all hold, so they take no correction (an intersection-union test,
+    Berger 1982)."""
+    min_parse: Share = 0.8
+    """The gate: share of a cell's rules that must be readable. Its rules must also score better than those copied from
+    the nearest training clause."""
+    min_agreement: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.75
+    """Share of the other views (removals and signs) that must find an effect on the same side."""
+    matched_loss: Positive = 0.03
+    """Largest difference between two validation losses, as a share, that counts as equal."""
     bootstrap: Annotated[int, Field(strict=True, ge=100)] = 2000
-    """Resamples of clauses for every interval."""
+    """Resamples of clauses for intervals of single means."""
     permutations: Annotated[int, Field(strict=True, ge=100)] = 5000
     """Permutations of every permutation test."""

@@ -79,9 +79,11 @@ class Study(Settings):
     """Strategies by name."""
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
     """Training seeds: every cell is trained once with each."""
+    fewer_seeds: dict[Slug, Count] = Field(default={}, examples=[{"30m": 3}])
+    """Model sizes that are trained with only the first n seeds."""
     without: dict[Text, Text] = Field(default={}, examples=[{"4m/qlora": "not enough memory"}])
-    """Cells that cannot be run, as ``size/strategy``, each with the reason. The others are compared, pages name what is
-    missing, and every verdict is inconclusive."""
+    """Cells that are not run, as ``size/strategy``, each with the reason. The others are compared, and pages name what
+    is missing."""
     prompt: PromptSettings = PromptSettings()
     """How clauses are shown."""
     generate: GenerateSettings = GenerateSettings()
@@ -163,9 +165,9 @@ class Study(Settings):
                 raise InputError(f"study {self.name!r}, {what}", expected=expected, found=repr(name), remedy=remedy)
         return self.strategies[strategy].at(scale)
 
-    def seeds_of(self, strategy: str) -> tuple[int, ...]:
-        """The seeds of a strategy; an untrained base answers alike for every seed, so it has one."""
-        return self.seeds if self.strategies[strategy].trains else (0,)
+    def seeds_of(self, strategy: str, scale: str = "") -> tuple[int, ...]:
+        """The seeds of a strategy, at one model size if it is given; an untrained base has a single one."""
+        return self.seeds[: self.fewer_seeds.get(scale)] if self.strategies[strategy].trains else (0,)
 
     @property
     def keeps_checkpoints(self) -> bool:

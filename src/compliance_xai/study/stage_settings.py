@@ -113,7 +113,10 @@ class AttributionSettings(Settings):
     """What a feature is."""
     baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("delete", "mask")
     """What takes a feature's place: nothing, a neutral word, or (``counterfactual``) a word of the same category from
-    the training clauses. Verdicts need several that agree."""
+    the training clauses."""
+    averaged: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete", "counterfactual"]])] = None
+    """The baselines whose scores are averaged: that pattern decides the verdicts, the others are counted. Default: the
+    first two."""
     clauses: Annotated[Clauses | None, Field(examples=[48])] = None
     """Attribute the first n clauses of the evaluated split, taken from each context in turn. Default: all of them."""
     document_clauses: MaybeClauses = 0
@@ -121,9 +124,12 @@ class AttributionSettings(Settings):
     draws: Count = 5
     """Replacements that are drawn for each word and averaged, for the ``counterfactual`` baseline."""
     second_method: Annotated[Method | None, Field(examples=["surrogate_ridge"])] = None
-    """Another method, applied to some clauses with the first baseline: a verdict needs two that agree."""
-    second_clauses: Clauses = 12
-    """How many of the attributed clauses the second method gets, the first ones of the evaluated split."""
+    """Another method, applied with the first baseline: a verdict needs it not to find the opposite."""
+    second_clauses: Annotated[Clauses | None, Field(examples=[12])] = None
+    """How many of the attributed clauses the second method gets, the first ones of the evaluated split. Default: all of
+    them."""
+    fewer_clauses: dict[Baseline, Clauses] = Field(default={}, examples=[{"mask": 36}])
+    """Baselines that get only the first n attributed clauses of the evaluated split; none of those averaged."""
     picked_baselines: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete"]])] = None
     """If protocols compare other checkpoints than the last: the baselines that these are attributed with, by the first
     method alone. Default: every baseline and both methods."""
@@ -136,6 +142,21 @@ class AttributionSettings(Settings):
     @classmethod
     def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
         return require_different(baselines)
+
+    @property
+    def primary_removals(self) -> tuple[str, ...]:
+        """The baselines that are averaged for the pattern that decides."""
+        return self.averaged or self.baselines[:2]
+
+    @model_validator(mode="after")
+    def _check_averaged(self) -> AttributionSettings:
+        for key, names in (("averaged", self.primary_removals), ("fewer_clauses", self.fewer_clauses)):
+            if not set(names) <= set(self.baselines):
+                raise refuse(f"some of the baselines, {', '.join(self.baselines)}", ", ".join(names), key=(key,))
+        both = set(self.primary_removals) & set(self.fewer_clauses)
+        if both:
+            raise refuse("baselines that are not averaged", ", ".join(sorted(both)), key=("fewer_clauses",))
+        return self
 
     @model_validator(mode="after")
     def _check_picked_and_second(self) -> AttributionSettings:

@@ -1,0 +1,90 @@
+"""Which cells write rules well enough that how they read says something: the gate before every verdict.
+
+A model that does worse than copying the rule of the most similar training clause has not learnt the task, and a share
+of unreadable rules says the same. Such cells are shown and named, and no verdict rests on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from compliance_xai.records import need_columns
+from compliance_xai.stats.estimates import paired_difference
+from compliance_xai.stats.floors import ANOTHER, NEAREST
+from compliance_xai.stats.frames import CONTROL, cluster_array, groups
+from compliance_xai.study.labels import size_label, strategy_label
+
+SCORE = "lrml_f1"
+"""What a cell and the floor are compared by; 0 to 100."""
+
+_COLUMNS = ("n_clauses", "n_seeds", "parses", SCORE, "floor", "above_floor", "low", "high", "passes", "reason")
+
+
+def competence_table(
+    scores: pd.DataFrame, floors: pd.DataFrame, *, min_parse: float, clusters: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Does each fine-tuned cell pass the gate?
+
+    Parameters
+    ----------
+    scores
+        ``scale, strategy, seed, id, parses`` and ``lrml_f1`` of the evaluated clauses.
+    floors
+        ``floor, id, lrml_f1`` (``pipeline`` scores the rules of ``stats.floors`` as it scores generated ones).
+    min_parse
+        The share of rules that must be readable.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scale, strategy, n_clauses, n_seeds, parses`` (share of rules), ``lrml_f1`` (mean of the rules), ``floor``
+        (that of the nearest training rules, same clauses), ``above_floor`` with ``low, high`` (95 %, over clauses and
+        trainings), ``passes``, ``reason`` (why not, else empty).
+    """
+    need_columns(scores, ["scale", "strategy", "seed", "id", "parses", SCORE], "competence_table, scores")
+    need_columns(floors, ["floor", "id", SCORE], "competence_table, floors")
+    copied = floors[floors["floor"] == NEAREST].set_index("id")[SCORE]
+    records = []
+    for keys, group in groups(scores[scores["strategy"] != CONTROL], ["scale", "strategy"]):
+        table = group.pivot(index="id", columns="seed", values=SCORE)
+        floor = copied.reindex(table.index)
+        above = (table.to_numpy() - floor.to_numpy()[:, None]).T[None]
+        record: dict[str, Any] = dict.fromkeys(_COLUMNS, math.nan) | {"n_clauses": len(table)}
+        record |= {"n_seeds": table.shape[1], "parses": float(group["parses"].mean())}
+        record |= {SCORE: float(table.to_numpy().mean()), "floor": float(floor.mean()), "above_floor": above.mean()}
+        if len(table) > 1:
+            found = paired_difference([above], cluster_array(table.index, clusters), trainings=table.shape[1] > 1)
+            record |= dict(zip(("low", "high"), (float(bound[0]) for bound in found.interval()), strict=True))
+        doubts = []
+        if not record["above_floor"] > 0:
+            doubts.append(f"F1 {record[SCORE]:.1f}, copying the nearest training rule gives {record['floor']:.1f}")
+        if not record["parses"] >= min_parse:
+            doubts.append(f"{record['parses']:.0%} of its rules can be read, {min_parse:.0%} are asked for")
+        records.append(keys | record | {"passes": not doubts, "reason": "; ".join(doubts)})
+    return pd.DataFrame.from_records(records, columns=["scale", "strategy", *_COLUMNS])
+
+
+def failing_cells(competence: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """Scale and strategy of the cells that do not pass."""
+    failing = competence.loc[~competence["passes"].astype(bool), ["scale", "strategy"]]
+    return frozenset((str(scale), str(strategy)) for scale, strategy in failing.itertuples(index=False))
+
+
+def name_cells(cells: Sequence[tuple[str, str]] | frozenset[tuple[str, str]]) -> str:
+    """Cells as readers see them: ``LoRA at 0.3M, QLoRA at 0.3M``."""
+    return ", ".join(f"{strategy_label(strategy)} at {size_label(scale)}" for scale, strategy in sorted(cells))
+
+
+def correct_for_chance(scores: pd.DataFrame, floors: pd.DataFrame, measure: str = "semantic") -> pd.Series:
+    """A similarity with chance taken off: ``(s - c) / (1 - c)``, c the mean similarity of another clause's rule.
+
+    0: no closer to the reference than some other rule; 1: the same text. A sentence encoder finds any two rules alike:
+    another rule of the same corpus is given 0.5 to 0.6.
+    """
+    chance = float(floors.loc[floors["floor"] == ANOTHER, measure].mean())
+    return (scores[measure] - chance) / np.maximum(1 - chance, np.finfo(float).tiny)
