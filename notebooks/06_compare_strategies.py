@@ -208,11 +208,10 @@ figures.show_html(
 focus = main(result["focus"], split=settings.corpus.evaluate_on)
 figures.show(figures.draw_focus_paired(focus, main(result["summary"]), "effective_number", folder=folder, **view))
 contrasts = main(result["contrasts"])
-own = contrasts.rename(columns={"difference": "mean_difference", "n_clauses": "n"})
 figures.show_drawn(
     figures.draw_differences,
-    own.assign(measure="effective_number"),
-    "effective_number",
+    contrasts,
+    "log_words",
     folder=folder,
     scales=settings.scales,
     otherwise="No pair of strategies to compare.",
@@ -240,7 +239,7 @@ figures.show_html(
 # %% tags=["hide-input"]
 figures.show_drawn(
     figures.draw_controls,
-    main(result["controls"]).rename(columns={"n_clauses": "n"}),
+    main(result["controls"]),
     folder=folder,
     first=full,
     title="difference in the log of the number of words",

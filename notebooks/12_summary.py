@@ -201,7 +201,7 @@ if results.holds("patterns"):
 if results.holds("controls"):
     figures.show_drawn(
         figures.draw_controls,
-        results.read_main("controls").rename(columns={"n_clauses": "n"}),
+        results.read_main("controls"),
         first=full,
         title="difference in the log of the number of words",
         **options,
@@ -217,7 +217,7 @@ if results.holds("protocol_picks", "protocol_pairs"):
     picks = results.read("protocol_picks")
     figures.show_drawn(
         figures.draw_protocols,
-        results.read_main("protocol_pairs").rename(columns={"difference": "mean_difference", "n_clauses": "n"}),
+        results.read_main("protocol_pairs"),
         first=full,
         sign="net",
         baseline=picked,

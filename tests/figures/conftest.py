@@ -28,7 +28,7 @@ def _summaries(keys: dict[str, list], base: dict[str, float], seed: int) -> pd.D
                 "parameters": SCALES[scale],
                 "strategy": strategy,
                 "baseline": "delete",
-                "sign": "absolute",
+                "sign": "net",
             }
             | dict(zip(keys, values, strict=True))
             | {"n_clauses": 40, "n_seeds": 2, "mean": mean, "low": low, "high": high}
@@ -43,7 +43,7 @@ def focus() -> pd.DataFrame:
     rows = [
         {"scale": scale, "parameters": size, "strategy": strategy, "seed": seed,
          "id": f"c{index:02d}", "baseline": "delete",
-         "sign": "absolute", "normalised_entropy": clause[index] + 0.04 * place + rng.normal(0, 0.03)}
+         "sign": "net", "normalised_entropy": clause[index] + 0.04 * place + rng.normal(0, 0.03)}
         for scale, size in SCALES.items()
         for place, strategy in enumerate(STRATEGIES)
         for seed in ((0,) if strategy == "none" else (0, 1))
@@ -78,8 +78,8 @@ def pairs() -> pd.DataFrame:
         for a, b in itertools.combinations(("full", "lora", "qlora"), 2):
             mean = rng.normal(0, 0.05)
             rows.append(
-                {"scale": scale, "parameters": SCALES.get(scale, 0), "baseline": "delete", "sign": "absolute",
-                 "measure": "normalised_entropy", "strategy_a": a, "strategy_b": b, "n": 40, "mean_difference": mean,
+                {"scale": scale, "parameters": SCALES.get(scale, 0), "baseline": "delete", "sign": "net",
+                 "measure": "normalised_entropy", "strategy_a": a, "strategy_b": b, "n_clauses": 40, "difference": mean,
                  "low": mean - 0.03, "high": mean + 0.03}
             )  # fmt: skip
     return pd.DataFrame(rows)
@@ -95,7 +95,7 @@ def distances() -> pd.DataFrame:
             centre = 0.15 if a == b else 0.24
             for index, value in enumerate(rng.normal(centre, 0.05, 40).clip(0.01)):
                 rows.append(
-                    {"scale": scale, "parameters": size, "baseline": "delete", "sign": "absolute",
+                    {"scale": scale, "parameters": size, "baseline": "delete", "sign": "net",
                      "id": f"c{index:02d}",
                      "strategy_a": a, "seed_a": seed_a, "strategy_b": b, "seed_b": seed_b,
                      "pair": "within" if a == b else "between", "jensen_shannon": value}

@@ -85,7 +85,7 @@ def test_differences_show_their_intervals(pairs, tmp_path):
     figure = figures.draw_differences(pairs, "normalised_entropy", folder=tmp_path)
     first = pairs.iloc[0]
     mark = _named(figure, "mean difference")[0]
-    assert mark["x"][0] == pytest.approx(first["mean_difference"], abs=1e-5)
+    assert mark["x"][0] == pytest.approx(first["difference"], abs=1e-5)
     assert mark["error_x"]["arrayminus"][0] == pytest.approx(0.03, abs=1e-4)
     assert "full fine-tuning − LoRA" in figure.spec["layout"]["yaxis"]["ticktext"]
 

@@ -8,7 +8,7 @@ from compliance_xai.figures import NothingToPlot
 @pytest.fixture
 def separation():
     rows = [
-        {"scale": scale, "baseline": "delete", "sign": "absolute", "measure": measure, "strategy_a": a, "strategy_b": b,
+        {"scale": scale, "baseline": "delete", "sign": "net", "measure": measure, "strategy_a": a, "strategy_b": b,
          "n_clauses": 40, "ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1}
         for scale in ("1m", "all")
         for measure in ("jensen_shannon", "spearman")
@@ -21,13 +21,13 @@ def test_focus_by_scale_has_a_panel_for_each_measure(focus_summary, tmp_path):
     figure = figures.draw_focus_by_scale(focus_summary, folder=tmp_path)
     drawn = [trace for trace in figure.spec["data"] if trace["showlegend"]]
     assert [trace["name"] for trace in drawn] == ["untouched base", "full fine-tuning", "LoRA", "QLoRA"]
-    assert figure.n == "40 clauses per mark; words are deleted; absolute scores"
+    assert figure.n == "40 clauses per mark; words are deleted; net scores"
     with pytest.raises(NothingToPlot):
         figures.draw_focus_by_scale(focus_summary, folder=tmp_path, baseline="mask")
 
 
 def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separation, tmp_path):
-    figure = figures.draw_separation(separation, folder=tmp_path, margin=1.1)
+    figure = figures.draw_separation(separation, folder=tmp_path)
     rows = figure.spec["layout"]["yaxis"]["ticktext"]
     assert rows == ["LoRA"]
     assert pd.read_csv(tmp_path / "separation.csv")["ratio"].tolist() == [1.25, 1.25]
@@ -40,8 +40,8 @@ def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separa
 
 def test_protocols_turn_differences_towards_the_first_strategy(tmp_path):
     rows = [
-        {"protocol": protocol, "scale": scale, "baseline": "delete", "sign": "absolute", "strategy_a": a,
-         "strategy_b": b, "measure": "normalised_entropy", "n": 40, "mean_difference": value, "low": value - 0.1,
+        {"protocol": protocol, "scale": scale, "baseline": "delete", "sign": "net", "strategy_a": a,
+         "strategy_b": b, "measure": "normalised_entropy", "n_clauses": 40, "difference": value, "low": value - 0.1,
          "high": value + 0.2}
         for protocol in ("best", "matched_compute")
         for scale in ("4m", "all", "1m")

@@ -13,7 +13,7 @@ from compliance_xai.stats.controls import CONTROLS
 def noise():
     """Invented means in the shape of ``stats.noise_table``; one clause has no interval."""
     rows = [
-        (scale, "absolute", source, "jensen_shannon", n, mean, low, high)
+        (scale, "net", source, "jensen_shannon", n, mean, low, high)
         for scale in ("300k", "1m")
         for source, n, mean, low, high in (
             ("batch", 1, 0.0, np.nan, np.nan), ("seeds", 40, 0.2, 0.18, 0.22), ("strategies", 40, 0.3, 0.27, 0.33),
@@ -37,11 +37,11 @@ def test_noise_has_a_row_for_each_source_and_a_panel_for_each_scale(noise, tmp_p
 
 def test_controls_turn_differences_towards_the_first_strategy(tmp_path):
     rows = [
-        ("delete", "absolute", a, b, control, 40, value, value - 0.02, value + 0.02)
+        ("delete", "net", a, b, control, 40, value, value - 0.02, value + 0.02)
         for (a, b), value in ((("full", "lora"), -0.03), (("qlora", "full"), 0.05), (("lora", "qlora"), 0.9))
         for control in CONTROLS
     ]
-    names = ["baseline", "sign", "strategy_a", "strategy_b", "control", "n", "estimate", "low", "high"]
+    names = ["baseline", "sign", "strategy_a", "strategy_b", "control", "n_clauses", "estimate", "low", "high"]
     figure = figures.draw_controls(pd.DataFrame(rows, columns=names), folder=tmp_path)
     assert "LoRA, as measured: −0.030 [−0.050," in figure.alt
     assert "QLoRA, long clauses: −0.050 [−0.070," in figure.alt

@@ -71,7 +71,7 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
         f"{strategy_label(first)} than two seeds are from each other?",
         caption="On the dotted line two strategies differ no more than two seeds do. All model sizes together.",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        interval="95 % bootstrap of the ratio over clauses",
+        interval="95 %, for other clauses and other trainings",
         folder=folder,
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.records import CATEGORIES
 from compliance_xai.study.labels import format_interval, label_of, strategy_label
 
+INTERVAL = "95 %, for other clauses and other trainings"
 PROTOCOLS = {name: label_of(name).text for name in ("matched_compute", "matched_loss", "best")}
 
 
@@ -35,7 +36,7 @@ def draw_focus_paired(
     *,
     folder: Path | str,
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
 ) -> Figure:
     """Each clause as one line through the strategies, and the means with intervals over them; a panel per size.
 
@@ -84,7 +85,7 @@ def draw_focus_by_scale(
     folder: Path | str,
     measures: Sequence[str] = ("normalised_entropy", "gini", "top_3_mass", "effective_number"),
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
 ) -> Figure:
     """Measures of focus against model size, a panel for each and a line per strategy (``stats.summarise_measures``)."""
     name = "focus-by-scale"
@@ -108,21 +109,21 @@ def draw_differences(
     *,
     folder: Path | str,
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
     scales: Sequence[str] = (),
 ) -> Figure:
-    """Mean differences between strategies on the same clauses with their intervals (``stats.compare_strategies``).
+    """Differences between strategies on the same clauses with their intervals (``stats.compare_strategies``).
 
     ``scales`` gives the order of the panels: this frame has no parameter counts.
     """
     where: dict[str, Any] = {"baseline": baseline, "sign": sign, "measure": measure}
-    frame = select(pairs, "difference", "mean_difference", n="n", **where)
+    frame = select(pairs, "difference", "difference", **where)
     first, second = (frame[f"strategy_{side}"].map(strategy_label) for side in "ab")
     what = label_of(measure).text
     return save_figure(
         f"difference-{measure.replace('_', '-')}",
         rows_chart(
-            frame.assign(pair=first + " − " + second), row="pair", value="mean_difference", n="n", series="",
+            frame.assign(pair=first + " − " + second), row="pair", value="difference", series="",
             panels=order_scales(frame, scales), styles={"": Style("mean difference")}, mark=(0.0, "no difference"),
             x_title=f"mean difference in {what}",
         ),
@@ -130,8 +131,8 @@ def draw_differences(
         title=f"Differences between strategies on the same clauses: {what}",
         caption="Right of the dotted line the first strategy's value is larger. An interval that crosses the line "
         "leaves the sign open.",
-        n=count_clauses(frame["n"], baseline, sign, " per pair"),
-        interval="95 % bootstrap of the mean difference over clauses",
+        n=count_clauses(frame["n_clauses"], baseline, sign, " per pair"),
+        interval=INTERVAL,
         folder=folder,
     )  # fmt: skip
 
@@ -142,8 +143,8 @@ def draw_controls(
     folder: Path | str,
     first: str = "full",
     baseline: str = "delete",
-    sign: str = "absolute",
-    title: str = "difference in normalised entropy",
+    sign: str = "net",
+    title: str = "difference in the log of the number of words",
 ) -> Figure:
     """The difference between ``first`` and each trained strategy under every control (``stats.controls_table``).
 
@@ -155,15 +156,15 @@ def draw_controls(
     return save_figure(
         "controls",
         rows_chart(
-            frame, row="control", n="n", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")
+            frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")
         ),
         frame,
         title=f"Does the difference remain? {title.capitalize()}, {name} against other strategies",
         caption=f"Left of the dotted line {name} is more focused. Equal mass or log-probability: what is left of the "
         "difference if both strategies are equally sure, by regression within pairs. Clauses: thirds by number of "
         "words.",
-        n=count_clauses((frame["n"].min(), frame["n"].max()), baseline, sign),
-        interval="95 %: bootstrap over clauses; HC3 where something is held equal",
+        n=count_clauses((frame["n_clauses"].min(), frame["n_clauses"].max()), baseline, sign),
+        interval=INTERVAL,
         folder=folder,
     )
 
@@ -175,7 +176,7 @@ def draw_protocols(
     folder: Path | str,
     first: str = "full",
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
     scales: Sequence[str] = (),
 ) -> Figure:
     """Differences in focus between ``first`` and each other strategy under every protocol; a panel per model size.
@@ -183,12 +184,12 @@ def draw_protocols(
     ``pairs`` is the table of that name of the stage ``protocols``.
     """
     where = {"baseline": baseline, "sign": sign, "measure": measure}
-    frame = turn_towards(pairs, first, "protocols", "mean_difference", **where)
+    frame = turn_towards(pairs, first, "protocols", "difference", **where)
     what, name = label_of(measure).text, strategy_label(first)
     return save_figure(
         f"protocols-{measure.replace('_', '-')}",
         rows_chart(
-            frame, row="protocol", n="n", panels=order_scales(frame, scales), mark=(0.0, "no difference"),
+            frame, row="protocol", panels=order_scales(frame, scales), mark=(0.0, "no difference"),
             rows={row: label for row, label in PROTOCOLS.items() if row in set(frame["protocol"])},
             x_title=f"difference in {what}, {name} − the other",
         ),
@@ -198,14 +199,14 @@ def draw_protocols(
         "number of training pairs, where validation losses are nearest to the lowest that all reach, and each at its "
         f"lowest loss. Left of the dotted line {name} is more focused. A strategy has no mark where it did not reach "
         "the protocol.",
-        n=count_clauses(frame["n"], baseline, sign),
-        interval="95 % bootstrap of the mean difference over clauses",
+        n=count_clauses(frame["n_clauses"], baseline, sign),
+        interval=INTERVAL,
         folder=folder,
     )  # fmt: skip
 
 
 def draw_category_lift(
-    lift: pd.DataFrame, *, folder: Path | str, baseline: str = "delete", sign: str = "absolute"
+    lift: pd.DataFrame, *, folder: Path | str, baseline: str = "delete", sign: str = "net"
 ) -> Figure:
     """Log lift of every category, a mark per strategy and a panel per model size.
 
@@ -233,7 +234,7 @@ def draw_lift_by_scale(
     folder: Path | str,
     categories: tuple[str, ...] = ("numerical_constraint", "rule_identifier_all"),
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
 ) -> Figure:
     """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
     name = "lift-by-scale"

@@ -284,7 +284,7 @@ def turn_towards(frame: pd.DataFrame, first: str, name: str, value: str, **where
 
     Adds ``strategy`` (the other), ``value``, and turns ``low`` and ``high`` where ``first`` is the second of the pair.
     """
-    chosen = select(frame, name, value, n="n", **where)
+    chosen = select(frame, name, value, **where)
     sides = chosen[["strategy_a", "strategy_b"]]
     chosen = require_rows(chosen[(sides == first).any(axis=1) & ~(sides == CONTROL).any(axis=1)], name)
     sign = np.where(chosen["strategy_b"] == first, -1.0, 1.0)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
 from compliance_xai.figures.forms import count_clauses, count_range, order_scales, rows_chart, select
+from compliance_xai.figures.focus_figures import INTERVAL
 from compliance_xai.figures.marks import Axis, Box, Chart, Panel
 from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
@@ -30,7 +31,7 @@ def draw_noise(
     measure: str = "jensen_shannon",
     *,
     folder: Path | str,
-    sign: str = "absolute",
+    sign: str = "net",
     scales: Sequence[str] = (),
 ) -> Figure:
     """How far apart two patterns are, by what differs between them (``stats.noise_table``); a panel per model size."""
@@ -58,7 +59,7 @@ def draw_distances(
     *,
     folder: Path | str,
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
     scales: Sequence[str] = (),
 ) -> Figure:
     """How far apart two runs' patterns are: two seeds of one strategy (the noise floor) against two strategies.
@@ -111,24 +112,23 @@ def draw_separation(
     *,
     folder: Path | str,
     first: str = "full",
-    margin: float | None = None,
     baseline: str = "delete",
-    sign: str = "absolute",
+    sign: str = "net",
 ) -> Figure:
     """Distances from ``first`` to each other strategy over those between seeds, a panel for each distance.
 
-    ``tests`` is ``stats.compare_distances``; its rows of all sizes are drawn. ``margin`` is the ratio that the claim
-    asks for. The untouched base is so far off that only the caption gives its ratio.
+    ``tests`` is ``stats.compare_patterns``; its rows of all sizes are drawn. The untouched base is so far off that only
+    the caption gives its ratio.
     """
     ends = ("ratio_low", "ratio_high")
     where = {"baseline": baseline, "sign": sign, "scale": ALL_SCALES}
     chosen = beside(select(tests, "separation", "ratio", ends=ends, **where), first)
     base = chosen.loc[chosen["other"] == CONTROL, "ratio"]
     frame = require_rows(chosen[chosen["other"] != CONTROL], "separation")
-    asked = "" if margin is None else f" The claim asks for a lower bound of at least {margin:g}."
+    note = ""
     if len(base):
         far = " to ".join(dict.fromkeys(format_number(ratio, 1) for ratio in (base.min(), base.max())))
-        asked += f" Not drawn: the untouched base, {far} times as far."
+        note = f" Not drawn: the untouched base, {far} times as far."
     own = strategy_label(first)
     return save_figure(
         "separation",
@@ -140,10 +140,10 @@ def draw_separation(
         ),
         frame,
         title=f"Are patterns further from those of {own} than two seeds are from each other?",
-        caption=f"Each mark: the mean distance between runs of {own} and runs of the strategy in the row, divided by "
-        "the mean distance between two seeds of one of the two. On the dotted line two strategies differ no more than "
-        f"two seeds do. All sizes together.{asked}",
+        caption=f"Each mark: the distance (root mean square) between runs of {own} and runs of the strategy in the row, "
+        "with other seeds, divided by that between two seeds of one of the two. On the dotted line two strategies differ "
+        f"no more than two seeds do. All sizes together.{note}",
         n=count_clauses(frame["n_clauses"], baseline, sign),
-        interval="95 % bootstrap of the ratio over clauses",
+        interval=INTERVAL,
         folder=folder,
     )  # fmt: skip
