@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai import figures
+from compliance_xai.attribution.error_signals import SIGNALS
 from compliance_xai.figures import NothingToPlot
 from compliance_xai.stats import error_detector as detector
 
@@ -99,8 +100,8 @@ def test_signals_and_reliability_name_their_counts(tmp_path):
     rng = np.random.default_rng(0)
     wrong = rng.random(400) < 0.3
     frame = pd.DataFrame({"id": [f"c{i // 10}" for i in range(400)], "split": "test", "wrong": wrong})
-    frame = frame.assign(**{name: rng.normal(size=400) + wrong for name in detector.SIGNALS})
-    signals = detector.rank_signals(frame, detector.SIGNALS, against="unlikely", bootstrap=100)
+    frame = frame.assign(**{name: rng.normal(size=400) + wrong for name in SIGNALS})
+    signals = detector.rank_signals(frame, SIGNALS, against="unlikely", bootstrap=100)
     figure = figures.draw_signals(signals, folder=tmp_path)
     assert figure.n == f"{wrong.sum()} wrong of 400 elements in 40 clauses (known contexts)"
     families = {trace["name"] for trace in figure.spec["data"]}

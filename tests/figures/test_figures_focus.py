@@ -33,7 +33,6 @@ def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separa
     assert pd.read_csv(tmp_path / "separation.csv")["ratio"].tolist() == [1.25, 1.25]
     assert "the untouched base, 2.0 times as far" in figure.caption
     assert [trace["name"] for trace in figure.spec["data"] if trace["showlegend"]] == ["as two seeds of one strategy"]
-    assert "at least 1.1" in figure.caption
     with pytest.raises(NothingToPlot):
         figures.draw_separation(separation.assign(ratio=float("nan")), folder=tmp_path)
 

@@ -155,9 +155,7 @@ def draw_controls(
     name = strategy_label(first)
     return save_figure(
         "controls",
-        rows_chart(
-            frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")
-        ),
+        rows_chart(frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")),
         frame,
         title=f"Does the difference remain? {title.capitalize()}, {name} against other strategies",
         caption=f"Left of the dotted line {name} is more focused. Equal mass or log-probability: what is left of the "

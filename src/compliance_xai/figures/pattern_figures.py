@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.forms import count_clauses, count_range, order_scales, rows_chart, select
 from compliance_xai.figures.focus_figures import INTERVAL
+from compliance_xai.figures.forms import count_clauses, count_range, order_scales, rows_chart, select
 from compliance_xai.figures.marks import Axis, Box, Chart, Panel
 from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
@@ -140,9 +140,9 @@ def draw_separation(
         ),
         frame,
         title=f"Are patterns further from those of {own} than two seeds are from each other?",
-        caption=f"Each mark: the distance (root mean square) between runs of {own} and runs of the strategy in the row, "
-        "with other seeds, divided by that between two seeds of one of the two. On the dotted line two strategies differ "
-        f"no more than two seeds do. All sizes together.{note}",
+        caption=f"Each mark: the distance (root mean square) between runs of {own} and runs of the strategy in the "
+        "row with other seeds, divided by that between two seeds of one of the two. On the dotted line two strategies "
+        f"differ no more than two seeds do. All sizes together.{note}",
         n=count_clauses(frame["n_clauses"], baseline, sign),
         interval=INTERVAL,
         folder=folder,

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks
+from compliance_xai.attribution.error_signals import SIGNALS, element_rows
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
@@ -49,7 +50,7 @@ def faithfulness(study: Study | Path | str) -> StageResult:
         ``areas`` and ``curves`` (``faithfulness.judge_scores``, with ``CELL``, ``seed``, ``id``, ``split``,
         ``operator``); ``area_summary`` and ``curve_summary`` (``stats.summarise_measures`` of them on the evaluated
         split);
-        ``elements`` (``detector.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
+        ``elements`` (``error_signals.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
         ``id``, ``split``); ``signals`` and ``regressions`` (``detector.rank_signals`` of signals, and of regressions
         on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
         that no element was taken from: ``scale, strategy, seed, id, reason``).
@@ -122,7 +123,7 @@ _COLUMNS = {
         "log_prob",
         "kept",
     ),
-    "elements": ("seed", "id", "split", "element", "kind", "wrong", *detector.SIGNALS),
+    "elements": ("seed", "id", "split", "element", "kind", "wrong", *SIGNALS),
     "left_out": ("seed", "id", "split", "reason"),
 }
 
@@ -209,7 +210,7 @@ class _Measured:
         sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
         for example, (log_probs_T, entropies_T) in zip(readable, sure, strict=True):
             explained = self._explain(example, self.rules[example.id].rule)
-            rows = detector.element_rows(explained, example.rule, log_probs_T, entropies_T)
+            rows = element_rows(explained, example.rule, log_probs_T, entropies_T)
             yield example, rows, "" if rows else "no element was recognised in the rule"
 
     def _explain(self, example: Example, rule: str) -> Attribution:
@@ -240,7 +241,7 @@ def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> d
         calibration.append(scores.assign(split=split))
         bins.append(parts.assign(split=split))
     return {
-        "signals": detector.rank_signals(elements, detector.SIGNALS, against="unlikely", bootstrap=bootstrap),
+        "signals": detector.rank_signals(elements, SIGNALS, against="unlikely", bootstrap=bootstrap),
         "regressions": detector.rank_signals(
             everything, tuple(detector.MODELS), against="baselines", bootstrap=bootstrap
         ),

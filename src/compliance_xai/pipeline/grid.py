@@ -71,7 +71,7 @@ _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _READ = (*_TRAIN, "attribution")
 _COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "rules", "attribution", "stats")
-MEASURING = (*_READ, "rules", "stats.error_detector", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
+MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
 _SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
 

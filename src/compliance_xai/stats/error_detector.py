@@ -1,133 +1,28 @@
-"""Does attribution find errors? Signals of "this element rests on the wrong words", judged on rules that models wrote.
+"""Does attribution find errors? How well signals rank wrong elements of generated rules, and predict them.
 
-A signal needs the clause, the rule that a model wrote and the model; the reference rule only tells afterwards which
-elements were wrong. Every signal is larger where the element is more suspect. Beside the signals of attribution stand
-those that cost nothing: how unlikely and how unsure the model was while it wrote, the clause's length, and whether the
-clause has a word that spells the element at all.
+The signals are those of ``attribution.error_signals``. Elements of one clause stay together: they are resampled, and
+left out of a regression, as a whole.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.focus import mass, normalised_entropy
-from compliance_xai.records import Attribution, Feature
-from compliance_xai.rules.compare.elements import Element, mark_wrong
+from compliance_xai.attribution.error_signals import ATTRIBUTION, BASELINES, SIGNALS
+from compliance_xai.stats.frames import groups
+from compliance_xai.stats.resampling import bootstrap_ratio, interval, resample_counts
 
-ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak")
-BASELINES = ("unlikely", "unsure", "clause_words", "unspelled")
-SIGNALS = (*ATTRIBUTION, *BASELINES)
-MODELS = {
-    "unlikely": ("unlikely",),
-    "baselines": BASELINES,
-    "attribution": ATTRIBUTION,
-    "both": SIGNALS,
-}
+MODELS = {"unlikely": ("unlikely",), "baselines": BASELINES, "attribution": ATTRIBUTION, "both": SIGNALS}
 """Logistic regressions: name -> the signals that it is given."""
 
 FOLDS = 5
 BINS = 10
 LEAST_WRONG = 5
-"""Clauses with a wrong element, and without one, that an area or a regression needs at least."""
-
-_CATEGORIES = {
-    "deontic": ("deontic",),
-    "comparator": ("comparator", "negation"),
-    "negation": ("negation", "condition"),
-    "unit": ("unit",),
-    "reference": ("rule_identifier", "cross_reference"),
-}
-_TINY = 1e-9
-"""Below this, a probability or an entropy is rounding."""
-_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
-_STEM = 4
-"""Letters that a word and a part of a name must share to count as the same word in another form."""
-
-
-def matching_words(element: Element, features: Sequence[Feature]) -> np.ndarray:
-    """Which words of the clause an element should rest on, by its kind and spelling alone: bool, shape (features,).
-
-    A number: words with the same value. A name: words that start with the same letters as one of its parts. A unit, a
-    deontic word, a comparator, a negation, a reference: words of that category.
-    """
-    if element.kind == "value":
-        return np.array([_has_number(feature.text, element.text) for feature in features], dtype=bool)
-    if element.kind in _CATEGORIES:
-        return np.array([feature.category in _CATEGORIES[element.kind] for feature in features], dtype=bool)
-    parts = [part.lower() for part in _PARTS.findall(element.text)]
-    return np.array([any(_same_word(feature.text.lower(), part) for part in parts) for feature in features], dtype=bool)
-
-
-def _has_number(word: str, number: str) -> bool:
-    return any(_value(found) == _value(number) for found in re.findall(r"\d+(?:[.:/]\d+)*", word))
-
-
-def _value(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _same_word(word: str, part: str) -> bool:
-    shared = min(_STEM, len(part))
-    return len(word) >= shared and word[:shared] == part[:shared]
-
-
-def element_signals(
-    attribution: Attribution, element: Element, log_probs_T: np.ndarray, entropies_T: np.ndarray
-) -> dict[str, float]:
-    """The signals of one element of the rule that an attribution explains.
-
-    Returns
-    -------
-    dict
-        ``unsupported``: share of the positive mass towards the element that is not on ``matching_words`` (0 to 1; 1
-        where no word matches or there is no positive mass). ``top_elsewhere``: 1 where the heaviest word is no such
-        word. ``spread``: normalised entropy of the mass (0 to 1; NaN without mass). ``weak``: minus the mass per token
-        (nats). ``unlikely``: log odds of another token where its least likely token stands. ``unsure``: natural log of
-        the largest entropy (nats) of its next-token distributions. Both are logs only to suit a logistic regression;
-        their order is that of probability and entropy. ``clause_words``: number of words. ``unspelled``: 1 where no
-        word matches.
-    """
-    inside_T = np.array(
-        [t.start < element.end and element.start < t.end for t in attribution.target_tokens], dtype=bool
-    )
-    if not inside_T.any():
-        return dict.fromkeys(SIGNALS, float("nan"))
-    mass_F = mass(attribution.scores[:, inside_T], "positive")
-    matching_F = matching_words(element, attribution.features)
-    total = mass_F.sum()
-    return {
-        "unsupported": float(1 - mass_F[matching_F].sum() / total) if total > 0 else 1.0,
-        "top_elsewhere": float(not (total > 0 and matching_F[int(mass_F.argmax())])),
-        "spread": normalised_entropy(mass_F),
-        "weak": float(-total / inside_T.sum()),
-        "unlikely": _log_odds_against(float(log_probs_T[inside_T].min())),
-        "unsure": float(np.log(max(entropies_T[inside_T].max(), _TINY))),
-        "clause_words": float(len(mass_F)),
-        "unspelled": float(not matching_F.any()),
-    }
-
-
-def _log_odds_against(log_prob: float) -> float:
-    return float(np.log(max(-np.expm1(log_prob), _TINY)) - log_prob)
-
-
-def element_rows(
-    attribution: Attribution, reference: str, log_probs_T: np.ndarray, entropies_T: np.ndarray
-) -> list[dict[str, Any]]:
-    """Every element of an attributed rule: ``element`` (from 0), ``kind``, ``wrong`` and the ``SIGNALS``."""
-    return [
-        {"element": index, "kind": element.kind, "wrong": wrong}
-        | element_signals(attribution, element, log_probs_T, entropies_T)
-        for index, (element, wrong) in enumerate(mark_wrong(attribution.target, reference))
-    ]
+"""Fewest clauses with a wrong element, and without one, for an area or a regression."""
 
 
 def weighted_auroc(values: np.ndarray, wrong: np.ndarray, clusters: np.ndarray, weights_BC: np.ndarray) -> np.ndarray:
@@ -173,9 +68,6 @@ def rank_signals(
         all elements of a clause together, whichever model wrote them), ``difference, difference_low,
         difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
     """
-    from compliance_xai.stats.frames import groups
-    from compliance_xai.stats.resampling import interval, resample_counts
-
     records = []
     for keys, group in groups(frame, by):
         complete = group.dropna(subset=list(signals)).reset_index(drop=True)
@@ -210,13 +102,13 @@ def _minus(areas: Mapping[str, np.ndarray], name: str, against: str | None) -> n
 
 
 def too_few(frame: pd.DataFrame) -> str:
-    """Why nothing can be told about these elements, or an empty text."""
+    """Why these elements allow no area and no regression, or an empty text."""
     wrong = frame.groupby("id")["wrong"].any() if len(frame) else frame["wrong"]
     right = frame.groupby("id")["wrong"].all() if len(frame) else frame["wrong"]
     n_wrong, n_right = int(wrong.sum()), int((~right.astype(bool)).sum())
     if min(n_wrong, n_right) < LEAST_WRONG:
         side, count = ("a wrong", n_wrong) if n_wrong <= n_right else ("a right", n_right)
-        return f"{count} clauses with {side} element, at least {LEAST_WRONG} are needed"
+        return f"{count} clauses with {side} element; it takes {LEAST_WRONG}"
     return ""
 
 
@@ -269,17 +161,6 @@ def _fit(x: np.ndarray, y: np.ndarray) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
 
 
-def brier_score(probability: np.ndarray, wrong: np.ndarray) -> float:
-    """Mean squared difference of probability and outcome; 0 is perfect. Brier (1950).
-
-    Examples
-    --------
-    >>> brier_score(np.array([0.5, 1.0]), np.array([True, True]))
-    0.125
-    """
-    return float(((np.asarray(probability) - np.asarray(wrong, dtype=float)) ** 2).mean())
-
-
 def reliability_bins(probability: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
     """Bins of equally many elements, by rising probability: ``n``, mean ``predicted``, ``observed`` share wrong."""
     order = np.argsort(probability, kind="stable")
@@ -306,7 +187,7 @@ def calibration_error(probability: np.ndarray, wrong: np.ndarray, bins: int = BI
 def calibration_table(
     predicted: pd.DataFrame, *, models: Sequence[str] = tuple(MODELS), bootstrap: int = 2000, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How far the probabilities of ``predict_wrong`` can be taken at their word.
+    """How well the probabilities of ``predict_wrong`` are calibrated.
 
     Returns
     -------
@@ -316,8 +197,6 @@ def calibration_table(
     bins
         ``model, bin, n, predicted, observed``.
     """
-    from compliance_xai.stats.resampling import bootstrap_ratio
-
     scores, bins = [], []
     for model in models if len(predicted) else ():
         probability, wrong = predicted[model].to_numpy(dtype=float), predicted["wrong"].to_numpy(dtype=bool)
@@ -326,7 +205,7 @@ def calibration_table(
             errors["sum"].to_numpy(), errors["size"].to_numpy(), n_resamples=bootstrap, seed=seed
         )
         counts = {"n_elements": len(wrong), "n_wrong": int(wrong.sum()), "n_clauses": len(errors)}
-        base = brier_score(np.full(len(wrong), wrong.mean()), wrong)
+        base = float(((wrong.mean() - wrong) ** 2).mean())
         error = calibration_error(probability, wrong)
         scores.append(
             {"model": model, **counts, "brier": mean, "low": low, "high": high, "brier_base": base, "ece": error}
@@ -352,7 +231,7 @@ def describe_gain(signals: pd.DataFrame, regressions: pd.DataFrame) -> list[str]
         both = regressions[(regressions["split"] == split) & (regressions["signal"] == "both")]
         plain = signals[(signals["split"] == split) & (signals["signal"] == "unlikely")]
         if single["auroc"].isna().all() or plain["auroc"].isna().all():
-            sentences.append(f"{_where(split)}: nothing can be said ({signals.loc[single.index[0], 'reason']}).")
+            sentences.append(f"{_where(split)}: no area ({signals.loc[single.index[0], 'reason']}).")
             continue
         best, plain = single.loc[single["auroc"].idxmax()], plain.iloc[0]
         sentence = (
@@ -376,7 +255,7 @@ def _where(split: str) -> str:
 
 
 def _compare(row: pd.Series, above: str, below: str) -> str:
-    """In words, where the interval of a difference lies."""
+    """Where the interval of a difference is, in words."""
     if row["difference_low"] > 0:
         return above
-    return below if row["difference_high"] < 0 else "no different as far as the interval tells"
+    return below if row["difference_high"] < 0 else "not shown to differ"
