@@ -37,26 +37,6 @@ def test_separation_shows_all_scales_and_only_pairs_of_the_first_strategy(separa
         figures.draw_separation(separation.assign(ratio=float("nan")), folder=tmp_path)
 
 
-def test_protocols_turn_differences_towards_the_first_strategy(tmp_path):
-    rows = [
-        {"protocol": protocol, "scale": scale, "baseline": "delete", "sign": "net", "strategy_a": a,
-         "strategy_b": b, "measure": "normalised_entropy", "n_clauses": 40, "difference": value, "low": value - 0.1,
-         "high": value + 0.2}
-        for protocol in ("best", "matched_compute")
-        for scale in ("4m", "all", "1m")
-        for a, b, value in (("full", "lora", -0.25), ("qlora", "full", 0.5), ("lora", "qlora", 9.0))
-    ]  # fmt: skip
-    figure = figures.draw_protocols(pd.DataFrame(rows), folder=tmp_path, scales=["1m", "4m"])
-    assert figure.spec["layout"]["yaxis"]["ticktext"] == ["equal compute", "each at its best"]
-    panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert panels == ["<b>1M</b>", "<b>4M</b>", "<b>all sizes</b>"]
-    data = pd.read_csv(tmp_path / "protocols-normalised-entropy.csv").set_index("strategy")
-    assert set(data.loc["lora", "value"]) == {-0.25}
-    assert set(data.loc["qlora", "value"]) == {-0.5}
-    assert data.loc["qlora", "low"].tolist() == pytest.approx([-0.7] * 6)
-    assert data.loc["qlora", "high"].tolist() == pytest.approx([-0.4] * 6)
-
-
 def test_correctness_by_element_puts_all_first_then_the_best_read(tmp_path):
     rows = [
         {"scale": scale, "parameters": size, "strategy": strategy, "baseline": "delete", "sign": "positive",

@@ -9,7 +9,7 @@ from tiny_checkpoints import ARCHITECTURES
 
 from compliance_xai.errors import InputError
 from compliance_xai.models.checkpoints import Checkpoints
-from compliance_xai.models.finetuning import evaluated_weights, finetune
+from compliance_xai.models.finetuning import finetune
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.models.prompts import encode
 from compliance_xai.models.strategies import (
@@ -188,21 +188,18 @@ def test_a_killed_hybrid_ends_with_the_same_weights(rungs, examples, tmp_path, m
         return take(self, step, batch)
 
     arguments = (rungs["qwen2"], kind, settings, examples, examples[:4])
-    whole = finetune(*arguments, seed=0, out=tmp_path / "whole", keep_evaluated=True)
+    whole = finetune(*arguments, seed=0, out=tmp_path / "whole")
     states = Checkpoints(tmp_path / "states", "key")
     monkeypatch.setattr(Loop, "take_step", dying)
     with pytest.raises(KeyboardInterrupt):
-        finetune(*arguments, seed=0, out=tmp_path / "killed", keep_evaluated=True, checkpoints=states)
+        finetune(*arguments, seed=0, out=tmp_path / "killed", checkpoints=states)
     monkeypatch.setattr(Loop, "take_step", take)
-    killed = finetune(*arguments, seed=0, out=tmp_path / "killed", keep_evaluated=True, checkpoints=states)
+    killed = finetune(*arguments, seed=0, out=tmp_path / "killed", checkpoints=states)
     assert killed.log.equals(whole.log)
     assert not states.folder.exists()
-    places = evaluated_weights(whole)
-    assert list(places) == [3, 6]
-    for step, place in evaluated_weights(killed).items():
-        for file in place.glob("*.safetensors"):
-            stored, expected = load_file(file), load_file(places[step] / file.name)
-            assert all(torch.equal(stored[name], expected[name]) for name in expected)
+    for file in killed.folder.glob("*.safetensors"):
+        stored, expected = load_file(file), load_file(whole.folder / file.name)
+        assert all(torch.equal(stored[name], expected[name]) for name in expected)
 
 
 def test_a_damaged_checkpoint_of_the_second_phase_does_not_lose_the_first(rungs, examples, tmp_path, monkeypatch):
@@ -224,16 +221,6 @@ def test_a_damaged_checkpoint_of_the_second_phase_does_not_lose_the_first(rungs,
     state.write_bytes(state.read_bytes()[:-9])
     again = finetune(*arguments, seed=0, out=tmp_path / "out", checkpoints=checkpoints)
     assert again.log.equals(whole.log)
-
-
-def test_weights_kept_at_an_evaluation_have_its_loss(rungs, examples, tmp_path):
-    rung, settings = rungs["llama"], strategy("lora-then-full", full_share=0.5)
-    result = finetune(rung, "x", settings, examples, examples[:4], seed=0, out=tmp_path / "out", keep_evaluated=True)
-    losses = result.log[result.log["split"] == "validation"].set_index("step")["loss"]
-    for step, place in evaluated_weights(result).items():
-        model, tokenizer = load_trained(rung, settings, place)
-        rows = [encode(tokenizer, example.clause, example.rule) for example in examples[:4]]
-        assert validation_losses(model, tokenizer, rows)[0] == pytest.approx(losses[step], rel=1e-4)
 
 
 def test_the_two_phases_share_the_steps_and_the_settings():

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from compliance_xai import pipeline
-from compliance_xai.attribution.options import Options
 from compliance_xai.book.building import format_overview
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
@@ -134,7 +133,7 @@ def test_four_architectures_pass_the_whole_pipeline(project):
     settings = "steps: 2, batch_size: 4, evaluations: 2, learning_rate: 0.01"
     study = make_study(
         project, "four", ladder="four", scales=f"[{', '.join(scales)}]", seeds="[0]",
-        strategies=f"{{full: {{{settings}}}, qlora: {{{settings}, rank: 2}}}}", protocols="[matched_compute, best]",
+        strategies=f"{{full: {{{settings}}}, qlora: {{{settings}, rank: 2}}}}",
         **{"attribution.clauses": "1", "faithfulness.clauses": "1", "faithfulness.operators": "[delete]"},
         **{"attribution.second_clauses": "1", "generate.max_new_tokens": "4"},
     )  # fmt: skip
@@ -153,11 +152,9 @@ def test_four_architectures_pass_the_whole_pipeline(project):
     for frame in (compared["summary"], compared["costs"], compared["movement"]):
         cells = frame[["scale", "strategy"]].drop_duplicates()
         assert sorted(cells.itertuples(index=False, name=None)) == sorted(study.cells())
-    compared = pipeline.protocols(study)
-    assert compared["picks"]["reached"].all()
-    assert set(compared["pairs"]["scale"]) == {*scales, "all"}
-    assert set(compared["pairs"]["n"]) == {1}  # the held-out clause is another question
-    assert summary(study).holds("protocol_picks", "protocol_pairs", "protocol_summary")
+    contrasts = compared["contrasts"]
+    assert set(contrasts["scale"]) == {*scales, "all"}
+    assert set(contrasts["n_clauses"]) == {1}  # the held-out clause is another question
 
 
 def test_every_claim_gets_a_verdict_with_a_reason(first):
@@ -204,7 +201,6 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
     for example in load_corpus("synthetic", split="test"):
         assert example.clause not in everything
         assert example.rule not in everything
-    assert "protocol_pairs.csv" not in names
     kept = summary(tmp_path / "kept")
     assert kept.description == {**results.description, "note": "The machine was busy."}
     assert list(kept.read("precision")["strategy"]) == ["none", "full", "lora", "lora"]
@@ -510,133 +506,6 @@ def test_other_methods_units_and_baselines_run_in_a_study(project):
         "planted_feature",
         "efficiency",
     }
-
-
-FAIR = {f"strategies.{name}.{key}": value for name in ("full", "lora") for key, value in
-        (("steps", 6), ("evaluations", 3), ("learning_rate", 1e-2))} | {
-    "protocols": "[matched_compute, matched_loss, best]",
-    "seeds": "[0]",
-    "attribution.clauses": "2",
-    "attribution.precision_clauses": "0",
-    "attribution.baselines": "[delete, mask]",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def fair(project):
-    """A study with protocols whose cells are trained and read at their last checkpoints."""
-    study = make_study(project, "fair", **FAIR)
-    for cell in study.cells():
-        if cell.strategy != "none":
-            pipeline.finetune(study, *cell)
-            pipeline.attribute(study, *cell)
-    return study
-
-
-def watch_readers(monkeypatch):
-    """Names of the folders whose weights the stage loads, in order."""
-    from compliance_xai.pipeline import protocols_stage
-
-    opened, real = [], protocols_stage.open_reader
-
-    def watch(*cell, weights):
-        opened.append(weights.name)
-        return real(*cell, weights=weights)
-
-    monkeypatch.setattr(protocols_stage, "open_reader", watch)
-    return opened
-
-
-def test_protocols_share_a_training_and_mark_what_was_not_reached(fair, project, monkeypatch):
-    study = make_study(project, "fair", **FAIR, **{"thresholds.matched_loss": "0.000001"})
-    needs = make_jobs(study)["protocols"].needs
-    assert needs == ("s-full-finetune", "s-full-attribute", "s-lora-finetune", "s-lora-attribute")
-    kept = study.folder / "runs" / "s" / "lora" / "finetune" / "seed-0" / "kept"
-    assert [path.name for path in sorted(kept.iterdir())] == ["step-00000002", "step-00000004"]
-    opened = watch_readers(monkeypatch)
-    compared = pipeline.protocols(study)
-    picks = compared["picks"]
-    assert len(picks) == 3 * 2
-    matched = picks[picks["protocol"] == "matched_loss"]
-    assert sorted(matched["reached"]) == [False, True]  # one sets the loss, the other is never that near
-    assert set(picks.loc[picks["reached"], "step"]) == {6}
-    for strategy, focus in compared["focus"].groupby("strategy"):
-        last = pipeline.read_stage(study, "attribute", "s", strategy)["focus"]
-        for _, again in focus.groupby("protocol"):
-            assert again["gini"].tolist() == last["gini"].tolist()
-    assert opened == []  # what was read already is not read again
-    assert set(compared["pairs"]["protocol"]) == {"matched_compute", "best"}
-    assert set(compared["summary"]["protocol"]) == {"matched_compute", "matched_loss", "best"}
-
-
-@pytest.mark.parametrize("baselines", [None, ("mask",)])
-def test_another_checkpoint_than_the_last_is_read_once_with_the_baselines_asked_for(
-    fair, project, monkeypatch, baselines
-):
-    from compliance_xai.attribution.explain import attribute_many
-    from compliance_xai.attribution.focus import focus_frame
-    from compliance_xai.models.finetuning import evaluated_weights, read_result
-    from compliance_xai.models.strategies import load_trained
-    from compliance_xai.records import attribution_row
-    from compliance_xai.study.ladders import load_ladder
-
-    asked = {"attribution.picked_baselines": f"[{', '.join(baselines)}]"} if baselines else {}
-    study = make_study(project, "fair", **FAIR, **asked, **{"thresholds.matched_loss": "100"})
-    assert make_jobs(study)["s-full-attribute"].key == make_jobs(fair)["s-full-attribute"].key
-    opened = watch_readers(monkeypatch)
-    compared = pipeline.protocols(study)
-    picks = compared["picks"]
-    assert picks["reached"].all()
-    [earlier] = picks[picks["step"] < 6].to_dict("records")  # one strategy learned more, and is met on its way
-    assert earlier["protocol"] == "matched_loss"
-    assert opened == [f"step-{earlier['step']:08d}"]
-    # Other statistics compare again, and read no model.
-    statistics = {"thresholds.matched_loss": "100", "thresholds.bootstrap": 200}
-    again = make_study(project, "fair", **FAIR, **asked, **statistics)
-    assert make_jobs(again)["protocols"].key != make_jobs(study)["protocols"].key
-    pd.testing.assert_frame_equal(pipeline.protocols(again)["focus"], compared["focus"])
-    assert len(opened) == 1
-    focus = compared["focus"]
-    focus = focus[focus["strategy"] == earlier["strategy"]]
-    assert focus.groupby("protocol")["step"].unique().str[0].to_dict() == {
-        "matched_compute": 6, "matched_loss": earlier["step"], "best": 6
-    }  # fmt: skip
-    every = {("leave_one_out", "delete"), ("leave_one_out", "mask"), ("surrogate_ridge", "delete")}
-    wanted = every if baselines is None else {("leave_one_out", "mask")}
-    for _, block in focus.groupby("protocol"):
-        assert set(zip(block["method"], block["baseline"], strict=True)) == wanted
-    keys = ["method", "baseline", "sign", "id"]
-    last, there = (focus[focus["protocol"] == name].set_index(keys)["gini"] for name in ("best", "matched_loss"))
-    assert last.index.equals(there.index)
-    assert (last != there).any()
-
-    settings, rung = study.settings_of("s", earlier["strategy"]), load_ladder(study.ladder).rung("s")
-    folder = pipeline.read_stage(study, "finetune", "s", earlier["strategy"]).folder / "seed-0"
-    model, tokenizer = load_trained(rung, settings, evaluated_weights(read_result(folder))[earlier["step"]])
-    examples = attributed_examples(study)
-    found = attribute_many(model, tokenizer, examples, Options(prompt=study.prompt.template, baseline="mask"))
-    rows = [
-        attribution_row(one, seed=0, baseline="mask", split=example.split)
-        for one, example in zip(found, examples, strict=True)
-    ]
-    expected = focus_frame(rows, floor=0.0).set_index(["sign", "id"])["gini"]
-    computed = there.loc["leave_one_out"].loc["mask"]
-    assert computed.tolist() == pytest.approx(expected.loc[computed.index].tolist(), rel=1e-3)
-
-
-def test_what_other_checkpoints_are_read_with_decides_their_stage_alone(project):
-    plain, asked = (
-        make_jobs(make_study(project, "fair", **FAIR, **change))
-        for change in ({}, {"attribution.picked_baselines": "[mask]"})
-    )
-    changed = {name for name in plain if plain[name].key != asked[name].key}
-    assert changed == {"protocols"}
-
-
-@pytest.mark.parametrize("picked", ["[counterfactual]", "[]"])
-def test_other_checkpoints_are_read_with_baselines_of_the_study(project, picked):
-    with pytest.raises(InputError, match="some of the baselines, delete, mask"):
-        make_study(project, "fair", **FAIR, **{"attribution.picked_baselines": picked})
 
 
 def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, monkeypatch):

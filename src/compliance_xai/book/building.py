@@ -51,9 +51,7 @@ PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
-LAST_STAGES = (
-    *("compare_strategies", "compare_scales", "faithfulness", "contexts", "protocols", "findings", "summary"),
-)
+LAST_STAGES = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings", "summary")
 
 
 @dataclass(frozen=True)

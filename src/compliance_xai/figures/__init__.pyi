@@ -16,7 +16,6 @@ from .focus_figures import (
     draw_focus_by_scale,
     draw_focus_paired,
     draw_lift_by_scale,
-    draw_protocols,
 )
 from .pattern_figures import draw_distances, draw_noise, draw_separation
 from .planning_figures import draw_growth, draw_power

@@ -26,7 +26,6 @@ from compliance_xai.records import CATEGORIES
 from compliance_xai.study.labels import format_interval, label_of, strategy_label
 
 INTERVAL = "95 %, for other clauses and other trainings"
-PROTOCOLS = {name: label_of(name).text for name in ("matched_compute", "matched_loss", "best")}
 
 
 def draw_focus_paired(
@@ -165,42 +164,6 @@ def draw_controls(
         interval=INTERVAL,
         folder=folder,
     )
-
-
-def draw_protocols(
-    pairs: pd.DataFrame,
-    measure: str = "normalised_entropy",
-    *,
-    folder: Path | str,
-    first: str = "full",
-    baseline: str = "delete",
-    sign: str = "net",
-    scales: Sequence[str] = (),
-) -> Figure:
-    """Differences in focus between ``first`` and each other strategy under every protocol; a panel per model size.
-
-    ``pairs`` is the table of that name of the stage ``protocols``.
-    """
-    where = {"baseline": baseline, "sign": sign, "measure": measure}
-    frame = turn_towards(pairs, first, "protocols", "difference", **where)
-    what, name = label_of(measure).text, strategy_label(first)
-    return save_figure(
-        f"protocols-{measure.replace('_', '-')}",
-        rows_chart(
-            frame, row="protocol", panels=order_scales(frame, scales), mark=(0.0, "no difference"),
-            rows={row: label for row, label in PROTOCOLS.items() if row in set(frame["protocol"])},
-            x_title=f"difference in {what}, {name} − the other",
-        ),
-        frame,
-        title="Does the difference in focus depend on when training stops?",
-        caption=f"{what.capitalize()} of {name} minus that of each other strategy on the same clauses: after the same "
-        "number of training pairs, where validation losses are nearest to the lowest that all reach, and each at its "
-        f"lowest loss. Left of the dotted line {name} is more focused. A strategy has no mark where it did not reach "
-        "the protocol.",
-        n=count_clauses(frame["n_clauses"], baseline, sign),
-        interval=INTERVAL,
-        folder=folder,
-    )  # fmt: skip
 
 
 def draw_category_lift(

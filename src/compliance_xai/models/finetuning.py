@@ -7,12 +7,11 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest, write_atomic
+from compliance_xai.files import write_atomic
 from compliance_xai.models.batches import encode_examples
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.launch import connect
@@ -33,9 +32,6 @@ _log = logging.getLogger(__name__)
 
 DONE = "training_complete.json"
 """Written last into a seed's folder."""
-
-KEPT = "kept"
-"""Below a seed's folder: the weights at each evaluation but the last, where a study compares by them."""
 
 PHASE_SEED = 7919
 """What a second phase adds to the seed that decides the order of the pairs: it would see the first one's again."""
@@ -82,7 +78,6 @@ def finetune(
     out: Path | str,
     template: Prompt = DEFAULT_TEMPLATE,
     checkpoints: Checkpoints | None = None,
-    keep_evaluated: bool = False,
     progress: bool = False,
 ) -> TrainResult:
     """Fine-tune a rung and save weights (full) or adapters (LoRA) as safetensors.
@@ -98,8 +93,6 @@ def finetune(
         Decides the order of the pairs, dropout and the adapters' initial weights.
     checkpoints
         Where a killed run left its state and this one leaves its own; removed at the end. None keeps no state.
-    keep_evaluated
-        Keep the weights at every evaluation, below ``out``; ``evaluated_weights`` finds them.
     progress
         Show a bar over steps.
 
@@ -120,7 +113,6 @@ def finetune(
             found=f"{len(train)} and {len(validation)}",
             remedy="Ask for more pairs in the study's corpus settings.",
         )
-    kept = _place_kept(out, checkpoints) if keep_evaluated else None
     accelerator = connect(settings.batch_size)
     tokenizer, precision = load_tokenizer(rung), choose_precision(settings, rung.parameters)
     model = prepare_model(rung, settings, accelerator, precision)
@@ -143,15 +135,13 @@ def finetune(
         reached.micro_batch = min(reached.micro_batch, asked)
         order = seed + number * PHASE_SEED
         loop = Loop(model, optimizer, accelerator, phase, rows, held_out, order, precision, reached, states, progress)
-        if kept is not None:
-            loop.keep = partial(_keep, accelerator, kept, settings.steps)
         loop.run()
         model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)
     result = TrainResult(_frame(reached), token_losses, *counts, out, reached.micro_batch, tuple(reached.notes))
     weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
     if accelerator.is_main_process:
-        _save(result, accelerator.unwrap_model(model), weights, kept)
+        _save(result, accelerator.unwrap_model(model), weights)
         if checkpoints:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)
     accelerator.wait_for_everyone()
@@ -173,15 +163,6 @@ def _note_before(rung: Rung, tokenizer: Any, rules: Sequence[str]) -> list[str]:
         said = ", ".join(f"{name} {value}" for name, value in ignored.items())
         notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({said})")
     return notes
-
-
-def _place_kept(out: Path, checkpoints: Checkpoints | None) -> Path:
-    """Where evaluated weights wait until the training is complete, so that a killed one finds them again."""
-    if checkpoints is None:
-        place = out.with_name(f".{out.name}.{KEPT}")
-        shutil.rmtree(place, ignore_errors=True)
-        return place
-    return checkpoints.folder / f"{KEPT}-{digest(checkpoints.key)[:12]}"
 
 
 def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, precision: str) -> Any:
@@ -210,31 +191,11 @@ def _frame(progress: Progress) -> pd.DataFrame:
     return pd.DataFrame(progress.rows, columns=["step", "split", "loss", "tokens"])
 
 
-def _keep(accelerator: Any, folder: Path, last: int, model: Any, step: int) -> None:
-    """Write the weights as they are at a step; those of the last one are the result itself."""
-    if step >= last:
-        return
-    weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
-    if accelerator.is_main_process:
-        place = folder / f"step-{step:08d}"
-        place.mkdir(parents=True, exist_ok=True)
-        save_trained(accelerator.unwrap_model(model), place, weights)
-
-
-def evaluated_weights(result: TrainResult) -> dict[int, Path]:
-    """Step -> folder of the weights at that evaluation; only the last one where the others were not kept."""
-    log = result.log[result.log["split"] == "validation"]
-    places = {int(step): result.folder / KEPT / f"step-{step:08d}" for step in log["step"] if step > 0}
-    return {step: path for step, path in places.items() if path.is_dir()} | {max(places): result.folder}
-
-
-def _save(result: TrainResult, model: Any, weights: Any, kept: Path | None) -> None:
+def _save(result: TrainResult, model: Any, weights: Any) -> None:
     """Write weights and tables under a temporary name; ``weights`` None stands for the model's own."""
     with write_atomic(result.folder) as part:
         part.mkdir()
         save_trained(model, part, weights)
-        if kept is not None and kept.is_dir():
-            shutil.move(kept, part / KEPT)
         _write_result(result, part)
 
 

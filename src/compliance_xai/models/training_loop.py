@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +105,6 @@ class Loop:
         Where it stands; from a checkpoint, or fresh.
     checkpoints
         Where it may go on from after a kill, or None.
-    keep
-        Called with model and step at every evaluation after the start, or None.
     """
 
     model: Any
@@ -120,7 +118,6 @@ class Loop:
     progress: Progress
     checkpoints: Checkpoints | None = None
     bar: bool = False
-    keep: Callable[[Any, int], None] | None = None
 
     def __post_init__(self) -> None:
         self._lengths = [len(row.ids) for row in self.rows]
@@ -251,8 +248,6 @@ class Loop:
         points = {round(settings.steps * (index + 1) / settings.evaluations) for index in range(settings.evaluations)}
         if progress.step in points:
             self._validate()
-            if self.keep:
-                self.keep(self.model, progress.before + progress.step)
         due = progress.step % settings.checkpoint_every == 0 if settings.checkpoint_every else progress.step in points
         if self.checkpoints and due and progress.step < settings.steps:
             self._require_finite("largest weight", self._find_largest_weight(), progress.before + progress.step)

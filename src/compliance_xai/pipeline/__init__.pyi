@@ -8,7 +8,6 @@ from .findings_stage import findings
 from .finetune_stage import finetune
 from .generate_stage import generate
 from .ladder_stage import ladder
-from .protocols_stage import protocols
 from .raw_frames import declare, recompute
 from .stages import StageResult, read_stage, show_provenance
 from .summary_stage import Summary, summary

@@ -152,18 +152,15 @@ class Reader:
         return self.work.pools[unit]
 
 
-def open_reader(work: Work, scale: str, strategy: str, seed: int, *, weights: Path | None = None) -> Reader:
-    """Load the trained model of a seed, or its weights at another checkpoint, or the untouched base."""
+def open_reader(work: Work, scale: str, strategy: str, seed: int) -> Reader:
+    """Load the trained model of a seed, or the untouched base."""
     asked, rung = work.study.attribution.batch_tokens, rung_of(work.study, scale)
     tokens = min(asked, rung.batch.attribution_tokens or asked)
-    return Reader(work, open_model(work.study, scale, strategy, seed, weights=weights, used=work.inputs), tokens)
+    return Reader(work, open_model(work.study, scale, strategy, seed, used=work.inputs), tokens)
 
 
-def _views(
-    study: Study, examples: list[Example], baselines: Sequence[str] | None
-) -> list[tuple[str, str, list[Example]]]:
-    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline; some
-    baselines and the main method alone where they are named."""
+def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
+    """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline."""
     chosen = study.attribution
     evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
 
@@ -176,31 +173,21 @@ def _views(
             baseline,
             take(chosen.fewer_clauses[baseline], "fewer_clauses") if baseline in chosen.fewer_clauses else examples,
         )
-        for baseline in baselines or chosen.baselines
+        for baseline in chosen.baselines
     ]
-    if chosen.second_method is not None and baselines is None:
+    if chosen.second_method is not None:
         views.append((chosen.second_method, chosen.baselines[0], take(chosen.second_clauses, "second_clauses")))
     return views
 
 
 def attribute_seed(
-    reader: Reader,
-    examples: list[Example],
-    seed: int,
-    *,
-    mark: str = "",
-    baselines: Sequence[str] | None = None,
-    key: str | None = None,
+    reader: Reader, examples: list[Example], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed.
-
-    ``mark`` and ``key`` are those of the pieces of another checkpoint; ``baselines`` are those of the study, and the
-    second method too, where None.
-    """
+    """Rows and checks of one trained model. Draws of methods and baselines are the same for every model and seed."""
     work = reader.work
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
-    for method, baseline, clauses in _views(work.study, examples, baselines):
+    for method, baseline, clauses in _views(work.study, examples):
         if method == work.study.attribution.method:
             options = Options(
                 prompt=reader.opened.template,
@@ -223,8 +210,8 @@ def attribute_seed(
                 ]
                 write_attributions(chunk, folder / "rows.parquet")
 
-            name = f"{CHECKPOINTS}/{mark or f'seed-{seed}'}-{method}-{baseline}-{start:05d}"
-            rows += read_attribution_rows(work.make_piece(name, attribute_chunk, key=key).folder / "rows.parquet")
+            name = f"{CHECKPOINTS}/seed-{seed}-{method}-{baseline}-{start:05d}"
+            rows += read_attribution_rows(work.make_piece(name, attribute_chunk).folder / "rows.parquet")
     return rows, checks
 
 

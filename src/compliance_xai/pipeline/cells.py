@@ -26,21 +26,11 @@ class OpenModel:
     template: Prompt = DEFAULT_TEMPLATE
 
 
-def open_model(
-    study: Study,
-    scale: str,
-    strategy: str,
-    seed: int,
-    *,
-    weights: Path | None = None,
-    used: dict[str, str] | None = None,
-) -> OpenModel:
+def open_model(study: Study, scale: str, strategy: str, seed: int, *, used: dict[str, str] | None = None) -> OpenModel:
     """The model of one seed of a cell, as the study uses it; the untouched base where its strategy trains nothing.
 
     Parameters
     ----------
-    weights
-        The folder of the trained weights, such as that of a checkpoint; those of the end of the training where None.
     used
         Takes the SHA-256 of every file of weights that was read.
 
@@ -54,7 +44,7 @@ def open_model(
     require_choice(f"{where}strategy", strategy, list(study.strategies))
     require_choice(f"{where}seed", seed, study.seeds_of(strategy, scale))
     rung = rung_of(study, scale)
-    weights = weights or weights_folder(study, scale, strategy, seed)
+    weights = weights_folder(study, scale, strategy, seed)
     if weights is not None:
         trained = read_stage(study, "finetune", scale, strategy, used=used)
         for name in trained.manifest["outputs"]:

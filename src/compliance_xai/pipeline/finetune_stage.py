@@ -114,7 +114,6 @@ def _train_seed(work: Work, seed: int, folder: Path) -> None:
         seed=seed,
         out=folder,
         template=choose_prompt(work.study, rung),
-        keep_evaluated=work.study.keeps_checkpoints,
         checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", training_key(work, seed)),
     )
 

@@ -87,21 +87,19 @@ STAGES: Mapping[str, Stage] = {
         Stage(7, "compare_scales", _COMPARE),
         Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
         Stage(9, "contexts", (*_COMPARE, "corpus")),
-        Stage(10, "protocols", (*_READ, *_COMPARE, "pipeline.attribute_stage")),
-        Stage(11, "findings", ("records", "files", "pipeline.raw_frames", "stats")),
-        Stage(12, "summary", _SUMMARY),
+        Stage(10, "findings", ("records", "files", "pipeline.raw_frames", "stats")),
+        Stage(11, "summary", _SUMMARY),
     )
 }
-"""Every stage; protocols only where a study compares strategies otherwise than at equal compute."""
+"""Every stage, in the order of their notebooks."""
 
 
 def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
-    """The stages that a study has, or those of one cell of it; an untouched base is not fine-tuned."""
+    """Every stage, or those of one cell of the study; an untouched base is not fine-tuned."""
     names = [name for name, stage in STAGES.items() if strategy is None or stage.per_cell]
-    unused = () if study.keeps_checkpoints else ("protocols",)
     if strategy is not None and not study.strategies[strategy].trains:
-        unused = ("finetune",)
-    return tuple(name for name in names if name not in unused)
+        names.remove("finetune")
+    return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -234,11 +232,10 @@ def make_jobs(study: Study) -> dict[str, Job]:
         base = {**model, "seeds": study.seeds_of(strategy, scale), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:
-            kept = {"kept": study.keeps_checkpoints}
-            trained = (add("finetune", {**base, "corpus": trained_on, **kept}, (), scale, strategy),)
+            trained = (add("finetune", {**base, "corpus": trained_on}, (), scale, strategy),)
         generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
         judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
-        attribute = study.attribution.model_dump(mode="json", exclude={"picked_baselines"})
+        attribute = study.attribution.model_dump(mode="json")
         judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
     tests, families = study.tests.model_dump(), {scale: rungs[scale]["family"] for scale in study.scales}
     kinds = [[name, settings.kind] for name, settings in study.strategies.items()]  # the first of a kind speaks for it
@@ -260,13 +257,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
         {**study.thresholds.model_dump(), **declared},
         ("compare_strategies", "compare_scales", "contexts"),
     )
-    if study.keeps_checkpoints:
-        trainings = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
-        needs = tuple(f"{scale}-{name}-{stage}" for scale, name in trainings for stage in ("finetune", "attribute"))
-        chosen = {"protocols": study.protocols, "matched_loss": study.thresholds.matched_loss}
-        add("protocols", {**resampled, **chosen, "picked_baselines": study.attribution.picked_baselines}, needs)
-    last = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "protocols", "findings")
-    add("summary", {}, tuple(name for name in last if name in jobs))
+    add("summary", {}, ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings"))
     return jobs
 
 

@@ -47,7 +47,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
     },
     "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
-    "protocols": {f"protocol_{name}": name for name in ("picks", "summary", "pairs")},
 }
 """By stage: the summary's name of a table, and the stage's. A stage that the study does not have is left out."""
 

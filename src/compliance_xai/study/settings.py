@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compliance_xai.errors import InputError
 from compliance_xai.study import yaml_files
-from compliance_xai.study.claim_settings import ClaimTests, Protocol, Thresholds
+from compliance_xai.study.claim_settings import ClaimTests, Thresholds
 from compliance_xai.study.folders import find_path, find_project_folder
 from compliance_xai.study.ladders import LadderSettings, is_shipped, load_ladder, path_rung
 from compliance_xai.study.model_sources import describe_model
@@ -94,9 +94,6 @@ class Study(Settings):
     """How attribution is tested."""
     metrics: MetricSettings = MetricSettings()
     """How rules are scored."""
-    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("matched_compute",)
-    """At which points of their trainings strategies are compared: after equal compute, at equal validation loss, each
-    at its best. All but the first keep the weights of every evaluation."""
     search: SearchSettings = SearchSettings()
     """What a search for better settings tries; not part of a run."""
     launch: LaunchSettings = LaunchSettings()
@@ -130,7 +127,7 @@ class Study(Settings):
     def _take_source(cls, ladder: Any) -> Any:
         return {"source": ladder} if isinstance(ladder, str) else ladder
 
-    @field_validator("scales", "seeds", "protocols")
+    @field_validator("scales", "seeds")
     @classmethod
     def _differ(cls, values: tuple) -> tuple:
         return require_different(values)
@@ -168,11 +165,6 @@ class Study(Settings):
     def seeds_of(self, strategy: str, scale: str = "") -> tuple[int, ...]:
         """The seeds of a strategy, at one model size if it is given; an untrained base has a single one."""
         return self.seeds[: self.fewer_seeds.get(scale)] if self.strategies[strategy].trains else (0,)
-
-    @property
-    def keeps_checkpoints(self) -> bool:
-        """Whether a protocol compares other checkpoints than the last."""
-        return set(self.protocols) != {"matched_compute"}
 
     @property
     def folder(self) -> Path:

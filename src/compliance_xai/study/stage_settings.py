@@ -130,9 +130,6 @@ class AttributionSettings(Settings):
     them."""
     fewer_clauses: dict[Baseline, Clauses] = Field(default={}, examples=[{"mask": 36}])
     """Baselines that get only the first n attributed clauses of the evaluated split; none of those averaged."""
-    picked_baselines: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete"]])] = None
-    """If protocols compare other checkpoints than the last: the baselines that these are attributed with, by the first
-    method alone. Default: every baseline and both methods."""
     batch_tokens: Tokens = 2048
     """Tokens in one forward pass; results do not depend on it."""
     precision_clauses: MaybeClauses = 0
@@ -159,11 +156,7 @@ class AttributionSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _check_picked_and_second(self) -> AttributionSettings:
-        picked = self.picked_baselines
-        if picked is not None and (not picked or not set(picked) <= set(self.baselines)):
-            expected = f"some of the baselines, {', '.join(self.baselines)}"
-            raise refuse(expected, ", ".join(picked) or "none", key=("picked_baselines",))
+    def _check_second_method(self) -> AttributionSettings:
         if self.second_method == self.method:
             expected = "a second method that differs from the first"
             raise refuse(expected, repr(self.method), key=("second_method",))

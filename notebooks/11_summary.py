@@ -209,36 +209,6 @@ if results.holds("controls"):
     )
 
 # %% [markdown] tags=["optional"]
-# ## At equal compute, at equal loss, and each at its best
-
-# %% tags=["hide-input"]
-if results.holds("protocol_picks", "protocol_pairs"):
-    picked = (settings["attribution"].get("picked_baselines") or [baseline])[0]
-    picks = results.read("protocol_picks")
-    figures.show_drawn(
-        figures.draw_protocols,
-        results.read_main("protocol_pairs"),
-        first=full,
-        sign="net",
-        baseline=picked,
-        scales=results.scales,
-        folder=results.figures,
-        otherwise="No protocol was reached by two strategies.",
-    )
-    reached = picks.groupby(["protocol", "scale", "strategy"], sort=False)["reached"].agg(["size", "sum"])
-    missed = reached[reached["sum"] < reached["size"]].reset_index()
-    show_table(
-        missed.rename(columns={"size": "seeds", "sum": "reached"}),
-        caption="Strategies that did not reach a protocol's checkpoint with every seed",
-    )
-    matched = picks[picks["protocol"] == "matched_loss"]
-    setters = matched.loc[np.isclose(matched["loss"], matched["target"], rtol=1e-6), "strategy"].value_counts()
-    if len(setters):
-        named = ", ".join(f"{name} in {count}" for name, count in setters.items())
-        blocks = len(matched[["scale", "seed"]].drop_duplicates())
-        figures.show_html(f"<p>The loss to match was set by {named} of {blocks} pairs of model size and seed.</p>")
-
-# %% [markdown] tags=["optional"]
 # ## Numerical constraints and rule identifiers
 
 # %% tags=["hide-input"]
