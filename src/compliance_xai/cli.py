@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from compliance_xai.models.planning import CellPlan, Device
     from compliance_xai.pipeline.running import Outcome, Plan
     from compliance_xai.rules.legalruleml.xml_formulas import Unknown
+    from compliance_xai.study.settings import Study
 
 app = typer.Typer(
     help="Which words does a language model read when it turns a building-code clause into a rule?",
@@ -228,12 +229,23 @@ def show_plan(
     _print_models(console, plan, model)
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
+    _print_decidable(console, plan.study)
     try:
         cells = plan_study(plan.study, device)
     except InputError as error:  # a model of unknown size, say; what would run is known all the same
         console.print(f"Memory and time are not planned: {error}", soft_wrap=True)
         return
     _print_needs(console, cells, device)
+
+
+def _print_decidable(console: Console, study: Study) -> None:
+    """Which claims a study's design can decide, whatever its results."""
+    from compliance_xai.pipeline.raw_frames import declare
+    from compliance_xai.stats.declared import why_undecidable
+
+    for claim, reasons in why_undecidable(declare(study)).items():
+        said = f"cannot be decided: {'; '.join(reasons)}." if reasons else "can be decided."
+        console.print(f"{claim} {said}", soft_wrap=True)
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
@@ -324,6 +336,25 @@ def export_study(
         written.append(export_search(loaded, folder))
     size = sum(path.stat().st_size for path in written)
     _console().print(f"{len(written)} files in {folder}, {size / 2**20:.1f} MiB", soft_wrap=True)
+
+
+@study_app.command("recompute")
+def recompute_study(
+    folder: Annotated[Path, typer.Argument(help="A kept study, such as data/results/reference.", show_default=False)],
+) -> None:
+    """Compute every test and verdict of a kept study again, from its stored scores and without a model.
+
+    Exits with 1 if a finding differs from the stored one.
+    """
+    from compliance_xai.pipeline.raw_frames import recompute
+
+    again = recompute(folder)
+    for found in again.findings:
+        print(f"{found.claim}: {found.verdict}. {_plain(found.reason)}")
+    if again.differences:
+        print(f"{len(again.differences)} values differ from the stored findings:", *again.differences, sep="\n")
+        raise typer.Exit(1)
+    print("All are equal to the stored findings.")
 
 
 def _print_states(console: Console, plan: Plan) -> None:

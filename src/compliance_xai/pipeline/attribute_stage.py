@@ -159,7 +159,7 @@ def open_reader(work: Work, scale: str, strategy: str, seed: int) -> Reader:
     return Reader(work, open_model(work.study, scale, strategy, seed, used=work.inputs), tokens)
 
 
-def _views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
+def list_views(study: Study, examples: list[Example]) -> list[tuple[str, str, list[Example]]]:
     """Method, baseline and clauses: the main method with every baseline, the second one with the first baseline."""
     chosen = study.attribution
     evaluated = [example for example in examples if example.split == study.corpus.evaluate_on]
@@ -187,7 +187,7 @@ def attribute_seed(
     work = reader.work
     rows: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
-    for method, baseline, clauses in _views(work.study, examples):
+    for method, baseline, clauses in list_views(work.study, examples):
         if method == work.study.attribution.method:
             options = Options(
                 prompt=reader.opened.template,

@@ -75,23 +75,23 @@ def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Tex
 
 def _count_masks(study: Study, examples: Sequence[Example]) -> int:
     """Texts that one model scores: the clause and its perturbations, for every baseline and the second method."""
-    settings, total = study.attribution, 0
-    for place, example in enumerate(examples):
-        features = len(segment(example.clause, settings.unit))
-        for baseline in settings.baselines:
-            draws = settings.draws if baseline == "counterfactual" else 1
-            total += 1 + _budget(settings.method, features) * draws
-        if settings.second_method is not None and place < settings.second_clauses:
-            total += 1 + _budget(settings.second_method, features)
+    from compliance_xai.pipeline.attribute_stage import list_views
+
+    total = 0
+    for method, baseline, clauses in list_views(study, list(examples)):
+        draws = study.attribution.draws if baseline == "counterfactual" else 1
+        total += sum(1 + draws * _budget(method, len(segment(e.clause, study.attribution.unit))) for e in clauses)
     return total
 
 
 def _budget(method: str, features: int) -> int:
-    """Masks of one clause."""
-    from compliance_xai.attribution import sampling, surrogate
+    """Masks of one clause; a gradient takes two passes more than a score does."""
+    from compliance_xai.attribution import integrated_gradients, sampling, surrogate
 
     if method == "leave_one_out":
         return features
+    if method == "integrated_gradients":
+        return 3 * integrated_gradients.STEPS
     return sampling.BUDGET if method in ("shapley", "owen") else surrogate.BUDGET
 
 
