@@ -162,13 +162,13 @@ def test_what_a_study_cannot_decide_it_says_before_it_runs(planted):
     assert why_undecidable(declare(second=None))["C3"] == ["no second method of attribution to confirm the direction"]
     assert why_undecidable(declare())["C1"] == why_undecidable(declare())["C4"] == []
     two = declare(seeds=2)
-    assert "cannot reach p = 0.05; it takes 3 at 3 model sizes" in why_undecidable(two)["C1"][0]
+    assert "cannot reach p = 0.05; 3 are needed at 3 model sizes" in why_undecidable(two)["C1"][0]
     assert why_undecidable(two)["C2"] == []
     small = declare(sizes=ONE)
-    assert why_undecidable(small)["C4"] == ["1 model size of one family; it takes three"]
-    assert "it takes 6 at 1 model size" in why_undecidable(small)["C1"][0]
+    assert why_undecidable(small)["C4"] == ["1 model size of one family; three are needed"]
+    assert "6 are needed at 1 model size" in why_undecidable(small)["C1"][0]
     mixed = dataclasses.replace(declare(), families={"0.3m": "a", "1m": "a", "4m": "b"})
-    assert why_undecidable(mixed)["C3"] == ["2 model sizes of one family; it takes three"]
+    assert why_undecidable(mixed)["C3"] == ["2 model sizes of one family; three are needed"]
     lacking = declare(kinds={"none": "none", "full": "full", "lora": "lora"})
     assert why_undecidable(lacking)["C2"] == ["no strategy of kind qlora"]
     missing = declare(missing=("4m/qlora (no memory)",))
@@ -176,7 +176,7 @@ def test_what_a_study_cannot_decide_it_says_before_it_runs(planted):
     fewer = dataclasses.replace(
         missing, seeds={cell: n for cell, n in missing.seeds.items() if cell != ("4m", "qlora")}
     )
-    assert why_undecidable(fewer)["C4"] == ["fewer than two seeds in some cell; it takes two in each"]
+    assert why_undecidable(fewer)["C4"] == ["fewer than two seeds in some cell; each needs two"]
     assert why_undecidable(fewer)["C1"] == []
     assert verdicts(two, tabulate(make_study(seeds=2, clauses=20), two))["C1"].verdict == NOT_JUDGED
 

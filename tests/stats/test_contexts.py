@@ -57,9 +57,9 @@ def test_what_the_base_does_is_taken_off_clause_by_clause():
 def test_few_clauses_give_no_interval(held_out):
     table = contexts.compare_held_out(make_values([0.5] * 20, held_out), "test")
     n = sum(not math.isnan(value) for value in held_out)
-    assert table["reason"].iloc[0] == f"{n} clauses; it takes 8"
+    assert table["reason"].iloc[0] == f"{n} clauses, at least 8 are needed"
     assert table["difference"].isna().all()
-    assert contexts.describe_held_out(table, "log_words").endswith(f"no interval ({n} clauses; it takes 8).")
+    assert contexts.describe_held_out(table, "log_words").endswith(f"no interval ({n} clauses, at least 8 are needed).")
 
 
 def test_a_sentence_counts_cells_by_direction():
@@ -123,7 +123,7 @@ def test_strategies_part_in_the_context_where_they_were_planted_apart():
     assert rows.loc["fire", "ratio_low"] > 1.4
     assert rows.loc["drainage", "ratio_low"] < 1 < rows.loc["drainage", "ratio_high"]
     assert rows.loc["plumbing", "ratio"] > rows.loc["fire", "ratio"]
-    assert rows.loc["access", "reason"] == "3 clauses; it takes 8"
+    assert rows.loc["access", "reason"] == "3 clauses, at least 8 are needed"
     assert rows.loc["access", ["ratio_low", "ratio_high", "p_runs", "share_low"]].isna().all()
     whole = rows.loc[contexts.ALL_CONTEXTS].set_index("split")
     assert whole["n_clauses"].to_dict() == {"test": 43, "document": 20}

@@ -116,9 +116,9 @@ def test_clauses_that_hang_together_widen_the_interval():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"wrong": False}, "0 clauses with a wrong element; it takes 5"),
-        ({"wrong": True}, "0 clauses with a right element; it takes 5"),
-        ({"unlikely": np.nan}, "0 clauses with a wrong element; it takes 5"),
+        ({"wrong": False}, "0 clauses with a wrong element, at least 5 are needed"),
+        ({"wrong": True}, "0 clauses with a right element, at least 5 are needed"),
+        ({"unlikely": np.nan}, "0 clauses with a wrong element, at least 5 are needed"),
     ],
 )
 def test_one_class_alone_says_why(change, reason):

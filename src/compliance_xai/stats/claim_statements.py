@@ -198,7 +198,8 @@ class Comparison:
 
 
 def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    """Six digits, which machines that add in different orders agree on."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _name_pair(a: str, b: str) -> str:

@@ -129,7 +129,7 @@ def _compare_cells(
     held_C, known_C = held_C & defined_C, known_C & defined_C
     least = int(min(held_C.sum(), known_C.sum()))
     result: dict[str, Any] = {"n_known": int(known_C.sum()), "n_held_out": int(held_C.sum())}
-    result["reason"] = "" if least >= LEAST_CLAUSES else f"{least} clauses; it takes {LEAST_CLAUSES}"
+    result["reason"] = "" if least >= LEAST_CLAUSES else f"{least} clauses, at least {LEAST_CLAUSES} are needed"
     for name, chosen in (("known", known_C), ("held_out", held_C)):
         result[name] = float(np.mean([part[:, chosen].mean() for part in strata])) if chosen.any() else math.nan
     if result["reason"]:
@@ -193,7 +193,9 @@ def separate_contexts(shares: pd.DataFrame, examples: Sequence[Example], *, perm
     bounds = [name for name in table if name.endswith(("_low", "_high", "p_runs", "p_runs_smallest"))]
     table.loc[few, bounds] = np.nan
     unsaid = few & (table["reason"] == "")
-    table.loc[unsaid, "reason"] = [f"{n:.0f} clauses; it takes {LEAST_CLAUSES}" for n in table.loc[unsaid, "n_clauses"]]
+    table.loc[unsaid, "reason"] = [
+        f"{n:.0f} clauses, at least {LEAST_CLAUSES} are needed" for n in table.loc[unsaid, "n_clauses"]
+    ]
     return table
 
 

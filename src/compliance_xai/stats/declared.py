@@ -132,17 +132,17 @@ def why_undecidable(declared: Declared) -> dict[str, list[str]]:
                 least = _seeds_needed(max(1, len(blocks)), alpha, claim)
                 found[claim].append(
                     f"too few seeds of {full} and {other}: permutation of runs cannot reach p = {alpha:g}; "
-                    f"it takes {least} at {len(blocks) or 1} model size{'s' if len(blocks) != 1 else ''}"
+                    f"{least} are needed at {len(blocks) or 1} model size{'s' if len(blocks) != 1 else ''}"
                 )
         found[claim] += views
     scales = declared.largest_family
     for claim in ("C3", "C4"):
         if len(scales) < 3:
-            found[claim].append(f"{len(scales)} model size{'s' * (len(scales) != 1)} of one family; it takes three")
+            found[claim].append(f"{len(scales)} model size{'s' * (len(scales) != 1)} of one family; three are needed")
         if not declared.deciding:
             found[claim].append("no strategy of kind full, lora or qlora")
         elif min(declared.seeds.get((s, n), 0) for s in scales for n in declared.deciding) < 2:
-            found[claim].append("fewer than two seeds in some cell; it takes two in each")
+            found[claim].append("fewer than two seeds in some cell; each needs two")
     found["C3"] += views
     return found
 

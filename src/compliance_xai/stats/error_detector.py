@@ -108,7 +108,7 @@ def too_few(frame: pd.DataFrame) -> str:
     n_wrong, n_right = int(wrong.sum()), int((~right.astype(bool)).sum())
     if min(n_wrong, n_right) < LEAST_WRONG:
         side, count = ("a wrong", n_wrong) if n_wrong <= n_right else ("a right", n_right)
-        return f"{count} clauses with {side} element; it takes {LEAST_WRONG}"
+        return f"{count} clauses with {side} element, at least {LEAST_WRONG} are needed"
     return ""
 
 
