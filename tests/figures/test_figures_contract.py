@@ -157,10 +157,10 @@ def test_a_small_p_value_is_not_written_as_none():
 
 
 def test_verdict_cards_show_effect_and_interval():
-    finding = {"claim": "C2", "verdict": "contradicted", "effect": -0.21, "effect_name": "rank-biserial", "low": -0.4,
+    finding = {"claim": "C2", "statement": "s", "verdict": "contradicted", "effect": -0.21, "effect_name": "rank-biserial", "low": -0.4,
                "high": -0.02, "n": 40, "reason": "<b>", "what_would_change": "more seeds"}  # fmt: skip
     markup = figures.claims_html(
-        [finding, {"claim": "C1", "verdict": "inconclusive", "effect": None, "reason": "one seed"}]
+        [finding, {"claim": "C1", "statement": "s", "verdict": "undecided", "effect": None, "reason": "one seed"}]
     )
     assert 'class="cx-claim contradicted"' in markup
     assert "rank-biserial −0.210 [−0.400, −0.020], n = 40" in markup

@@ -232,11 +232,11 @@ def test_a_rank_by_scale_brings_its_alpha(tmp_path):
 
 
 def test_declared_tests_are_checked_and_part_of_the_key(tmp_path):
-    study = load(tmp_path, BASE + "tests: {C1: {margin: 1.2}, C4: {outcome: exact}}\n")
-    assert (study.tests.C1.margin, study.tests.C1.outcome) == (1.2, "jensen_shannon")
-    assert (study.tests.C3.outcome, study.tests.C4.outcome) == ("log_lift", "exact")
-    with pytest.raises(InputError, match=r"key 'tests\.C1\.marign'.*Did you mean 'margin'\?"):
-        load(tmp_path, BASE + "tests: {C1: {marign: 1.2}}\n")
+    study = load(tmp_path, BASE + "tests: {C1: {bands: [0.1, 0.2, 0.4]}, C4: {outcome: exact}}\n")
+    assert (study.tests.C1.bands, study.tests.C1.outcome) == ((0.1, 0.2, 0.4), "jensen_shannon")
+    assert (study.tests.C3.margin, study.tests.C4.outcome) == (0.05, "exact")
+    with pytest.raises(InputError, match=r"key 'tests\.C2\.marign'.*Did you mean 'margin'\?"):
+        load(tmp_path, BASE + "tests: {C2: {marign: 0.1}}\n")
     with pytest.raises(
         InputError, match=r"key 'attribution\.second_method': expected a second method that differs from the first"
     ):
@@ -247,7 +247,7 @@ def test_declared_tests_are_checked_and_part_of_the_key(tmp_path):
 def test_shipped_studies_spell_out_their_tests(name):
     text = (find_project_folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["tests"]
-    assert declared == load_study(name).tests.model_dump()
+    assert declared == load_study(name).tests.model_dump(mode="json")
 
 
 def test_shared_yaml_anchors_are_overridden_one_by_one():
