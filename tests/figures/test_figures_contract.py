@@ -157,8 +157,9 @@ def test_a_small_p_value_is_not_written_as_none():
 
 
 def test_verdict_cards_show_effect_and_interval():
-    finding = {"claim": "C2", "statement": "s", "verdict": "contradicted", "effect": -0.21, "effect_name": "rank-biserial", "low": -0.4,
-               "high": -0.02, "n": 40, "reason": "<b>", "what_would_change": "more seeds"}  # fmt: skip
+    finding = {"claim": "C2", "statement": "s", "verdict": "contradicted", "effect": -0.21, "low": -0.4,
+               "effect_name": "rank-biserial", "high": -0.02, "n": 40, "reason": "<b>",
+               "what_would_change": "more seeds"}  # fmt: skip
     markup = figures.claims_html(
         [finding, {"claim": "C1", "statement": "s", "verdict": "undecided", "effect": None, "reason": "one seed"}]
     )
