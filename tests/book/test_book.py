@@ -3,6 +3,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 from compliance_xai.book import building as book
 from compliance_xai.book import parts as pages
@@ -176,6 +179,16 @@ def test_unchanged_pages_keep_their_time(toy):
 def test_titles_are_plain_text(toy):
     toy.edit(toy.study, "title: A toy study", 'title: "A *toy* <b>study</b>"')
     assert r"Study: *A \*toy\* \<b\>study\</b\>*." in format_overview(make_plan(toy.study)).splitlines()
+
+
+def test_a_title_is_never_run_as_a_template(toy):
+    toy.edit(toy.study, "title: A toy study", "title: 'Costs {{ 40+2 }} and {% raw %}, ~~a~~ `b` | c'")
+    extensions = {"substitution", "strikethrough", "dollarmath", "attrs_inline"}
+    parser = create_md_parser(MdParserConfig(enable_extensions=extensions), RendererHTML)
+    shown = parser.render(format_overview(make_plan(toy.study)))
+    assert "<p>Study: <em>Costs {{ 40+2 }} and {% raw %}, ~~a~~ `b` | c</em>.</p>" in shown
+    config = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
+    assert "substitution" not in config["parse"]["myst_enable_extensions"]
 
 
 @pytest.fixture

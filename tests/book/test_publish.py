@@ -10,6 +10,8 @@ import yaml
 from compliance_xai.book import releases as publish
 from compliance_xai.book.releases import assemble, read_contents, write_archive, write_bundle, write_pdf
 from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
+from compliance_xai.pipeline.running import make_plan
 
 PAGE = """<!DOCTYPE html><html><head><title>x</title></head><body><nav>theme</nav><article class="bd-article">
 <section id="top"><h1>{title}<a class="headerlink" href="#top">#</a></h1>{body}</section></article></body></html>"""
@@ -98,6 +100,61 @@ def test_the_same_book_gives_the_same_files(book, tmp_path):
     names = zipfile.ZipFile(one / f"{publish.NAME}-html.zip").namelist()
     assert f"{publish.NAME}/book/index.html" in names
     assert not [name for name in names if "_sources" in name]
+
+
+@pytest.fixture
+def release(book, toy, monkeypatch):
+    """Writes releases whose tables and PDF are stand-ins; gives the function."""
+
+    def export(study, folder):
+        folder.joinpath("costs.csv").write_text("a\n", encoding="utf-8")
+        return [folder / "costs.csv"]
+
+    def print_pdf(folder):
+        folder.joinpath("book.pdf").write_bytes(b"%PDF-")
+        return folder / "book.pdf"
+
+    monkeypatch.setattr(publish, "export_summary", export)
+    monkeypatch.setattr(publish, "write_pdf", print_pdf)
+    return lambda folder: publish.write_release(make_plan(toy.study), folder)
+
+
+def test_a_release_lists_the_sums_of_all_its_files_and_replaces_an_earlier_one(release, tmp_path):
+    folder = tmp_path / "dist"
+    written = release(folder)
+    assert sorted(path.name for path in written) == sorted(path.name for path in folder.iterdir())
+    sums = dict(line.split("  ")[::-1] for line in folder.joinpath("SHA256SUMS").read_text(encoding="utf-8").splitlines())
+    assert sums == {path.name: sha256_file(path) for path in written if path.name != "SHA256SUMS"}
+    written[0].write_bytes(b"altered")
+    assert release(folder) == written
+    assert sha256_file(written[0]) == sums[written[0].name]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_release_refuses_a_folder_with_other_files_and_leaves_them(release, tmp_path, earlier):
+    folder = tmp_path / "thesis"
+    if earlier:
+        release(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / "chapter.tex").write_text("years of work", encoding="utf-8")
+    before = sorted(folder.iterdir())
+    with pytest.raises(InputError, match=r"found chapter\.tex, which no release wrote\. Name another folder"):
+        release(folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_release_that_fails_leaves_the_earlier_one(release, tmp_path, monkeypatch):
+    folder = tmp_path / "dist"
+    before = {path: path.read_bytes() for path in release(folder)}
+
+    def fail(folder):
+        raise InputError("the PDF", expected="Chromium", found="none", remedy="Install it.")
+
+    monkeypatch.setattr(publish, "write_pdf", fail)
+    with pytest.raises(InputError, match="expected Chromium"):
+        release(folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.glob(".*.part")] == []
 
 
 def test_a_book_that_was_not_built_is_asked_for(toy, tmp_path):

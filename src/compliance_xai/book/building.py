@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -217,7 +218,7 @@ def format_cell(plan: Plan, cell: Cell) -> str:
             failed.append(f"- {title}: the failed attempt is kept in `{_inside(job.failed_page)}`.")
     lines += ["", *failed] if failed else []
     lines += ["", "| setting | value |", "|---|---|"]
-    lines += [f"| {name} | `{_plain(str(value))}` |" for name, value in settings.items()]
+    lines += [f"| {name} | {_code(str(value))} |" for name, value in settings.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -258,10 +259,14 @@ def _duration(seconds: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves alone inside a table."""
-    for sign in "\\`*_[]<>|$":
-        text = text.replace(sign, "\\" + sign) if sign not in "`" else text.replace(sign, "'")
-    return text
+    """Text that Markdown leaves alone, inside a table too; ``{{`` would start a template."""
+    return re.sub(r"[\\`*_\[\]<>|$~{}]", r"\\\g<0>", text)
+
+
+def _code(text: str) -> str:
+    """A value in a code span of a table, where nothing else is special."""
+    shown = text.replace("`", "'").replace("|", r"\|")
+    return f"`{shown}`"
 
 
 def build(plan: Plan, *, partial: bool = False) -> Built:

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urlparse
@@ -22,7 +22,7 @@ import yaml
 
 from compliance_xai import __version__
 from compliance_xai.errors import InputError
-from compliance_xai.files import sha256_file, write_atomic
+from compliance_xai.files import count_more, sha256_file, write_atomic
 from compliance_xai.pipeline.summary_stage import export_summary
 from compliance_xai.study.folders import find_project_folder
 
@@ -45,10 +45,10 @@ _REFERENCES = ("aria-labelledby", "aria-describedby", "for")
 
 def write_bundle(folder: Path) -> Path:
     """Write the whole book as one HTML file: no script, no other file, no network; figures are still pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{NAME}.html"
-    target.write_text(assemble(_find_book()), encoding="utf-8")
-    return target
+    text = assemble(_find_book())
+    with write_atomic(folder / f"{NAME}.html") as part:
+        part.write_text(text, encoding="utf-8")
+    return folder / f"{NAME}.html"
 
 
 def write_pdf(folder: Path) -> Path:
@@ -59,7 +59,6 @@ def write_pdf(folder: Path) -> Path:
     InputError
         If playwright or Chromium is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{NAME}.pdf"
     text = assemble(_find_book(), vectors=True)
     with tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
@@ -71,37 +70,54 @@ def write_pdf(folder: Path) -> Path:
 
 def write_archive(folder: Path) -> Path:
     """Pack the built book with its interactive figures; unpacked, it opens from the file system."""
-    folder.mkdir(parents=True, exist_ok=True)
-    book, target = _find_book(), folder / f"{NAME}-html.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in book.rglob("*") if path.is_file()):
-            if path.name not in (".buildinfo", "objects.inv") and "_sources" not in path.parts:
-                entry = zipfile.ZipInfo(f"{NAME}/{path.relative_to(book).as_posix()}", EARLIEST)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, path.read_bytes())
+    book = _find_book()
+    paths = [path for path in sorted(book.rglob("*")) if path.is_file() and "_sources" not in path.parts]
+    paths = [path for path in paths if path.name not in (".buildinfo", "objects.inv")]
+    return _pack({f"{NAME}/{path.relative_to(book).as_posix()}": path for path in paths}, folder / f"{NAME}-html.zip")
+
+
+def _pack(paths: Mapping[str, Path], target: Path) -> Path:
+    """An archive that is the same for the same files."""
+    with write_atomic(target) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, path in paths.items():
+            archive.writestr(zipfile.ZipInfo(name, EARLIEST), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return target
 
 
 def write_release(plan: Plan, folder: Path) -> list[Path]:
     """Write everything that a release carries, the result tables included, and ``SHA256SUMS`` over it.
 
+    Everything is made beside the folder, which is replaced only when all of it is there.
+
     Raises
     ------
     InputError
-        If the study is not done, the book is not built, or Chromium is missing.
+        If the folder holds anything but an earlier release, the study is not done, the book is not built, or Chromium
+        is missing.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
-        tables = export_summary(plan.study, Path(scratch) / plan.study.name)
-        folder.mkdir(parents=True)
-        archive = folder / f"{NAME}-tables-{plan.study.name}.zip"
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-            for path in sorted(tables):
-                packed.writestr(zipfile.ZipInfo(f"{plan.study.name}/{path.name}", EARLIEST), path.read_bytes())
-    written = sorted([archive, write_bundle(folder), write_archive(folder), write_pdf(folder)])
+    _check_own(folder)
+    with write_atomic(folder.resolve()) as part, tempfile.TemporaryDirectory(prefix="compliance-xai-") as scratch:
+        tables = {f"{plan.study.name}/{path.name}": path for path in sorted(export_summary(plan.study, Path(scratch)))}
+        part.mkdir()
+        written = [_pack(tables, part / f"{NAME}-tables-{plan.study.name}.zip")]
+        written = sorted([*written, write_bundle(part), write_archive(part), write_pdf(part)])
+        sums = "".join(f"{sha256_file(path)}  {path.name}\n" for path in written)
+        part.joinpath(SUMS).write_text(sums, encoding="utf-8")
+    return [folder / name for name in (*(path.name for path in written), SUMS)]
+
+
+def _check_own(folder: Path) -> None:
+    """A release replaces nothing, an empty folder, or a release: a folder whose every file ``SHA256SUMS`` names."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name] * folder.exists()
     sums = folder / SUMS
-    sums.write_text("".join(f"{sha256_file(path)}  {path.name}\n" for path in written), encoding="utf-8")
-    return [*written, sums]
+    listed = {line.split("  ")[-1] for line in sums.read_text("utf-8").splitlines()} if sums.is_file() else set()
+    if foreign := [name for name in found if name not in listed | ({SUMS} if listed else set())]:
+        raise InputError(
+            f"the folder {folder}",
+            expected="a new or empty folder, or an earlier release",
+            found=f"{foreign[0]}{count_more(foreign)}, which no release wrote",
+            remedy="Name another folder; nothing was removed.",
+        )
 
 
 def _find_book() -> Path:
