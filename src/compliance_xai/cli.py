@@ -707,7 +707,8 @@ def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = 
 
 @book_app.command("release")
 def release_book(
-    study: StudyArgument, folder: Annotated[Path, typer.Argument(help="Where it goes; replaces an earlier release.")] = Path("dist")
+    study: StudyArgument,
+    folder: Annotated[Path, typer.Argument(help="Where it goes; replaces an earlier release.")] = Path("dist"),
 ) -> None:
     """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
     from compliance_xai.book.releases import write_release

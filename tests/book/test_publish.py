@@ -123,7 +123,9 @@ def test_a_release_lists_the_sums_of_all_its_files_and_replaces_an_earlier_one(r
     folder = tmp_path / "dist"
     written = release(folder)
     assert sorted(path.name for path in written) == sorted(path.name for path in folder.iterdir())
-    sums = dict(line.split("  ")[::-1] for line in folder.joinpath("SHA256SUMS").read_text(encoding="utf-8").splitlines())
+    sums = dict(
+        line.split("  ")[::-1] for line in folder.joinpath("SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    )
     assert sums == {path.name: sha256_file(path) for path in written if path.name != "SHA256SUMS"}
     written[0].write_bytes(b"altered")
     assert release(folder) == written
