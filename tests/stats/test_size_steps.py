@@ -97,3 +97,10 @@ def test_bad_frames_are_named():
         tabulate(frame.drop(columns="parameters"))
     with pytest.raises(InputError, match="one number of parameters for each scale, found several for one scale"):
         tabulate(frame.assign(parameters=range(len(frame))))
+
+
+def test_orders_that_exchange_sizes_of_equal_weight_count_once():
+    whole = np.array([-1.0, 0.0, 0.0, 0.0, 1.0])
+    p, smallest = order_test([np.array([[0.0, 1.0, 2.0, 3.0, 9.0]])], whole, 5000, seed=0)
+    assert smallest == 2 / 20  # 120 orders, but only 20 different places for -1 and 1
+    assert p == pytest.approx(2 / 20)

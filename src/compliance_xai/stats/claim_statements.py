@@ -67,9 +67,11 @@ def percent(value: float, low: float, high: float, sign: str = "") -> str:
 
     Examples
     --------
-    >>> percent(0.123, 0.08, 0.15)
-    '12 % [8, 15]'
+    >>> percent(0.123, 0.08, 0.15), percent(0.123, math.nan, math.nan)
+    ('12 % [8, 15]', '12 % (no interval)')
     """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{100 * value:{sign}.0f} % (no interval)"
     return f"{100 * value:{sign}.0f} % [{100 * low:{sign}.0f}, {100 * high:{sign}.0f}]"
 
 

@@ -156,10 +156,13 @@ def order_test(
     Returns
     -------
     p, smallest
-        All orders where there are at most ``permutations``, else that many drawn at random.
+        All orders where there are at most ``permutations``, else that many drawn at random; and the least that p can
+        be. Orders that only exchange sizes of equal weight are one order.
     """
     values_BK = np.concatenate([values / len(values) for values in strata_BK])
     orders = np.array(list(itertools.permutations(range(len(weight_K)))))
+    _, first = np.unique(weight_K[orders.argsort(axis=1)], axis=0, return_index=True)
+    orders = orders[np.sort(first)]
     ways = len(orders) ** len(values_BK)
     sums_BO = (values_BK[:, orders] * weight_K).sum(axis=-1)  # what each block would add in each order
     if ways <= permutations:
