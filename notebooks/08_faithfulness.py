@@ -42,7 +42,7 @@ operators = settings.faithfulness.operators
 
 # %% tags=["hide-input"]
 figures.show_drawn(
-    figures.draw_correctness_by_scale,
+    figures.draw_correctness,
     result["correctness"],
     folder=folder,
     baseline=baseline,

@@ -93,9 +93,8 @@ if results.holds("competence"):
 # %% tags=["hide-input"]
 if results.holds("correctness"):
     correctness = results.read_main("correctness")
-    many = correctness["strategy"].nunique() > 4
-    draw = figures.draw_correctness_by_element if many else figures.draw_correctness_by_scale
-    figures.show_drawn(draw, correctness, **options, otherwise="This corpus has no gold alignment.")
+    nothing = "This corpus has no gold alignment."
+    figures.show_drawn(figures.draw_correctness, correctness, **options, otherwise=nothing)
 
 # %% [markdown] tags=["optional"]
 # ## How good are the rules?

@@ -43,11 +43,11 @@ def _save(folder, label="points", ticks=None, **changes):
     points = Points([1, 2], [3, 4], Style(label), notes=[f"{label}\n3", f"{label}\n4"])
     chart = Chart([Panel("", Axis("place"), Axis("value", ticks=ticks), [points])], 200)
     arguments = {
-        "title": "Two points", "caption": "They rise.", "n": "2 points", "interval": "none", "folder": folder
+        "title": "Two points", "caption": "They rise.", "n": "2 points", "interval": "none"
     } | changes  # fmt: skip
     name = arguments.pop("name", "two-points")
     data = arguments.pop("data", pd.DataFrame({"x": [1, 2], "y": [3, 4]}))
-    return figures.save_figure(name, chart, data, **arguments)
+    return figures.save_figure(figures.Drawing(name, chart, data, **arguments), folder)
 
 
 def test_a_figure_is_five_files_and_reads_back(tmp_path):
@@ -68,21 +68,9 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-@pytest.mark.parametrize("key", ["title", "caption", "n", "interval"])
-def test_every_text_must_be_there(tmp_path, key):
-    with pytest.raises(InputError, match=rf"figure 'two-points', {key}: expected a text, found nothing"):
-        _save(tmp_path, **{key: " "})
-    assert not list(tmp_path.iterdir())
-
-
 def test_an_empty_frame_is_no_figure(tmp_path):
     with pytest.raises(InputError, match="expected at least one row to plot, found an empty frame"):
         _save(tmp_path, data=pd.DataFrame({"x": []}))
-
-
-def test_a_name_must_be_a_plain_file_name(tmp_path):
-    with pytest.raises(InputError, match=r"expected lower-case words joined by hyphens, found '\.\./x'"):
-        _save(tmp_path, name="../x")
 
 
 def test_the_html_names_no_host_and_links_where_the_book_keeps_the_files(tmp_path):
@@ -252,7 +240,6 @@ def test_no_button_of_a_figure_sends_its_data_away():
 def test_every_entry_of_the_legend_has_something_drawn(tmp_path):
     nothing = Points([], [], Style("nothing"), notes=[])
     chart = Chart([Panel("", Axis(), Axis(), [nothing, Points([1], [2], Style("one"))])], 100)
-    figure = figures.save_figure(
-        "legend", chart, pd.DataFrame({"x": [1]}), title="t", caption="c", n="1 mark", interval="none", folder=tmp_path
-    )
+    drawing = figures.Drawing("legend", chart, pd.DataFrame({"x": [1]}), title="t", caption="c", n="1", interval="none")
+    figure = figures.save_figure(drawing, tmp_path)
     assert [(trace["name"], trace["showlegend"]) for trace in figure.spec["data"]] == [("one", True)]

@@ -6,7 +6,6 @@ import pytest
 
 from compliance_xai import figures
 from compliance_xai.attribution.error_signals import SIGNALS
-from compliance_xai.figures import NothingToPlot
 from compliance_xai.stats import error_detector as detector
 
 SCALES = {"300k": 312_000, "1m": 1_050_000}
@@ -25,33 +24,6 @@ def cells(**columns):
 def with_interval(frame, name="mean"):
     values = np.linspace(0.2, 0.8, len(frame))
     return frame.assign(**{name: values, "low": values - 0.05, "high": values + 0.05, "n_clauses": 20})
-
-
-@pytest.fixture
-def correctness():
-    frame = cells(kind=["all", "value", "deontic", "negation"], baseline=["delete"], sign=["positive"])
-    values = np.linspace(0.3, 0.9, len(frame))
-    counts = {"all": (48, 300), "value": (39, 58), "deontic": (48, 48), "negation": (3, 3)}
-    frame[["n_clauses", "n_links"]] = [counts[kind] for kind in frame["kind"]]
-    return frame.assign(
-        precision_at_k=values, precision_at_k_low=values - 0.1, precision_at_k_high=values + 0.1,
-        precision_at_k_chance_low=0.02, precision_at_k_chance_high=0.15,
-    )  # fmt: skip
-
-
-def test_correctness_has_a_panel_for_each_element_and_a_band_of_chance(correctness, tmp_path):
-    figure = figures.draw_correctness_by_scale(correctness, folder=tmp_path)
-    titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>all kinds (48)</b>", "<b>value (39)</b>", "<b>deontic (48)</b>"]
-    assert "Left out (fewer than 5 clauses): negation." in figure.caption
-    bands = [trace for trace in figure.spec["data"] if trace.get("fill") == "toself"]
-    assert len(bands) == 3
-    assert figure.n.startswith("39 to 48 clauses")
-    # Two columns on a narrow page: the second panel stands beside the first one.
-    assert figure.spec["narrow"]["xaxis2"]["domain"][0] > 0.5
-    assert "LoRA, 1M, deontic (48): 0.874 [0.774," in figure.alt
-    with pytest.raises(NothingToPlot):
-        figures.draw_correctness_by_scale(correctness.iloc[:0], folder=tmp_path)
 
 
 def test_faithfulness_shows_what_a_random_order_reaches(tmp_path):

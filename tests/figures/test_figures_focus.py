@@ -47,11 +47,11 @@ def test_correctness_by_element_puts_all_first_then_the_best_read(tmp_path):
         for kind, value, n in (("deontic", 0.3, 48), ("value", 0.9, 39), ("all", 0.6, 48), ("negation", 0.95, 3))
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    figure = figures.draw_correctness_by_element(frame, folder=tmp_path)
+    figure = figures.draw_correctness(frame, folder=tmp_path)
     assert figure.spec["layout"]["yaxis"]["ticktext"] == ["all kinds (48)", "value (39)", "deontic (48)"]
     panels = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
     assert panels == ["<b>1M</b>", "<b>4M</b>"]
     assert "Left out (fewer than 5 clauses): negation." in figure.caption
     assert "full fine-tuning, value (39), 1M: 0.900 [0.800," in figure.alt
     with pytest.raises(NothingToPlot):
-        figures.draw_correctness_by_element(frame.iloc[:0], folder=tmp_path)
+        figures.draw_correctness(frame.iloc[:0], folder=tmp_path)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.marks import Axis, Chart, Heat, Panel, Ramp
 from compliance_xai.records import Attribution
 from compliance_xai.study.labels import label_of, typeset
@@ -71,7 +70,8 @@ def attribution_html(
     )
 
 
-def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str = "scores") -> Figure:
+@drawn
+def draw_score_matrix(attribution: Attribution, *, name: str = "scores") -> Drawing:
     """Scores as a heat map: a row for each word, a column for each part of the rule; nats, signed.
 
     Tokens that spell one name or number are one part, whose log-probability, and so whose score, is their sum.
@@ -92,7 +92,7 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
         [Heat(scores_FP / limit, True, notes)],
     )
     ends = {0.0: f"−{limit:.2g}", 0.5: "0", 1.0: f"+{limit:.2g} nats"}
-    return save_figure(
+    return Drawing(
         name,
         Chart([panel], 21 * count_f, ramp=Ramp(True, ends), min_width=min(150 + 17 * count_p, 2400)),
         _table(attribution, part_T),
@@ -101,7 +101,6 @@ def draw_score_matrix(attribution: Attribution, *, folder: Path | str, name: str
         "part becomes less likely. Blue: more likely. ⏎ ends the rule; ␣ is a space.",
         n=f"{count_f} words × {count_p} parts of one clause, one training seed",
         interval="none",
-        folder=folder,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
 from compliance_xai.figures.forms import count_range, rows_chart, select
 from compliance_xai.stats.frames import ALL_SCALES, beside
 from compliance_xai.study.labels import label_of, strategy_label
@@ -15,9 +14,8 @@ from compliance_xai.study.labels import label_of, strategy_label
 _HELD_OUT = "document"
 
 
-def draw_by_context(
-    by_context: pd.DataFrame, measure: str, *, folder: Path | str, label: str, baseline: str = "delete"
-) -> Figure:
+@drawn
+def draw_by_context(by_context: pd.DataFrame, measure: str, *, label: str, baseline: str = "delete") -> Drawing:
     """One measure by regulatory context, the held-out one last; a mark per strategy and a panel per model size.
 
     ``by_context`` is ``stats.summarise_measures`` of ``stats.gather_values``.
@@ -28,7 +26,7 @@ def draw_by_context(
     counts = frame.groupby("context")["n_clauses"].max()
     held_out = set(frame.loc[frame["split"] == _HELD_OUT, "context"])
     rows = {context: _name(context, counts[context], context in held_out) for context in order["context"]}
-    return save_figure(
+    return Drawing(
         name,
         rows_chart(frame, row="context", rows=rows, value="mean", x_title=label),
         frame,
@@ -37,11 +35,11 @@ def draw_by_context(
         if held_out
         else "Contexts that the models were trained on.",
         n=f"{count_range(counts)} clauses per mark",
-        folder=folder,
     )
 
 
-def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: str = "full") -> Figure:
+@drawn
+def draw_distance_by_context(table: pd.DataFrame, *, first: str = "full") -> Drawing:
     """Distances from ``first`` to each other strategy over those between seeds, a row for each regulatory context.
 
     ``table`` is ``stats.separate_contexts``; its rows of all sizes are drawn.
@@ -60,7 +58,7 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
         else _name(str(row.context), row.n_clauses, bool(row.held_out))
         for row in frame.drop_duplicates("row").itertuples(index=False)
     }
-    return save_figure(
+    return Drawing(
         name,
         rows_chart(
             frame, row="row", rows=rows, value="ratio", ends=ends, panel="", mark=(1.0, "as far as two seeds"),
@@ -72,7 +70,6 @@ def draw_distance_by_context(table: pd.DataFrame, *, folder: Path | str, first: 
         caption="On the dotted line two strategies differ no more than two seeds do. All model sizes together.",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
         interval="95 %, for other clauses and other trainings",
-        folder=folder,
     )  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from compliance_xai.figures.theme import clean
 from compliance_xai.files import write_atomic
 
 BOOTSTRAP = "95 % bootstrap over clauses, seeds averaged within each clause first"
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class NothingToPlot(InputError):
@@ -28,13 +27,7 @@ class NothingToPlot(InputError):
 
 
 def require_rows(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The frame itself, if it has a row.
-
-    Raises
-    ------
-    NothingToPlot
-        If it has none.
-    """
+    """The frame itself; ``NothingToPlot`` where it has no row."""
     if frame.empty:
         raise NothingToPlot(
             f"figure {name!r}",
@@ -76,58 +69,53 @@ class Figure:
     preview: str
 
 
-def save_figure(
-    name: str,
-    chart: Chart,
-    data: pd.DataFrame,
-    *,
-    title: str,
-    caption: str,
-    n: str,
-    folder: Path | str,
-    interval: str = BOOTSTRAP,
-) -> Figure:
-    """Draw a chart for screen and print, write the figure's files and give the record that ``show`` takes.
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure described, before it is drawn and saved.
 
-    Parameters
-    ----------
-    data
-        What is plotted, one row per mark or observation.
-    interval
-        What the intervals are; "none" where there are none.
+    ``data`` is what is plotted, one row per mark or observation; ``interval`` is "none" where there are no intervals.
+    """
+
+    name: str
+    chart: Chart
+    data: pd.DataFrame
+    title: str
+    caption: str
+    n: str
+    interval: str = BOOTSTRAP
+
+
+def drawn(make: Callable[..., Drawing]) -> Callable[..., Figure]:
+    """Let a function that describes a figure save it as well, in the ``folder`` that its call names."""
+
+    @functools.wraps(make)
+    def draw(*arguments: Any, folder: Path | str, **options: Any) -> Figure:
+        return save_figure(make(*arguments, **options), folder)
+
+    return draw
+
+
+def save_figure(drawing: Drawing, folder: Path | str) -> Figure:
+    """Draw for screen and print, write the figure's files and give the record that ``show`` takes.
 
     Raises
     ------
-    InputError
-        If a text is missing, the name is not a file name, or there is nothing to plot.
+    NothingToPlot
+        If there is nothing to plot.
     """
     from compliance_xai.figures.print_renderer import draw_print
     from compliance_xai.figures.screen_renderer import draw_screen
 
-    where = f"figure {name!r}"
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            where, expected="lower-case words joined by hyphens", found=repr(name), remedy="Rename the figure."
-        )
-    texts = {"title": title, "caption": caption, "n": n, "interval": interval}
-    texts = {key: clean(text).strip() for key, text in texts.items()}
-    for key, text in texts.items():
-        if not text:
-            raise InputError(
-                f"{where}, {key}",
-                expected="a text",
-                found="nothing",
-                remedy=f"Give the figure's {key}; 'none' is a text.",
-            )
-    require_rows(data, name)
-    texts |= {"caption": f"{texts['caption']} {chart.note}".strip(), "alt": clean(describe(chart))}
-    folder = Path(folder)
+    chart, folder, name = drawing.chart, Path(folder), drawing.name
+    require_rows(drawing.data, name)
     folder.mkdir(parents=True, exist_ok=True)
     spec, still = draw_screen(chart), draw_print(chart)
     preview = "data:image/webp;base64," + base64.b64encode(_render(still, "webp", dpi=110)).decode()
+    texts = {key: clean(getattr(drawing, key)).strip() for key in ("title", "caption", "n", "interval")}
+    texts |= {"caption": f"{texts['caption']} {chart.note}".strip(), "alt": clean(describe(chart))}
     stored = {"name": name, **texts, "preview": preview, "spec": spec}
     files = {"png": _render(still, "png", dpi=200), "svg": _render(still, "svg")}
-    files["csv"] = data.to_csv(index=False, lineterminator="\n").encode()
+    files["csv"] = drawing.data.to_csv(index=False, lineterminator="\n").encode()
     files["json"] = json.dumps(stored, sort_keys=True).encode()
     for ending, content in files.items():
         with write_atomic(folder / f"{name}.{ending}") as part:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.forms import rows_chart
 from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Panel
 from compliance_xai.figures.theme import SPLIT_STYLES, make_style
@@ -15,7 +13,8 @@ from compliance_xai.records import CATEGORIES
 from compliance_xai.study.labels import label_of
 
 
-def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
+@drawn
+def draw_corpus_counts(counts: pd.DataFrame) -> Drawing:
     """Clauses by regulatory context and split, as stacked bars (columns ``split``, ``context``, ``clauses``)."""
     table = counts.pivot_table(index="context", columns="split", values="clauses", aggfunc="sum", fill_value=0)
     table = table.loc[table.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -37,7 +36,7 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
     ]
     x = Axis("clauses", (0, 1.03 * float(table.sum(axis=1).max())))
     y = Axis("", (len(table) - 0.5, -0.5), dict(enumerate(names)), names=True)
-    return save_figure(
+    return Drawing(
         "corpus-counts",
         Chart([Panel("", x, y, bars)], 20 + 30 * len(table)),
         counts,
@@ -45,11 +44,11 @@ def draw_corpus_counts(counts: pd.DataFrame, *, folder: Path | str) -> Figure:
         caption="The held-out split has the contexts or documents that no training clause comes from.",
         n=f"{int(table.to_numpy().sum()):,} clauses",
         interval="none",
-        folder=folder,
     )
 
 
-def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
+@drawn
+def draw_corpus_lengths(lengths: pd.DataFrame) -> Drawing:
     """Words of clauses and of rules by context, as boxes (columns ``text``, ``context``, ``words``)."""
     texts = {"clause": ("words", "#7a6fb0"), "rule": ("names, values and operators", "#5f8f86")}
     order = sorted(set(lengths["context"]))
@@ -61,7 +60,7 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
         boxes = [Box(place, values, make_style("", colour)) for place, values in groups.items() if len(values)]
         longest = max(box.summary["whishi"] for box in boxes)
         panels.append(Panel(f"{text}s", Axis(unit, (0, 1.05 * longest)), y, boxes))
-    return save_figure(
+    return Drawing(
         "corpus-lengths",
         Chart(panels, 20 + 32 * len(order), share_y=True, legend=False),
         lengths,
@@ -70,11 +69,11 @@ def draw_corpus_lengths(lengths: pd.DataFrame, *, folder: Path | str) -> Figure:
         n=f"{lengths['id'].nunique():,} clause–rule pairs",
         interval="the box spans the quartiles, the whiskers reach at most 1.5 box lengths further; points beyond are "
         "only in the data",
-        folder=folder,
     )
 
 
-def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> Figure:
+@drawn
+def draw_corpus_categories(categories: pd.DataFrame) -> Drawing:
     """Share of the words of each category, by split (columns ``split``, ``category``, ``features``)."""
     table = categories.groupby(["split", "category"])["features"].sum().unstack(fill_value=0)
     frame = table.reindex(columns=list(CATEGORIES), fill_value=0).stack().to_frame("features").reset_index()
@@ -85,7 +84,7 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
         x_title="share of the words (%)",
         styles={split: style for split, style in SPLIT_STYLES.items() if split in table.index},
     )  # fmt: skip
-    return save_figure(
+    return Drawing(
         "corpus-categories",
         chart,
         frame[["category", "split", "features"]],
@@ -93,5 +92,4 @@ def draw_corpus_categories(categories: pd.DataFrame, *, folder: Path | str) -> F
         caption="Every word of a clause has one category; all later pages use these categories.",
         n=f"{int(table.to_numpy().sum()):,} words",
         interval="none",
-        folder=folder,
     )

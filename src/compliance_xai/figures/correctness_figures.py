@@ -1,37 +1,21 @@
-"""Figures of whether attribution is right, and whether the model depends on the words that it marks."""
+"""Figures of whether attribution is right, whether the model depends on the words it marks, and finds errors by it."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, save_figure
-from compliance_xai.figures.forms import (
-    FEW,
-    MANY,
-    count_clauses,
-    count_range,
-    order_scales,
-    pad,
-    rows_chart,
-    select,
-    size_chart,
-)
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
+from compliance_xai.figures.forms import FEW, count_clauses, count_range, line_of, order_scales, pad, rows_chart, select
 from compliance_xai.figures.marks import Axis, Chart, Panel, Points
-from compliance_xai.figures.theme import GREY, Style, style_strategies
+from compliance_xai.figures.theme import GREY, VIOLET, Style, make_style, style_strategies
 from compliance_xai.stats.frames import CONTROL
-from compliance_xai.study.labels import format_interval, label_of
+from compliance_xai.study.labels import label_of
 
 ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
 SHARES = (-0.04, 1.04)
 """Range of an axis of shares: marks at 0 and 1 are drawn whole."""
-_RANKED = (
-    "The clause's words are ranked by how much they raise the probability of the element, and compared with the words "
-    "that decide it in the gold alignment; 1: the deciding words come first. In brackets: clauses."
-)
 _CONTROLS = {
     "deletion": "random_deletion",
     "insertion": 0.5,
@@ -45,100 +29,56 @@ _OTHER_ORDERS = {
     "best": (Style("best and worst order found", GREY), "dot"),
     "worst": (Style("best and worst order found", GREY), "dot"),
 }
+SPLIT_TITLES = {"test": "known contexts", "validation": "known contexts", "document": "held-out context"}
+_FROM_ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak", "attribution", "both")
+_FAMILIES = {
+    True: make_style("from attribution", VIOLET),
+    False: make_style("without attribution", "#8b6a1f", "square"),
+}
+_MODELS = {
+    "unlikely": make_style("unlikely token", "#8b6a1f", "square"),
+    "baselines": make_style("baselines", "#D55E00", "triangle-up"),
+    "attribution": make_style("attribution signals", VIOLET),
+    "both": make_style("both", "#5a6b7b", "diamond"),
+}
 
 
-def draw_correctness_by_scale(
-    correctness: pd.DataFrame,
-    measure: str = "precision_at_k",
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "positive",
-    least: int = FEW,
-) -> Figure:
-    """Correctness against the gold alignment: a panel for each element of the rule, a line for each strategy.
+@drawn
+def draw_correctness(correctness: pd.DataFrame, *, baseline: str = "delete", sign: str = "positive") -> Drawing:
+    """Precision at k against the gold alignment: a row for each element of the rule, a panel per model size.
 
-    With one model size, or more strategies than lines can show, ``draw_correctness_by_element`` takes its place.
-
-    Parameters
-    ----------
-    correctness
-        ``stats.summarise_gold`` by scale, parameters, strategy, baseline, sign and kind.
-    least
-        Elements in fewer clauses are left out; the caption names them.
+    ``correctness`` is ``stats.summarise_gold`` by scale, parameters, strategy, baseline, sign and kind. Elements in too
+    few clauses are left out, and the caption names them.
     """
-    if correctness["scale"].nunique() == 1 or correctness["strategy"].nunique() > MANY:
-        where = {"baseline": baseline, "sign": sign, "least": least}
-        return draw_correctness_by_element(correctness, measure, folder=folder, **where)
-    name, ends = f"correctness-by-scale-{measure.replace('_', '-')}", (f"{measure}_low", f"{measure}_high")
+    name, measure, ends = "correctness", "precision_at_k", ("precision_at_k_low", "precision_at_k_high")
     frame = select(correctness, name, measure, ends=ends, baseline=baseline, sign=sign)
-    frame, kinds, rare = _frequent(frame, least)
-    chart = size_chart(
-        frame, name, panel="kind", panels=kinds, value=measure, ends=ends, y_title=label_of(measure).text, span=SHARES,
-        columns=4, bands=(f"{measure}_chance_low", f"{measure}_chance_high", "random ranking, 95 %"),
+    counts = frame.groupby("kind")["n_clauses"].max()
+    labels = {kind: "all kinds" if kind == ALL_KINDS else label_of(str(kind)).text for kind in counts.index}
+    rare = [kind for kind in labels if counts[kind] < FEW <= counts.max()]
+    frame = frame[~frame["kind"].isin(rare)]
+    trained = frame[frame["strategy"] != CONTROL]
+    means = trained[trained["parameters"] == trained["parameters"].max()].groupby("kind")[measure].mean()
+    rows = sorted(set(labels) - set(rare), key=lambda kind: (kind != ALL_KINDS, -means.get(kind, -1.0), kind))
+    left_out = f" Left out (fewer than {FEW} clauses): {', '.join(labels[kind] for kind in rare)}." if rare else ""
+    chart = rows_chart(
+        frame, row="kind", rows={kind: f"{labels[kind]} ({counts[kind]})" for kind in rows}, value=measure, ends=ends,
+        chance=(f"{measure}_chance_high", "97.5 % of random rankings are below"), span=SHARES,
+        x_title=label_of(measure).axis,
     )  # fmt: skip
-    return save_figure(
+    return Drawing(
         name,
         chart,
         frame,
         title="Does attribution point at the words that decide?",
-        caption=f"A panel for all elements together, then one for each kind, the most frequent first. {_RANKED} Grey: "
-        f"where 95 % of random rankings of the same clauses would be.{rare}",
+        caption="All elements of a rule together, then each kind, the best first; in brackets the number of clauses. "
+        "The clause's words are ranked by how much they raise the probability of the element. 1: the words that decide "
+        f"it in the gold alignment come first. Grey: 97.5 % of random rankings stay left of it.{left_out}",
         n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the element"),
-        folder=folder,
     )
 
 
-def draw_correctness_by_element(
-    correctness: pd.DataFrame,
-    measure: str = "precision_at_k",
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "positive",
-    least: int = FEW,
-) -> Figure:
-    """Correctness against the gold alignment: a row for each element of the rule, a panel per model size.
-
-    Parameters as of ``draw_correctness_by_scale``.
-    """
-    name, ends = f"correctness-by-element-{measure.replace('_', '-')}", (f"{measure}_low", f"{measure}_high")
-    frame = select(correctness, name, measure, ends=ends, baseline=baseline, sign=sign)
-    frame, kinds, rare = _frequent(frame, least)
-    trained = frame[frame["strategy"] != CONTROL]
-    largest = trained[trained["parameters"] == trained["parameters"].max()]
-    means = largest.groupby("kind")[measure].mean()
-    rows = sorted(kinds, key=lambda kind: (kind != ALL_KINDS, -means.get(kind, -1.0)))
-    chart = rows_chart(
-        frame, row="kind", rows={kind: kinds[kind] for kind in rows}, value=measure, ends=ends, span=SHARES,
-        chance=(f"{measure}_chance_high", "97.5 % of random rankings are below"), x_title=label_of(measure).axis,
-    )  # fmt: skip
-    return save_figure(
-        name,
-        chart,
-        frame,
-        title="Which elements of a rule rest on the words that decide them?",
-        caption=f"All elements together, then each kind, the best first. {_RANKED} Grey: 97.5 % of random rankings of "
-        f"the same clauses stay left of it.{rare}",
-        n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the element"),
-        folder=folder,
-    )
-
-
-def _frequent(frame: pd.DataFrame, least: int) -> tuple[pd.DataFrame, dict[str, str], str]:
-    """The rows of elements in at least so many clauses, their labels, and a sentence on the others."""
-    counts = frame.groupby("kind")[["n_clauses", "n_links"]].max()
-    counts = counts.sort_values("n_links", ascending=False, kind="stable")["n_clauses"]
-    names = {str(kind): "all kinds" if kind == ALL_KINDS else label_of(str(kind)).text for kind in counts.index}
-    rare = [kind for kind in names if counts[kind] < least <= counts.max()]
-    kinds = {kind: f"{label} ({counts[kind]})" for kind, label in names.items() if kind not in rare}
-    left_out = f" Left out (fewer than {least} clauses): {', '.join(names[kind] for kind in rare)}." if rare else ""
-    return frame[frame["kind"].isin(list(kinds))], kinds, left_out
-
-
-def draw_faithfulness(
-    summary: pd.DataFrame, *, folder: Path | str, attribution: str = "delete", operator: str = "mask"
-) -> Figure:
+@drawn
+def draw_faithfulness(summary: pd.DataFrame, *, attribution: str = "delete", operator: str = "mask") -> Drawing:
     """The measures of faithfulness, a row for each and a panel per model size.
 
     ``summary`` is ``stats.summarise_measures`` of ``judge_scores`` by cell, attribution and operator.
@@ -158,7 +98,7 @@ def draw_faithfulness(
         x_title="1 = best possible",
     )  # fmt: skip
     made, judge = (label_of(name).text for name in (attribution, operator))
-    return save_figure(
+    return Drawing(
         f"faithfulness-{attribution}-by-{operator}",
         chart,
         frame,
@@ -167,13 +107,11 @@ def draw_faithfulness(
         if attribution == operator
         else f"Scores made with one way of removing words ({made}) and judged with another ({judge}).",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        folder=folder,
     )
 
 
-def draw_removal_curves(
-    curves: pd.DataFrame, *, folder: Path | str, attribution: str = "delete", operator: str = "mask"
-) -> Figure:
+@drawn
+def draw_removal_curves(curves: pd.DataFrame, *, attribution: str = "delete", operator: str = "mask") -> Drawing:
     """What is left of the rule's log-probability as words are removed, by score and in other orders.
 
     ``curves`` is ``stats.summarise_measures`` of ``kept`` by cell, attribution, operator, order and step; a panel per
@@ -183,7 +121,7 @@ def draw_removal_curves(
     curves = curves.assign(attribution=curves["attribution"].fillna(""))
     where = {"operator": operator, "attribution": [attribution, ""], "order": ["score", *_OTHER_ORDERS]}
     frame = select(curves, "removal-curves", "mean", **where)
-    share = 100 / max(1, int(frame["step"].max()))
+    frame = frame.assign(removed=100 * frame["step"] / max(1, int(frame["step"].max())))
     y_axis = Axis("share of log p left", pad(frame[["mean", "low", "high"]].to_numpy(dtype=float).ravel()))
     x = Axis("words removed", (-4, 104), {0.0: "0 %", 50.0: "50 %", 100.0: "100 %"})
     panels = []
@@ -191,18 +129,14 @@ def draw_removal_curves(
         here = frame[frame["scale"] == scale]
         layers = []
         for order, (style, dash) in _OTHER_ORDERS.items():  # these belong to no strategy and are averaged over all
-            some = here[here["order"] == order].groupby("step")["mean"].mean()
-            layers.append(Points(share * some.index.to_numpy(), some.to_numpy(), style, line=dash, symbols=False))
+            some = here[here["order"] == order].groupby("removed", as_index=False)["mean"].mean()
+            layers.append(line_of(some, "removed", "mean", style, "", line=dash, symbols=False))
         for name, style in style_strategies(frame["strategy"]).items():
-            some = here[(here["order"] == "score") & (here["strategy"] == name)].sort_values("step")
-            step, *numbers = (some[column].to_numpy(dtype=float) for column in ("step", "mean", "low", "high"))
-            notes = [
-                f"{style.label}, {share * at:.0f} % of the words removed\n{format_interval(*values)} left"
-                for at, *values in zip(step, *numbers, strict=True)
-            ]
-            layers.append(Points(share * step, numbers[0], style, *numbers[1:], line="solid", notes=notes))
+            some = here[(here["order"] == "score") & (here["strategy"] == name)]
+            said = "{label}, {removed:.0f} % of the words removed\n{mean:.2f} [{low:.2f}, {high:.2f}] left"
+            layers.append(line_of(some, "removed", "mean", style, said))
         panels.append(Panel(title, x, y_axis, layers))
-    return save_figure(
+    return Drawing(
         f"removal-curves-{attribution}-by-{operator}",
         Chart(panels, 270, share_x=True, share_y=True),
         frame,
@@ -211,5 +145,63 @@ def draw_removal_curves(
         "clause; 0: with none of it. Faithful scores make a curve that falls at once. Grey lines are means over the "
         "strategies: random orders, and the best and the worst order that the search found.",
         n=f"{count_range(frame['n_clauses'])} clauses per line",
-        folder=folder,
     )
+
+
+@drawn
+def draw_signals(signals: pd.DataFrame, *, name: str = "error-signals") -> Drawing:
+    """How well each signal finds wrong elements: a row for each, a panel per split (``stats.rank_signals``)."""
+    frame = select(signals, name, "auroc")
+    best = frame.groupby("signal")["auroc"].max().sort_values(ascending=False, kind="stable")
+    titles = {str(split): SPLIT_TITLES.get(str(split), str(split)) for split in frame["split"]}
+    families = frame.assign(family=frame["signal"].isin(_FROM_ATTRIBUTION))
+    return Drawing(
+        name,
+        rows_chart(
+            families, row="signal", value="auroc", panel="split", panels=titles, series="family", styles=_FAMILIES,
+            rows={row: label_of(row).text for row in map(str, best.index)},
+            x_title="area under the ROC curve", mark=(0.5, "by chance"),
+        ),
+        frame,
+        title="Which signals tell a wrong element of a written rule from a right one?",
+        caption="1: every wrong element looks more suspect than every right one. From attribution: mass on other words "
+        "than could spell the element, the heaviest word is such another, mass spread out, little mass. Without: an "
+        "unlikely token, an unsure model, a long clause, or no such word in it. Elements of all fine-tuned models "
+        "together; a clause is resampled with everything that was written for it.",
+        n="; ".join(
+            f"{row.n_wrong} wrong of {row.n_elements} elements in {row.n_clauses} clauses ({titles[str(row.split)]})"
+            for row in frame.drop_duplicates("split").itertuples(index=False)
+        ),
+        interval="95 % bootstrap over clauses",
+    )  # fmt: skip
+
+
+@drawn
+def draw_reliability(bins: pd.DataFrame) -> Drawing:
+    """Predicted against observed shares of wrong elements (``stats.calibration_table``); a panel per split."""
+    frame = require_rows(bins, "error-reliability")
+    panels = []
+    for split, here in frame.groupby("split", sort=False):
+        reach = 1.08 * float(here[["predicted", "observed"]].to_numpy().max())
+        span = (-0.04 * reach, reach)  # errors are rare where models were trained, so scales differ
+        layers = [Points([0, reach], [0, reach], Style("calibrated", GREY), line="dot", symbols=False, width=1.5)]
+        said = "{label}\npredicted {predicted:.3f}, observed {observed:.3f}\nn = {n} elements"
+        known = (here[here["model"] == model].drop(columns=["low", "high"], errors="ignore") for model in _MODELS)
+        layers += [line_of(some, "predicted", "observed", style, said)
+                   for some, style in zip(known, _MODELS.values(), strict=True)]  # fmt: skip
+        title = SPLIT_TITLES.get(str(split), str(split))
+        panels.append(
+            Panel(title, Axis("predicted share of wrong elements", span), Axis("observed share", span), layers)
+        )
+    return Drawing(
+        "error-reliability",
+        Chart(panels, 290),
+        frame,
+        title="Are the predicted probabilities right?",
+        caption="Each point is a tenth of the elements, by rising predicted probability that the element is wrong. On "
+        "the dotted line a prediction of 0.3 is right in three of ten cases; above it, errors are more frequent than "
+        "predicted. Clauses of known contexts are predicted by a regression that has not seen them; the held-out "
+        "context by one that has seen the known contexts only.",
+        n=f"{count_range((frame['n'].min(), frame['n'].max()))} elements per point",
+        interval="none",
+    )  # fmt: skip

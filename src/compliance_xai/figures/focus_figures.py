@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.forms import (
     count_clauses,
     order_scales,
@@ -28,15 +27,10 @@ from compliance_xai.study.labels import format_interval, label_of, strategy_labe
 INTERVAL = "95 %, for other clauses and other trainings"
 
 
+@drawn
 def draw_focus_paired(
-    focus: pd.DataFrame,
-    summary: pd.DataFrame,
-    measure: str,
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "net",
-) -> Figure:
+    focus: pd.DataFrame, summary: pd.DataFrame, measure: str, *, baseline: str = "delete", sign: str = "net"
+) -> Drawing:
     """Each clause as one line through the strategies, and the means with intervals over them; a panel per size.
 
     Parameters
@@ -66,7 +60,7 @@ def draw_focus_paired(
             notes = [f"{style.label}\nmean {format_interval(*values, 3)}" for values in zip(y, low, high, strict=True)]
             layers.append(Points([place] * len(row), y, style, low, high, notes=notes, size=13))
         panels.append(Panel(title, x, y_axis, layers))
-    return save_figure(
+    return Drawing(
         f"focus-{measure.replace('_', '-')}",
         Chart(panels, 300, share_x=True, share_y=True),
         clauses,
@@ -74,23 +68,22 @@ def draw_focus_paired(
         caption="Thin lines follow one clause through the strategies, seeds averaged; large marks are means over "
         "clauses.",
         n=count_clauses(counts, baseline, sign, " of each model size, the same for every strategy"),
-        folder=folder,
     )
 
 
+@drawn
 def draw_focus_by_scale(
     summary: pd.DataFrame,
     *,
-    folder: Path | str,
     measures: Sequence[str] = ("normalised_entropy", "gini", "top_3_mass", "effective_number"),
     baseline: str = "delete",
     sign: str = "net",
-) -> Figure:
+) -> Drawing:
     """Measures of focus against model size, a panel for each and a line per strategy (``stats.summarise_measures``)."""
     name = "focus-by-scale"
     frame = select(summary, name, "mean", baseline=baseline, sign=sign, measure=list(measures))
     panels = {measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])}
-    return save_figure(
+    return Drawing(
         name,
         size_chart(frame, name, panel="measure", panels=panels),
         frame,
@@ -98,19 +91,13 @@ def draw_focus_by_scale(
         caption="Means over clauses. Low entropy, a high Gini coefficient, much mass on three words and few effective "
         "words all say that a model rests its rule on little of the clause.",
         n=count_clauses(frame["n_clauses"], baseline, sign, " per mark"),
-        folder=folder,
     )
 
 
+@drawn
 def draw_differences(
-    pairs: pd.DataFrame,
-    measure: str,
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "net",
-    scales: Sequence[str] = (),
-) -> Figure:
+    pairs: pd.DataFrame, measure: str, *, baseline: str = "delete", sign: str = "net", scales: Sequence[str] = ()
+) -> Drawing:
     """Differences between strategies on the same clauses with their intervals (``stats.compare_strategies``).
 
     ``scales`` gives the order of the panels: this frame has no parameter counts.
@@ -119,7 +106,7 @@ def draw_differences(
     frame = select(pairs, "difference", "difference", **where)
     first, second = (frame[f"strategy_{side}"].map(strategy_label) for side in "ab")
     what = label_of(measure).text
-    return save_figure(
+    return Drawing(
         f"difference-{measure.replace('_', '-')}",
         rows_chart(
             frame.assign(pair=first + " − " + second), row="pair", value="difference", series="",
@@ -132,19 +119,18 @@ def draw_differences(
         "leaves the sign open.",
         n=count_clauses(frame["n_clauses"], baseline, sign, " per pair"),
         interval=INTERVAL,
-        folder=folder,
     )  # fmt: skip
 
 
+@drawn
 def draw_controls(
     controls: pd.DataFrame,
     *,
-    folder: Path | str,
     first: str = "full",
     baseline: str = "delete",
     sign: str = "net",
     title: str = "difference in the log of the number of words",
-) -> Figure:
+) -> Drawing:
     """The difference between ``first`` and each trained strategy under every control (``stats.controls_table``).
 
     The untouched base is left out: it is far from any trained model in confidence, and holding that equal would be
@@ -152,7 +138,7 @@ def draw_controls(
     """
     frame = turn_towards(controls, first, "controls", "estimate", baseline=baseline, sign=sign)
     name = strategy_label(first)
-    return save_figure(
+    return Drawing(
         "controls",
         rows_chart(frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")),
         frame,
@@ -162,19 +148,17 @@ def draw_controls(
         "words.",
         n=count_clauses((frame["n_clauses"].min(), frame["n_clauses"].max()), baseline, sign),
         interval=INTERVAL,
-        folder=folder,
     )
 
 
-def draw_category_lift(
-    lift: pd.DataFrame, *, folder: Path | str, baseline: str = "delete", sign: str = "net"
-) -> Figure:
+@drawn
+def draw_category_lift(lift: pd.DataFrame, *, baseline: str = "delete", sign: str = "net") -> Drawing:
     """Log lift of every category, a mark per strategy and a panel per model size.
 
     ``lift`` is ``stats.summarise_measures`` of ``log_lift`` by scale, strategy, baseline, sign and category.
     """
     frame = select(lift, "category-lift", "mean", baseline=baseline, sign=sign, category=list(CATEGORIES))
-    return save_figure(
+    return Drawing(
         "category-lift",
         rows_chart(
             frame, row="category", value="mean", x_title="log lift (nats)", mark=(0.0, "as much as their share"),
@@ -185,29 +169,27 @@ def draw_category_lift(
         caption="Log of a category's share of the mass over its share of the clause's words: right of the dotted line "
         "it carries more than its share. Only clauses that have the category count.",
         n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the category"),
-        folder=folder,
     )  # fmt: skip
 
 
+@drawn
 def draw_lift_by_scale(
     lift: pd.DataFrame,
     *,
-    folder: Path | str,
     categories: tuple[str, ...] = ("numerical_constraint", "rule_identifier_all"),
     baseline: str = "delete",
     sign: str = "net",
-) -> Figure:
+) -> Drawing:
     """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
     name = "lift-by-scale"
     frame = select(lift, name, "mean", baseline=baseline, sign=sign, category=list(categories))
     panels = {category: say("category", category) for category in categories if category in set(frame["category"])}
     marks = {"y_title": "log lift (nats)", "mark": (0.0, "as much as their share")}
-    return save_figure(
+    return Drawing(
         name,
         size_chart(frame, name, panel="category", panels=panels, **marks),
         frame,
         title="Lift of numerical constraints and rule identifiers against model size",
         caption="Where the log lift is above zero, these words carry more than their share of the clause.",
         n=count_clauses(frame["n_clauses"], baseline, sign),
-        folder=folder,
     )

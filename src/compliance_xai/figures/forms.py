@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.figures.contract import NothingToPlot, require_rows
-from compliance_xai.figures.marks import Axis, Band, Chart, Panel, Points, reference
+from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
 from compliance_xai.figures.theme import GREY, Style, style_in_order, style_strategies
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL
-from compliance_xai.study.labels import format_interval, label_of, size_label, strategy_label
+from compliance_xai.study.labels import format_interval, label_of, size_label, strategy_label, typeset
 
 FEW = 5
 """Fewer clauses than this have no interval: a bootstrap of two or three clauses only looks precise."""
@@ -134,8 +134,6 @@ def size_chart(
     mark: tuple[float, str] | None = None,
     span: tuple[float, float] | None = None,
     from_zero: bool = False,
-    columns: int = 2,
-    bands: tuple[str, str, str] | None = None,
     points: pd.DataFrame | None = None,
 ) -> Chart:
     """Values against model size: a panel per measure or category, and a line with intervals per strategy.
@@ -150,8 +148,6 @@ def size_chart(
         Labels of the panels, in drawing order.
     span, from_zero
         One range for all panels; or from zero to what each panel needs.
-    bands
-        Columns of the edges of a grey band in each panel, and what it stands for.
     points
         Single values, drawn small beside the means: columns ``panel``, ``strategy``, ``parameters``, ``value``.
 
@@ -176,8 +172,7 @@ def size_chart(
     made = []
     for key, title in panels.items():
         here = marks[marks[panel] == key]
-        layers: list[Any] = [_band(here, bands, reach)] if bands else []
-        layers += [reference(mark[0], reach, mark[1], upright=False)] if mark else []
+        layers = [reference(mark[0], reach, mark[1], upright=False)] if mark else []
         for strategy, style in styles.items():
             if points is not None:
                 own = points[(points["panel"] == key) & (points["strategy"] == strategy)]
@@ -189,8 +184,7 @@ def size_chart(
             layers.append(Points(at * dodge[strategy], y, style, low, high, line="solid", notes=notes))
         own_span = span_from_zero([*here["value"], *here["high"]]) if from_zero else span
         made.append(Panel(title, x_axis, Axis(y_title, own_span), layers))
-    crowded = columns > 2
-    return Chart(made, 150 if crowded else 250, columns, 2 if crowded else 1, share_y=crowded, note=_note(marks))
+    return Chart(made, 250, 2, note=_note(marks))
 
 
 def _size_rows(
@@ -215,12 +209,15 @@ def _size_rows(
     return Chart([chart.panels[0] for chart in charts], charts[0].height, 2, share_y=True, note=_note(marks))
 
 
-def _band(marks: pd.DataFrame, bands: tuple[str, str, str], reach: tuple[float, float]) -> Band:
-    """A band over the sizes, drawn out to both ends of the axis."""
-    edges = marks.groupby("parameters")[list(bands[:2])].mean().reset_index().to_numpy(dtype=float)
-    edges = np.vstack([edges[:1], edges, edges[-1:]])
-    edges[[0, -1], 0] = reach
-    return Band(edges[:, 0], edges[:, 1], edges[:, 2], bands[2])
+def line_of(frame: pd.DataFrame, x: str, y: str, style: Style, said: str, **looks: Any) -> Points:
+    """A series as a line through its rows in the order of ``x``, with intervals where there are ``low`` and ``high``.
+
+    ``said`` is the hover box of each row: a format string over its columns and ``label``; empty for none.
+    """
+    some = frame.sort_values(x, kind="stable")
+    at, values, *ends = (some[name].to_numpy(dtype=float) for name in (x, y, "low", "high") if name in some)
+    notes = [typeset(said.format(label=style.label, **row)) for row in some.to_dict("records") if said]
+    return Points(at, values, style, *ends, notes=notes, **{"line": "solid"} | looks)
 
 
 def _note(marks: pd.DataFrame) -> str:

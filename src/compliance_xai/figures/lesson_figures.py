@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.forms import pad
-from compliance_xai.figures.marks import Axis, Bars, Chart, Panel, Points, reference
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
+from compliance_xai.figures.forms import line_of, pad
+from compliance_xai.figures.marks import Axis, Bars, Chart, Panel, reference
 from compliance_xai.figures.theme import make_style
-from compliance_xai.study.labels import format_interval, format_number
+from compliance_xai.study.labels import format_interval
 
 _LOOKS = (("#0072B2", "solid"), ("#E69F00", "dash"), ("#009E73", "dot"), ("#CC79A7", "dashdot"))
 
 
+@drawn
 def draw_bars(
-    frame: pd.DataFrame,
-    label: str,
-    value: str,
-    *,
-    unit: str,
-    title: str,
-    caption: str,
-    n: str,
-    name: str,
-    folder: Path | str,
-) -> Figure:
+    frame: pd.DataFrame, label: str, value: str, *, unit: str, title: str, caption: str, n: str, name: str
+) -> Drawing:
     """One horizontal bar for each row, in the frame's order; columns ``low`` and ``high`` give its interval."""
     require_rows(frame, name)
     labels, values = [str(text) for text in frame[label]], frame[value].to_numpy(dtype=float)
@@ -40,7 +30,7 @@ def draw_bars(
     style = make_style(unit, _LOOKS[0][0])
     bars = Bars(places, values, style, low=low, high=high, notes=notes)
     x, y = Axis(unit, pad([0.0, *values, *low, *high])), Axis("", edges, dict(enumerate(labels)), names=True)
-    return save_figure(
+    return Drawing(
         name,
         Chart([Panel("", x, y, [reference(0.0, edges), bars])], 20 + 26 * len(frame), legend=False),
         frame,
@@ -48,37 +38,21 @@ def draw_bars(
         caption=caption,
         n=n,
         interval="95 % bootstrap over clauses" if has_ends else "none",
-        folder=folder,
     )
 
 
+@drawn
 def draw_curves(
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    by: str,
-    *,
-    units: tuple[str, str],
-    title: str,
-    caption: str,
-    n: str,
-    name: str,
-    folder: Path | str,
-) -> Figure:
+    frame: pd.DataFrame, x: str, y: str, by: str, *, units: tuple[str, str], title: str, caption: str, n: str, name: str
+) -> Drawing:
     """One line for each value of ``by``; ``units`` are the titles of the two axes."""
     require_rows(frame, name)
-    layers, ends = [], []
-    for (key, some), (colour, line) in zip(frame.groupby(by, sort=False), _LOOKS, strict=False):
-        some = some.sort_values(x)
-        values = some[y].to_numpy(dtype=float)
-        notes = [
-            f"{key}\n{units[0]} {at:g}: {format_number(number, 3)}" for at, number in zip(some[x], values, strict=True)
-        ]
-        layers.append(
-            Points(some[x].to_numpy(), values, make_style(str(key), colour), line=line, symbols=False, notes=notes)
-        )
-        ends.append(f"{key} from {format_number(values[0])} to {format_number(values[-1])}")
-    return save_figure(
+    said = f"{{label}}\n{units[0]} {{{x}:g}}: {{{y}:.3f}}"
+    layers = [
+        line_of(some, x, y, make_style(str(key), colour), said, line=line, symbols=False)
+        for (key, some), (colour, line) in zip(frame.groupby(by, sort=False), _LOOKS, strict=False)
+    ]
+    return Drawing(
         name,
         Chart([Panel("", Axis(units[0]), Axis(units[1]), layers)], 300),
         frame,
@@ -86,5 +60,4 @@ def draw_curves(
         caption=caption,
         n=n,
         interval="none",
-        folder=folder,
     )

@@ -65,16 +65,6 @@ class Points:
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
-    """A grey band between two edges along x."""
-
-    x: Any
-    low: Any
-    high: Any
-    label: str
-
-
-@dataclass(frozen=True, eq=False)
 class Bars:
     """Horizontal bars of one series, from ``start`` on and ``length`` long."""
 
@@ -117,7 +107,7 @@ class Heat:
     unchanged: np.ndarray | None = None
 
 
-Layer = Points | Band | Bars | Box | Heat
+Layer = Points | Bars | Box | Heat
 
 
 @dataclass(frozen=True)
@@ -147,8 +137,8 @@ class Chart:
     ----------
     height
         Of a panel, in px.
-    columns, narrow_columns
-        Panels beside each other, on a wide page and on a narrow one.
+    columns
+        Panels beside each other; on a narrow page each is below the one before.
     share_x, share_y
         Whether all panels have the same axis.
     note
@@ -160,7 +150,6 @@ class Chart:
     panels: Sequence[Panel]
     height: float
     columns: int = 3
-    narrow_columns: int = 1
     share_x: bool = False
     share_y: bool = False
     ramp: Ramp | None = None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
 from compliance_xai.figures.focus_figures import INTERVAL
 from compliance_xai.figures.forms import count_clauses, count_range, order_scales, rows_chart, select
 from compliance_xai.figures.marks import Axis, Box, Chart, Panel
@@ -26,17 +25,13 @@ SOURCES = {
 _MEASURES = ("jensen_shannon", "spearman", "rank_biased_overlap")
 
 
+@drawn
 def draw_noise(
-    noise: pd.DataFrame,
-    measure: str = "jensen_shannon",
-    *,
-    folder: Path | str,
-    sign: str = "net",
-    scales: Sequence[str] = (),
-) -> Figure:
+    noise: pd.DataFrame, measure: str = "jensen_shannon", *, sign: str = "net", scales: Sequence[str] = ()
+) -> Drawing:
     """How far apart two patterns are, by what differs between them (``stats.noise_table``); a panel per model size."""
     frame = select(noise, "noise", "mean", sign=sign, measure=measure)
-    return save_figure(
+    return Drawing(
         f"noise-{measure.replace('_', '-')}",
         rows_chart(
             frame, row="source", rows={name: text for name, text in SOURCES.items() if name in set(frame["source"])},
@@ -50,18 +45,13 @@ def draw_noise(
         n=f"{count_range(frame['n_clauses'])} clauses per row, fewest where one model is computed in another way; "
         f"{sign} scores",
         interval="95 % bootstrap over clauses, pairs averaged within each clause first",
-        folder=folder,
     )  # fmt: skip
 
 
+@drawn
 def draw_distances(
-    distances: pd.DataFrame,
-    *,
-    folder: Path | str,
-    baseline: str = "delete",
-    sign: str = "net",
-    scales: Sequence[str] = (),
-) -> Figure:
+    distances: pd.DataFrame, *, baseline: str = "delete", sign: str = "net", scales: Sequence[str] = ()
+) -> Drawing:
     """How far apart two runs' patterns are: two seeds of one strategy (the noise floor) against two strategies.
 
     ``distances`` is ``stats.distance_frame``: one row per clause and pair of runs; ``scales`` the order of the panels.
@@ -93,7 +83,7 @@ def draw_distances(
         if "within" in set(frame["pair"])
         else "Each box: two strategies. With one training seed there is no noise floor to compare with."
     )
-    return save_figure(
+    return Drawing(
         "distances",
         Chart(panels, 24 + 36 * len(runs), share_x=True, share_y=True, legend=False),
         frame,
@@ -103,18 +93,13 @@ def draw_distances(
         + "; pairs of seeds averaged within each clause",
         interval="the box spans the quartiles, the whiskers reach at most 1.5 box lengths further; not an interval of "
         "an estimate",
-        folder=folder,
     )
 
 
+@drawn
 def draw_separation(
-    tests: pd.DataFrame,
-    *,
-    folder: Path | str,
-    first: str = "full",
-    baseline: str = "delete",
-    sign: str = "net",
-) -> Figure:
+    tests: pd.DataFrame, *, first: str = "full", baseline: str = "delete", sign: str = "net"
+) -> Drawing:
     """Distances from ``first`` to each other strategy over those between seeds, a panel for each distance.
 
     ``tests`` is ``stats.compare_patterns``; its rows of all sizes are drawn. The untouched base is so far off that only
@@ -130,7 +115,7 @@ def draw_separation(
         far = " to ".join(dict.fromkeys(format_number(ratio, 1) for ratio in (base.min(), base.max())))
         note = f" Not drawn: the untouched base, {far} times as far."
     own = strategy_label(first)
-    return save_figure(
+    return Drawing(
         "separation",
         rows_chart(
             frame, row="other", rows={row: style.label for row, style in style_strategies(frame["other"]).items()},
@@ -145,5 +130,4 @@ def draw_separation(
         f"differ no more than two seeds do. All sizes together.{note}",
         n=count_clauses(frame["n_clauses"], baseline, sign),
         interval=INTERVAL,
-        folder=folder,
     )  # fmt: skip

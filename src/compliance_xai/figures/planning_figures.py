@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.forms import log_ticks
-from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
+from compliance_xai.figures.forms import line_of, log_ticks
+from compliance_xai.figures.marks import Axis, Chart, Panel, reference
 from compliance_xai.figures.theme import GREY, Style, make_style
 
 ASKED = 0.8
@@ -27,7 +25,8 @@ _SYSTEMS = {
 }
 
 
-def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int, folder: Path | str) -> Figure:
+@drawn
+def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int) -> Drawing:
     """Shares of simulated studies that find an effect, a panel per claim and a line per number of seeds.
 
     Parameters
@@ -44,20 +43,16 @@ def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int, folder: Path 
         edge = 0.06 * effects[-1]
         layers = [reference(ASKED, (effects[0], effects[-1]), f"{ASKED:.0%} power", upright=False)]
         for seeds, style in _SEEDS.items():
-            some = here[here["seeds"] == seeds].sort_values("effect")
+            some = here[here["seeds"] == seeds]
             absent += [f"{claim}, {style.label}"] if some.empty and seeds in set(frame["seeds"]) else []
-            x, y, low, high = columns = [some[column].to_numpy() for column in ("effect", "value", "low", "high")]
-            notes = [
-                f"{style.label}, effect {effect:g}\n{value:.0%} [{low:.0%}, {high:.0%}]"
-                for effect, value, low, high in zip(*columns, strict=True)
-            ]
-            layers.append(Points(x, y, style, low, high, line="solid", notes=notes))
+            said = "{label}, effect {effect:g}\n{value:.0%} [{low:.0%}, {high:.0%}]"
+            layers.append(line_of(some, "effect", "value", style, said))
         x_axis = Axis(
             str(here["unit"].iloc[0]), (-edge, effects[-1] + edge), {effect: f"{effect:g}" for effect in effects}
         )
         y_axis = Axis("share of studies that find it", (-0.03, 1.06), percent=True)
         panels.append(Panel(str(claim), x_axis, y_axis, layers))
-    return save_figure(
+    return Drawing(
         "power",
         Chart(panels, 220, columns=2, share_y=True),
         frame,
@@ -66,11 +61,11 @@ def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int, folder: Path 
         "error rate." + (f" Not simulated: {'; '.join(absent)}." if absent else ""),
         n=f"{studies} simulated studies per point",
         interval="95 % Wilson interval of the share",
-        folder=folder,
     )
 
 
-def draw_growth(cases: pd.DataFrame, *, folder: Path | str, where: str) -> Figure:
+@drawn
+def draw_growth(cases: pd.DataFrame, *, where: str) -> Drawing:
     """Seconds of a whole leave-one-out against the length of the clause and of the rule.
 
     Parameters
@@ -88,18 +83,16 @@ def draw_growth(cases: pd.DataFrame, *, folder: Path | str, where: str) -> Figur
     least = Style("least positions, at this engine's speed", GREY)
     panels = []
     for varied, (title, unit) in _VARIED.items():
-        here = frame[frame["varied"] == varied].sort_values("size")
+        here = frame[frame["varied"] == varied]
         own = here[here["system"] == "this engine"]
-        layers = [Points(own["size"].to_numpy(), own["scaled_minimum"].to_numpy(), least, line="dot", symbols=False)]
+        layers = [line_of(own, "size", "scaled_minimum", least, "", line="dot", symbols=False)]
         for system, style in _SYSTEMS.items():
-            some = here[here["system"] == system]
-            size, seconds = some["size"].to_numpy(), some["seconds"].to_numpy()
-            notes = [f"{style.label}, {at} {unit}\n{time:.3g} s" for at, time in zip(size, seconds, strict=True)]
-            layers.append(Points(size, seconds, style, line="solid", notes=notes))
+            said = f"{{label}}, {{size}} {unit}\n{{seconds:.3g}} s"
+            layers.append(line_of(here[here["system"] == system], "size", "seconds", style, said))
         sizes = sorted(set(here["size"]))
         x = Axis(f"{unit} (log scale)", (sizes[0] / 1.1, sizes[-1] * 1.1), {at: str(at) for at in sizes}, log=True)
         panels.append(Panel(title, x, y, layers))
-    return save_figure(
+    return Drawing(
         "attribution-speed",
         Chart(panels, 290, share_y=True),
         frame,
@@ -109,5 +102,4 @@ def draw_growth(cases: pd.DataFrame, *, folder: Path | str, where: str) -> Figur
         f"must. shap is charged for as many evaluations as leave-one-out needs. {where}",
         n="one clause per point, the median of repeats that take turns",
         interval="none",
-        folder=folder,
     )

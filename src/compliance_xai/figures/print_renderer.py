@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.figures.marks import Axis, Band, Bars, Box, Chart, Heat, Panel, Points
-from compliance_xai.figures.theme import GREY, NEGATIVE, POSITIVE, SEQUENTIAL, clean
+from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Heat, Panel, Points
+from compliance_xai.figures.theme import NEGATIVE, POSITIVE, SEQUENTIAL, clean
 
 _FONTS = (
     "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
@@ -141,10 +141,6 @@ def _draw_layer(axis: Any, layer: Any) -> None:
     match layer:
         case Points():
             _draw_points(axis, layer)
-        case Band():
-            axis.fill_between(
-                layer.x, layer.low, layer.high, color=GREY, alpha=0.3, linewidth=0, label=clean(layer.label)
-            )
         case Bars():
             known = layer.low is not None and np.isfinite(layer.low).any()
             ends = [layer.length - layer.low, layer.high - layer.length] if known else None
@@ -224,8 +220,6 @@ def _draw_legend(figure: Any, chart: Chart, axes: Any) -> None:
                     looks |= {"linestyle": _DASHES.get(layer.line, "none"), "linewidth": 0.7 * layer.width}
                     looks |= {"markerfacecolor": "white" if style.hollow else style.colour}
                     entries.setdefault(clean(style.label), Line2D([], [], **looks))
-                case Band(label=label):
-                    entries.setdefault(clean(label), Patch(color=GREY, alpha=0.3, linewidth=0))
                 case Bars(style=style) if style.label:
                     entries.setdefault(clean(style.label), Patch(color=style.colour))
     if len(entries) < 2:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, save_figure
+from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.forms import count_range, order_scales, rows_chart, say, select, size_chart, span_from_zero
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.study.labels import label_of
@@ -19,13 +17,10 @@ _NO_RULE = (
 )
 
 
+@drawn
 def draw_quality_by_scale(
-    quality: pd.DataFrame,
-    *,
-    folder: Path | str,
-    measures: tuple[str, ...] = ("exact", "semantic"),
-    seeds: pd.DataFrame | None = None,
-) -> Figure:
+    quality: pd.DataFrame, *, measures: tuple[str, ...] = ("exact", "semantic"), seeds: pd.DataFrame | None = None
+) -> Drawing:
     """Quality of the written rules against model size, a panel per measure.
 
     Parameters
@@ -46,7 +41,7 @@ def draw_quality_by_scale(
         points=None if seeds is None else seeds.assign(panel=seeds["measure"]),
         span=(-0.03, 1.05) if set(measures) <= {"exact", "parses", "semantic"} else None,
     )
-    return save_figure(
+    return Drawing(
         name,
         chart,
         frame,
@@ -55,11 +50,11 @@ def draw_quality_by_scale(
         "same sentence. Read it together with exact match."
         + ("" if seeds is None else " Small marks: single training seeds."),
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        folder=folder,
     )
 
 
-def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "scale", kinds: int = 10) -> Figure:
+@drawn
+def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int = 10) -> Drawing:
     """Share of rules with each kind of error, a mark per strategy and a panel per model size or split.
 
     Parameters
@@ -74,7 +69,7 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
     """
     frame, rows = _most_frequent(shares, "error-kinds", kinds)
     panels = order_scales(frame) if panel == "scale" else {str(split): say(panel, split) for split in frame[panel]}
-    return save_figure(
+    return Drawing(
         "error-kinds",
         rows_chart(
             frame, row="kind", rows=rows, value="share", panel=panel, panels=panels, x_title="share of rules",
@@ -86,15 +81,15 @@ def draw_error_kinds(shares: pd.DataFrame, *, folder: Path | str, panel: str = "
         f"The {len(rows) - 1} most frequent kinds over all runs. {_NO_RULE}",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
         interval=WILSON,
-        folder=folder,
     )  # fmt: skip
 
 
-def draw_errors_by_scale(shares: pd.DataFrame, *, folder: Path | str, panels: int = 6) -> Figure:
+@drawn
+def draw_errors_by_scale(shares: pd.DataFrame, *, panels: int = 6) -> Drawing:
     """Share of rules with an error against model size: any error, then the most frequent kinds, a panel each."""
     name = "errors-by-scale"
     frame, kinds = _most_frequent(shares, name, panels - 1)
-    return save_figure(
+    return Drawing(
         name,
         size_chart(frame, name, panel="kind", panels=kinds, value="share", y_title="share of rules", from_zero=True),
         frame,
@@ -103,7 +98,6 @@ def draw_errors_by_scale(shares: pd.DataFrame, *, folder: Path | str, panels: in
         f"frequent over all runs. Each panel has a scale of its own. {_NO_RULE}",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
         interval=WILSON,
-        folder=folder,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.figures.marks import Axis, Band, Bars, Box, Chart, Heat, Points
+from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Heat, Points
 from compliance_xai.figures.theme import GREY, clean
 
 _FONT = {"size": 13, "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"}
@@ -37,7 +37,7 @@ def draw_screen(chart: Chart) -> dict[str, Any]:
     spec = {
         "data": json.loads(str(go.Figure(traces).to_json()))["data"],
         "layout": _lay_out(chart, min(chart.columns, len(chart.panels)), narrow=False),
-        "narrow": _lay_out(chart, min(chart.narrow_columns, len(chart.panels)), narrow=True),
+        "narrow": _lay_out(chart, 1, narrow=True),
         "min_width": chart.min_width,
     }
     if chart.ramp:
@@ -162,15 +162,6 @@ def _trace(layer: Any) -> list[Any]:
     match layer:
         case Points():
             return _points(layer)
-        case Band():
-            edges = _numbers([*layer.high, *layer.low[::-1]])
-            line = {"width": 0}
-            return [
-                go.Scatter(
-                    x=_numbers([*layer.x, *layer.x[::-1]]), y=edges, fill="toself", mode="lines", line=line,
-                    fillcolor="rgba(127,135,144,0.28)", hoverinfo="skip", name=plain(layer.label),
-                )
-            ]  # fmt: skip
         case Bars():
             return [
                 go.Bar(

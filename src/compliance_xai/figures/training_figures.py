@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Figure, require_rows, save_figure
-from compliance_xai.figures.forms import log_ticks, select
-from compliance_xai.figures.marks import Axis, Chart, Heat, Panel, Points, Ramp
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
+from compliance_xai.figures.forms import line_of, log_ticks, select
+from compliance_xai.figures.marks import Axis, Chart, Heat, Panel, Ramp
 from compliance_xai.figures.theme import GREY, Style, style_in_order, style_strategies
-from compliance_xai.study.labels import format_number, size_label
+from compliance_xai.study.labels import size_label
 
 _MATRICES = (
     "embed", "wte", "wpe", "q_proj", "k_proj", "v_proj", "c_attn", "o_proj", "gate", "up", "c_fc", "down", "c_proj",
@@ -24,7 +23,8 @@ _FLOOR = 1e-3
 """Changes below this share of a weight's norm have the lightest shade."""
 
 
-def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str) -> Figure:
+@drawn
+def draw_learning_curves(log: pd.DataFrame, strategy: str) -> Drawing:
     """Loss against training step, one line per seed and split (columns ``seed``, ``step``, ``split``, ``loss``)."""
     log = select(log, "learning-curves", "loss")
     own = style_strategies([strategy])[strategy]
@@ -34,17 +34,13 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str
         ("train", training, {"line": "dot", "symbols": False, "width": 1.2, "opacity": 0.7}),
         ("validation", validation, {"line": "solid", "size": 6}),
     ):
-        for seed, some in log[log["split"] == split].groupby("seed"):
-            some = some.sort_values("step")
-            notes = [
-                f"{style.label}, seed {seed}\nstep {step}: {format_number(loss, 3)} nats"
-                for step, loss in zip(some["step"], some["loss"], strict=True)
-            ]
-            layers.append(Points(some["step"].to_numpy(), some["loss"].to_numpy(), style, notes=notes, **looks))
+        said = "{label}, seed {seed}\nstep {step}: {loss:.3f} nats"
+        groups = log[log["split"] == split].groupby("seed")
+        layers += [line_of(some, "step", "loss", style, said, **looks) for _, some in groups]
     span = (max(log["loss"].min() / 1.25, 1e-4), log["loss"].max() * 1.15)
     y = Axis("loss (nats per rule token, log scale)", span, log_ticks(span), log=True)
     seeds = sorted(set(log["seed"]))
-    return save_figure(
+    return Drawing(
         "learning-curves",
         Chart([Panel("", Axis("training step"), y, layers)], 300),
         log,
@@ -52,11 +48,11 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str, *, folder: Path | str
         caption="One line per training seed. Only the tokens of the rule count towards the loss.",
         n=f"{len(seeds)} training seed{'s' if len(seeds) != 1 else ''} ({', '.join(map(str, seeds))})",
         interval="none",
-        folder=folder,
     )
 
 
-def draw_pretraining(curves: pd.DataFrame, *, clauses: int, folder: Path | str) -> Figure:
+@drawn
+def draw_pretraining(curves: pd.DataFrame, *, clauses: int) -> Drawing:
     """How the rungs of a ladder learned before any fine-tuning, a line for each.
 
     Parameters
@@ -73,19 +69,15 @@ def draw_pretraining(curves: pd.DataFrame, *, clauses: int, folder: Path | str) 
         "loss": Axis("nats per token (log scale)", None, log_ticks(frame["loss"]), log=True),
         "exact": Axis("share of rules", (-0.04, 1.04)),
     }
-    panels = []
+    frame, panels = frame.assign(seen=frame["tokens"] / 1e6), []
     for column, title in (("loss", "loss"), ("exact", "exact rules in the base notations")):
-        layers = []
-        for rung, some in frame.groupby("rung", sort=False):
-            style = styles[size_label(str(rung))]
-            seen = some["tokens"].to_numpy() / 1e6
-            notes = [
-                f"{style.label}, {millions:.1f} million tokens\n{format_number(value, 3)}"
-                for millions, value in zip(seen, some[column], strict=True)
-            ]
-            layers.append(Points(seen, some[column].to_numpy(), style, line="solid", size=7, notes=notes))
+        said = f"{{label}}, {{seen:.1f}} million tokens\n{{{column}:.3f}}"
+        layers = [
+            line_of(some, "seen", column, styles[size_label(str(rung))], said, size=7)
+            for rung, some in frame.groupby("rung", sort=False)
+        ]
         panels.append(Panel(title, x, axes[column], layers))
-    return save_figure(
+    return Drawing(
         "pretraining",
         Chart(panels, 280),
         frame,
@@ -94,11 +86,11 @@ def draw_pretraining(curves: pd.DataFrame, *, clauses: int, folder: Path | str) 
         "rules are of clauses with combinations that were never trained, in notations that no study fine-tunes on.",
         n=f"{clauses} clauses per point for exact rules",
         interval="none",
-        folder=folder,
     )
 
 
-def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movement", where: str = "") -> Figure:
+@drawn
+def draw_movement(frame: pd.DataFrame, *, name: str = "movement", where: str = "") -> Drawing:
     """Relative change of every weight, a panel per strategy; the mean over seeds, shaded on a log scale.
 
     Parameters
@@ -126,7 +118,7 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
     ticks = [value for value in (1e-3, 1e-2, 1e-1, 1.0, 10.0) if value <= top]
     labels = {float(_shade(np.array(value), top)): f"{value:g}" for value in ticks}
     seeds = frame["seed"].nunique()
-    return save_figure(
+    return Drawing(
         name,
         Chart(panels, 30 + 19 * len(rows), share_x=True, share_y=True, ramp=Ramp(False, labels, "unchanged")),
         means,
@@ -135,7 +127,6 @@ def draw_movement(frame: pd.DataFrame, *, folder: Path | str, name: str = "movem
         "a copy. Plain grey: unchanged. Blank: the layer has no such weight. –: outside the layers.",
         n="1 training seed" if seeds == 1 else f"{seeds} training seeds, averaged",
         interval="none",
-        folder=folder,
     )
 
 

@@ -215,6 +215,18 @@ _FAITHFULNESS = {
     "ece": Label("calibration error", "", ".3f"),
 }
 
+_SIGNALS = {
+    "unsupported": Label("on other words"),
+    "top_elsewhere": Label("top word is another"),
+    "spread": Label("spread out"),
+    "weak": Label("on little"),
+    "unlikely": Label("unlikely token"),
+    "unsure": Label("unsure token"),
+    "clause_words": Label("long clause"),
+    "unspelled": Label("no such word"),
+    "attribution": Label("attribution signals"),
+}
+
 _TRAINING = {
     "parameters": Label("all parameters", "", ",.0f"),
     "trained": Label("trained parameters", "", ",.0f"),
@@ -275,5 +287,7 @@ _NAMES = {
     "numerical_constraint": Label("numerical constraints"),
 }
 
-LABELS: Mapping[str, Label] = _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _TRAINING | _STATISTICS | _NAMES
+LABELS: Mapping[str, Label] = (
+    _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _SIGNALS | _TRAINING | _STATISTICS | _NAMES
+)
 """Labels of measures, columns and values by their names in files."""
