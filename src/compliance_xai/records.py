@@ -242,7 +242,7 @@ _ARROW = {
 }
 
 
-def _arrow_fields(record: type, **types: pa.DataType) -> list[pa.Field]:
+def _arrow_fields(record: Any, **types: pa.DataType) -> list[pa.Field]:
     """The Parquet columns of a record, one for each field; ``types`` overrides the type that a field would have."""
     return [pa.field(name, types.get(name) or _arrow_type(hint)) for name, hint in get_type_hints(record).items()]
 

@@ -108,7 +108,7 @@ def _format_shipped(studies: int) -> str:
             round(math.log10(load_ladder(study.ladder).rung(s).parameters), 2) for s in declared.largest_family
         )
         for claim, design in power.DESIGNS.items():
-            row = {"study": name, "claim": claim, "cannot decide because": "; ".join(undecidable[claim])}
+            row: dict[str, Any] = {"study": name, "claim": claim, "cannot decide because": "; ".join(undecidable[claim])}
             if not undecidable[claim]:
                 clauses = (study.corpus.test if claim == "C4" else study.attribution.clauses) or design.clauses
                 own = dataclasses.replace(
@@ -119,7 +119,7 @@ def _format_shipped(studies: int) -> str:
                     row[f"{effect:g}"] = rate[power.SUPPORTED]
             rows.append(row)
     table = pd.DataFrame(rows)
-    effects = [name for name in table if name not in ("study", "claim", "cannot decide because")]
+    effects = [str(name) for name in table if name not in ("study", "claim", "cannot decide because")]
     table = table[["study", "claim", *sorted(effects, key=float), "cannot decide because"]]
     caption = "Share of simulated studies that support a claim, by the size of the effect, for the design of each study"
     return table_html(table, caption=caption, formats=dict.fromkeys(effects, ".0%"))

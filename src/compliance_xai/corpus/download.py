@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import sha256_file
@@ -119,7 +120,7 @@ def _download(file: PublicFile, path: Path, report: Report | None) -> None:
 
     pooch.get_logger().setLevel("WARNING")
 
-    def receive(address: str, target: str, _: object) -> None:
+    def receive(address: str, target: Any, _: object, **__: Any) -> None:
         """Save what the server sends, but no more than the published number of bytes."""
         arrived = 0
         with requests.get(address, timeout=TIMEOUT, stream=True) as response, open(target, "wb") as output:

@@ -143,7 +143,7 @@ def _read_line(line: str, where: str) -> Example:
                 found=str(link),
                 remedy="Write the file again.",
             )
-    return Example(**dict(cells) | {"alignment": links})
+    return Example(**cells.model_dump(exclude={"alignment"}), alignment=links)
 
 
 def read_sums(folder: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ def draw_corpus_lengths(lengths: pd.DataFrame) -> Drawing:
 def draw_corpus_categories(categories: pd.DataFrame) -> Drawing:
     """Share of the words of each category, by split (columns ``split``, ``category``, ``features``)."""
     table = categories.groupby(["split", "category"])["features"].sum().unstack(fill_value=0)
-    frame = table.reindex(columns=list(CATEGORIES), fill_value=0).stack().to_frame("features").reset_index()
+    frame = pd.DataFrame({"features": table.reindex(columns=list(CATEGORIES), fill_value=0).stack()}).reset_index()
     total = frame.groupby("split")["features"].transform("sum")
     marks = frame.assign(percent=100 * frame["features"] / total, low=np.nan, high=np.nan)
     chart = rows_chart(

@@ -122,7 +122,7 @@ class Reader:
         method = change.pop("method", chosen.method)
         if method == "integrated_gradients":
             baseline = "delete"  # it has a reference of its own
-        return Options(
+        options = Options(
             prompt=self.opened.template,
             method=method,
             unit=chosen.unit,
@@ -130,8 +130,9 @@ class Reader:
             baseline=baseline,
             pool=self.pool(baseline, chosen.unit),
             draws=chosen.draws,
-            **({"batch_tokens": self.tokens} | change),
+            batch_tokens=self.tokens,
         )
+        return dataclasses.replace(options, **change)
 
     def attribute(
         self, examples: Sequence[Example], baseline: str, model: Any = None, **change: Any

@@ -62,12 +62,16 @@ class _Stream(io.TextIOBase):
 
 
 class _Publisher(DisplayPublisher):
+    shell: Any
+
     def publish(self, data: Any, metadata: Any = None, **_: Any) -> None:
         self.shell.outputs.append(new_output("display_data", data=data, metadata=metadata or {}))
 
 
 class _Hook(DisplayHook):
     """Takes what the last line of a cell is."""
+
+    shell: Any
 
     def write_output_prompt(self) -> None: ...
 

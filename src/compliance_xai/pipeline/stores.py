@@ -97,7 +97,7 @@ class Kept:
     peak_memory_bytes: int
 
 
-def keep_folder(folder: Path, key: str, make: Callable[[Path], None], *, say: Callable[[str], None] = print) -> Kept:
+def keep_folder(folder: Path, key: str, make: Callable[[Path], object], *, say: Callable[[str], None] = print) -> Kept:
     """Make a folder once: a whole one of the same key is kept, anything else is made again.
 
     The folder takes its name only when ``make`` returned, so an interruption leaves nothing that looks finished.

@@ -61,5 +61,5 @@ def constant_rule(train: Sequence[Example]) -> str:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(token_pattern=r"\w+").fit_transform([example.rule for example in train])
-    mean = np.asarray(vectors.mean(axis=0)).ravel()
+    mean = np.asarray(vectors.sum(axis=0)).ravel()
     return train[int((vectors @ mean).argmax())].rule
