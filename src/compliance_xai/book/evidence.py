@@ -108,7 +108,11 @@ def _format_shipped(studies: int) -> str:
             round(math.log10(load_ladder(study.ladder).rung(s).parameters), 2) for s in declared.largest_family
         )
         for claim, design in power.DESIGNS.items():
-            row: dict[str, Any] = {"study": name, "claim": claim, "cannot decide because": "; ".join(undecidable[claim])}
+            row: dict[str, Any] = {
+                "study": name,
+                "claim": claim,
+                "cannot decide because": "; ".join(undecidable[claim]),
+            }
             if not undecidable[claim]:
                 clauses = (study.corpus.test if claim == "C4" else study.attribution.clauses) or design.clauses
                 own = dataclasses.replace(
