@@ -244,10 +244,6 @@ def test_too_long_says_by_how_much(qwen2):
         ({"method": "shapley", "budget": 10}, r"budget: expected at least 92 masks, .* of 22 features, found 10"),
         ({"method": "surrogate_lasso", "budget": 10}, r"budget: expected at least 24 masks for a surrogate, found 10"),
         ({"prompt": "Rule:"}, r"prompt template: expected text with \{clause\} in it exactly once"),
-        ({"batch_tokens": 0}, r"attribution, batch_tokens: expected a whole number from 1 to .*, found 0"),
-        ({"batch_tokens": 99.5}, r"attribution, batch_tokens: expected a whole number from 1 to .*, found 99.5"),
-        ({"seed": -1}, r"attribution, seed: expected a whole number from 0 to 2\^63 - 1, found -1"),
-        ({"seed": 2**63}, r"attribution, seed: expected a whole number from 0 to 2\^63 - 1, found 9223372036854775808"),
         (
             {"clause": "Doors", "prompt": "{clause}"},
             r"clause x: .*found nothing before the target's first token. Put text",

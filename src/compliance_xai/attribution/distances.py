@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.special import rel_entr
+from scipy.stats import rankdata
 
-from compliance_xai.errors import InputError
 from compliance_xai.records import VIEW, need_columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DISTANCES = ("jensen_shannon", "spearman", "rank_biased_overlap")
 """Each 0 for the same pattern: of the shares, of all ranks, and of ranks with the heaviest features counting most."""
@@ -33,8 +31,6 @@ def jensen_shannon(p_NF: np.ndarray, q_NF: np.ndarray) -> np.ndarray:
     >>> jensen_shannon(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [0.5, 0.5]])).tolist()
     [1.0, 0.0]
     """
-    from scipy.special import rel_entr
-
     middle = (p_NF + q_NF) / 2
     divergence = (rel_entr(p_NF, middle) + rel_entr(q_NF, middle)).sum(axis=-1) / (2 * math.log(2))
     return np.sqrt(np.clip(divergence, 0.0, 1.0))
@@ -50,8 +46,6 @@ def spearman_distance(p_NF: np.ndarray, q_NF: np.ndarray) -> np.ndarray:
     >>> spearman_distance(np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.3, 0.5]])).tolist()
     [2.0]
     """
-    from scipy.stats import rankdata
-
     ranks = [rankdata(values, axis=-1) for values in (p_NF, q_NF)]
     a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
@@ -71,8 +65,6 @@ def rank_biased_distance(p_NF: np.ndarray, q_NF: np.ndarray, *, persistence: flo
     >>> rank_biased_distance(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])).round(6).tolist()
     [0.045]
     """
-    from scipy.stats import rankdata
-
     n = p_NF.shape[-1]
     a, b = (rankdata(-np.nan_to_num(values), method="min", axis=-1) for values in (p_NF, q_NF))
     total = np.zeros(len(p_NF))
@@ -117,14 +109,7 @@ def pair_distances(masses: pd.DataFrame, by: Sequence[str], apart: Sequence[str]
     -------
     pandas.DataFrame
         ``by``..., each of ``apart`` with ``_a`` and ``_b``, ``DISTANCES``.
-
-    Raises
-    ------
-    InputError
-        If two patterns of a clause do not have the same features.
     """
-    import pandas as pd
-
     need_columns(masses, [*by, *apart, "feature", "share"], "distances")
     names = dict.fromkeys(masses[apart[0]])
     order = {name: index for index, name in enumerate(names)}
@@ -140,17 +125,8 @@ def pair_distances(masses: pd.DataFrame, by: Sequence[str], apart: Sequence[str]
 
 
 def _clause_distances(block: pd.DataFrame, by: Sequence[str], apart: Sequence[str]) -> dict[str, np.ndarray]:
-    """All pairs of patterns of one clause; ``block`` is sorted by pattern, then by feature."""
+    """All pairs of patterns of one clause; ``block`` is sorted by pattern, then by feature, the same in all."""
     n_features = block["feature"].nunique()
-    features = block["feature"].to_numpy()
-    if len(block) % n_features or (features.reshape(-1, n_features) != features[:n_features]).any():
-        where = ", ".join(f"{name} {block[name].iloc[0]}" for name in by)
-        raise InputError(
-            f"distances, {where}",
-            expected="the same features in every run, each once",
-            found=f"{len(block)} rows for {n_features} features",
-            remedy="Attribute the same clauses with the same unit in every cell, and join each cell once.",
-        )
     share = block["share"].to_numpy(dtype=np.float64).reshape(-1, n_features)
     left, right = np.triu_indices(len(share), k=1)
     keys = {name: np.full(len(left), block[name].iloc[0], dtype=object) for name in by}

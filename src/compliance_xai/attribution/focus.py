@@ -10,11 +10,12 @@ mass has no distribution: its measures are NaN, never a number that looks like o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from compliance_xai.errors import InputError, require_choice
+from compliance_xai.errors import require_choice
 from compliance_xai.records import (
     CATEGORIES,
     NUMERICAL_CONSTRAINT,
@@ -23,9 +24,6 @@ from compliance_xai.records import (
     Example,
     attribution_from_row,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 KEYS = ("id", "split", "seed", "method", "baseline")
 """What tells stored attributions apart: the clause and its split, the training seed, and how words were scored."""
@@ -74,17 +72,6 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     return np.abs(scores).sum(axis=1) if sign == "absolute" else np.clip(scores, 0.0, None).sum(axis=1)
 
 
-def total_mass(mass_F: np.ndarray) -> float:
-    """Sum of the mass, in nats; 0 or more. How much the target depends on the clause at all.
-
-    Examples
-    --------
-    >>> total_mass(np.array([1.0, 2.0]))
-    3.0
-    """
-    return float(np.sum(_checked(mass_F)))
-
-
 def normalised_entropy(mass_F: np.ndarray) -> float:
     """Shannon entropy of the mass distribution over its largest value, ``-sum(p ln p) / ln n``.
 
@@ -128,7 +115,7 @@ def gini(mass_F: np.ndarray) -> float:
     >>> gini(np.array([0.0, 0.0, 0.0, 2.0]))
     0.75
     """
-    ascending = np.sort(_checked(mass_F))
+    ascending = np.sort(mass_F)
     n, total = len(ascending), ascending.sum()
     if n == 0 or not total > 0:
         return float("nan")
@@ -143,9 +130,7 @@ def top_k_mass(mass_F: np.ndarray, k: int) -> float:
     >>> top_k_mass(np.array([1.0, 5.0, 2.0, 2.0]), 2)
     0.7
     """
-    if k < 1:
-        raise InputError("top_k_mass, k", expected="1 or more", found=str(k), remedy="Ask for at least one feature.")
-    values = np.sort(_checked(mass_F))[::-1]
+    values = np.sort(mass_F)[::-1]
     return float(values[:k].sum() / values.sum()) if values.sum() > 0 else float("nan")
 
 
@@ -166,25 +151,22 @@ def half_correlation(scores_FT: np.ndarray, sign: str = "absolute", *, floor: fl
     return float(np.corrcoef(odd_F, even_F)[0, 1])
 
 
-def log_lift(share: float, n_category: int, n_features: int, *, smoothing: float = SMOOTHING) -> float:
+def log_lift(share_P: np.ndarray, n_category_P: np.ndarray, n_features_P: np.ndarray) -> np.ndarray:
     """How much more mass a category has than its share of the features, ``ln((n share + a) / (n_category + a))``.
 
     0: as much as its features would have if all weighed the same; positive: the model favours the category. The
     smoothing ``a`` gives the category ``a`` further features of average mass (Lidstone's additive smoothing, Manning,
     Raghavan and Schuetze 2008, section 11.3.2), so that a category without mass has a finite value:
     from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the
-    category.
+    category. ``a`` is ``SMOOTHING``.
 
     Examples
     --------
-    >>> log_lift(0.25, 1, 4)
-    0.0
-    >>> round(log_lift(1.0, 1, 4), 6)  # ln(4.5 / 1.5)
-    1.098612
+    >>> log_lift(np.array([0.25, 1.0]), np.array([1, 1]), np.array([4, 4])).round(6).tolist()  # ln 1, ln(4.5 / 1.5)
+    [0.0, 1.098612]
     """
-    if n_category == 0 or np.isnan(share):
-        return float("nan")
-    return float(np.log((n_features * share + smoothing) / (n_category + smoothing)))
+    lift_P = np.log((n_features_P * share_P + SMOOTHING) / (n_category_P + SMOOTHING))
+    return np.where(n_category_P > 0, lift_P, np.nan)
 
 
 def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
@@ -207,8 +189,6 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
         ``normalised_entropy, gini, top_1_mass, top_3_mass, effective_number, effective_fraction`` (over n),
         ``half_correlation`` (see there).
     """
-    import pandas as pd
-
     records = []
     for keys, attribution in _read(rows):
         scores = attribution.scores.astype(np.float64)
@@ -223,7 +203,7 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "n_target_tokens": scores.shape[1],
                     "noise_floor": floor,
                     "n_below_floor": int((np.abs(scores) < floor).all(axis=1).sum()),
-                    "total_mass": total_mass(mass_F),
+                    "total_mass": float(mass_F.sum()),
                     "net_mass": float(scores.sum()),
                     "baseline_log_prob": float(attribution.baseline_log_probs.astype(np.float64).sum()),
                     "normalised_entropy": normalised_entropy(mass_F),
@@ -235,7 +215,7 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "half_correlation": half_correlation(scores, sign, floor=floor),
                 }
             )
-    return pd.DataFrame.from_records(records, columns=[*KEYS, *_FOCUS_COLUMNS])
+    return pd.DataFrame.from_records(records, columns=list(_FOCUS_COLUMNS))
 
 
 def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None = None) -> pd.DataFrame:
@@ -256,8 +236,6 @@ def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None =
         (nats), ``share`` (of the clause's mass), ``feature_share, log_lift`` (natural log, see ``log_lift``; NaN where
         the clause has none), ``identifier_role, number_role``.
     """
-    import pandas as pd
-
     patterns, place_W = _patterns(shares)
     n_P = np.bincount(place_W, minlength=len(patterns))
     roles = {example.id: (example.identifier_role, example.number_role) for example in examples or ()}
@@ -271,8 +249,7 @@ def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None =
         )
         columns = {"category": name, "n_features": count_P.astype(int), "n_clause_features": n_P, "mass": mass_P}
         columns |= {"share": share_P, "feature_share": count_P / np.maximum(n_P, 1)}
-        lift_P = np.log((n_P * share_P + SMOOTHING) / (count_P + SMOOTHING))
-        columns["log_lift"] = np.where(count_P > 0, lift_P, np.nan)
+        columns["log_lift"] = log_lift(share_P, count_P, n_P)
         columns |= {"identifier_role": [role for role, _ in known], "number_role": [role for _, role in known]}
         parts.append(patterns.assign(**columns))
     result = pd.concat(parts).sort_index(kind="stable")  # all categories of a pattern together
@@ -343,8 +320,6 @@ def word_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
         ``category``, and in nats (float32) ``net`` (signed sum over the target's tokens), ``absolute`` and
         ``positive``.
     """
-    import pandas as pd
-
     frames = []
     for keys, attribution in _read(rows):
         scores = attribution.scores.astype(np.float64)
@@ -374,8 +349,6 @@ def share_frame(words: pd.DataFrame) -> pd.DataFrame:
         The columns of ``words`` with ``sign, mass`` (nats, not negative) and ``share`` (of the clause's mass; NaN
         without mass) for ``SIGNS``.
     """
-    import pandas as pd
-
     keys = [name for name in words.columns if name not in ("feature", "category", *SIGNS)]
     pattern = words.groupby(keys, sort=False, observed=True).ngroup().to_numpy()
     kept = words.drop(columns=list(SIGNS))
@@ -389,16 +362,8 @@ def share_frame(words: pd.DataFrame) -> pd.DataFrame:
 
 
 _FOCUS_COLUMNS = (
-    "sign",
-    "n_features",
-    "n_target_tokens",
-    "noise_floor",
-    "n_below_floor",
-    "total_mass",
-    "net_mass",
-    "baseline_log_prob",
-    *MEASURES,
-    "half_correlation",
+    *(*KEYS, "sign", "n_features", "n_target_tokens", "noise_floor", "n_below_floor"),
+    *("total_mass", "net_mass", "baseline_log_prob", *MEASURES, "half_correlation"),
 )
 
 
@@ -413,22 +378,9 @@ def read_keys(row: dict[str, Any], attribution: Attribution) -> dict[str, Any]:
     return {name: attribution.provenance.get(name, "") if name == "method" else row[name] for name in KEYS}
 
 
-def _checked(mass_F: np.ndarray) -> np.ndarray:
-    values = np.asarray(mass_F, dtype=np.float64)
-    if values.ndim != 1 or (values < 0).any():
-        raise InputError(
-            "mass vector",
-            expected="one non-negative number per feature",
-            found=f"shape {values.shape}, smallest {values.min() if values.size else 'none'}",
-            remedy="Take mass(scores, sign) first: signs must be dropped in a declared way.",
-        )
-    return values
-
-
 def _share(mass_F: np.ndarray) -> np.ndarray:
-    values = _checked(mass_F)
-    total = values.sum()
-    return values / total if total > 0 else np.full(len(values), np.nan)
+    total = mass_F.sum()
+    return mass_F / total if total > 0 else np.full(len(mass_F), np.nan)
 
 
 def _entropy(share_F: np.ndarray) -> float:

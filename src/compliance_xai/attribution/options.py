@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compliance_xai.corpus.counterfactuals import DRAWS, Pool
 from compliance_xai.errors import InputError, require_choice
@@ -19,9 +19,6 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 BATCH_TOKENS = 2048
 """Of a small model, what one pass computes then stays in the processor's own cache (docs/LOG.md)."""
-
-_LARGEST = 2**63 - 1
-"""What a table's column of whole numbers holds."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,10 @@ class Options:
         require_choice("attribution, method", self.method, METHODS)
         if self.dtype is not None:
             require_choice("attribution, dtype", self.dtype, DTYPES)
-        for name, least in (("draws", 1), ("budget", 0), ("seed", 0), ("batch_tokens", 1)):
+        for name in ("draws", "budget", "seed", "batch_tokens"):
             if (value := getattr(self, name)) is not None:
                 # Numbers of other libraries are stored as Python's own, which any file format can hold.
-                object.__setattr__(self, name, _check_whole(name, value, least))
+                object.__setattr__(self, name, operator.index(value))
         if self.method == "integrated_gradients" and self.baseline != "delete":
             self._refuse("baseline", repr(self.baseline))
         if self.budget is not None and self.method not in SAMPLING_METHODS:
@@ -98,21 +95,6 @@ class Options:
             found=found,
             remedy="Leave it out; it would have no effect.",
         )
-
-
-def _check_whole(name: str, value: Any, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if not least <= number <= _LARGEST:
-        raise InputError(
-            f"attribution, {name}",
-            expected=f"a whole number from {least} to 2^63 - 1",
-            found=repr(value),
-            remedy="Correct it, or leave it out.",
-        )
-    return number
 
 
 DEFAULT_OPTIONS = Options()

@@ -10,23 +10,19 @@ Random and reversed orders are controls. Scores that were made by deletion shoul
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from compliance_xai.attribution.methods import Score
 from compliance_xai.attribution.surrogate import rank_correlation
-
-Score: TypeAlias = Callable[[np.ndarray], np.ndarray]
-"""Keep-masks (masks, features) -> log p(whole target) under each, nats."""
 
 TOPS = (1, 3)
 """How many of the first words are taken away for the top-k drop."""
 
 MEASURES = ("deletion", "insertion", "lds", "top_1_drop", "top_3_drop")
-CONTROLS = {"random_deletion": "deletion", "reversed_deletion": "deletion", "random_top_3_drop": "top_3_drop"}
-"""A control, and the measure that it is a control of."""
 
 
 @dataclass(frozen=True)
