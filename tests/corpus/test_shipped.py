@@ -103,7 +103,9 @@ def test_the_variable_decides_where_the_data_are(folder, monkeypatch):
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(folder))
     assert len(load_corpus("synthetic")) == 8
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(folder / "nowhere"))
-    with pytest.raises(InputError, match=r"environment variable COMPLIANCE_XAI_DATA: expected a folder that exists"):
+    with pytest.raises(
+        InputError, match=r"environment variable COMPLIANCE_XAI_DATA: expected a checkout's folder 'data'"
+    ):
         load_corpus("synthetic")
 
 

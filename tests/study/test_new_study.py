@@ -58,7 +58,7 @@ def test_the_path_of_a_corpus_makes_it_a_table_and_is_kept_relative_to_the_study
     result = runner.invoke(app, ["new-study", *arguments])
     assert result.exit_code == 0, result.output
     text = (toy.folder / "studies" / "own.yaml").read_text(encoding="utf-8")
-    assert "  source: table\n  path: ../mine.csv\n" in text
+    assert '  source: table\n  path: "../mine.csv"\n' in text
     monkeypatch.chdir("/")
     assert load_study(toy.folder / "studies" / "own.yaml").corpus.path == str(toy.folder / "mine.csv")
 
@@ -71,16 +71,18 @@ def test_models_are_listed_with_what_their_folders_say(toy):
 
     folder = toy.folder / "SmolLM"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "dtype": "bfloat16"}), encoding="utf-8")
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = {"model_type": "llama", "dtype": "bfloat16", "vocab_size": 100_000, **sizes}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "chat_template.jinja").write_text("x", encoding="utf-8")
-    save_file({"embed": np.zeros((2000, 6000), np.float16)}, folder / "model.safetensors")
+    save_file({"embed": np.zeros((2, 2), np.float16)}, folder / "model.safetensors")
     result = runner.invoke(
         app, ["new-study", "--name", "own", "--model", "SmolLM", "--strategies", "full,lora", "--yes"]
     )
     assert result.exit_code == 0, result.output
     study = load_study("own")
     rung = study.ladder.rungs[0]
-    assert (rung.name, rung.parameters, rung.template, rung.dtype) == ("SmolLM", 12_000_000, "chat", "bfloat16")
+    assert (rung.name, rung.parameters, rung.template, rung.dtype) == ("SmolLM", 12_828_864, "chat", "bfloat16")
     assert study.settings_of("SmolLM", "lora").learning_rate == 2e-3
     assert "path: ../SmolLM" in (toy.folder / "studies" / "own.yaml").read_text(encoding="utf-8")
 
@@ -95,10 +97,16 @@ def test_a_file_that_is_there_is_left_alone(toy):
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        (Answers("a", ladder="toy", scales=["xl"]), "expected rungs of the ladder 'toy': s, m, found 'xl'"),
-        (Answers("a", ladder="toy", strategies=["lor"]), "expected some of none, full, lora, qlora, .* found lor"),
-        (Answers("a", ladder="toy", corpus="table"), "expected a file of clauses and rules for the corpus 'table'"),
-        (Answers("a", ladder="toy", corpus="table", path="no.csv"), "expected a file, found no.csv"),
+        (Answers("a", ladder="toy", scales=["xl"]), "rung of the ladder 'toy': expected one of s, m, found 'xl'"),
+        (Answers("a", ladder="toy", strategies=["lor"]), "expected one of none, full, lora, qlora, .* found 'lor'"),
+        (
+            Answers("a", ladder="toy", corpus="table"),
+            "corpus 'table': expected a file of clauses and rules, found none",
+        ),
+        (
+            Answers("a", ladder="toy", corpus="table", path="no.csv"),
+            "expected a file of clauses and rules, found no.csv",
+        ),
         (Answers("a b", ladder="toy"), "key 'name': expected a name of letters"),
         (Answers("a", ladder="toy", seeds=[1, 1]), "key 'seeds': expected unique entries"),
     ],
@@ -129,5 +137,5 @@ def test_names_that_look_like_other_things_stay_text(toy, name):
 def test_a_table_is_named(toy):
     (toy.folder / "mine.csv").write_text("clause,rule\n", encoding="utf-8")
     text = format_study(Answers("mine", corpus="table", path="mine.csv", ladder="toy"))
-    assert "  source: table\n  path: mine.csv\n" in text
+    assert '  source: table\n  path: "mine.csv"\n' in text
     assert "train: " not in text

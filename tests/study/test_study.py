@@ -106,7 +106,7 @@ def test_a_study_may_list_its_own_ladder(tmp_path):
         ("steps: 190", "steps: '190'", r"line 10, key 'strategies\.full\.steps': expected a whole number, found '190'"),
         ("steps: 190", "steps: 190.0", r"expected a whole number, found 190\.0"),
         ("steps: 190", "steps: true", r"expected a whole number, found True"),
-        ("steps: 190", "steps: 0", r"expected a number at least 1, found 0"),
+        ("steps: 190", "steps: 0", r"expected a number greater than or equal to 1, found 0"),
         ("steps: 190", "rank: 4", r"expected no adapter settings, found 'rank' under a strategy of kind 'full'"),
         ("none: {}", "none: {steps: 3}", r"expected no settings, because the base model is not trained"),
         ("1e-3", ".nan", r"key 'strategies\.full\.learning_rate': expected a"),
@@ -193,7 +193,8 @@ def test_a_scale_that_the_ladder_lacks_is_named(tmp_path):
     study = load(tmp_path, BASE)
     check_scales(study, ["0.3m", "1m"])
     with pytest.raises(
-        InputError, match=r"rungs of the ladder 'embedded': 1\.0m, 7b, found '1m'\. Did you mean '1\.0m'\?"
+        InputError,
+        match=r"rung of the ladder 'embedded': expected one of 1\.0m, 7b, found '1m'\. Did you mean '1\.0m'\?",
     ):
         check_scales(study, ["1.0m", "7b"])
 
@@ -206,7 +207,7 @@ def test_settings_by_scale_hold_at_that_scale_only(tmp_path):
     assert "by_scale" not in changed.used() | base.used()
     assert load(tmp_path, dump_study(study)) == study
     check_scales(study, ["1m", "4m"])
-    with pytest.raises(InputError, match=r"key 'strategies.full.by_scale': expected rungs of the ladder"):
+    with pytest.raises(InputError, match=r"key 'strategies.full.by_scale', rung of the ladder"):
         check_scales(study.model_copy(update={"scales": ("1m",)}), ["1m"])
 
 

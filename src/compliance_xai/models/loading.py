@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import end_turns_with_their_own_token, render, set_template_variables
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.model_sources import read_json
+from compliance_xai.study.model_sources import read_json, require_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -117,39 +117,6 @@ def ignored_settings(rung: Rung) -> dict[str, Any]:
         for key, value in values.items()
         if key not in GREEDY and (value is True or value not in (None, 0, 1, "", []))  # 1 is neutral for every factor
     }
-
-
-def require_weights(folder: Path) -> None:
-    """Stop if a model's folder has no safetensors, or only what git-lfs puts in their place.
-
-    Raises
-    ------
-    InputError
-        Naming what is there instead.
-    """
-    weights = sorted(folder.glob("*.safetensors"))
-    for file in weights:
-        with file.open("rb") as stream:
-            if stream.read(len(_LFS)) == _LFS:
-                raise InputError(
-                    str(file),
-                    expected="a model's weights",
-                    found="a git-lfs pointer to them",
-                    remedy="Run 'git lfs pull' in the folder, or fetch the model with 'hf download'.",
-                )
-    if not weights:
-        others = [ending for ending in (".bin", ".gguf", ".pt") if any(folder.glob(f"*{ending}"))]
-        raise InputError(
-            str(folder),
-            expected="weights in safetensors files",
-            found=f"weights in {' and '.join(others)} files" if others else "none",
-            remedy="Give the file itself as the rung's gguf."
-            if ".gguf" in others
-            else "Save the model with save_pretrained, or fetch the version of it with safetensors.",
-        )
-
-
-_LFS = b"version https://git-lfs"
 
 
 def _require_unquantised(rung: Rung, quantised: bool) -> bool:

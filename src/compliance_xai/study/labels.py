@@ -1,4 +1,4 @@
-"""What readers see in the place of names in files: strategies, model sizes, and every measure with unit and format.
+"""What readers see instead of names in files: strategies, model sizes, and every measure with unit and format.
 
 Files, columns and settings keep short names (``1m``, ``lora``, ``lrml_f1``). Tables, figures, pages and messages show
 the labels given here, so that one thing is called the same everywhere.
@@ -111,17 +111,6 @@ def format_interval(value: float, low: float, high: float, digits: int = 2) -> s
     if math.isnan(low) or math.isnan(high):
         return format_number(value, digits)
     return f"{format_number(value, digits)} [{format_number(low, digits)},\u00a0{format_number(high, digits)}]"
-
-
-def format_p(p: float) -> str:
-    """A p-value, exact to three decimals; smaller ones are only said to be smaller.
-
-    Examples
-    --------
-    >>> [format_p(p) for p in (0.0312, 0.0004, float("nan"))]
-    ['0.031', '< 0.001', '–']
-    """
-    return "< 0.001" if p < 0.001 else format_number(p, 3)
 
 
 class Label(NamedTuple):
@@ -250,20 +239,13 @@ _STATISTICS = {
     "high": Label("high", "", ".3f"),
     "difference": Label("difference", "", ".3f"),
     "p": Label("p", "", ".3f"),
-    "p_holm": Label("p (Holm)", "", ".3f"),
-    "p_run": Label("p (runs permuted)", "", ".3f"),
-    "p_run_smallest": Label("smallest possible p", "", ".3f"),
-    "page_p": Label("p (Page)", "", ".3f"),
-    "by_size_p": Label("p (by size)", "", ".3f"),
     "icc": Label("ICC", "", ".3f"),
-    "kendall_w": Label("Kendall's W", "", ".2f"),
     "dof": Label("df"),
     "n": Label("clauses", "", ",.0f"),
     "n_clauses": Label("clauses", "", ",.0f"),
     "n_runs": Label("pairs of runs", "", ",.0f"),
     "n_seeds": Label("seeds", "", ",.0f"),
     "n_scales": Label("model sizes", "", ",.0f"),
-    "n_strategies": Label("strategies", "", ",.0f"),
     "n_elements": Label("elements", "", ",.0f"),
     "n_rules": Label("rules", "", ",.0f"),
     "n_pairs": Label("pairs", "", ",.0f"),
@@ -274,7 +256,6 @@ _NAMES = {
     "scale": Label("model size"),
     "strategy_a": Label("strategy a"),
     "strategy_b": Label("strategy b"),
-    "leave_one_out": Label("leave one out"),
     "shapley": Label("Shapley values"),
     "owen": Label("Owen values"),
     "surrogate_lasso": Label("surrogate (lasso)"),

@@ -1,4 +1,4 @@
-"""Ladders of models as checked files: which models, where from, in which precision, and how much fits at once.
+"""Ladders of models as checked files: which models there are, where they come from, and how much is done at once.
 
 A ladder is a YAML file (``data/ladders/<name>/ladder.yaml``), or a list of rungs in the study itself. A rung is a
 folder or a hub id of any Hugging Face causal language model. Nothing here loads a model.
@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, StrictBool, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import sha256_file
 from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_data_folder, find_path
-from compliance_xai.study.model_sources import count_stored, is_hub_id, read_json, read_traits
+from compliance_xai.study.model_sources import count_parameters, is_hub_id, read_json, read_traits
 from compliance_xai.study.value_types import STRICT, Clauses, Count, Pairs, PathText, Settings, Slug, Text, Tokens
 
 EXAMPLE = "data/ladders/embedded/ladder.yaml"
-SAME_SIZE = 0.05
-"""How far a stated number of parameters may be from the number in the folder, as a share of it."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -164,15 +161,13 @@ class LadderSettings(Settings):
     @field_validator("rungs", mode="before")
     @classmethod
     def _take_paths(cls, rungs: Any) -> Any:
-        return [path_rung(rung) if isinstance(rung, str) else rung for rung in rungs] if _is_list(rungs) else rungs
+        if not isinstance(rungs, (list, tuple)):
+            return rungs
+        return [path_rung(rung) if isinstance(rung, str) else rung for rung in rungs]
 
     def __str__(self) -> str:
         path = Path(self.source or self.name)
         return path.parent.name if path.suffix in (".yaml", ".yml") else path.name
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
 
 
 def path_rung(path: str) -> dict[str, Any]:
@@ -188,7 +183,7 @@ def is_shipped(name: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Ladder:
-    """Rungs by increasing number of parameters; ``absent`` are those whose weights have to be made first."""
+    """Rungs by increasing number of parameters; ``absent`` are those whose weights have to be made or fetched first."""
 
     name: str
     rungs: tuple[Rung, ...]
@@ -200,11 +195,8 @@ class Ladder:
         Raises
         ------
         InputError
-            If there is none, or its weights are not there.
+            If there is none, or its weights are missing.
         """
-        for rung in self.rungs:
-            if rung.name == name:
-                return rung
         for rung in self.absent:
             if rung.name == name:
                 raise InputError(
@@ -213,12 +205,9 @@ class Ladder:
                     found="none",
                     remedy=f"They are not shipped; make them with: {rung.obtain}",
                 )
-        raise InputError(
-            f"ladder {self.name!r}",
-            expected="one of its rungs: " + ", ".join(rung.name for rung in self.rungs),
-            found=repr(name),
-            remedy="Choose one of these scales.",
-        )
+        known = {rung.name: rung for rung in self.rungs}
+        require_choice(f"ladder {self.name!r}, rung", name, known)
+        return known[name]
 
 
 def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
@@ -229,42 +218,33 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
     InputError
         If the file is missing or a rung is not usable; names the line and the key.
     """
-    weights = "packages"
-    if isinstance(ladder, LadderSettings):
-        if ladder.source is None:
-            return _sort(ladder.name, [_locate(rung, None, f"ladder {ladder.name!r}") for rung in ladder.rungs])
-        ladder, weights = ladder.source, ladder.weights
-    path = _find_ladder(ladder)
-    values, lines = yaml_files.read(path, example=EXAMPLE)
-    try:
-        settings = _FILE.validate_python({"name": path.parent.name, **values})
-    except ValidationError as error:
-        raise yaml_files.explain(error, LadderSettings, path, lines, example=EXAMPLE) from None
-    if not settings.rungs:
-        raise InputError(
-            str(path), expected="a key 'rungs' with at least one rung", found="none", remedy=f"See {EXAMPLE}."
-        )
-    rungs = [_take_from_hub(rung) if weights == "hub" else rung for rung in settings.rungs]
-    return _sort(settings.name, [_locate(rung, path.parent, str(path)) for rung in rungs])
-
-
-_FILE = TypeAdapter(LadderSettings)
-
-
-def _sort(name: str, rungs: list[Rung]) -> Ladder:
+    settings = ladder if isinstance(ladder, LadderSettings) else LadderSettings(source=str(ladder))
+    name, rungs, base, where = settings.name, settings.rungs, None, f"ladder {settings.name!r}"
+    if settings.source is not None:
+        path = _find_ladder(settings.source)
+        values, lines = yaml_files.read(path, example=EXAMPLE)
+        try:
+            read = LadderSettings.model_validate({"name": path.parent.name, **values})
+        except ValidationError as error:
+            raise yaml_files.explain(error, LadderSettings, path, lines, example=EXAMPLE) from None
+        name, rungs, base, where = read.name, read.rungs, path.parent, str(path)
+    if not rungs:
+        remedy = f"See {EXAMPLE}."
+        raise InputError(where, expected="a key 'rungs' with at least one rung", found="none", remedy=remedy)
     names = [rung.name for rung in rungs]
-    for rung in names:
-        if names.count(rung) > 1:
-            raise InputError(
-                f"ladder {name!r}", expected="every rung once", found=f"{rung!r} twice", remedy="Rename one of them."
-            )
-    rungs = sorted(rungs, key=lambda rung: rung.parameters)
-    there = tuple(rung for rung in rungs if rung.is_there)
-    return Ladder(name, there, tuple(rung for rung in rungs if not rung.is_there))
+    twice = next((rung for rung in names if names.count(rung) > 1), None)
+    if twice:
+        raise InputError(
+            where, expected="unique names of rungs", found=f"{twice!r} twice", remedy="Rename one of them."
+        )
+    chosen = map(_take_from_hub, rungs) if settings.weights == "hub" else rungs
+    found = sorted((_locate(rung, base, where) for rung in chosen), key=lambda rung: rung.parameters)
+    absent = tuple(rung for rung in found if not rung.is_there)
+    return Ladder(name, tuple(rung for rung in found if rung.is_there), absent)
 
 
 def _take_from_hub(rung: Rung) -> Rung:
-    """The rung with its original weights, where it says which those are."""
+    """The rung with its original weights, if it says which those are."""
     if rung.packages is None:
         return rung
     return dataclasses.replace(rung, path=rung.packages.hub, gguf=None, sha256=None, packages=None)
@@ -278,14 +258,15 @@ def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
             where,
             expected="either a path (a folder or a hub id) or a gguf (a file)",
             found="both" if rung.path else "neither",
-            remedy="Keep one of them." if rung.path else "Add one of them.",
+            remedy="Give one of them.",
         )
     if rung.gguf:
         rung = _locate_gguf(rung, base, where)
     folder = find_path(rung.path, base)
     if folder.is_dir():
         traits = {name: value for name, value in read_traits(folder).items() if getattr(rung, name) is None}
-        shape, parameters = rung.shape or read_shape(folder), _check_size(rung, folder, where)
+        parameters = rung.parameters or count_parameters(folder, trust_remote_code=rung.trust_remote_code)
+        shape = rung.shape or read_shape(folder)
         return dataclasses.replace(rung, path=str(folder), parameters=parameters, shape=shape, **traits)
     if rung.obtain:
         return dataclasses.replace(rung, path=str(folder))
@@ -298,45 +279,20 @@ def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
         )
     for key, example in (("parameters", "494032768"), ("template", "chat")):
         if not getattr(rung, key):
-            raise InputError(
-                f"{where}, key {key!r}",
-                expected="this key, because the model is not on this machine",
-                found="nothing",
-                remedy=f"Add it, such as {key}: {example}.",
+            expected, remedy = (
+                "this key, because the model is not on this machine",
+                f"Add it, such as {key}: {example}.",
             )
+            raise InputError(f"{where}, key {key!r}", expected=expected, found="nothing", remedy=remedy)
     return rung
 
 
-def _check_size(rung: Rung, folder: Path, where: str) -> int:
-    """The number of parameters in a rung's folder, or the number stated if there is nothing to count."""
-    stored = 0 if "quantization_config" in read_json(folder / "config.json") else count_stored(folder)
-    if stored and rung.parameters and abs(rung.parameters / stored - 1) > SAME_SIZE:
-        raise InputError(
-            f"{where}, key 'parameters'",
-            expected=f"{stored}, the number of weights in {folder}",
-            found=str(rung.parameters),
-            remedy="Correct it, or leave the key out.",
-        )
-    if not stored and not rung.parameters:
-        raise InputError(
-            f"{where}, key 'parameters'",
-            expected="this key, because the folder has no safetensors weights to count",
-            found="nothing",
-            remedy="Add the number of parameters, or the weights.",
-        )
-    return stored or rung.parameters
-
-
 def _locate_gguf(rung: Rung, base: Path | None, where: str) -> Rung:
-    """The rung with the folder that its GGUF file is dequantised into; named by the file's checksum."""
+    """The rung with the folder that its GGUF file is dequantised into, which is named by the file's checksum."""
     file = find_path(rung.gguf or "", base)
     if not file.is_file() and rung.packages is None:
-        raise InputError(
-            f"{where}, key 'gguf'",
-            expected="a GGUF file",
-            found=f"nothing at {file}",
-            remedy="Correct the path.",
-        )
+        found = f"nothing at {file}"
+        raise InputError(f"{where}, key 'gguf'", expected="a GGUF file", found=found, remedy="Correct the path.")
     sha256 = rung.sha256 or _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)
     folder = find_data_folder() / "external" / "models" / sha256[:16]
     command = f"compliance-xai ladder fetch {base.name if base else 'LADDER'} {rung.name}"
@@ -360,14 +316,13 @@ _KEYS = {
 
 
 def read_shape(folder: Path) -> Shape | None:
-    """The sizes in a folder's ``config.json``; None where it has none or names them otherwise."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The sizes in a folder's ``config.json``; None if it names them in an unknown way."""
+    config = read_json(folder / "config.json")
     found: dict[str, Any] = {
         name: next((config[key] for key in keys if config.get(key)), None) for name, keys in _KEYS.items()
     }
-    if found["intermediate_size"] is None and found["hidden_size"] and "n_embd" in config:
-        found["intermediate_size"] = 4 * found["hidden_size"]
+    if found["intermediate_size"] is None and config.get("n_embd"):
+        found["intermediate_size"] = 4 * config["n_embd"]
     if None in found.values():
         return None
     return Shape(
@@ -378,15 +333,15 @@ def read_shape(folder: Path) -> Shape | None:
     )
 
 
-def _find_ladder(ladder: str | Path) -> Path:
-    candidates = [find_data_folder() / "ladders" / ladder, find_path(ladder)]
-    for candidate in candidates:
+def _find_ladder(ladder: str) -> Path:
+    shipped = find_data_folder() / "ladders"
+    for candidate in (shipped / ladder, find_path(ladder)):
         file = candidate / "ladder.yaml" if candidate.is_dir() else candidate
         if file.is_file():
             return file
-    known = sorted(file.parent.name for file in (find_data_folder() / "ladders").glob("*/ladder.yaml"))
+    known = sorted(file.parent.name for file in shipped.glob("*/ladder.yaml"))
     raise InputError(
-        f"ladder {str(ladder)!r}",
+        f"ladder {ladder!r}",
         expected=f"a ladder.yaml, or one of the shipped ladders: {', '.join(known)}",
         found="no such file or name",
         remedy="Name a shipped ladder, or the folder that holds your ladder.yaml.",

@@ -1,10 +1,9 @@
-"""What a model folder, or a model on the Hugging Face hub, says about itself. No weight is read."""
+"""What a model folder, or a model on the Hugging Face hub, says about itself. No weight is loaded."""
 
 from __future__ import annotations
 
 import json
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,59 +12,73 @@ from compliance_xai.study.folders import find_path
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FOLDERS = {"checkpoints", "data", "mine", "model", "models", "my", "out", "output", "results", "tmp", "weights"}
-_BUFFERS = re.compile(r"(\.attn\.(masked_)?bias|inv_freq)$")
 _SHORT = ("config.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json")
+_LFS = b"version https://git-lfs"
 
 
 def is_hub_id(path: str, base: Path | None = None) -> bool:
     """Whether a path is a hub id, such as ``Qwen/Qwen2.5-0.5B``, and not a folder that is missing.
 
-    A path into a folder that exists, or that is called as folders usually are (``models/...``), is not.
+    A path into a folder that exists, or that has a usual name for folders (``models/...``), is not.
     """
     owner = path.partition("/")[0]
-    return (
-        bool(_HUB_ID.fullmatch(path))
-        and owner.lower() not in _FOLDERS | {".", ".."}
-        and not find_path(owner, base).is_dir()
-    )
+    folder = owner.lower() in _FOLDERS | {".", ".."} or find_path(owner, base).is_dir()
+    return bool(_HUB_ID.fullmatch(path)) and not folder
 
 
-def count_stored(folder: Path) -> int:
-    """Weights in a folder's safetensors files, from their headers alone: tied embeddings once, buffers never.
+def count_parameters(folder: Path, *, trust_remote_code: bool = False) -> int:
+    """Parameters of a folder's model, counted in its class without memory: tied weights once, buffers never.
 
     Raises
     ------
     InputError
-        If a file is not in that format.
+        If the folder holds no safetensors weights, or its ``config.json`` is not that of a causal language model.
     """
-    tied = read_json(folder / "config.json").get("tie_word_embeddings", False)
-    total = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        header = _read_header(file)
-        names = set(header) - {"__metadata__"}
-        both = tied and "lm_head.weight" in names and any(name.endswith("embed_tokens.weight") for name in names)
-        for name in names:
-            if not _BUFFERS.search(name) and not (both and name == "lm_head.weight"):
-                size = 1
-                for length in header[name]["shape"]:
-                    size *= length
-                total += size
-    return total
+    require_weights(folder)
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(
+            str(folder / "config.json"),
+            expected="the config.json of a causal language model",
+            found=str(error).splitlines()[0],
+            remedy="Fetch the file again, or write the rung's number of parameters into the ladder.",
+        ) from None
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _read_header(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        pointer = start.startswith(b"version ")
-        if 1 < length < file.stat().st_size and not pointer:
-            return json.loads(stream.read(length))
-    raise InputError(
-        str(file),
-        expected="weights in the safetensors format",
-        found="a pointer of git-lfs, which stands for the real file" if pointer else "a damaged or cut file",
-        remedy="Fetch the file again ('git lfs pull' in a clone).",
-    )
+def require_weights(folder: Path) -> None:
+    """Stop if a model's folder has no safetensors, or only what git-lfs puts in their place.
+
+    Raises
+    ------
+    InputError
+        Naming what is there instead.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    for file in weights:
+        with file.open("rb") as stream:
+            if stream.read(len(_LFS)) == _LFS:
+                raise InputError(
+                    str(file),
+                    expected="a model's weights",
+                    found="a git-lfs pointer to them",
+                    remedy="Run 'git lfs pull' in the folder, or fetch the model with 'hf download'.",
+                )
+    if not weights:
+        others = [ending for ending in (".bin", ".gguf", ".pt") if any(folder.glob(f"*{ending}"))]
+        remedy = "Save the model with save_pretrained, or fetch its version with safetensors."
+        raise InputError(
+            str(folder),
+            expected="weights in safetensors files",
+            found=f"weights in {' and '.join(others)} files" if others else "none",
+            remedy="Give the file itself as the rung's gguf." if ".gguf" in others else remedy,
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -104,21 +117,13 @@ def describe_model(model: str) -> dict[str, Any]:
     name = re.sub(r"[^A-Za-z0-9._]", "_", Path(model).name).strip("._") or "model"
     folder = find_path(model)
     if folder.is_dir():
-        parameters = count_stored(folder)
-        if not parameters or not (folder / "config.json").is_file():
-            raise InputError(
-                f"model {model!r}",
-                expected="a folder with config.json and safetensors weights",
-                found=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
-                remedy="Save the model there with save_pretrained.",
-            )
-        return {"name": name, "path": str(folder), "parameters": parameters, **read_traits(folder)}
+        return {"name": name, "path": str(folder), "parameters": count_parameters(folder), **read_traits(folder)}
     if not is_hub_id(model):
         raise InputError(
             f"model {model!r}",
             expected="a model folder, or a hub id such as Qwen/Qwen2.5-0.5B",
             found=f"a file at {folder}" if folder.exists() else f"nothing at {folder}",
-            remedy="Correct the path; it is taken from the working directory.",
+            remedy="Correct the path, which starts from the working directory.",
         )
     return {"name": name, "path": model, **_ask_hub(model)}
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.study import yaml_files
 from compliance_xai.study.claim_settings import ClaimTests, Thresholds
 from compliance_xai.study.folders import find_path, find_project_folder
@@ -155,11 +155,8 @@ class Study(Settings):
         InputError
             If the study has no such strategy or model size.
         """
-        for what, name, known in (("strategy", strategy, self.strategies), ("model size", scale, self.scales)):
-            if name not in known:
-                expected = f"one of {', '.join(known)}"
-                remedy = yaml_files.suggest(name, known) or "Choose one of these."
-                raise InputError(f"study {self.name!r}, {what}", expected=expected, found=repr(name), remedy=remedy)
+        require_choice(f"study {self.name!r}, strategy", strategy, self.strategies)
+        require_choice(f"study {self.name!r}, model size", scale, self.scales)
         return self.strategies[strategy].at(scale)
 
     def seeds_of(self, strategy: str, scale: str = "") -> tuple[int, ...]:
@@ -214,13 +211,14 @@ def load_study(
     study
         A YAML file, or the name of one in ``studies/`` (``"quick"``).
     overrides
-        Settings that take the place of the file's, by dotted key: a mapping (``{"seeds": [0, 1, 2]}``), or texts
+        Settings that replace the file's, by dotted key: a mapping (``{"seeds": [0, 1, 2]}``), or texts
         (``"corpus.path=my.csv"``) whose values are read as YAML.
     models
-        Model folders or hub ids that take the place of the study's ladder. Learning rates, ranks, batch sizes and steps
-        are then the usual ones for their sizes, and the study's name ends with their names.
+        Model folders or hub ids that replace the study's ladder. Learning rates, ranks, batch sizes and steps are then
+        the usual ones for their sizes, and the study's name ends with their names.
 
-    A relative path is looked for beside the study's file, one in ``overrides`` or ``models`` in the working directory.
+    A relative path in the file starts from the file's folder, one in ``overrides`` or ``models`` from the working
+    directory.
 
     Raises
     ------
@@ -278,7 +276,7 @@ def _take_models(values: dict[str, Any], models: Sequence[str]) -> None:
 
 
 def _fill_by_size(study: Study, written: Mapping[str, Any]) -> Study:
-    """The study with the usual settings of its larger models in place of those that its file does not give."""
+    """The study with the usual settings for each model's size where its file gives none."""
     asked = {name: set(SizeSettings.model_fields) - set(written[name] or ()) for name in study.strategies}
     if not any(keys for name, keys in asked.items() if study.strategies[name].trains):
         return study
@@ -321,13 +319,8 @@ def check_scales(study: Study, known: Iterable[str], where: Path | str = "") -> 
     for name, settings in study.strategies.items():
         asked += [(scale, f"strategies.{name}.by_scale") for scale in settings.by_scale]
     for scale, key in asked:
-        if scale not in known:
-            raise InputError(
-                f"study {str(where or study.name)!r}, key {key!r}",
-                expected=f"rungs of the ladder {str(study.ladder)!r}: {', '.join(known)}",
-                found=repr(scale),
-                remedy=yaml_files.suggest(scale, known) or "Choose one of these, or another ladder.",
-            )
+        place = f"study {str(where or study.name)!r}, key {key!r}, rung of the ladder {str(study.ladder)!r}"
+        require_choice(place, scale, known, remedy="Choose one of these, or another ladder.")
 
 
 def _split_override(override: str) -> tuple[str, Any]:
@@ -348,7 +341,7 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
             raise InputError(
                 f"setting {key!r}",
                 expected=f"a group of settings before '.{last}'",
-                found=f"{part!r}, a {yaml_files.type_name(inner)}",
+                found=f"{part!r}, a {type(inner).__name__}",
                 remedy="Check the dotted key against the study file.",
             )
         values = inner

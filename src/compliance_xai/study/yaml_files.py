@@ -1,12 +1,12 @@
-"""YAML files that people write: read within a budget, with the line of every key; mistakes are explained in place."""
+"""YAML files that people write, read with the line of every key; mistakes are explained with their place."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from compliance_xai.files import decode
 MOST_BYTES = 1_000_000
 MOST_NODES = 50_000
 MOST_DEPTH = 30
-"""Budget of a file: its size, its keys and values with every alias written out, and how deep they are nested."""
+"""Limits of a file: its size, its keys and values with every alias written out, and how deep they are nested."""
 
 
 class Lines(dict[tuple, int]):
@@ -55,38 +55,31 @@ def read(path: Path, *, example: str) -> tuple[dict[str, Any], Lines]:
     Raises
     ------
     InputError
-        If it is not UTF-8 text, not YAML, not a mapping, larger than the budget, or has a key twice; names the line.
+        If it is not UTF-8 text, not YAML, not a mapping, beyond the limits, or has a key twice; names the line.
     """
-    values, lines = parse(_read_text(path), str(path))
-    if not isinstance(values, dict):
-        raise InputError(
-            str(path),
-            expected="a mapping of keys to values",
-            found="an empty file" if values is None else f"a {type_name(values)}",
-            remedy=f"Start from {example}.",
-        )
-    return values, lines
-
-
-def _read_text(path: Path) -> str:
     size = path.stat().st_size
     if size > MOST_BYTES:
         expected, found = "a YAML file of at most 1 MB", f"{size / 1e6:,.0f} MB"
         raise InputError(str(path), expected=expected, found=found, remedy="Check that this is the right file.")
-    return decode(path.read_bytes(), str(path))
+    values, lines = parse(decode(path.read_bytes(), str(path)), str(path))
+    if not isinstance(values, dict):
+        found = "an empty file" if values is None else f"a {type(values).__name__}"
+        raise InputError(
+            str(path), expected="a mapping of keys to values", found=found, remedy=f"Start from {example}."
+        )
+    return values, lines
 
 
 def parse(text: str, where: str) -> tuple[Any, Lines]:
-    """The value of a YAML text, in which nothing is shared between aliases, and the line of every key path.
+    """The value of a YAML text, in which aliases share nothing, and the line of every key path.
 
     Raises
     ------
     InputError
-        If it is not YAML, has a key twice or goes beyond the budget.
+        If it is not YAML, has a key twice or is beyond the limits.
     """
     lines = Lines()
     try:
-        _check_budget(text, where)
         loader = _StrictLoader(text)
         node = loader.get_single_node()
         return None if node is None else _build(loader, node, (), lines, where), lines
@@ -98,41 +91,25 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
             found=str(getattr(error, "problem", None) or error).splitlines()[0],
             remedy="Check the indentation, quotes and brackets there.",
         ) from None
+    except RecursionError:
+        raise _too_large(where) from None
 
 
-def _check_budget(text: str, where: str) -> None:
-    """Add up, without building anything, how deep and how large the values are once aliases are written out."""
-    sizes: dict[str | None, int] = {}
-    open_nodes: list[list[Any]] = []  # anchor and size so far of each list or mapping around the present event
-    for event in yaml.parse(text, Loader=_StrictLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append([event.anchor, 1])
-            size = 0
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, size = open_nodes.pop()
-            sizes[anchor] = size
-        elif isinstance(event, yaml.ScalarEvent):
-            size = sizes[event.anchor] = 1
-        elif isinstance(event, yaml.AliasEvent):
-            inside_itself = any(anchor == event.anchor for anchor, _ in open_nodes)
-            size = MOST_NODES + 1 if inside_itself else sizes.get(event.anchor, 1)
-        else:
-            continue
-        if open_nodes:
-            open_nodes[-1][1] += size
-        if len(open_nodes) > MOST_DEPTH or size > MOST_NODES or (open_nodes and open_nodes[-1][1] > MOST_NODES):
-            raise InputError(
-                place(where, event.start_mark.line + 1),
-                expected=f"at most {MOST_NODES:,} keys and values, nested at most {MOST_DEPTH} deep",
-                found="more, with aliases written out",
-                remedy="Write a flatter file, without aliases of aliases.",
-            )
+def _too_large(where: str) -> InputError:
+    return InputError(
+        where,
+        expected=f"at most {MOST_NODES:,} keys and values, nested at most {MOST_DEPTH} deep",
+        found="more, with aliases written out",
+        remedy="Write a flatter file, without aliases of aliases.",
+    )
 
 
 def _build(loader: _StrictLoader, node: yaml.Node, keys: tuple, lines: Lines, where: str) -> Any:
     """The value of a node, a new one for every alias; refuses tags, and keys that are repeated or not text."""
     line = node.start_mark.line + 1
     lines.setdefault(keys, line)
+    if len(keys) > MOST_DEPTH or len(lines) > MOST_NODES:
+        raise _too_large(place(where, line))
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_object(node)
     if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -157,17 +134,8 @@ def _build(loader: _StrictLoader, node: yaml.Node, keys: tuple, lines: Lines, wh
     return values
 
 
-class Problem(NamedTuple):
-    """What is wrong at a key path of a file, in the reader's words."""
-
-    keys: tuple
-    expected: str
-    found: str
-    remedy: str
-
-
 def explain(error: ValidationError, model: Any, path: Path, lines: Lines, *, example: str) -> InputError:
-    """The first thing that is wrong, in the words of the file, and how many more there are.
+    """The first thing that is wrong, at its place in the file, and how many more there are.
 
     Parameters
     ----------
@@ -177,67 +145,54 @@ def explain(error: ValidationError, model: Any, path: Path, lines: Lines, *, exa
         A file that shows every key.
     """
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    keys, expected, found, remedy = _describe(problems[0], model, example)
+    problem = problems[0]
+    kind, context = problem["type"], problem.get("ctx", {})
+    keys = (*(part for part in problem["loc"] if _is_written(part)), *context.get("key", ()))
+    expected = _EXPECTED.get(kind) or re.sub(r"^\w+ should (be|have) (?=(greater|less)?)", _number, problem["msg"])
+    found, remedy = context.get("found") or _shorten(problem["input"]), context.get("remedy") or "Correct this value."
+    if kind == "refused":  # by a validator of the project's own (value_types.refuse)
+        expected = context["expected"]
+    elif kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _known_keys(model, keys[:-1])
+        expected, found = f"one of the keys {', '.join(known)}", f"the unknown key {keys[-1]!r}"
+        remedy = suggest(str(keys[-1]), known) or "Remove it or correct its spelling."
+    elif kind == "missing":
+        found, remedy = "nothing", f"Add it; {example} shows how."
+    elif kind == "literal_error":
+        expected = f"one of {context['expected']}"
+        remedy = suggest(str(problem["input"]), re.findall(r"'(.*?)'", context["expected"])) or "Choose one of these."
+    elif kind == "string_pattern_mismatch" and context["pattern"].startswith("^[A-Za-z0-9]"):
+        signs = [name for sign, name in (("+", "plus signs"), ("-]", "hyphens")) if sign in context["pattern"]]
+        expected = f"a name of {', '.join(['letters, digits, dots, underscores', *signs])}"
     more = len(problems) - 1
     if more:
         remedy += f" ({more} more {'problem' if more == 1 else 'problems'} in this file.)"
-    where = place(path, lines.find(keys), ".".join(str(key) for key in keys))
+    where = place(path, lines.find(keys), ".".join(map(str, keys)))
     return InputError(where, expected=expected, found=found, remedy=remedy)
 
 
-_EXPECTED = {
+def _number(words: re.Match[str]) -> str:
+    """What stands for the beginning of a message of pydantic's."""
+    return "a number " if words[2] else ""
+
+
+_MAPPING = "a mapping of keys to values"
+_EXPECTED: Mapping[str, str] = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
-    "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "dataclass_type": _MAPPING,
     "missing": "this key",
-    "dataclass_type": "a mapping of keys to values",
-    "finite_number": "a finite number",
-    "string_too_short": "text that is not empty",
     "too_short": "at least one entry",
 }
-_BOUNDS = {
-    "greater_than": "above",
-    "greater_than_equal": "at least",
-    "less_than": "below",
-    "less_than_equal": "at most",
-}
+"""What was expected, in the words of YAML; pydantic's own words stand for other kinds of error."""
 
 
-def _describe(problem: Mapping[str, Any], model: Any, example: str) -> Problem:
-    keys = tuple(part for part in problem["loc"] if _is_written(part))
-    kind, context = problem["type"], problem.get("ctx", {})
-    if kind == "refused":  # by a validator of the project's own (value_types.refuse)
-        found, remedy = context["found"] or _show(problem["input"]), context["remedy"] or "Correct this value."
-        return Problem((*keys, *context["key"]), context["expected"], found, remedy)
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known_keys(model, keys[:-1])
-        remedy = suggest(str(keys[-1]), known) or "Remove it or correct its spelling."
-        return Problem(keys, f"one of the keys {', '.join(known)}", f"the unknown key {keys[-1]!r}", remedy)
-    found = "nothing" if kind == "missing" else _show(problem["input"])
-    expected, remedy = _EXPECTED.get(kind, str(problem["msg"])), "Correct this value."
-    if kind == "missing":
-        remedy = f"Add it; {example} shows how."
-    elif kind == "literal_error":
-        expected = f"one of {context['expected']}"
-        options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
-        remedy = suggest(str(problem["input"]), options) or "Choose one of these."
-    elif kind.startswith(("greater_than", "less_than")):
-        expected = f"a number {_BOUNDS[kind]} {next(iter(context.values()))}"
-    elif kind == "string_too_long":
-        expected = f"at most {context['max_length']} characters"
-    elif kind == "string_pattern_mismatch" and context["pattern"].startswith("^[A-Za-z0-9]"):
-        tail = context["pattern"][-6:]
-        signs = [*(["plus signs"] if "+" in tail else []), *(["hyphens"] if "-" in tail else [])]
-        expected = f"a name of {', '.join(['letters, digits, dots, underscores', *signs])}"
-    return Problem(keys, expected, found, remedy)
-
-
-def suggest(word: str, known: Any) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """``Did you mean 'lora'?`` for a word near one of those known, else an empty text."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
@@ -252,7 +207,7 @@ def _is_written(part: Any) -> bool:
 def _known_keys(model: Any, keys: tuple) -> list[str]:
     """The keys allowed at a place of the file."""
     for part in keys:
-        fields = getattr(model, "__pydantic_fields__", {})
+        fields = model.__pydantic_fields__
         model = _find_model(fields[part].annotation) if part in fields else model
     return list(model.__pydantic_fields__)
 
@@ -264,12 +219,6 @@ def _find_model(annotation: Any) -> Any:
     return next((found for inner in get_args(annotation) if (found := _find_model(inner))), None)
 
 
-def type_name(value: Any) -> str:
-    """What a YAML value is, in words."""
-    names = {"dict": "mapping", "list": "list", "str": "text", "bool": "true or false", "NoneType": "empty value"}
-    return names.get(type(value).__name__, "number")
-
-
-def _show(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
