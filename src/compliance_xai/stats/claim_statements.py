@@ -216,9 +216,9 @@ def patterns_differ(evidence: Evidence) -> tuple[list[Statement], list[str]]:
     for full, other in evidence.declared.pairs:
         names = _name_pair(full, other)
         case = Comparison("C1", names, "share of the squared distance", test.bands[0], (full, other), share)
-        rows, turn = evidence.pair("patterns", full, other, test.outcome)
+        rows, _ = evidence.pair("patterns", full, other, test.outcome)
         rows = rows.assign(excess=-np.log1p(-rows["share"].to_numpy(dtype=float)))
-        views, own = evidence.views(rows, "excess", margin), evidence.primary(rows.assign(turn=turn))
+        views, own = evidence.views(rows, "excess", margin), evidence.primary(rows)
         if views is None:
             found.append(case.nothing(evidence, own))
             continue
@@ -237,7 +237,7 @@ def patterns_differ(evidence: Evidence) -> tuple[list[Statement], list[str]]:
             case.state(evidence, views, row, p=p, smallest=smallest, answer=answer, size=size, sentence=sentence,
                        second_range=1.0)
         )  # fmt: skip
-        beside.append(_say_spread(row, full, other))
+        beside.append(f"{compare_spread(row, full, other)[1]}.")
         for name, away in _at_equal_loss(evidence, full, other).items():
             for same in evidence.primary(evidence.pair("patterns", name, other, test.outcome)[0]):
                 told = percent(*(same[part] for part in ("share", "share_low", "share_high")))
@@ -262,15 +262,16 @@ def _at_equal_loss(evidence: Evidence, full: str, other: str) -> dict[str, float
     return found
 
 
-def _say_spread(row: Mapping[str, Any], full: str, other: str) -> str:
-    """How much further apart seeds of the adapter are than seeds of full fine-tuning."""
-    bounds = [row["spread"], row["spread_low"], row["spread_high"]]
-    if row["turn"] < 0:
-        bounds = [1 / bounds[0], 1 / bounds[2], 1 / bounds[1]]
-    return (
-        f"Two seeds of {strategy_label(other)} are {bounds[0]:.2f} [{bounds[1]:.2f}, {bounds[2]:.2f}] times as far "
-        f"apart as two seeds of {strategy_label(full)} ({say_p(row['spread_p_runs'], row['spread_p_runs_smallest'])})."
+def compare_spread(row: Mapping[str, Any], full: str, other: str) -> tuple[tuple[float, float, float], str]:
+    """How much further apart seeds of the adapter are than seeds of full fine-tuning, with its bounds and in words."""
+    value, low, high = row["spread"], row["spread_low"], row["spread_high"]
+    if row["strategy_a"] != full:
+        value, low, high = 1 / value, 1 / high, 1 / low
+    told = (
+        f"Two seeds of {strategy_label(other)} are {value:.2f} [{low:.2f}, {high:.2f}] times as far apart as two seeds "
+        f"of {strategy_label(full)} ({say_p(row['spread_p_runs'], row['spread_p_runs_smallest'])})"
     )
+    return (value, low, high), told
 
 
 def more_focused(evidence: Evidence) -> tuple[list[Statement], list[str]]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.attribution.focus import AVERAGE
-from compliance_xai.stats.claim_statements import percent, say_p
+from compliance_xai.stats.claim_statements import compare_spread, percent
 from compliance_xai.stats.contrasts import describe
 from compliance_xai.stats.declared import Declared
 from compliance_xai.stats.estimates import paired_difference
@@ -135,17 +135,12 @@ def _stability(declared: Declared, patterns: pd.DataFrame) -> Iterable[Observati
             continue
         other = row["strategy_b"] if row["strategy_a"] == full else row["strategy_a"]
         turned = row["strategy_a"] != full
-        bounds = [row["spread"], row["spread_low"], row["spread_high"]]
-        value, low, high = [1 / bounds[0], 1 / bounds[2], 1 / bounds[1]] if turned else bounds
+        bounds, told = compare_spread(row, str(full), other)
         pair = chosen[(chosen["strategy_a"] == row["strategy_a"]) & (chosen["strategy_b"] == row["strategy_b"])]
         cells = pair[(pair["scale"] != ALL_SCALES) & (pair["method"] == declared.method)]
         larger = int(((cells["spread"] < 1) if turned else (cells["spread"] > 1)).sum())
-        sentence = (
-            f"Two seeds of {strategy_label(other)} are {value:.2f} [{low:.2f}, {high:.2f}] times as far apart as two "
-            f"seeds of {strategy_label(str(full))} ({say_p(row['spread_p_runs'], row['spread_p_runs_smallest'])}); "
-            f"further apart in {larger} of {len(cells)} views and sizes."
-        )
-        numbers = (value, low, high, "times as far apart", row["spread_p_runs"], int(row["n_clauses"]), sentence)
+        sentence = f"{told}; further apart in {larger} of {len(cells)} views and sizes."
+        numbers = (*bounds, "times as far apart", row["spread_p_runs"], int(row["n_clauses"]), sentence)
         yield Observation(question, f"{strategy_label(other)} and {strategy_label(str(full))}", *numbers)
 
 

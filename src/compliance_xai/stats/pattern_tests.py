@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,44 @@ class Patterns:
         return cluster_array([name for name, keep in zip(self.ids, kept_C, strict=True) if keep], clusters)
 
 
-def _complete(blocks: Sequence[np.ndarray]) -> np.ndarray:
-    """Clauses with a defined distance between all runs of all blocks: bool (C,)."""
-    return np.all([np.isfinite(block).all(axis=(0, 1, 2)) for block in blocks], axis=0)
+Blocks = list[np.ndarray]
+"""For each size, distances between runs or means of them; the last axis is the clauses."""
+
+
+def _prepare(
+    patterns: Patterns,
+    scales: Sequence[str],
+    names: Sequence[str],
+    take: Sequence[Callable[[str, list[int]], np.ndarray]],
+    clusters: Mapping[str, str] | None,
+    few: str,
+) -> tuple[dict[str, Any], list[Blocks], np.ndarray | None]:
+    """What a comparison of these strategies is made of, on the clauses with a pattern in all of it.
+
+    Parameters
+    ----------
+    take
+        What to take at a size, from the seeds that all strategies have there.
+    few
+        The reason to give where there are fewer than two such seeds.
+
+    Returns
+    -------
+    record, parts, clusters
+        Counts and the ``reason`` why nothing can be compared, else empty; what was taken; what clauses belong to.
+    """
+    seeds = {scale: patterns.seeds(scale, *names) for scale in scales}
+    least = min(map(len, seeds.values()), default=0)
+    record: dict[str, Any] = {"n_scales": len(scales), "n_seeds": least, "reason": "" if least > 1 else few}
+    if least < 2:
+        return record, [], None
+    parts = [[one(scale, own) for scale, own in seeds.items()] for one in take]
+    every = itertools.chain(*parts)
+    kept = np.all([np.isfinite(block).all(axis=tuple(range(block.ndim - 1))) for block in every], axis=0)
+    record |= {"n_clauses": int(kept.sum()), "n_dropped": int((~kept).sum())}
+    if kept.sum() < 2:
+        return record | {"reason": "fewer than two clauses with mass in every run"}, [], None
+    return record, [[block[..., kept] for block in part] for part in parts], patterns.clusters(kept, clusters)
 
 
 def compare_patterns(
@@ -141,24 +176,20 @@ def _compare(
     permutations: int,
     seed: int,
 ) -> dict[str, Any]:
-    seeds = {scale: patterns.seeds(scale, a, b) for scale in scales}
-    least = min(map(len, seeds.values()), default=0)
-    result: dict[str, Any] = {"n_scales": len(scales), "n_seeds": least, "reason": ""}
-    if least < 2:
-        few = "fewer than two seeds that both strategies have: no distance between seeds"
-        return result | {"reason": few if scales else NO_SIZE}
-    blocks = [patterns.pair(scale, a, b, own) for scale, own in seeds.items()]
-    kept = _complete(blocks)
-    result |= {"n_clauses": int(kept.sum()), "n_dropped": int((~kept).sum())}
-    if kept.sum() < 2:
-        return result | {"reason": "fewer than two clauses with mass in every run"}
-    pairs = [Pair(block[..., kept]) for block in blocks]
+    few = "fewer than two seeds that both strategies have: no distance between seeds" if scales else NO_SIZE
+
+    def take(scale: str, seeds: list[int]) -> np.ndarray:
+        return patterns.pair(scale, a, b, seeds)
+
+    result, parts, chosen = _prepare(patterns, scales, (a, b), [take], clusters, few)
+    if result["reason"]:
+        return result
+    pairs = [Pair(block) for block in parts[0]]
     within = [float(np.mean([pair.within(side).mean() for pair in pairs])) for side in (0, 1)]
     between = float(np.mean([pair.between().mean() for pair in pairs]))
     result |= dict(zip(("within_a", "within_b", "between"), np.sqrt([*within, between]).tolist(), strict=True))
     if not min(within) > 0:
         return result | {"reason": "seeds of one strategy give identical patterns: nothing to compare with"}
-    chosen = patterns.clusters(kept, clusters)
     result |= _shares(describe(excess(pairs, chosen)))
     options = {"permutations": permutations, "seed": seed}
     for name, found in (("", excess_test(pairs, **options)), ("spread_", spread_test(pairs, **options))):
@@ -191,23 +222,18 @@ def _compare_base(
 ) -> dict[str, Any]:
     """The untouched base has one run: its distance to each seed of the other, over that between these seeds."""
     other = b if a == CONTROL else a
-    seeds = {scale: patterns.seeds(scale, other) for scale in scales}
-    least = min(map(len, seeds.values()), default=0)
-    result: dict[str, Any] = {"n_scales": len(scales), "n_seeds": least, "reason": ""}
-    if least < 2:
-        return result | {"reason": "a single seed: no distance between seeds" if scales else NO_SIZE}
-    blocks = []
-    for scale, own in seeds.items():
+    few = "a single seed: no distance between seeds" if scales else NO_SIZE
+
+    def take(scale: str, seeds: list[int]) -> np.ndarray:
         base = (CONTROL, patterns.seeds(scale, CONTROL)[0])
-        blocks.append(patterns.block(scale, [base, *((other, run) for run in own)]))
-    kept = _complete(blocks)
-    result |= {"n_clauses": int(kept.sum()), "n_dropped": int((~kept).sum())}
-    if kept.sum() < 2:
-        return result | {"reason": "fewer than two clauses with mass in every run"}
-    apart = [pair_up(block[:, 0, 1:][..., kept]) for block in blocks]
-    upper = [np.triu_indices(block.shape[1] - 1, k=1) for block in blocks]
-    within = [block[:, 1:, 1:][:, i, j][..., kept] for block, (i, j) in zip(blocks, upper, strict=True)]
-    chosen = patterns.clusters(kept, clusters)
+        return patterns.block(scale, [base, *((other, run) for run in seeds)])
+
+    result, parts, chosen = _prepare(patterns, scales, (other,), [take], clusters, few)
+    if result["reason"]:
+        return result
+    apart = [pair_up(block[:, 0, 1:]) for block in parts[0]]
+    upper = [np.triu_indices(block.shape[1] - 1, k=1) for block in parts[0]]
+    within = [block[:, 1:, 1:][:, i, j] for block, (i, j) in zip(parts[0], upper, strict=True)]
     found = _shares(describe(log_ratio(apart, within, chosen)))
     own = "within_b" if a == CONTROL else "within_a"
     mean_apart, mean_within = (math.sqrt(np.mean([part.mean() for part in side])) for side in (apart, within))
@@ -265,23 +291,21 @@ def compare_sources(
 def _compare_source(
     patterns: Patterns, a: str, b: str, main: tuple[str, str], view: tuple[str, str], clusters: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    scales = patterns.scales_of(a, b)
-    seeds = {scale: patterns.seeds(scale, a, b) for scale in scales}
-    if min(map(len, seeds.values()), default=0) < 2:
-        return {"reason": "fewer than two seeds that both strategies have"}
-    above, below = [], []
-    for scale, own in seeds.items():
-        pair = Pair(patterns.pair(scale, a, b, own, *main))
-        moved = [patterns.block(scale, [(n, run, *main), (n, run, *view)])[:, 0, 1] for n in (a, b) for run in own]
-        halves = np.stack(moved, axis=1).reshape(1, 2, len(own), -1).mean(axis=1)
-        above.append(pair.within() if view == main else pair_up(halves))
-        below.append(pair.between())
-    kept = np.all([np.isfinite(part).all(axis=(0, 1)) for part in (*above, *below)], axis=0)
-    result: dict[str, Any] = {"n_clauses": int(kept.sum()), "n_scales": len(scales)}
-    if kept.sum() < 2:
-        return result | {"reason": "fewer than two clauses with mass in every run"}
-    above, below = ([part[..., kept] for part in side] for side in (above, below))
-    found = describe(log_ratio(above, below, patterns.clusters(kept, clusters)))
+    def move(scale: str, seeds: list[int]) -> np.ndarray:
+        if view == main:
+            return Pair(patterns.pair(scale, a, b, seeds, *main)).within()
+        moved = [patterns.block(scale, [(n, run, *main), (n, run, *view)])[:, 0, 1] for n in (a, b) for run in seeds]
+        return pair_up(np.stack(moved, axis=1).reshape(1, 2, len(seeds), -1).mean(axis=1))
+
+    def separate(scale: str, seeds: list[int]) -> np.ndarray:
+        return Pair(patterns.pair(scale, a, b, seeds, *main)).between()
+
+    few = "fewer than two seeds that both strategies have"
+    result, parts, chosen = _prepare(patterns, patterns.scales_of(a, b), (a, b), [move, separate], clusters, few)
+    if result["reason"]:
+        return result
+    above, below = parts
+    found = describe(log_ratio(above, below, chosen))
     ratios = {name: value for name, value in _shares(found).items() if name in _RATIOS}
     distances = (math.sqrt(np.mean([part.mean() for part in side])) for side in (above, below))
     result |= dict(zip(("distance", "strategies"), distances, strict=True))
@@ -319,19 +343,14 @@ def compare_remaining(
 def _compare_remaining(
     patterns: Patterns, full: str, adapter: str, enlarged: str, clusters: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    scales = patterns.scales_of(full, adapter, enlarged)
-    seeds = {scale: patterns.seeds(scale, full, adapter, enlarged) for scale in scales}
-    least = min(map(len, seeds.values()), default=0)
-    result: dict[str, Any] = {"n_scales": len(scales), "n_seeds": least}
-    if least < 2:
-        return result | {"reason": "fewer than two seeds that all three strategies have"}
-    sides = [[patterns.pair(s, full, other, own) for s, own in seeds.items()] for other in (enlarged, adapter)]
-    kept = _complete(list(itertools.chain(*sides)))
-    result["n_clauses"] = int(kept.sum())
-    if kept.sum() < 2:
-        return result | {"reason": "fewer than two clauses with mass in every run"}
-    fewer, whole = ([Pair(block[..., kept]) for block in side] for side in sides)
-    found = remaining_share(fewer, whole, patterns.clusters(kept, clusters))
+    names = (full, adapter, enlarged)
+    take = [lambda scale, seeds, other=other: patterns.pair(scale, full, other, seeds) for other in (enlarged, adapter)]
+    few = "fewer than two seeds that all three strategies have"
+    result, parts, chosen = _prepare(patterns, patterns.scales_of(*names), names, take, clusters, few)
+    if result["reason"]:
+        return result
+    fewer, whole = ([Pair(block) for block in part] for part in parts)
+    found = remaining_share(fewer, whole, chosen)
     above = float(found.confidence_above(1.0)[0])
     known = math.isfinite(float(found.error[0]))
     result |= describe(found, "remaining") | {"p": 2 * min(above, 1 - above)}

@@ -53,38 +53,6 @@ def split_half_table(focus: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
-    """Do seeds of one cell agree on single features? ICC(A,1) of each feature's mass over seeds.
-
-    The mass is taken over its clause's mean mass, so that long and short clauses, or sure and unsure ones, do not look
-    like agreement.
-
-    Parameters
-    ----------
-    masses
-        ``focus.share_frame`` of all cells.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
-    """
-    need_columns(masses, [*CELL, "id", "feature", "seed", "share"], "feature_reliability")
-    columns = ("n_clauses", "n_features", "n_seeds", "icc", "low", "high", "reason")
-    records = []
-    for keys, group in groups(masses, CELL):
-        table = group.pivot(index=["id", "feature"], columns="seed", values="share").dropna()
-        table = table.mul(table.groupby(level="id").transform("size"), axis=0)
-        n_clauses = table.index.get_level_values("id").nunique()
-        record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-        record |= {"n_clauses": n_clauses, "n_features": len(table), "n_seeds": table.shape[1]}
-        record["reason"] = _why_no_icc(table)
-        if not record["reason"]:
-            record |= _icc(table.set_axis(pd.RangeIndex(len(table), name="id")))
-        records.append(keys | record)
-    return pd.DataFrame.from_records(records, columns=[*CELL, *columns])
-
-
 SOURCES = ("batch", "dtype", "seeds", "strategies", "baselines", "methods")
 """How two patterns may differ, all else the same; from ``noise_table``."""
 
@@ -148,19 +116,49 @@ def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> p
         ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
     """
     names = as_names(measures)
-    by = CELL
-    need_columns(frame, [*by, "seed", "id", *names], "measure_reliability")
-    columns = ("n_clauses", "n_seeds", "icc", "low", "high", "reason")
+    need_columns(frame, [*CELL, "seed", "id", *names], "measure_reliability")
     records = []
     for name in names:
-        for keys, group in groups(frame, by):
+        for keys, group in groups(frame, CELL):
             table = group.pivot(index="id", columns="seed", values=name).dropna()
-            record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-            record |= {"n_clauses": len(table), "n_seeds": table.shape[1], "reason": _why_no_icc(table)}
-            if not record["reason"]:
-                record |= _icc(table)
-            records.append(keys | {"measure": name} | record)
-    return pd.DataFrame.from_records(records, columns=[*by, "measure", *columns])
+            records.append(keys | {"measure": name, "n_clauses": len(table)} | _agreement(table))
+    return pd.DataFrame.from_records(records, columns=[*CELL, "measure", "n_clauses", *_AGREEMENT])
+
+
+def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
+    """Do seeds of one cell agree on single features? ICC(A,1) of each feature's mass over seeds.
+
+    The mass is taken over its clause's mean mass, so that long and short clauses, or sure and unsure ones, do not look
+    like agreement.
+
+    Parameters
+    ----------
+    masses
+        ``focus.share_frame`` of all cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
+    """
+    need_columns(masses, [*CELL, "id", "feature", "seed", "share"], "feature_reliability")
+    records = []
+    for keys, group in groups(masses, CELL):
+        table = group.pivot(index=["id", "feature"], columns="seed", values="share").dropna()
+        table = table.mul(table.groupby(level="id").transform("size"), axis=0)
+        counts = {"n_clauses": table.index.get_level_values("id").nunique(), "n_features": len(table)}
+        records.append(keys | counts | _agreement(table.set_axis(pd.RangeIndex(len(table), name="id"))))
+    return pd.DataFrame.from_records(records, columns=[*CELL, "n_clauses", "n_features", *_AGREEMENT])
+
+
+_AGREEMENT = ("n_seeds", "icc", "low", "high", "reason")
+
+
+def _agreement(table: pd.DataFrame) -> dict[str, Any]:
+    """ICC of the rows of a table over its columns, which are seeds."""
+    found: dict[str, Any] = dict.fromkeys(_AGREEMENT, math.nan) | {"n_seeds": table.shape[1]}
+    found["reason"] = _why_no_icc(table)
+    return found if found["reason"] else found | _icc(table)
 
 
 def _why_no_icc(table: pd.DataFrame) -> str:
