@@ -135,5 +135,6 @@ named = result["errors"].drop_duplicates(["seed", "id", "kind"]).groupby(["seed"
 named = named.agg(lambda kinds: ", ".join(kinds).replace("_", " ")).rename("errors").reset_index()
 wrong = wrong.merge(named, on=["id", "seed"], how="left")[["clause", "reference", "rule", "errors"]]
 wrong = wrong.rename(columns={"rule": "written"})
-wrong["errors"] = wrong["errors"].fillna("none: another spelling of the same")
+same = "none: another spelling of the same"
+wrong["errors"] = wrong["errors"].fillna(same if result["scores"]["parses"].notna().any() else "not compared")
 figures.show_html(figures.table_html(wrong, caption="Rules that are not exact", code=("reference", "written"), limit=8))

@@ -77,6 +77,16 @@ def test_corpus_describe_counts_the_shipped_corpus(capsys, monkeypatch):
     assert "Error: corpus source: expected one of synthetic, nzbc-lrml, table, found 'syntetic'" in err
 
 
+def test_corpus_describe_reads_a_table_as_told(tmp_path, capsys, monkeypatch):
+    rows = "".join(f"Rampe {name};0,9{i} m breit;width(X, 9{i}).\n" for i, name in enumerate("abcdefghijkl"))
+    (tmp_path / "a.csv").write_text("Text;Maß;Regel\n" + rows, encoding="cp1252")
+    options = ["--path", str(tmp_path / "a.csv"), "--column", "clause=Maß", "--column", "rule=Regel"]
+    options += ["--delimiter", ";", "--encoding", "cp1252", "--decimal", ",", "--rules", "text"]
+    code, out, err = run(capsys, monkeypatch, "corpus", "describe", "table", *options)
+    assert (code, err) == (0, "")
+    assert "Decimal commas were read as points in 12 clauses." in out
+
+
 def test_an_unknown_corpus_cannot_be_fetched(capsys, monkeypatch):
     code, _, err = run(capsys, monkeypatch, "corpus", "fetch", "nzbc")
     assert code == 2

@@ -467,6 +467,10 @@ def describe_corpus(
     ] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between a table's cells.", show_default="guessed")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a table, such as cp1252.", show_default="UTF-8")] = None,
+    decimal: Annotated[str, typer.Option(help="Of a table's clauses: '.', or ',' for 0,90 and 1.200.")] = ".",
+    rules: Annotated[
+        str, typer.Option(help="A table's rules: lrml, any (unchecked) or text (another language).")
+    ] = "lrml",
 ) -> None:
     """Read and check a corpus, and show how many clauses it has, how long they are and what they consist of."""
     from compliance_xai.corpus.corpora import load_corpus
@@ -475,11 +479,11 @@ def describe_corpus(
 
     console = _console()
     options = None
-    if column or delimiter or encoding:
+    if column or delimiter or encoding or decimal != "." or rules != "lrml":
         names = dict(entry.partition("=")[::2] for entry in column or ())
         for name in names:
             require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
-        options = TableOptions(**names, delimiter=delimiter, encoding=encoding)
+        options = TableOptions(**names, delimiter=delimiter, encoding=encoding, decimal=decimal, rules=rules)
     corpus = load_corpus(source, path=path, scheme=scheme, options=options)
     description = describe(corpus)
     console.print(f"{corpus.name}: {len(corpus)} clauses, SHA-256 {corpus.source_sha256}")

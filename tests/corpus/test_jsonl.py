@@ -50,7 +50,7 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["train.jsonl"]
 
 
-@given(rows=st.lists(examples(), max_size=4))
+@given(rows=st.lists(examples(), min_size=1, max_size=4))
 def test_what_was_written_is_read(rows, tmp_path_factory):
     path = write_jsonl(rows, tmp_path_factory.mktemp("jsonl") / "a.jsonl")
     assert read_jsonl(path) == rows
@@ -87,7 +87,7 @@ def test_a_bad_line_is_named(tmp_path, old, new, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nothing\.jsonl: expected a JSON-lines file, found no such file"):
+    with pytest.raises(InputError, match=r"nothing\.jsonl: expected a table, found no such file"):
         read_jsonl(tmp_path / "nothing.jsonl")
 
 

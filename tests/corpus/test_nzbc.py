@@ -94,6 +94,12 @@ def test_a_table_in_another_format_is_refused(table, old, new, message):
         load_corpus("nzbc-lrml", path=table)
 
 
+def test_all_rows_with_the_same_fault_are_counted(table):
+    table.write_text(table.read_text().replace("NZ_NZBC-", ""))
+    with pytest.raises(InputError, match=r"row 1 \(line 2\), column 'file': .*\(\d more like this: row 2 \(line 3\)"):
+        load_corpus("nzbc-lrml", path=table)
+
+
 def test_a_table_that_was_not_fetched_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPLIANCE_XAI_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"external.nzbc_lrml_v8\.csv: .*Run 'compliance-xai corpus fetch nzbc-lrml'"):

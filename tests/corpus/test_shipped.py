@@ -70,10 +70,10 @@ def test_a_changed_file_is_refused(folder):
 
 def test_a_missing_file_or_sum_is_named(folder):
     (folder / "test.jsonl").unlink()
-    with pytest.raises(InputError, match=r"test\.jsonl: expected a file listed in SHA256SUMS, found no such file"):
+    with pytest.raises(InputError, match=r"test\.jsonl: expected SHA-256 .* found no such file"):
         load_corpus("synthetic", path=folder)
     (folder / "SHA256SUMS").write_text("")
-    with pytest.raises(InputError, match=r"train\.jsonl: .* found no line for it in SHA256SUMS"):
+    with pytest.raises(InputError, match=r"train\.jsonl: expected a file listed in SHA256SUMS, found \w{64}"):
         load_corpus("synthetic", path=folder)
     (folder / "SHA256SUMS").unlink()
     with pytest.raises(InputError, match=r"SHA256SUMS: expected the file with the corpus's SHA-256 sums"):
@@ -84,7 +84,7 @@ def test_rows_of_another_split_and_repeated_ids_are_refused(folder):
     train = read_jsonl(folder / "train.jsonl")
     write_jsonl([*train, Example("x", "a", "b", "c", "test")], folder / "train.jsonl")
     write_sums(folder)
-    with pytest.raises(InputError, match=r"train\.jsonl, line 3, key 'split': expected 'train', found 'test'"):
+    with pytest.raises(InputError, match=r"train\.jsonl, line 3, key 'split': expected one of train, found 'test'"):
         load_corpus("synthetic", path=folder)
     write_jsonl([*train, train[0]], folder / "train.jsonl")
     write_sums(folder)

@@ -3,7 +3,7 @@
 import pytest
 
 from compliance_xai.corpus.corpora import load_corpus
-from compliance_xai.corpus.table_source import TableOptions
+from compliance_xai.corpus.table_source import TableOptions, read_decimal_commas
 from compliance_xai.errors import InputError
 from compliance_xai.files import read_rows
 from compliance_xai.study.stage_settings import CorpusSettings
@@ -86,6 +86,45 @@ def test_all_cells_with_the_same_fault_are_counted(tmp_path):
     path = write(tmp_path / "a.csv", b"clause,rule\na,\nb,c(d)\ne,\nf,\n")
     with pytest.raises(InputError, match=r"row 1 \(line 2\), column 'rule'.*2 more like this: row 3 \(line 4\), row 4"):
         load_corpus("table", path=path)
+
+
+def test_all_lines_that_are_not_objects_are_counted(tmp_path):
+    path = write(tmp_path / "a.jsonl", b'{"clause": "a", "rule": "b"}\n[1]\n{"clause"\n')
+    with pytest.raises(
+        InputError, match=r"row 2 \(line 2\): .* found a JSON list \(1 more like this: row 3 \(line 3\)\)"
+    ):
+        load_corpus("table", path=path)
+
+
+def test_decimal_commas_are_read_as_rules_write_them(shared_inputs):
+    path = shared_inputs / "tables" / "german.csv"
+    row = read_rows(path).rows[0].cells
+    assert read_decimal_commas(row["clause"]) == row["clause"].replace("0,90", "0.90")
+
+
+@pytest.mark.parametrize(
+    ("clause", "read"),
+    [
+        ("mindestens 0,90 m", "mindestens 0.90 m"),
+        ("1.200 mm, 1.200.000,5 mm", "1200 mm, 1200000.5 mm"),
+        ("nach 4.2.1 und 1.2 a", "nach 4.2.1 und 1.2 a"),
+        ("Punkt 3, 4 und M12,5x", "Punkt 3, 4 und M12,5x"),
+        ("(10,5) und 7,5.", "(10.5) und 7.5."),
+    ],
+)
+def test_only_numbers_with_a_decimal_comma_change(clause, read):
+    assert read_decimal_commas(clause) == read
+
+
+def test_a_decimal_comma_is_a_setting_and_is_noted(tmp_path):
+    lines = "".join(
+        f"Eine {name} von 0,9{i} m;is(a,0.9{i} m)\n" for i, name in enumerate(["Rampe", "Stufe", "Wand"] * 4)
+    )
+    path = write(tmp_path / "a.csv", ("clause;rule\n" + lines).encode())
+    options = CorpusSettings.model_validate({"source": "table", "decimal": ",", "duplicates": "keep"}).table_options
+    corpus = load_corpus("table", path=path, options=TableOptions(**options))
+    assert corpus.examples[3].clause == "Eine Rampe von 0.93 m"
+    assert "Decimal commas were read as points in 12 clauses." in corpus.notes
 
 
 def test_a_study_can_name_columns_and_format(tmp_path):

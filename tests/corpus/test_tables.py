@@ -216,7 +216,7 @@ def test_a_rule_that_does_not_parse_is_shown_with_the_parsers_message(tmp_path, 
     )
     assert "(2 of 12 rules do not)" in message
     assert "^" in message
-    assert message.endswith("Correct the rules, or read them unchecked (rules: any).")
+    assert message.endswith("or state that they are in another language (rules: text).")
     assert len(load(path, rules="any")) == 12
 
 
@@ -252,7 +252,7 @@ def test_the_document_scheme_needs_contexts_and_no_split_column(tmp_path, rows):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rules": "LRML"}, r"table option 'rules': expected one of lrml, any, found 'LRML'"),
+        ({"rules": "LRML"}, r"table option 'rules': expected one of lrml, any, text, found 'LRML'"),
         ({"duplicates": "drop"}, r"table option 'duplicates': expected one of refuse, keep, found 'drop'"),
         ({"leaks": True}, r"table option 'leaks': expected one of refuse, report, found True"),
         ({"near": 0}, r"table option 'near': expected a number in \(0, 1\], found 0"),

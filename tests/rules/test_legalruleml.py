@@ -162,20 +162,12 @@ def test_what_is_written_is_the_standards_xml(tmp_path):
         (Statement("a\uffff", None), "characters that XML 1.0 can hold"),
         (Statement("a", None, paraphrase="\0"), "characters that XML 1.0 can hold"),
         (Statement("a", None, Source("D", "\x0b")), "characters that XML 1.0 can hold"),
-        (
-            Statement("a", Rule((Term("is", (Leaf("a,b"),)),))),
-            "expected a rule of the short form, found one that reads",
-        ),
-        (
-            Statement("a", Rule((Term("is", ()),))),
-            "expected a rule of the short form, found '\\)' at character 4 of 'is",
-        ),
         (Statement("a", None, kind="moral"), "kind: expected one of prescriptive, .*, found 'moral'"),
         (Statement("a", parse_rule("if(a(b)),then(c(d))"), kind="factual"), "Make the statement prescriptive or"),
         (Statement("a", parse_rule("a(b)"), kind="penalty"), "Make the statement prescriptive or constitutive"),
         (
             Statement("a", parse_rule("not(" * DEEP + "a(b)" + ")" * DEEP)),
-            "nested at most 256 deep, found a deeper one",
+            f"nested at most 100 deep, found one of {DEEP + 2} levels",
         ),
     ],
 )
@@ -185,16 +177,14 @@ def test_what_xml_cannot_hold_ends_in_a_clear_error(tmp_path, statement, message
     assert not (tmp_path / "a.lrml").exists()
 
 
-def test_the_writer_keeps_to_the_readers_limits(tmp_path):
-    rule = parse_rule("not(" * 249 + "a(b)" + ")" * 249)
+def test_the_deepest_rule_that_is_written_is_read(tmp_path):
+    rule = parse_rule("not(" * 98 + "a(b)" + ")" * 98)
     assert there_and_back(tmp_path / "a.lrml", [Statement("a", rule)])[0].rule == rule
     for limits, message in (
         (Limits(bytes=500), "at most 500 bytes"),
         (Limits(elements=9), "at most 9 elements"),
         (Limits(depth=20), "nested at most 20 deep"),
     ):
-        with pytest.raises(InputError, match=message):
-            write_legalruleml([Statement("a", rule)], tmp_path / "b.lrml", limits=limits)
         with pytest.raises(InputError, match=message):
             read_legalruleml(tmp_path / "a.lrml", limits=limits)
     with pytest.raises(InputError, match="expected a folder that exists"):

@@ -86,6 +86,17 @@ def test_what_cannot_be_read_is_located(tmp_path, name, text, message):
         read_statements(tmp_path / name)
 
 
+def test_all_rows_with_the_same_fault_are_counted(tmp_path):
+    (tmp_path / "a.csv").write_text("key,rule\na,exist(\nb,exist(c)\nc,has(\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"row 1 \(line 2\), rule, character 7: expected an argument of 'exist'"):
+        read_statements(tmp_path / "a.csv")
+    (tmp_path / "a.jsonl").write_text('{"key": 1, "rule": ""}\n' * 3, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"column 'key': expected text, found 1 \(2 more like this: row 2 \(line 2\), row 3"
+    ):
+        read_statements(tmp_path / "a.jsonl")
+
+
 def test_the_command_converts_and_reports(shared_data, tmp_path, capsys, monkeypatch):
     source = shared_data / "legalruleml" / "NZ_NZBC-CAS2#1.0.lrml"
     code, out, err = run(capsys, monkeypatch, source, tmp_path / "a.csv")

@@ -307,3 +307,12 @@ def test_paths_are_relative_to_the_file_that_names_them_else_to_the_working_dire
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("COMPLIANCE_XAI_WORKING_FOLDER", str(tmp_path / "work"))
     assert load(tmp_path / "files", BASE, "corpus.path=here.csv").corpus.path == str(tmp_path / "work" / "here.csv")
+
+
+def test_rules_without_a_parser_are_judged_by_their_text(tmp_path):
+    text = BASE.replace("source: synthetic", "source: table\n  path: mine.csv\n  rules: text\n  decimal: ','")
+    with pytest.raises(InputError, match=r"tests\.C4\.outcome.*expected 'exact', because rules: text has no parser"):
+        load(tmp_path, text)
+    study = load(tmp_path, text + "tests: {C4: {outcome: exact}}\n")
+    assert (study.corpus.notation, study.corpus.decimal) == ("text", ",")
+    assert load(tmp_path, BASE).corpus.notation == "lrml"

@@ -23,8 +23,8 @@ LITERALS = ("value", "reference")
 _NUMBER = re.compile(r"\d+(?:[.:/]\d+)*")
 
 
-def element_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """What each element of each explained rule rests on, all words together.
+def element_frame(rows: Iterable[dict[str, Any]], notation: str = "lrml") -> pd.DataFrame:
+    """What each element of each explained rule rests on, all words together; ``notation`` as in ``list_elements``.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def element_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     for row in rows:
         attribution = attribution_from_row(row)
         keys = read_keys(row, attribution)
-        for index, element in enumerate(list_elements(attribution.target)):
+        for index, element in enumerate(list_elements(attribution.target, notation)):
             inside_T = _tokens_of(attribution, element)
             if inside_T.any():
                 records.append(keys | {"element": index, "kind": element.kind} | _weigh(attribution, element, inside_T))

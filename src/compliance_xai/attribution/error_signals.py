@@ -97,11 +97,15 @@ def _log_odds_against(log_prob: float) -> float:
 
 
 def element_rows(
-    attribution: Attribution, reference: str, log_probs_T: np.ndarray, entropies_T: np.ndarray
+    attribution: Attribution,
+    reference: str,
+    log_probs_T: np.ndarray,
+    entropies_T: np.ndarray,
+    notation: str = "lrml",
 ) -> list[dict[str, Any]]:
     """Every element of an attributed rule: ``element`` (from 0), ``kind``, ``wrong`` and the ``SIGNALS``."""
     return [
         {"element": index, "kind": element.kind, "wrong": wrong}
         | element_signals(attribution, element, log_probs_T, entropies_T)
-        for index, (element, wrong) in enumerate(mark_wrong(attribution.target, reference))
+        for index, (element, wrong) in enumerate(mark_wrong(attribution.target, reference, notation))
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from compliance_xai.corpus.splits import normalise
 from compliance_xai.errors import InputError
-from compliance_xai.files import Row, count_more
+from compliance_xai.files import Row, check_rows, count_more
 from compliance_xai.records import Example
 from compliance_xai.rules.notation.parse import parse_rule
 
@@ -58,37 +58,24 @@ def check_label(value: Any, where: str, column: str) -> str:
     return check_text(value, where, column)
 
 
-def check_cells(
-    check: Callable[[Any, str, str], str], rows: Sequence[Row], places: Sequence[str], column: str
-) -> list[str]:
+def check_cells(check: Callable[[Any, str, str], str], rows: Sequence[Row], where: str, column: str) -> list[str]:
     """Check a column's cells; of several faults of one kind, the first is explained and the others are counted."""
-    values: list[str] = []
-    errors: list[tuple[str, InputError]] = []
-    for row, place in zip(rows, places, strict=True):
-        try:
-            values.append(check(row.cells.get(column), place, column))
-        except InputError as error:
-            errors.append((row.place, error))
-    if errors:
-        first = errors[0][1]
-        same = [place for place, error in errors if error.expected == first.expected]
-        found = first.found + count_more(same)
-        raise InputError(first.where, expected=first.expected, found=found, remedy=first.remedy)
-    return values
+    return check_rows(lambda row: check(row.cells.get(column), f"{where}, {row.place}", column), rows)
 
 
 def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
-    """Stop at the first id that occurs twice; results are kept by id."""
+    """Stop if ids occur twice; results are kept by id."""
     seen: dict[str, int] = {}
-    for index, name in enumerate(ids):
-        first = seen.setdefault(name, index)
-        if first != index:
-            raise InputError(
-                where,
-                expected="ids that occur once",
-                found=f"'{name}' in {places[first]} and {places[index]}",
-                remedy="Give each row an id of its own, or leave the id column out.",
-            )
+    repeated = [index for index, name in enumerate(ids) if seen.setdefault(name, index) != index]
+    if repeated:
+        name = ids[repeated[0]]
+        more = count_more([places[index] for index in repeated])
+        raise InputError(
+            where,
+            expected="ids that occur once",
+            found=f"'{name}' in {places[seen[name]]} and {places[repeated[0]]}{more}",
+            remedy="Give each row an id of its own, or leave the id column out.",
+        )
 
 
 def find_duplicates(clauses: Sequence[str], rules: Sequence[str]) -> list[tuple[int, int, bool]]:
@@ -123,14 +110,15 @@ def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
     return found
 
 
-def check_rules(examples: Sequence[Example], places: Sequence[str], column: str) -> None:
+def check_rules(examples: Sequence[Example], rows: Sequence[Row], where: str, column: str) -> None:
     """Stop at the first rule that does not parse, and say how many more there are."""
     found = find_unparsable(examples)
     if found:
         index, message = found[0]
         raise InputError(
-            f"{places[index]}, column '{column}'",
+            f"{where}, {rows[index].place}, column '{column}'",
             expected="a rule in LRML short notation",
             found=f"one that does not parse ({len(found)} of {len(examples)} rules do not): {message}",
-            remedy="Correct the rules, or read them unchecked (rules: any).",
+            remedy="Correct the rules, read them unchecked (rules: any), or state that they are in another language "
+            "(rules: text).",
         )

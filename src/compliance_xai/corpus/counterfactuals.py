@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -91,7 +91,6 @@ def write_perturbed(
     masks_MF: np.ndarray,
     *,
     baseline: str = "delete",
-    tokenizer: Any = None,
     pool: Pool | None = None,
     draws: int = DRAWS,
     seed: int = 0,
@@ -102,7 +101,7 @@ def write_perturbed(
     Parameters
     ----------
     baseline
-        ``delete``, ``mask`` (a neutral word), ``mask_token`` (the tokenizer's own), or ``counterfactual``.
+        ``delete``, ``mask`` (a neutral word), or ``counterfactual``.
     pool, draws, seed
         For ``counterfactual``: the texts to draw from, how many for each feature, and the seed.
 
@@ -112,9 +111,7 @@ def write_perturbed(
         One draw for every other baseline.
     """
     replacements_DF: list[list[str] | None] = [None]
-    if baseline == "mask_token":
-        replacements_DF = [[_mask_token(tokenizer)] * len(features)]
-    elif baseline == "counterfactual":
+    if baseline == "counterfactual":
         if pool is None:
             raise InputError(
                 "baseline 'counterfactual'",
@@ -127,14 +124,3 @@ def write_perturbed(
         [perturb(clause, features, mask, baseline=baseline, replacements=drawn_F) for drawn_F in replacements_DF]
         for mask in masks_MF
     ]
-
-
-def _mask_token(tokenizer: Any) -> str:
-    if (token := getattr(tokenizer, "mask_token", None)) is None:
-        raise InputError(
-            "baseline 'mask_token'",
-            expected="a tokenizer with a mask token",
-            found="none",
-            remedy="Use the baseline 'mask', which writes a neutral word.",
-        )
-    return str(token)

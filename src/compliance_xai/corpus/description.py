@@ -1,9 +1,9 @@
-"""What a corpus contains, as tidy frames for the corpus page: counts, lengths, categories, examples."""
+"""What a corpus contains: counts, roles, lengths, categories, examples."""
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from compliance_xai.corpus.features import segment
 from compliance_xai.records import CATEGORIES, SPLITS, Example
 
 _ATOM = re.compile(r"[^\s(),]+")
+_CELL = ["split", "context"]
 
 
 @dataclass(frozen=True)
@@ -61,75 +62,46 @@ def describe_corpus(
         As in ``features.segment``.
     """
     ordered = sorted(corpus, key=lambda example: (SPLITS.index(example.split), example.context))
+    frame = Corpus(corpus.name, tuple(ordered), corpus.source_sha256).to_frame()
+    cells = frame.groupby(_CELL, sort=False)
+    counts = cells.agg(
+        clauses=("id", "size"),
+        distinct_rules=("rule", "nunique"),
+        aligned=("links", lambda links: int((links > 0).sum())),
+    )
+    shown = ["split", "context", "id", "clause", "rule", "identifier_role", "number_role"]
     return Description(
-        counts=_count(ordered),
-        roles=_count_roles(ordered),
+        counts=counts.reset_index(),
+        roles=_count_roles(frame),
         lengths=_measure_lengths(ordered),
         categories=_count_categories(ordered, vocabulary),
-        examples=_show(ordered, per_context),
+        examples=cells.head(per_context)[shown].reset_index(drop=True),
     )
 
 
-def _count(examples: list[Example]) -> pd.DataFrame:
-    rows = [
-        {"split": split, "context": context, "clauses": len(members)}
-        | {"distinct_rules": len({example.rule for example in members})}
-        | {"aligned": sum(bool(example.alignment) for example in members)}
-        for (split, context), members in _cells(examples).items()
-    ]
-    return pd.DataFrame(rows, columns=["split", "context", "clauses", "distinct_rules", "aligned"])
-
-
-def _count_roles(examples: list[Example]) -> pd.DataFrame:
-    counts: dict[tuple[str, str, str], int] = {}
-    for role in ("identifier_role", "number_role"):
-        for example in examples:
-            if value := getattr(example, role):
-                counts[example.split, role, value] = counts.get((example.split, role, value), 0) + 1
-    columns = ["split", "role", "value"]
-    order = sorted(counts, key=lambda key: (SPLITS.index(key[0]), *key[1:]))
-    return pd.DataFrame(
-        [dict(zip(columns, key, strict=True)) | {"clauses": counts[key]} for key in order],
-        columns=[*columns, "clauses"],
+def _count_roles(frame: pd.DataFrame) -> pd.DataFrame:
+    roles = frame.melt("split", ["identifier_role", "number_role"], var_name="role").query("value != ''")
+    order = {"key": lambda column: column.map(SPLITS.index) if column.name == "split" else column}
+    counts = roles.groupby(["split", "role", "value"], as_index=False, sort=False).size()
+    return counts.rename(columns={"size": "clauses"}).sort_values(
+        ["split", "role", "value"], ignore_index=True, **order
     )
 
 
 def _measure_lengths(examples: list[Example]) -> pd.DataFrame:
     rows = [
-        {"id": example.id, "split": example.split, "context": example.context, "text": name}
-        | {"words": words, "characters": len(getattr(example, name))}
+        (example.id, example.split, example.context, name, words, len(getattr(example, name)))
         for example in examples
         for name, words in (("clause", len(example.clause.split())), ("rule", len(_ATOM.findall(example.rule))))
     ]
-    return pd.DataFrame(rows, columns=["id", "split", "context", "text", "words", "characters"])
+    return pd.DataFrame(rows, columns=["id", *_CELL, "text", "words", "characters"])
 
 
 def _count_categories(examples: list[Example], vocabulary: Mapping[str, str] | None) -> pd.DataFrame:
-    rows = []
-    for (split, context), members in _cells(examples).items():
-        counts: dict[str, int] = dict.fromkeys(CATEGORIES, 0)
-        for example in members:
-            for feature in segment(example.clause, unit="word", vocabulary=vocabulary):
-                counts[feature.category] += 1
-        total = sum(counts.values())
-        rows += [
-            {"split": split, "context": context, "category": category, "features": count}
-            | {"share": count / total if total else math.nan}
-            for category, count in counts.items()
-        ]
-    return pd.DataFrame(rows, columns=["split", "context", "category", "features", "share"])
-
-
-def _show(examples: list[Example], per_context: int) -> pd.DataFrame:
-    columns = ["split", "context", "id", "clause", "rule", "identifier_role", "number_role"]
-    shown = [example for members in _cells(examples).values() for example in members[:per_context]]
-    return pd.DataFrame(
-        [{column: getattr(example, column) for column in columns} for example in shown], columns=columns
-    )
-
-
-def _cells(examples: list[Example]) -> dict[tuple[str, str], list[Example]]:
-    cells: dict[tuple[str, str], list[Example]] = {}
+    counts: dict[tuple[str, str], Counter[str]] = {}
     for example in examples:
-        cells.setdefault((example.split, example.context), []).append(example)
-    return cells
+        found = (feature.category for feature in segment(example.clause, vocabulary=vocabulary))
+        counts.setdefault((example.split, example.context), Counter()).update(found)
+    rows = [(*cell, category, count[category]) for cell, count in counts.items() for category in CATEGORIES]
+    frame = pd.DataFrame(rows, columns=[*_CELL, "category", "features"])
+    return frame.assign(share=frame["features"] / frame.groupby(_CELL, sort=False)["features"].transform("sum"))

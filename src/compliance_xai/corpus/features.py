@@ -11,7 +11,6 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,14 +20,12 @@ from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import CATEGORIES, Feature
 
 UNITS = ("word", "phrase", "category", "sentence")
-"""Units that are the same for every tokenizer; ``token`` is one more, for a single model."""
-BASELINES = ("delete", "mask", "mask_token", "counterfactual")
+BASELINES = ("delete", "mask", "counterfactual")
 
 NEUTRAL_WORD = "it"
 """What the ``mask`` baseline puts in a feature's place: a short word without meaning of its own."""
 
 _LIST_MARKER = re.compile(r"\(?(?:[a-z]{1,2}|[ivx]{1,4}|\d{1,2})\)", re.IGNORECASE)
-_DOTTED = re.compile(r"(?:[A-Z]{1,3}\d{0,2}/)?(?:[A-Z]{1,2})?\d+(?:\.\d+){1,4}[A-Za-z]?(?:\([a-z0-9]+\))*")
 _CODE_CLAUSE = re.compile(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?(?:/(?:AS|VM)\d+)?(?:/\d+(?:\.\d+)*)?|[A-Z]/(?:AS|VM)\d+")
 _SOLUTION = re.compile(r"[A-Z]\d{0,2}/(?:AS|VM)\d+")
 _REFERENCE_ITEM = re.compile(r"\(?[A-Z]{0,3}\d[\w.:/-]*(?:\([A-Za-z0-9]+\))*|[A-Z]|\(?[A-Za-z]{1,3}\)|[ivxIVX]+")
@@ -45,9 +42,7 @@ _UNIT_OPENERS = frozenset(["per", "square", "cubic", "linear"])
 _PHRASE_OPENERS = frozenset(["and", "or", "which", "that", "of", "with", "to", "in", "for", "from", "by", "at", "on"])
 
 
-def segment(
-    clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | None = None, tokenizer: Any = None
-) -> list[Feature]:
+def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | None = None) -> list[Feature]:
     """Cut a clause into features.
 
     Parameters
@@ -58,10 +53,7 @@ def segment(
         ``word``: maximal runs of non-space characters without outer punctuation (``1.2``, ``D1/AS1``, ``1:12``,
         ``self-closing`` and the list marker ``b)`` stay whole; punctuation alone is not a feature).
         ``phrase``: words up to the next punctuation, condition, deontic or comparator. ``category``: neighbouring
-        words of one category. ``sentence``: sentences and items separated by semicolons. ``token``: tokens of
-        ``tokenizer`` without their white space; those that share a character are one.
-    tokenizer
-        For ``token`` only: a fast Hugging Face tokenizer.
+        words of one category. ``sentence``: sentences and items separated by semicolons.
     vocabulary
         Head words or word groups (lower case, singular) mapped to ``object`` or ``property``; taken before the
         built-in lexicon.
@@ -69,35 +61,25 @@ def segment(
     Returns
     -------
     list of Feature
-        In text order, without overlap. A larger unit carries the category that its words share, else ``other``; a
-        token carries that of its word, and ``other`` between words.
+        In text order, without overlap. A larger unit carries the category that its words share, else ``other``.
 
     Raises
     ------
     InputError
-        If ``unit`` is unknown or a fast tokenizer is missing, or the clause has no spaces between words.
+        If ``unit`` is unknown, or the clause has no spaces between words.
 
     Examples
     --------
     >>> [(f.text, f.category) for f in segment("4.2.1 Doors shall be not less than 1.2 m wide.")][:4]
     [('4.2.1', 'rule_identifier'), ('Doors', 'object'), ('shall', 'deontic'), ('be', 'other')]
     """
-    require_choice("segment, unit", unit, (*UNITS, "token"))
+    require_choice("segment, unit", unit, UNITS)
     require_spaces(clause)
-    if unit == "token" and not getattr(tokenizer, "is_fast", False):
-        raise InputError(
-            "segment, unit 'token'",
-            expected="a fast tokenizer",
-            found=type(tokenizer).__name__,
-            remedy=f"Pass one, or choose a unit that is the same for every model: {', '.join(UNITS)}.",
-        )
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
     gaps = [clause[left:right] for (_, left), (right, _) in itertools.pairwise([*spans, (len(clause), 0)])]
     tags = _tag(texts, gaps, vocabulary or {})
     words = [Feature(start, end, text, tag) for (start, end), text, tag in zip(spans, texts, tags, strict=True)]
-    if unit == "token":
-        return _cut_tokens(clause, words, tokenizer)
     return words if unit == "word" else group(clause, words, unit)
 
 
@@ -132,10 +114,10 @@ def perturb(
         One truth value per feature: keep it, or perturb it.
     baseline
         ``delete`` removes the feature and one white-space character (the one before it; at the start of the text the
-        one after), but no space with a part of a word if another part is kept. ``mask`` puts ``NEUTRAL_WORD`` in its
-        place, ``mask_token`` and ``counterfactual`` its replacement.
+        one after). ``mask`` puts ``NEUTRAL_WORD`` in its
+        place, ``counterfactual`` its replacement.
     replacements
-        One text per feature, for the last two (see ``replacements.draw_replacements``).
+        For ``counterfactual``, one text per feature (see ``counterfactuals.draw_replacements``).
 
     Returns
     -------
@@ -149,7 +131,6 @@ def perturb(
     'Where a, if any, opens'
     """
     require_choice("perturb, baseline", baseline, BASELINES)
-    substitutes = _substitutes(features, baseline, replacements)
     keep = np.asarray(keep_mask_F, dtype=bool)
     if keep.shape != (len(features),):
         raise InputError(
@@ -158,19 +139,22 @@ def perturb(
             found=f"an array of shape {keep.shape}",
             remedy="Build the mask from the features that segment gave for this clause.",
         )
-    perturbed = [feature for feature, kept in zip(features, keep, strict=True) if not kept]
-    gone = [False] * len(clause)
-    pieces: dict[int, str] = {}
-    for feature in perturbed:
-        gone[feature.start : feature.end] = [True] * (feature.end - feature.start)
-    if substitutes is None:
-        for feature in perturbed:
+    if baseline == "counterfactual" and (replacements is None or len(replacements) != len(features)):
+        raise InputError(
+            "perturb, baseline 'counterfactual'",
+            expected=f"a replacement for each of {len(features)} features",
+            found="none" if replacements is None else str(len(replacements)),
+            remedy="Draw them with compliance_xai.corpus.counterfactuals.draw_replacements.",
+        )
+    substitutes = [NEUTRAL_WORD] * len(features) if baseline == "mask" else replacements or [""] * len(features)
+    gone, pieces = [False] * len(clause), {}
+    for feature, text, kept in zip(features, substitutes, keep, strict=True):
+        if not kept:
+            gone[feature.start : feature.end] = [True] * (feature.end - feature.start)
+            pieces[feature.start] = text
+    if baseline == "delete":
+        for feature in itertools.compress(features, ~keep):
             _take_space(clause, gone, feature)
-    else:
-        pieces = {
-            feature.start: text for feature, text, kept in zip(features, substitutes, keep, strict=True) if not kept
-        }
-    if not pieces:
         return "".join(itertools.compress(clause, map(operator.not_, gone)))
     return "".join(
         pieces.get(position, "") + ("" if removed else character)
@@ -178,45 +162,13 @@ def perturb(
     )
 
 
-def _substitutes(
-    features: Sequence[Feature], baseline: str, replacements: Sequence[str] | None
-) -> Sequence[str] | None:
-    """What replaces each feature; None if features are deleted."""
-    if baseline == "delete":
-        return None
-    if baseline == "mask":
-        return [NEUTRAL_WORD] * len(features)
-    if replacements is None or len(replacements) != len(features):
-        raise InputError(
-            f"perturb, baseline {baseline!r}",
-            expected=f"a replacement for each of {len(features)} features",
-            found="none" if replacements is None else str(len(replacements)),
-            remedy="Draw them with compliance_xai.corpus.counterfactuals.draw_replacements.",
-        )
-    return replacements
-
-
 def _take_space(clause: str, gone: list[bool], feature: Feature) -> None:
-    """Mark the space before a feature, or else the one after.
-
-    Neither where a part of its word stays, which would be joined to another word; where all parts go, the last one's.
-    """
+    """Mark the space before a feature, or else the one after."""
     before, after = feature.start - 1, feature.end
-    while before >= 0 and gone[before] and not clause[before].isspace():
-        before -= 1
-    if _goes_on(clause, gone, before) or _goes_on(clause, gone, after):
-        return
     if before >= 0 and clause[before].isspace() and not gone[before]:
         gone[before] = True
     elif after < len(clause) and clause[after].isspace():
         gone[after] = True
-
-
-def _goes_on(clause: str, gone: list[bool], place: int) -> bool:
-    """Whether a word reaches to a place next to a part of it; whole words end at white space or punctuation."""
-    if not 0 <= place < len(clause) or clause[place].isspace():
-        return False
-    return gone[place] or not _is_punctuation(clause[place])
 
 
 # --- spans ------------------------------------------------------------------------------------------------------
@@ -263,28 +215,6 @@ def _is_closed(text: str) -> bool:
 def _breaks(gap: str) -> bool:
     """Whether a gap between two words ends a phrase (it holds more than white space)."""
     return bool(gap.strip())
-
-
-# --- tokens -----------------------------------------------------------------------------------------------------
-
-
-def _cut_tokens(clause: str, words: Sequence[Feature], tokenizer: Any) -> list[Feature]:
-    offsets = tokenizer(clause, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    spans: list[tuple[int, int]] = []
-    for start, end in offsets:
-        text = clause[start:end]
-        start, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
-        if start >= end:
-            continue
-        if spans and start < spans[-1][1]:  # bytes of one character
-            start, end = spans[-1][0], max(end, spans.pop()[1])
-        spans.append((start, end))
-    return [Feature(start, end, clause[start:end], _category_at(words, start, end)) for start, end in spans]
-
-
-def _category_at(words: Sequence[Feature], start: int, end: int) -> str:
-    found = [word for word in words if word.start < end and start < word.end]
-    return _shared_category(found) if found else "other"
 
 
 # --- larger units -----------------------------------------------------------------------------------------------

@@ -17,9 +17,8 @@ from compliance_xai.corpus.checks import (
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.download import PUBLIC_FILES
 from compliance_xai.corpus.splits import count_leaks, find_leaks
-from compliance_xai.corpus.table_source import read_splits
-from compliance_xai.errors import InputError
-from compliance_xai.files import Row, read_rows, sha256_file
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import Row, check_rows, read_rows, sha256_file
 from compliance_xai.records import Example
 
 COLUMNS = ("file", "number", "text", "lrml", "random_split", "doc_split")
@@ -54,28 +53,24 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     path = PUBLIC_FILES["nzbc-lrml"].path if path is None else Path(path)
     columns, rows, _ = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
     require_columns(columns, COLUMNS, str(path))
-    column, names = _SPLITS[scheme]
-    places = [f"{path}, {row.place}" for row in rows]
-    splits = read_splits(rows, places, column, names, "Use the published file, or read your own with source 'table'.")
-    everything = [_example(row, place, split) for row, place, split in zip(rows, places, splits, strict=True)]
+    everything = check_rows(lambda row: _example(row, f"{path}, {row.place}", scheme), rows)
     check_ids([example.id for example in everything], [row.place for row in rows], str(path))
     examples = tuple(example for example in everything if example.split)
     notes = _note(examples, [example.id for example in everything if not example.split], scheme)
     return Corpus("nzbc-lrml", examples, sha256_file(path), tuple(notes))
 
 
-def _example(row: Row, place: str, split: str) -> Example:
+def _example(row: Row, place: str, scheme: str) -> Example:
+    remedy = "Use the published file, or read your own with source 'table'."
     cells = {column: check_text(row.cells.get(column), place, column) for column in COLUMNS}
+    column, splits = _SPLITS[scheme]
+    require_choice(f"{place}, column '{column}'", cells[column], splits, remedy=remedy)
     # 'NZ_NZBC-E2AS1#3.8' -> 'E2AS1': country, code, document, amendment.
     document = cells["file"].partition("-")[2].partition("#")[0]
     if not document:
-        raise InputError(
-            f"{place}, column 'file'",
-            expected="a name such as 'NZ_NZBC-E2AS1#3.8'",
-            found=repr(cells["file"]),
-            remedy="Use the published file, or read your own with source 'table'.",
-        )
-    return Example(f"{document}-{cells['number']}", cells["text"], cells["lrml"], document, split)
+        expected = "a name such as 'NZ_NZBC-E2AS1#3.8'"
+        raise InputError(f"{place}, column 'file'", expected=expected, found=repr(cells["file"]), remedy=remedy)
+    return Example(f"{document}-{cells['number']}", cells["text"], cells["lrml"], document, splits[cells[column]])
 
 
 def _note(examples: Sequence[Example], outside: Sequence[str], scheme: str) -> list[str]:

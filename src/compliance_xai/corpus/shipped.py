@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from compliance_xai.corpus.checks import check_ids
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.synthetic.build import build_corpus
-from compliance_xai.errors import InputError
-from compliance_xai.files import decode, read_json_lines, sha256_file, write_atomic
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import read_rows, sha256_file, write_atomic
 from compliance_xai.records import SPLITS, Example, Link
 from compliance_xai.study.folders import find_data_folder
 
@@ -44,12 +44,7 @@ class _Line(BaseModel):
 
 
 def read_synthetic(folder: Path | str | None = None) -> Corpus:
-    """Read ``train``, ``validation``, ``test`` and ``document.jsonl`` and check each file's SHA-256.
-
-    Parameters
-    ----------
-    folder
-        Default: ``synthetic`` in the project's data folder.
+    """Read ``train``, ``validation``, ``test`` and ``document.jsonl`` from a folder (default: the project's).
 
     Raises
     ------
@@ -58,35 +53,21 @@ def read_synthetic(folder: Path | str | None = None) -> Corpus:
         its file, or an id occurs twice.
     """
     folder = find_data_folder() / "synthetic" if folder is None else Path(folder)
-    sums = read_sums(folder)
+    _check_sums(folder)
     examples: list[Example] = []
     places: list[str] = []
     for split in SPLITS:
-        path = folder / f"{split}.jsonl"
-        check_sum(path, sums)
-        rows = read_jsonl(path)
-        for number, example in enumerate(rows, start=1):
-            places.append(f"{path.name}, line {number}")
-            if example.split != split:
-                raise InputError(
-                    f"{path}, line {number}, key 'split'",
-                    expected=repr(split),
-                    found=repr(example.split),
-                    remedy="Write each split to its own file.",
-                )
+        rows = read_jsonl(folder / f"{split}.jsonl")
+        places += [f"{split}.jsonl, line {number}" for number in range(1, len(rows) + 1)]
+        for place, example in zip(places[len(examples) :], rows, strict=True):
+            require_choice(f"{folder / place}, key 'split'", example.split, [split], remedy="Write it to its own file.")
         examples.extend(rows)
     check_ids([example.id for example in examples], places, str(folder))
     return Corpus("synthetic", tuple(examples), sha256_file(folder / SUMS))
 
 
 def write_synthetic(folder: Path | str | None = None) -> Path:
-    """Generate the synthetic corpus and write its four files and their sums; the shipped ones were made this way.
-
-    Parameters
-    ----------
-    folder
-        Default: ``synthetic`` in the project's data folder.
-    """
+    """Generate the synthetic corpus, and write its four files and their sums (default: where it is shipped)."""
     folder = find_data_folder() / "synthetic" if folder is None else Path(folder)
     examples = build_corpus()
     for split in SPLITS:
@@ -111,14 +92,9 @@ def read_jsonl(path: Path | str) -> list[Example]:
     Raises
     ------
     InputError
-        If the file is missing or not UTF-8, or a line is not an object of this format (the line is named).
+        If the file is missing, empty or not UTF-8, or a line is not an object of this format (the line is named).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            str(path), expected="a JSON-lines file", found="no such file", remedy="Check the path, or make the file."
-        )
-    _, rows = read_json_lines(decode(path.read_bytes(), str(path)), str(path))
+    rows = read_rows(Path(path)).rows
     return [_read_line(json.dumps(row.cells), f"{path}, {row.place}") for row in rows]
 
 
@@ -146,20 +122,6 @@ def _read_line(line: str, where: str) -> Example:
     return Example(**cells.model_dump(exclude={"alignment"}), alignment=links)
 
 
-def read_sums(folder: Path) -> dict[str, str]:
-    """File name -> SHA-256 (hexadecimal), as ``sha256sum`` writes them."""
-    path = folder / SUMS
-    if not path.is_file():
-        raise InputError(
-            str(path),
-            expected="the file with the corpus's SHA-256 sums",
-            found="no such file",
-            remedy="Check the folder, or get the data again from the project's repository.",
-        )
-    pairs = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {name.lstrip("*"): digest for digest, name in pairs}
-
-
 def write_sums(folder: Path | str) -> Path:
     """Write ``SHA256SUMS`` for the four files of a corpus folder; ``sha256sum --check SHA256SUMS`` reads it too."""
     path = Path(folder) / SUMS
@@ -169,20 +131,17 @@ def write_sums(folder: Path | str) -> Path:
     return path
 
 
-def check_sum(path: Path, sums: dict[str, str]) -> None:
-    """Stop unless the file is there and its SHA-256 is the one in ``sums``."""
-    if path.name not in sums or not path.is_file():
-        raise InputError(
-            str(path),
-            expected=f"a file listed in {SUMS}",
-            found="no such file" if path.name in sums else f"no line for it in {SUMS}",
-            remedy="Get the data again from the project's repository.",
-        )
-    found = sha256_file(path)
-    if found != sums[path.name]:
-        raise InputError(
-            str(path),
-            expected=f"SHA-256 {sums[path.name]} ({SUMS})",
-            found=found,
-            remedy="The file was changed: get it again from the repository; read your own clauses as a 'table'.",
-        )
+def _check_sums(folder: Path) -> None:
+    """Stop unless every file is there with the SHA-256 that ``SHA256SUMS`` (as ``sha256sum`` writes it) has for it."""
+    path = folder / SUMS
+    remedy = "Get the data again from the project's repository; read clauses of your own as a 'table'."
+    if not path.is_file():
+        expected = "the file with the corpus's SHA-256 sums"
+        raise InputError(str(path), expected=expected, found="no such file", remedy=remedy)
+    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    sums = {name.lstrip("*"): digest for digest, name in lines}
+    for file in (folder / f"{split}.jsonl" for split in SPLITS):
+        expected = f"SHA-256 {sums[file.name]} ({SUMS})" if file.name in sums else f"a file listed in {SUMS}"
+        found = sha256_file(file) if file.is_file() else "no such file"
+        if found != sums.get(file.name):
+            raise InputError(str(file), expected=expected, found=found, remedy=remedy)

@@ -37,12 +37,7 @@ def normalise(clause: str) -> str:
 def find_relations(clauses: Sequence[str], rules: Sequence[str], *, near: float = 0.8) -> list[Relation]:
     """All pairs of related clauses; in groups of equal clauses or rules, each is paired with the first one only.
 
-    Parameters
-    ----------
-    clauses, rules
-        Of the same length.
-    near
-        Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
+    ``near`` is the Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
 
     Notes
     -----
@@ -111,14 +106,12 @@ def make_splits(
     document: float = 0.1,
     where: str = "the table",
 ) -> list[str]:
-    """Assign each clause to a split, groups of related clauses as a whole.
+    """Assign each clause to a split (``train``, ``validation``, ``test`` or ``document``), related clauses together.
 
     The result depends on the texts and the seed, not on the order of the rows.
 
     Parameters
     ----------
-    clauses, rules
-        Of the same length.
     seed
         Decides which groups are held out.
     fractions
@@ -130,11 +123,6 @@ def make_splits(
         first, up to the fraction ``document`` of all rows.
     where
         Named in errors.
-
-    Returns
-    -------
-    list of str
-        The split of each clause: ``train``, ``validation``, ``test`` or ``document``.
 
     Raises
     ------

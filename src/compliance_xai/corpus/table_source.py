@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,12 @@ class TableOptions:
         What the split column says -> ``train``, ``validation``, ``test`` or ``document``; None: those very words.
     delimiter, encoding
         Of a CSV file; see ``files.read_rows`` for what None does. The corpus's notes say what was guessed.
+    decimal
+        ``.``, or ``,`` if the clauses write ``0,90 m`` and ``1.200 mm``: such numbers are then read as ``0.90`` and
+        ``1200``, which is how rules write them.
     rules
-        ``lrml``: every rule must parse as LRML short notation; ``any``: not checked.
+        ``lrml``: every rule must parse as LRML short notation; ``any``: not checked; ``text``: another language, of
+        which nothing is known (see ``rules.scores.Notation``).
     duplicates
         A repeated clause: ``refuse`` the table, or ``keep`` both rows and note them.
     leaks
@@ -63,6 +68,7 @@ class TableOptions:
     split_values: Mapping[str, str] | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    decimal: str = "."
     rules: str = "lrml"
     duplicates: str = "refuse"
     leaks: str = "refuse"
@@ -71,7 +77,12 @@ class TableOptions:
     near: float = 0.8
 
     def __post_init__(self) -> None:
-        known = {"rules": ("lrml", "any"), "duplicates": ("refuse", "keep"), "leaks": ("refuse", "report")}
+        known = {
+            "decimal": (".", ","),
+            "rules": ("lrml", "any", "text"),
+            "duplicates": ("refuse", "keep"),
+            "leaks": ("refuse", "report"),
+        }
         for name, values in known.items():
             require_choice(f"table option '{name}'", getattr(self, name), values)
         if not 0 < self.near <= 1:
@@ -86,16 +97,8 @@ def read_table(
 ) -> Corpus:
     """Read a CSV (``.csv``, ``.tsv``), JSON-lines (``.jsonl``, ``.ndjson``) or Parquet file of clauses and rules.
 
-    Clauses and rules are kept as they stand, character by character.
-
-    Parameters
-    ----------
-    path
-        The file.
-    scheme, seed
-        For the splits made where the table has no split column; ``document`` also holds out whole contexts.
-    options
-        Column names and strictness.
+    Clauses and rules are kept as they are, character by character. ``scheme`` and ``seed`` are for the splits made if
+    the table has no split column; the scheme ``document`` also holds out whole contexts.
 
     Raises
     ------
@@ -110,16 +113,21 @@ def read_table(
         name: getattr(options, name) or (name if name in columns else None) for name in ("id", "context", "split")
     }
     require_columns(columns, [options.clause, options.rule, *filter(None, optional.values())], where)
-    places = [f"{where}, {row.place}" for row in rows]
-    clauses = check_cells(check_text, rows, places, options.clause)
-    rules = check_cells(check_text, rows, places, options.rule)
+    clauses = check_cells(check_text, rows, where, options.clause)
+    rules = check_cells(check_text, rows, where, options.rule)
     notes += _note_columns(columns, options, optional)
-    ids = _labels(rows, places, optional["id"]) or [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
+    if options.decimal == ",":
+        changed = [read_decimal_commas(clause) for clause in clauses]
+        count = sum(before != after for before, after in zip(clauses, changed, strict=True))
+        clauses = changed
+        notes.append(f"Decimal commas were read as points in {count} clauses.")
+    named = {name: check_cells(check_label, rows, where, column) if column else [] for name, column in optional.items()}
+    ids = named["id"] or [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
     check_ids(ids, [row.place for row in rows], where)
-    contexts = _labels(rows, places, optional["context"])
+    contexts = named["context"]
     notes += _handle_duplicates(clauses, rules, rows, where, options)
     if optional["split"]:
-        splits = read_splits(rows, places, optional["split"], options.split_values)
+        splits = read_splits(rows, where, optional["split"], options.split_values)
         if scheme != "random":
             raise InputError(
                 f"{where}, column '{optional['split']}'",
@@ -130,21 +138,25 @@ def read_table(
     else:
         splits = _make_splits(clauses, rules, contexts, scheme, seed, options, where)
         notes.append(f"No split column: splits made with seed {seed}, scheme '{scheme}', by groups of related clauses.")
-    examples = tuple(
-        Example(*values)
-        for values in zip(ids, clauses, rules, contexts or [path.stem] * len(rows), splits, strict=True)
-    )
+    contexts = contexts or [path.stem] * len(rows)
+    examples = tuple(Example(*values) for values in zip(ids, clauses, rules, contexts, splits, strict=True))
     if optional["split"]:
         notes += _handle_leaks(examples, where, options)
     if options.rules == "lrml":
-        check_rules(examples, places, options.rule)
+        check_rules(examples, rows, where, options.rule)
     return Corpus(path.stem, examples, sha256_file(path), tuple(notes))
 
 
-def _labels(rows: Sequence[Row], places: Sequence[str], column: str | None) -> list[str]:
-    if column is None:
-        return []
-    return check_cells(check_label, rows, places, column)
+_COMMA = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+)(?![.,]?\w)")
+
+
+def read_decimal_commas(clause: str) -> str:
+    """Numbers with a decimal comma, and points between thousands, as the rules write them.
+
+    >>> read_decimal_commas("mindestens 0,90 m und 1.200,5 mm, siehe 4.2.1")
+    'mindestens 0.90 m und 1200.5 mm, siehe 4.2.1'
+    """
+    return _COMMA.sub(lambda number: number[0].replace(".", "").replace(",", "."), clause)
 
 
 def _note_columns(columns: Sequence[str], options: TableOptions, optional: Mapping[str, str | None]) -> list[str]:
@@ -175,14 +187,9 @@ def _handle_duplicates(
     )
 
 
-def read_splits(
-    rows: Sequence[Row],
-    places: Sequence[str],
-    column: str,
-    values: Mapping[str, str] | None,
-    remedy: str = "Say what your values mean, for example split_values: {'1': train, '2': test}.",
-) -> list[str]:
+def read_splits(rows: Sequence[Row], where: str, column: str, values: Mapping[str, str] | None) -> list[str]:
     """The split of each row, or what ``values`` maps it to; stop at a value that is not among them."""
+    remedy = "Say what your values mean, for example split_values: {'1': train, '2': test}."
     names = {name: name for name in SPLITS} if values is None else values
 
     def check_split(value: Any, where: str, column: str) -> str:
@@ -190,7 +197,7 @@ def read_splits(
         require_choice(f"{where}, column '{column}'", value, names, remedy=remedy)
         return names[value]
 
-    return check_cells(check_split, rows, places, column)
+    return check_cells(check_split, rows, where, column)
 
 
 def _make_splits(

@@ -98,7 +98,7 @@ def _work(work: Work) -> None:
     seen = [*rows, *average_removals(rows, work.study.attribution.primary_removals)]
     words = word_frame(seen, floor=floor)
     work.write_frame(words, "words")
-    work.write_frame(element_frame(seen), "elements")
+    work.write_frame(element_frame(seen, work.study.corpus.notation), "elements")
     work.write_frame(focus_frame(seen, floor=floor), "focus")
     work.write_frame(category_frame(share_frame(words), examples=examples), "categories")
     work.write_frame(gold_frame(seen, examples), "gold")

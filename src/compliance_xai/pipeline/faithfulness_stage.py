@@ -210,7 +210,7 @@ class _Measured:
         sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
         for example, (log_probs_T, entropies_T) in zip(readable, sure, strict=True):
             explained = self._explain(example, self.rules[example.id].rule)
-            rows = element_rows(explained, example.rule, log_probs_T, entropies_T)
+            rows = element_rows(explained, example.rule, log_probs_T, entropies_T, self.study.corpus.notation)
             yield example, rows, "" if rows else "no element was recognised in the rule"
 
     def _explain(self, example: Example, rule: str) -> Attribution:

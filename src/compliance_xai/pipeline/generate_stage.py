@@ -38,6 +38,8 @@ def _work(work: Work) -> None:
     rung = rung_of(work.study, scale)
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
+    notation = work.study.corpus.notation
+    choices = {"encoder": encoder, "spelling": "intermediate", "notation": notation}
     generations, scores, totals, errors, verdicts = [], [], [], [], []
     for seed in work.study.seeds_of(strategy, scale):
         opened = open_model(work.study, scale, strategy, seed, used=work.inputs)
@@ -66,19 +68,16 @@ def _work(work: Work) -> None:
             ]
         )
         references = [example.rule for example in examples]
-        scored = score_rules(rules, references, encoder=encoder, spelling="intermediate")
+        scored = score_rules(rules, references, **choices)
         scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
         for collected, listed in ((errors, list_errors), (verdicts, list_verdicts)):
-            frame = listed(rules, references)
+            frame = listed(rules, references, notation=notation)
             places = about[["seed", "id", "split"]].loc[frame["pair"]].reset_index(drop=True)
             collected.append(pd.concat([places, frame.drop(columns="pair")], axis=1))
         for split in dict.fromkeys(example.split for example in examples):
             members = [index for index, example in enumerate(examples) if example.split == split]
             values = corpus_scores(
-                [rules[index] for index in members],
-                [references[index] for index in members],
-                encoder=encoder,
-                spelling="intermediate",
+                [rules[index] for index in members], [references[index] for index in members], **choices
             )
             totals += [
                 {"seed": seed, "split": split, "metric": name, "value": float(value)} for name, value in values.items()

@@ -59,7 +59,9 @@ def score_floors(study: Study) -> pd.DataFrame:
     encoder = load_encoder(study.metrics.encoder) if study.metrics.encoder else None
     parts = []
     for floor, rules in floor_rules(train, wanted).items():
-        scored = score_rules(rules, references, encoder=encoder, spelling="intermediate").reset_index(drop=True)
+        scored = score_rules(
+            rules, references, encoder=encoder, spelling="intermediate", notation=study.corpus.notation
+        ).reset_index(drop=True)
         about = {"floor": floor, "id": [e.id for e in wanted], "split": [e.split for e in wanted]}
         parts.append(pd.concat([pd.DataFrame(about), scored], axis=1))
     return pd.concat(parts, ignore_index=True)

@@ -19,7 +19,7 @@ class RuleScore(evaluate.Metric):
     ----------
     config_name
         The score.
-    encoder, spelling
+    encoder, spelling, notation
         See ``compliance_xai.rules.scores.Pairs``.
     settings
         For ``evaluate``.
@@ -31,11 +31,11 @@ class RuleScore(evaluate.Metric):
         *,
         encoder: Any = "minilm",
         spelling: scores.Spelling = "as_written",
+        notation: scores.Notation = "lrml",
         **settings: Any,
     ) -> None:
         self.score = scores.find_score(config_name or "")
-        self.encoder = encoder
-        self.spelling: scores.Spelling = spelling
+        self.choices: dict[str, Any] = {"encoder": encoder, "spelling": spelling, "notation": notation}
         super().__init__(config_name=config_name, **settings)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -49,4 +49,4 @@ class RuleScore(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return self.score.total(scores.Pairs(predictions, references, encoder=self.encoder, spelling=self.spelling))
+        return self.score.total(scores.Pairs(predictions, references, **self.choices))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,10 @@ Spelling = Literal["as_written", "intermediate"]
 published values of compact rules were computed. A text without a term, or with more copies than
 ``rules.notation.spelling.LIMIT``, is read as written."""
 
+Notation = Literal["lrml", "text"]
+"""The language of the rules: the LRML short form, or any other, which is scored as the text that it is. Scores that
+need a parser are then empty, no error is named, and no solver is asked."""
+
 UNREADABLE = "unreadable"
 """The answer of ``list_verdicts`` if one of the two texts is not a rule."""
 
@@ -50,12 +54,12 @@ class Pairs:
     """Generated rules and their references, pair by pair, and how they are to be read.
 
     ``encoder`` is for the semantic similarity: a loaded encoder, or what ``load_encoder`` takes; ``spelling`` is for
-    the LRML F1.
+    the LRML F1; ``notation`` says what language they are in.
 
     Raises
     ------
     InputError
-        If the lists differ in length, are empty or hold anything but strings, or the spelling is unknown.
+        If the lists differ in length, are empty or hold anything but strings, or a choice is unknown.
     """
 
     predictions: Sequence[str]
@@ -63,6 +67,7 @@ class Pairs:
     _: KW_ONLY
     encoder: Encoder | str | None = None
     spelling: Spelling = "as_written"
+    notation: Notation = "lrml"
 
     def __post_init__(self) -> None:
         for name, texts in (("predictions", self.predictions), ("references", self.references)):
@@ -81,7 +86,8 @@ class Pairs:
                 found=f"{len(self.predictions)} and {len(self.references)}",
                 remedy="Give one reference per prediction.",
             )
-        require_choice("spelling", self.spelling, ("as_written", "intermediate"))
+        require_choice("spelling", self.spelling, get_args(Spelling))
+        require_choice("notation", self.notation, get_args(Notation))
 
     def map(self, score: Callable[[str, str], Any]) -> list:
         """The value of a function of two texts for every pair."""
@@ -108,6 +114,8 @@ class Score:
         The values of a corpus by name; without one, the mean over the pairs.
     source
         The publication that defines it.
+    needs_lrml
+        Whether it reads rules of the LRML short form only.
     """
 
     name: str
@@ -117,6 +125,7 @@ class Score:
     of_pairs: Callable[[Pairs], Iterable[float]]
     of_corpus: Callable[[Pairs], dict[str, float]] | None = None
     source: str = ""
+    needs_lrml: bool = True
 
     def total(self, pairs: Pairs) -> dict[str, float]:
         """The values of a corpus by name."""
@@ -124,30 +133,27 @@ class Score:
             return self.of_corpus(pairs)
         return {self.name: float(np.mean(list(self.of_pairs(pairs))))}
 
+    def reads(self, notation: Notation) -> bool:
+        """Whether it can score rules in a notation."""
+        return notation == "lrml" or not self.needs_lrml
 
-def score_rules(
-    predictions: Sequence[str],
-    references: Sequence[str],
-    *,
-    encoder: Encoder | str | None = None,
-    spelling: Spelling = "as_written",
-) -> pd.DataFrame:
+
+def score_rules(predictions: Sequence[str], references: Sequence[str], **settings: Any) -> pd.DataFrame:
     """Score every pair.
 
     Parameters
     ----------
     predictions, references
         Generated and reference rules, pair by pair.
-    encoder
-        A loaded encoder, or what ``load_encoder`` takes; None leaves ``semantic`` empty.
-    spelling
-        The text that ``lrml_f1`` reads; see ``Spelling``.
+    settings
+        ``encoder``, ``spelling`` and ``notation``; see ``Pairs``.
 
     Returns
     -------
     pandas.DataFrame
         One row per pair and one float64 column per entry of ``SCORES``, which says what each means and its range.
-        ``semantic`` is NaN without an encoder, a fidelity if neither side has anything to compare.
+        ``semantic`` is NaN without an encoder, a fidelity if neither side has anything to compare, and whatever needs
+        a parser if ``notation`` is ``text``.
 
     Notes
     -----
@@ -161,36 +167,27 @@ def score_rules(
     >>> frame["exact"].tolist(), frame["parses"].tolist()
     ([1.0, 0.0], [1.0, 0.0])
     """
-    pairs = Pairs(predictions, references, encoder=encoder, spelling=spelling)
-    columns = {score.column: list(score.of_pairs(pairs)) for score in SCORES.values()}
+    pairs = Pairs(predictions, references, **settings)
+    columns = {score.column: list(score.of_pairs(pairs)) for score in SCORES.values() if score.reads(pairs.notation)}
     return pd.DataFrame(columns, index=pd.RangeIndex(len(predictions)), columns=list(COLUMNS)).astype("float64")
 
 
-def corpus_scores(
-    predictions: Sequence[str],
-    references: Sequence[str],
-    *,
-    encoder: Encoder | str | None = None,
-    spelling: Spelling = "as_written",
-) -> dict[str, float]:
-    """Score a corpus with every configuration of the ``evaluate`` module.
-
-    Parameters
-    ----------
-    predictions, references, encoder, spelling
-        As in ``score_rules``.
+def corpus_scores(predictions: Sequence[str], references: Sequence[str], **settings: Any) -> dict[str, float]:
+    """Score a corpus with every configuration of the ``evaluate`` module that reads its notation; see ``score_rules``.
 
     Returns
     -------
     dict
-        The values of all ``SCORES`` by name; ``lrml_f1`` also gives ``lrml_precision`` and ``lrml_recall``. Without an
+        The values of ``SCORES`` by name; ``lrml_f1`` also gives ``lrml_precision`` and ``lrml_recall``. Without an
         encoder there is no ``semantic_similarity``. A fidelity is NaN if there is nothing to compare.
     """
     import evaluate
 
-    Pairs(predictions, references, spelling=spelling)
-    names = [name for name in SCORES if name != "semantic_similarity" or encoder is not None]
-    modules = [load_score(name, encoder=encoder, spelling=spelling) for name in names]
+    pairs = Pairs(predictions, references, **settings)
+    names = [name for name, score in SCORES.items() if score.reads(pairs.notation)]
+    if pairs.encoder is None:
+        names.remove("semantic_similarity")
+    modules = [load_score(name, **{"encoder": None} | settings) for name in names]
     values = evaluate.combine(modules).compute(predictions=list(predictions), references=list(references))
     return {name: float(value) for name, value in values.items()}
 
@@ -207,7 +204,7 @@ def load_score(name: str, *, keep_in_memory: bool = True, **settings: Any) -> Ev
     keep_in_memory
         Whether inputs stay in memory until ``compute``.
     settings
-        ``encoder`` and ``spelling`` (see ``Pairs``), and any other argument of ``evaluate.load``.
+        ``encoder``, ``spelling`` and ``notation`` (see ``Pairs``), and any other argument of ``evaluate.load``.
 
     Returns
     -------
@@ -231,23 +228,26 @@ def find_score(name: str) -> Score:
     return SCORES[name]
 
 
-def list_errors(predictions: Sequence[str], references: Sequence[str]) -> pd.DataFrame:
-    """What is wrong with every prediction (``rules.compare.error_kinds``), one row per error.
+def list_errors(predictions: Sequence[str], references: Sequence[str], *, notation: Notation = "lrml") -> pd.DataFrame:
+    """What is wrong with every prediction (``rules.compare.error_kinds``), one row per error; none in other notations.
 
     Returns
     -------
     pandas.DataFrame
         ``pair`` (int64, position in the lists), ``kind``, ``where``, ``expected``, ``found`` (texts).
     """
+    pairs = Pairs(predictions, references, notation=notation)
     rows = [
         (index, error.kind, error.where, error.expected, error.found)
-        for index, errors in enumerate(Pairs(predictions, references).map(error_kinds))
+        for index, errors in enumerate(pairs.map(error_kinds) if notation == "lrml" else ())
         for error in errors
     ]
     return _frame_of_texts(rows, "kind", "where", "expected", "found")
 
 
-def list_verdicts(predictions: Sequence[str], references: Sequence[str]) -> pd.DataFrame:
+def list_verdicts(
+    predictions: Sequence[str], references: Sequence[str], *, notation: Notation = "lrml"
+) -> pd.DataFrame:
     """How every prediction relates to its reference in logic (``rules.compare.equivalence``), one row per pair.
 
     Returns
@@ -256,14 +256,19 @@ def list_verdicts(predictions: Sequence[str], references: Sequence[str]) -> pd.D
         ``pair`` (int64, position in the lists), ``answer`` (``equivalent``, ``stronger``: the prediction asks more,
         ``weaker``: it asks less, ``different``, ``unknown``, or ``unreadable`` if either is not a rule), ``reason`` and
         ``counterexample`` (a building that satisfies one of the two, a the prediction and b the reference; or empty).
+        Rules in another notation are ``unknown``.
     """
-    rows = [
-        (index, verdict.answer, verdict.reason, str(verdict.counterexample or ""))
-        if verdict
-        else (index, UNREADABLE, "One of the two is not a rule.", "")
-        for index, verdict in enumerate(Pairs(predictions, references).map(decide_pair))
-    ]
+    pairs = Pairs(predictions, references, notation=notation)
+    rows = []
+    for index, pair in enumerate(zip(pairs.predictions, pairs.references, strict=True)):
+        verdict = decide_pair(*pair) if notation == "lrml" else _ANOTHER_NOTATION
+        if verdict is None:
+            verdict = Verdict(UNREADABLE, "One of the two is not a rule.")
+        rows.append((index, verdict.answer, verdict.reason, str(verdict.counterexample or "")))
     return _frame_of_texts(rows, "answer", "reason", "counterexample")
+
+
+_ANOTHER_NOTATION = Verdict("unknown", "The rules are not in the LRML short form.")
 
 
 def _frame_of_texts(rows: list[tuple], *columns: str) -> pd.DataFrame:
@@ -281,6 +286,11 @@ def is_exact(prediction: str, reference: str) -> bool:
         return canonical(parse_rule(prediction)) == canonical(parse_rule(reference))
     except RuleSyntaxError:
         return False
+
+
+def is_same_text(prediction: str, reference: str) -> bool:
+    """Whether two texts are the same but for white space."""
+    return prediction.split() == reference.split()
 
 
 def parses(text: str, _: str = "") -> bool:
@@ -391,8 +401,9 @@ SCORES = {
             "exact",
             (0, 1),
             "Share of rules that are the reference up to the order of 'and' and 'or' arguments, both read strictly; "
-            "spaces do not count. Text that is not a rule must be the same text.",
-            lambda pairs: pairs.map(is_exact),
+            "spaces do not count. Text that is not a rule, and a rule in another notation, must be the same text.",
+            lambda pairs: pairs.map(is_exact if pairs.notation == "lrml" else is_same_text),
+            needs_lrml=False,
         ),
         Score(
             "parse_rate",
@@ -421,6 +432,7 @@ SCORES = {
             lambda pairs: _of_sentences(_sacrebleu("BLEU", effective_order=True), pairs),
             lambda pairs: {"bleu": _of_texts("BLEU", pairs)},
             source="Post, M. (2018). A call for clarity in reporting BLEU scores. WMT, 186-191.",
+            needs_lrml=False,
         ),
         Score(
             "chrf",
@@ -430,6 +442,7 @@ SCORES = {
             lambda pairs: _of_sentences(_sacrebleu("CHRF"), pairs),
             lambda pairs: {"chrf": _of_texts("CHRF", pairs)},
             source="Popović, M. (2015). chrF: character n-gram F-score for automatic MT evaluation. WMT, 392-395.",
+            needs_lrml=False,
         ),
         Score(
             "semantic_similarity",
@@ -440,6 +453,7 @@ SCORES = {
             "to 1: read it beside exact_match and lrml_f1, never alone.",
             _cosines,
             source="Reimers, N., Gurevych, I. (2019). Sentence-BERT. EMNLP, 3982-3992.",
+            needs_lrml=False,
         ),
         Score(
             "tree_edit_distance",
@@ -458,6 +472,7 @@ SCORES = {
             "1 for none in common. Spaces do not count, order does.",
             lambda pairs: pairs.map(token_distance),
             source="Yujian, L., Bo, L. (2007). A normalized Levenshtein distance metric. IEEE TPAMI 29(6), 1091-1095.",
+            needs_lrml=False,
         ),
         _fidelity(
             "numeric_fidelity",

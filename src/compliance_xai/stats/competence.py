@@ -19,8 +19,8 @@ from compliance_xai.stats.floors import ANOTHER, NEAREST
 from compliance_xai.stats.frames import CONTROL, cluster_array, groups
 from compliance_xai.study.labels import size_label, strategy_label
 
-SCORE = "lrml_f1"
-"""What a cell and the floor are compared by; 0 to 100."""
+SCORE, SCORE_OF_TEXT = "lrml_f1", "chrf"
+"""What a cell and the floor are compared by; 0 to 100. The second if the rules are in a language without a parser."""
 
 _COLUMNS = ("n_clauses", "n_seeds", "parses", SCORE, "floor", "above_floor", "low", "high", "passes", "reason")
 
@@ -48,22 +48,25 @@ def competence_table(
     """
     need_columns(scores, ["scale", "strategy", "seed", "id", "parses", SCORE], "competence_table, scores")
     need_columns(floors, ["floor", "id", SCORE], "competence_table, floors")
-    copied = floors[floors["floor"] == NEAREST].set_index("id")[SCORE]
+    readable = bool(scores[SCORE].notna().any()) or scores.empty
+    score, name = (SCORE, "F1") if readable else (SCORE_OF_TEXT, "chrF")
+    copied = floors[floors["floor"] == NEAREST].set_index("id")[score]
     records = []
     for keys, group in groups(scores[scores["strategy"] != CONTROL], ["scale", "strategy"]):
-        table = group.pivot(index="id", columns="seed", values=SCORE)
+        table = group.pivot(index="id", columns="seed", values=score)
         floor = copied.reindex(table.index)
         above = (table.to_numpy() - floor.to_numpy()[:, None]).T[None]
         record: dict[str, Any] = dict.fromkeys(_COLUMNS, math.nan) | {"n_clauses": len(table)}
         record |= {"n_seeds": table.shape[1], "parses": float(group["parses"].mean())}
-        record |= {SCORE: float(table.to_numpy().mean()), "floor": float(floor.mean()), "above_floor": above.mean()}
+        mean = float(table.to_numpy().mean())
+        record |= {SCORE: mean if readable else math.nan, "floor": float(floor.mean()), "above_floor": above.mean()}
         if len(table) > 1:
             found = paired_difference([above], cluster_array(table.index, clusters), trainings=table.shape[1] > 1)
             record |= dict(zip(("low", "high"), (float(bound[0]) for bound in found.interval()), strict=True))
         doubts = []
         if not record["above_floor"] > 0:
-            doubts.append(f"F1 {record[SCORE]:.1f}, copying the nearest training rule gives {record['floor']:.1f}")
-        if not record["parses"] >= min_parse:
+            doubts.append(f"{name} {mean:.1f}, copying the nearest training rule gives {record['floor']:.1f}")
+        if readable and not record["parses"] >= min_parse:
             doubts.append(f"{record['parses']:.0%} of its rules can be read, {min_parse:.0%} are asked for")
         records.append(keys | record | {"passes": not doubts, "reason": "; ".join(doubts)})
     return pd.DataFrame.from_records(records, columns=["scale", "strategy", *_COLUMNS])

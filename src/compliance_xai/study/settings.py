@@ -142,6 +142,13 @@ class Study(Settings):
             raise refuse("at least one cell of the study that is not listed", "every cell", key=("without",))
         return self
 
+    @model_validator(mode="after")
+    def _score_without_a_parser(self) -> Study:
+        if self.corpus.notation == "text" and self.tests.C4.outcome != "exact":
+            found = repr(self.tests.C4.outcome)
+            raise refuse("'exact', because rules: text has no parser", found, key=("tests", "C4", "outcome"))
+        return self
+
     def cells(self) -> tuple[Cell, ...]:
         """Every model size x strategy that is run, in the file's order."""
         grid = (Cell(scale, strategy) for scale in self.scales for strategy in self.strategies)

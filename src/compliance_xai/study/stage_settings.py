@@ -56,8 +56,11 @@ class CorpusSettings(Settings):
     """Between the cells of a CSV ``table``. Default: judged by its first line, and noted."""
     encoding: Annotated[Text | None, Field(examples=["cp1252"])] = None
     """Of a CSV or JSON-lines ``table``. Default: UTF-8, or UTF-16 with a byte-order mark."""
-    rules: Literal["lrml", "any"] = "lrml"
-    """Whether a ``table``'s rules must parse as LRML short notation."""
+    decimal: Literal[".", ","] = "."
+    """How a ``table``'s clauses write decimals: with ``,`` their 0,90 and 1.200 are read as 0.90 and 1200."""
+    rules: Literal["lrml", "any", "text"] = "lrml"
+    """The language of a ``table``'s rules: all must parse as LRML short notation; some may not; or it is another one,
+    scored as text."""
     duplicates: Literal["refuse", "keep"] = "refuse"
     """What to do with repeated clauses of a ``table``."""
     leaks: Literal["refuse", "report"] = "refuse"
@@ -66,8 +69,13 @@ class CorpusSettings(Settings):
     @property
     def table_options(self) -> dict[str, Any]:
         """What ``corpus.table_source.TableOptions`` is made of."""
-        others = self.model_dump(include={"delimiter", "encoding", "rules", "duplicates", "leaks"})
+        others = self.model_dump(include={"delimiter", "encoding", "decimal", "rules", "duplicates", "leaks"})
         return self.columns | others | {"split_values": self.split_values or None}
+
+    @property
+    def notation(self) -> Literal["lrml", "text"]:
+        """How rules are read and scored: ``rules.scores.Notation``."""
+        return "text" if self.rules == "text" else "lrml"
 
 
 class PromptSettings(Settings):

@@ -15,12 +15,7 @@ SIZES = {"train": 1600, "validation": 200, "test": 300, "document": 200}
 def build_corpus(seed: int = 2026, sizes: dict[str, int] = SIZES) -> list[Example]:
     """The examples of every split, in a fixed order; no clause occurs twice.
 
-    Parameters
-    ----------
-    seed
-        Decides everything. The shipped corpus uses the default.
-    sizes
-        Number of pairs per split.
+    ``seed`` decides everything; the shipped corpus uses the default. ``sizes`` are pairs per split.
     """
     examples: list[Example] = []
     seen: set[str] = set()

@@ -68,25 +68,10 @@ def divide(left: Sum, right: Sum) -> Sum:
 
 
 def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
-    """Read ``+``, ``-``, ``*``, ``/``, brackets, numbers with units, and names.
+    """Read ``+``, ``-``, ``*``, ``/``, brackets, numbers with units, and names (``resolve`` says what they stand for).
 
-    Parameters
-    ----------
-    text
-        The expression without its quotes.
-    resolve
-        The sum that a name stands for.
-
-    Returns
-    -------
-    Sum
-        Multiplied out: ``2 * (a + b)`` is ``2 * a + 2 * b``.
-
-    Raises
-    ------
-    NotASum
-        If the text is something else (``100 mm x 100 mm``), adds different dimensions, divides by a property, or
-        has more than 200 characters.
+    The sum is multiplied out: ``2 * (a + b)`` is ``2 * a + 2 * b``. NotASum if the text is something else
+    (``100 mm x 100 mm``), adds different dimensions, divides by a property, or has more than 200 characters.
 
     Examples
     --------

@@ -17,8 +17,6 @@ from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.parse import tokens
 from compliance_xai.rules.notation.tree import DEONTICS, Leaf
 
-ELEMENT_KINDS = ("deontic", "comparator", "negation", "value", "unit", "object", "property", "reference")
-
 _NOTATION = frozenset(["building", "requirement", "use", "location"])
 """Names that rules need and clauses rarely say; the synthetic corpus aligns none of them with a word."""
 _TOKEN = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+|[^\w\s]")
@@ -26,7 +24,11 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+|[^\w\s]")
 
 @dataclass(frozen=True)
 class Element:
-    """One element of a rule: its kind (of ``ELEMENT_KINDS``) and its characters, half-open."""
+    """One element of a rule: its kind and its characters, half-open.
+
+    Kinds are ``deontic``, ``comparator``, ``negation``, ``value``, ``unit``, ``object``, ``property``, ``reference``;
+    in other notations than the LRML short form, ``value`` (a number) and ``token`` (any other word).
+    """
 
     kind: str
     start: int
@@ -34,8 +36,9 @@ class Element:
     text: str
 
 
-def list_elements(rule: str) -> list[Element]:
+def list_elements(rule: str, notation: str = "lrml") -> list[Element]:
     """The elements of a rule in the order of the text; text that is not a rule is read as far as its words go.
+    In another notation (``text``), every number and every word is one.
 
     Examples
     --------
@@ -43,6 +46,9 @@ def list_elements(rule: str) -> list[Element]:
     [('deontic', 'obligation'), ('comparator', 'lessThan'), ('object', 'door'), ('property', 'width'),
     ('value', '1.2'), ('unit', 'm')]
     """
+    if notation == "text":
+        tokens_found = (match for match in _TOKEN.finditer(rule) if match[0][0].isalnum())
+        return [Element("value" if t[0][0].isdigit() else "token", *t.span(), t[0]) for t in tokens_found]
     found: list[Element] = []
     pieces = [*tokens(rule), ("", len(rule))]
     for (text, start), (following, _) in itertools.pairwise(pieces):
@@ -81,7 +87,7 @@ def _name_leaf(text: str, start: int) -> list[Element]:
     return elements
 
 
-def mark_wrong(rule: str, reference: str) -> list[tuple[Element, bool]]:
+def mark_wrong(rule: str, reference: str, notation: str = "lrml") -> list[tuple[Element, bool]]:
     """The elements of a generated rule, and whether each is wrong.
 
     An element is wrong if the fewest edits that make the reference's tokens of the rule's touch it, *and* one of the
@@ -96,7 +102,10 @@ def mark_wrong(rule: str, reference: str) -> list[tuple[Element, bool]]:
     >>> [element.text for element, wrong in marked if wrong]
     ['lessThan', '900']
     """
-    elements = list_elements(rule)
+    elements = list_elements(rule, notation)
+    if notation == "text":
+        touched = _touched(rule, reference)
+        return [(element, _touches(element, touched)) for element in elements]
     errors = error_kinds(rule, reference)
     found = [error.found for error in errors if error.found and error.kind != "syntax"]
     if not found:

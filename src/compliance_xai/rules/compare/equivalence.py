@@ -25,14 +25,12 @@ from compliance_xai.rules.compare.logic_formulas import (
     All,
     Any,
     Atom,
-    Case,
     Comparison,
     Dimensions,
     Formula,
     Modal,
     Not,
     Property,
-    holds,
     walk,
 )
 from compliance_xai.rules.compare.logic_reading import BeyondReading, Wording, find_several, read_formula
@@ -40,7 +38,7 @@ from compliance_xai.rules.notation.parse import parse_rule
 from compliance_xai.rules.notation.tree import Rule, canonical
 from compliance_xai.rules.notation.units import describe_dimension
 
-Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown"]
+Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown", "unreadable"]
 
 TIMEOUT_MS = 5_000
 # Work is counted by the solver itself, so that answers do not depend on the machine: this much takes a second or so.
@@ -127,8 +125,7 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
 
     Notes
     -----
-    Every counter-example has been checked by evaluating both formulas on it, without the solver. Solver state is
-    local to the call, so threads may call this at once.
+    Solver state is local to the call, so threads may call this at once.
 
     References
     ----------
@@ -310,27 +307,35 @@ class _Comparer:
     # Answers
 
     def show(self, satisfied: Literal["a", "b"]) -> Counterexample:
-        """A counter-example, checked without the solver."""
+        """A counter-example; what the bodies of modals say is about other cases, so it is left out."""
         a, b = self.formulas
-        case = self.read_model(self.find_plausible(a, Not(b)) if satisfied == "a" else self.find_plausible(b, Not(a)))
-        expected = (satisfied == "a", satisfied == "b")
-        if tuple(holds(formula, case, self.dimensions) for formula in self.formulas) != expected:
-            raise BeyondReading("the solver's counter-example does not hold")
+        model = self.find_plausible(a, Not(b)) if satisfied == "a" else self.find_plausible(b, Not(a))
+        parts = dict.fromkeys(_surface(a, b))
         several = {name for name, dimension in self.numbers if dimension is not None}
         properties = {}
-        for prop, value in case.numbers.items():
-            name, dimension = prop[0], self.dimensions.of(prop)
+        for name, read_in in dict.fromkeys(
+            p for each in parts if isinstance(each, Comparison) for p in self.read(each)
+        ):
+            dimension = self.dimensions.of((name, read_in))
             label = f"{_plain(name)} as {describe_dimension(dimension)}" if name in several else _plain(name)
+            value = self.value(model, (name, read_in))
             properties[label] = self.wording.write(name.removeprefix(OPTION), dimension, value)
-        labels = Counter(map(self.label, case.atoms))
+        names = [part.name for part in parts if isinstance(part, Atom)]
+        labels = Counter(map(self.label, names))
         atoms = {}
-        for name, value in case.atoms.items():
+        for name in names:
             label = self.label(name)
-            atoms[label if labels[label] == 1 else _plain(name)] = value
-        for modal, value in case.modals.items():
+            atoms[label if labels[label] == 1 else _plain(name)] = self.truth(model, Atom(name))
+        for modal in (part for part in parts if isinstance(part, Modal)):
             text = self.wording.modals.get(modal) or f"option {modal.kind.removeprefix(OPTION)} {len(atoms)}"
-            atoms[text] = value
+            atoms[text] = self.truth(model, modal)
         return Counterexample(properties, atoms, satisfied)
+
+    def value(self, model: z3.ModelRef, prop: Property) -> Fraction:
+        found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
+        if not isinstance(found, z3.RatNumRef):
+            raise BeyondReading("the solver's counter-example is not a fraction")
+        return Fraction(found.numerator_as_long(), found.denominator_as_long())
 
     def find_plausible(self, *formulas: Formula) -> z3.ModelRef:
         """A case without values below zero, in the units of the rules, if there is one; else any."""
@@ -348,24 +353,7 @@ class _Comparer:
         bare = name.removeprefix(OPTION)
         return _plain(name.removesuffix(bare) + self.wording.atoms.get(bare, bare))
 
-    def read_model(self, model: z3.ModelRef) -> Case:
-        """The values of what the formulas say about the case itself; bodies of modals speak about other cases."""
-        parts = dict.fromkeys(_surface(*self.formulas))
-
-        def value(prop: Property) -> Fraction:
-            found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
-            if not isinstance(found, z3.RatNumRef):
-                raise BeyondReading("the solver's counter-example is not a fraction")
-            return Fraction(found.numerator_as_long(), found.denominator_as_long())
-
-        properties = dict.fromkeys(p for part in parts if isinstance(part, Comparison) for p in self.properties(part))
-        return Case(
-            {prop: value(prop) for prop in properties},
-            {part.name: self.truth(model, part) for part in parts if isinstance(part, Atom)},
-            {part: self.truth(model, part) for part in parts if isinstance(part, Modal)},
-        )
-
-    def properties(self, comparison: Comparison) -> list[Property]:
+    def read(self, comparison: Comparison) -> list[Property]:
         base = self.dimensions.base(comparison)
         return [self.dimensions.property(names, base, dim) for names, _, dim in comparison.parts if names]
 

@@ -172,33 +172,3 @@ def _base(parts: Parts, asked: Mapping[str, set[Dimension] | frozenset[Dimension
             return dimension
     known = (times(min(asked["*".join(names)]), dim) for names, _, dim in parts if asked["*".join(names)])
     return min(known, default=None)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A case as exact values: what a solver proposes and ``holds`` checks."""
-
-    numbers: Mapping[Property, Fraction]
-    atoms: Mapping[str, bool]
-    modals: Mapping[Modal, bool]
-
-
-def holds(formula: Formula, case: Case, dimensions: Dimensions) -> bool:
-    """Whether a case satisfies a formula; names that the case does not mention are 0 or false."""
-    match formula:
-        case Atom(name):
-            return case.atoms.get(name, False)
-        case Modal():
-            return case.modals.get(formula, False)
-        case Not(part):
-            return not holds(part, case, dimensions)
-        case All(parts):
-            return all(holds(part, case, dimensions) for part in parts)
-        case Any(parts):
-            return any(holds(part, case, dimensions) for part in parts)
-        case Comparison(parts, relation):
-            base, total = dimensions.base(formula), Fraction(0)
-            for names, number, dimension in parts:
-                prop = dimensions.property(names, base, dimension) if names else None
-                total += number * (case.numbers.get(prop, Fraction(0)) if prop else 1)
-            return total < 0 or (relation == "<=" and total == 0) if relation != "=" else total == 0

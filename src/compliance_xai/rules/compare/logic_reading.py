@@ -152,7 +152,10 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     >>> read_formula(parse_rule("prohibition(has(door,lock))"))
     Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))
     """
-    _check_size(rule)
+    if rule.depth > DEEPEST:
+        raise BeyondReading(f"a rule is more than {DEEPEST} terms deep")
+    if sum(1 for _ in rule.walk()) > LARGEST:
+        raise BeyondReading(f"a rule has more than {LARGEST} nodes")
     if any(isinstance(node, Term) and node.name == "expression" for node in rule.walk()):
         raise BeyondReading("a rule is in the intermediate spelling, which hides its comparisons")
     reader = _Reader(rule, wording or Wording(), several)
@@ -160,19 +163,6 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
     says = conclusions[0] if len(conclusions) == 1 else All(conclusions)
     return Any((Not(All(conditions)), says)) if conditions else says
-
-
-def _check_size(rule: Rule) -> None:
-    """Raise if a walk over the rule might exhaust the stack; itself without recursion."""
-    level: list[Node] = list(rule.statements)
-    nodes = depth = 0
-    while level:
-        nodes, depth = nodes + len(level), depth + 1
-        if depth > DEEPEST:
-            raise BeyondReading(f"a rule is more than {DEEPEST} terms deep")
-        if nodes > LARGEST:
-            raise BeyondReading(f"a rule has more than {LARGEST} nodes")
-        level = [argument for node in level if isinstance(node, Term) for argument in node.args]
 
 
 def _find_definitions(rule: Rule) -> tuple[dict[str, Node], set[str]]:

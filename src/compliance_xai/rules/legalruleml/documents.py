@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import overload
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
@@ -26,18 +25,19 @@ from compliance_xai.rules.legalruleml.xml_formulas import (
     VOCABULARIES,
     XSI,
     Notes,
-    TooDeep,
     Unknown,
     has_mark,
     local_name,
     read_formulas,
     write_formulas,
 )
-from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.notation.tree import Leaf, Node, Rule, Term, format_rule
 
 KINDS = ("prescriptive", "constitutive", "factual", "override", "penalty", "reparation")
 """What a statement can be; the first two hold rules with conditions and conclusions, a factual one holds formulas."""
+
+DEEPEST = 100
+"""Levels of a rule that is written, so that it stays within the depth that readers of XML accept."""
 
 _XSD = "http://www.w3.org/2001/XMLSchema"
 _ILLEGAL_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -93,14 +93,9 @@ class Statement:
     line: int = field(default=0, compare=False)
     unknown: tuple[Unknown, ...] = field(default=(), compare=False)
 
-    @property
-    def deontics(self) -> tuple[Term, ...]:
-        """Every ``obligation``, ``permission`` and ``prohibition`` of the rule, in order."""
-        return self.rule.deontics if self.rule else ()
-
 
 @dataclass(frozen=True)
-class LegalDocument(Sequence[Statement]):
+class LegalDocument:
     """The statements of a document, in its order, and what surrounds them.
 
     Attributes
@@ -123,11 +118,7 @@ class LegalDocument(Sequence[Statement]):
     prefixes: dict[str, str] = field(default_factory=dict)
     unknown: tuple[Unknown, ...] = ()
 
-    @overload
-    def __getitem__(self, index: int) -> Statement: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Statement, ...]: ...
-    def __getitem__(self, index: int | slice) -> Statement | tuple[Statement, ...]:
+    def __getitem__(self, index: int) -> Statement:
         return self.statements[index]
 
     def __iter__(self) -> Iterator[Statement]:
@@ -138,20 +129,9 @@ class LegalDocument(Sequence[Statement]):
 
 
 def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocument:
-    """Read a LegalRuleML document, in the compact form of the standard or as published for New Zealand.
+    """Read a LegalRuleML document, in the compact or normalised form of the standard or as published for New Zealand.
 
-    Parameters
-    ----------
-    path
-        The file.
-    limits
-        What it may have at most.
-
-    Returns
-    -------
-    LegalDocument
-        A sequence of ``Statement``, in the order of the file. Comments, processing instructions that are not ours, and
-        the keys of collections are left out.
+    Comments, processing instructions that are not ours, and the keys of collections are left out.
 
     Raises
     ------
@@ -360,7 +340,7 @@ def _as_term(element: etree._Element, node: Node, notes: Notes) -> Term:
     return node
 
 
-def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limits: Limits = LIMITS) -> None:
+def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None:
     """Write statements as LegalRuleML, valid against the compact schema of the standard.
 
     ``read_legalruleml`` gives the same statements back, each with the same key, rule, layout, source, kind and
@@ -368,54 +348,42 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path, *, limi
     does not allow in a name are written as ``_x0023_``. Valid means every kind of statement in the elements that the
     schema gives it; that a source's ``iri`` is one is not checked.
 
-    Parameters
-    ----------
-    statements
-        The statements, or a ``LegalDocument``; of that only the statements are written.
-    path
-        The file to write.
-    limits
-        What the document may have at most.
-
     Raises
     ------
     InputError
-        If a rule is not of the notation, is nested too deep, or holds a character that XML cannot; if the kind
-        cannot hold the rule; if statements of one key differ in having a source; if the folder does not exist or
-        the document is above a limit.
+        If a rule is nested too deep or holds a character that XML cannot; if the kind cannot hold the rule; if
+        statements of one key differ in having a source; if the folder does not exist.
 
     Examples
     --------
     >>> import tempfile
+    >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> text = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.gradient,1:12)))"
     >>> statement = Statement("d1-3.1", parse_rule(text), Source("NZBC-D1AS1", "3.1"))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "rules.lrml")
     ...     write_legalruleml([statement], path)
     ...     (again,) = read_legalruleml(path)
-    >>> again == statement, again.deontics
-    (True, (Term(obligation(lessThanEqual(ramp.gradient,1:12))),))
+    >>> again == statement
+    True
     """
-    path = Path(path)
-    statements = list(statements)
+    path, statements = Path(path), list(statements)
     root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap=_NAMESPACES)
     for prefix, iri in VOCABULARIES.items():
         etree.SubElement(root, f"{{{LRML}}}Prefix", pre=prefix, refID=iri)
     _write_sources(root, statements)
     holder = etree.SubElement(root, f"{{{LRML}}}Statements")
     for statement in statements:
-        _write_statement(holder, statement, limits)
-    data = etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True)
-    elements = sum(1 for _ in root.iter("*"))
-    for what, count, limit in (("bytes", len(data), limits.bytes), ("elements", elements, limits.elements)):
-        if count > limit:
-            remedy = "Write several documents, or pass wider limits."
-            raise InputError(str(path), expected=f"at most {limit} {what}", found=str(count), remedy=remedy)
+        _write_statement(holder, statement)
+    require_folder(path)
+    path.write_bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
+
+
+def require_folder(path: Path) -> None:
+    """Refuse to write a file into a folder that does not exist."""
     if not path.parent.is_dir():
-        raise InputError(
-            str(path), expected="a folder that exists", found=f"no {path.parent}", remedy="Create the folder first."
-        )
-    path.write_bytes(data)
+        remedy = "Create the folder first."
+        raise InputError(str(path), expected="a folder that exists", found=f"no {path.parent}", remedy=remedy)
 
 
 _NAMESPACES = {name: iri for name, iri in PREFIXES.items() if name != "lkm"} | {"xs": _XSD}
@@ -460,7 +428,7 @@ def _distinct_sources(statements: list[Statement]) -> Iterator[Source]:
     return iter(dict.fromkeys(each.source for each in statements if each.source != Source()))
 
 
-def _write_statement(holder: etree._Element, statement: Statement, limits: Limits) -> None:
+def _write_statement(holder: etree._Element, statement: Statement) -> None:
     where = f"statement '{statement.key}'"
     rule, paraphrase = statement.rule, statement.paraphrase.strip()
     _check_kind(statement, where)
@@ -476,24 +444,16 @@ def _write_statement(holder: etree._Element, statement: Statement, limits: Limit
         etree.SubElement(body, f"{{{LRML}}}Paraphrase").text = paraphrase
     if rule is None:
         return
-    _check_rule(rule, where)
+    _check_characters(format_rule(rule), where)
+    if rule.depth > DEEPEST:
+        expected, found = f"a rule nested at most {DEEPEST} deep", f"one of {rule.depth} levels"
+        raise InputError(where, expected=expected, found=found, remedy="Flatten the rule.")
     if rule.layout == "spaced":
         body.append(etree.PI(MARK, "spaced"))
-    deontic = statement.kind == "prescriptive"
     for side, nodes in (("if", rule.conditions), ("then", rule.conclusions)):
-        if not nodes:
-            continue
-        parent = body if is_factual else etree.SubElement(body, f"{{{RULEML}}}{side}")
-        room = limits.depth - 1 - sum(1 for _ in parent.iterancestors())
-        try:
-            write_formulas(parent, nodes, rule.definitions, deontic=deontic, room=room)
-        except TooDeep:
-            raise InputError(
-                where,
-                expected=f"a rule that fits into elements nested at most {limits.depth} deep",
-                found="a deeper one",
-                remedy="Flatten the rule, or pass wider limits here and to the reader.",
-            ) from None
+        if nodes:
+            parent = body if is_factual else etree.SubElement(body, f"{{{RULEML}}}{side}")
+            write_formulas(parent, nodes, rule.definitions, deontic=statement.kind == "prescriptive")
 
 
 def _check_kind(statement: Statement, where: str) -> None:
@@ -507,23 +467,6 @@ def _check_kind(statement: Statement, where: str) -> None:
             found="a rule with conditions or a paraphrase",
             remedy="Make the statement prescriptive or constitutive.",
         )
-
-
-def _check_rule(rule: Rule, where: str) -> None:
-    """The rule must be of the notation: what no text can say has no fixed XML either."""
-    text = format_rule(rule)
-    _check_characters(text, where)
-    try:
-        same = _outline(parse_rule(text)) == _outline(rule)
-        found = "one that reads back as another"
-    except RuleSyntaxError as error:
-        same, found = False, f"{error.found} at character {error.position + 1} of {text[:60]!r}"
-    if not same:
-        raise InputError(where, expected="a rule of the short form", found=found, remedy="Correct the rule.")
-
-
-def _outline(rule: Rule) -> list[tuple[str, int]]:
-    return [(node.name, len(node.args)) if isinstance(node, Term) else (node.text, 0) for node in rule.walk()]
 
 
 def _check_characters(text: str, where: str) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import Row, read_rows
+from compliance_xai.files import Row, check_rows, read_rows
 from compliance_xai.rules.legalruleml.documents import (
     LegalDocument,
     Source,
     Statement,
     read_legalruleml,
+    require_folder,
     write_legalruleml,
 )
 from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits
@@ -29,19 +30,10 @@ SUFFIXES = (*XML_SUFFIXES, ".csv", ".jsonl")
 
 
 def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocument:
-    """Read statements from LegalRuleML (``.lrml``, ``.xml``) or a table (``.csv``, ``.jsonl``) by the file's suffix.
+    """Read statements from LegalRuleML (``.lrml``, ``.xml``) or a table (``.csv``, ``.jsonl``), by the file's ending.
 
-    Parameters
-    ----------
-    path
-        The file. A table has the columns ``key`` and ``rule`` and any other of ``COLUMNS``; an empty rule is none.
-    limits
-        What an XML document may have at most.
-
-    Returns
-    -------
-    LegalDocument
-        The statements in the order of the file; of a table nothing else.
+    A table has the columns ``key`` and ``rule`` and any other of ``COLUMNS``; an empty rule is none. ``limits`` are
+    those of an XML document.
 
     Raises
     ------
@@ -53,31 +45,22 @@ def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocume
         return read_legalruleml(path, limits=limits)
     columns, rows, _ = read_rows(path)
     _check_columns(columns, str(path))
-    return LegalDocument(tuple(_from_row(_check_cells(row, columns, path), f"{path}, {row.place}") for row in rows))
+    return LegalDocument(tuple(check_rows(lambda row: _from_row(row, columns, f"{path}, {row.place}"), rows)))
 
 
 def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
-    """Write statements as LegalRuleML or as a table, by the file's suffix; see ``read_statements``.
-
-    Parameters
-    ----------
-    statements
-        The statements; of these, ``unknown`` and ``line`` are not written.
-    path
-        The file to write.
+    """Write statements (but for ``unknown`` and ``line``) as LegalRuleML or as a table, by the file's ending.
 
     Raises
     ------
     InputError
-        If the suffix is of another kind, the folder does not exist, or the file cannot hold a statement.
+        If the ending is another one, the folder does not exist, or the file cannot hold a statement.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
         write_legalruleml(statements, path)
         return
-    if not path.parent.is_dir():
-        remedy = "Create the folder first."
-        raise InputError(str(path), expected="a folder that exists", found=f"no {path.parent}", remedy=remedy)
+    require_folder(path)
     rows = [_to_row(statement) for statement in statements]
     text = io.StringIO(newline="")
     if _suffix(path) == ".csv":
@@ -105,16 +88,6 @@ def _suffix(path: Path) -> str:
     return path.suffix.lower()
 
 
-def _check_cells(row: Row, columns: Sequence[str], path: Path) -> dict[str, str]:
-    for column in columns:
-        value = row.cells.get(column, None if column in REQUIRED else "")
-        if not isinstance(value, str):
-            place = f"{path}, {row.place}, column '{column}'"
-            remedy = "Give every row a text there; the one for no rule is empty."
-            raise InputError(place, expected="text", found=repr(value), remedy=remedy)
-    return row.cells
-
-
 def _check_columns(columns: Sequence[str], where: str) -> None:
     if not set(REQUIRED) <= set(columns) or not set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
         raise InputError(
@@ -125,16 +98,21 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
         )
 
 
-def _from_row(row: dict[str, str], where: str) -> Statement:
+def _from_row(row: Row, columns: Sequence[str], where: str) -> Statement:
+    cells = {column: row.cells.get(column, None if column in REQUIRED else "") for column in columns}
+    for column, value in cells.items():
+        if not isinstance(value, str):
+            remedy = "Give every row a text there; the one for no rule is empty."
+            raise InputError(f"{where}, column '{column}'", expected="text", found=repr(value), remedy=remedy)
     rule: Rule | None = None
-    if row["rule"].strip():
+    if cells["rule"].strip():
         try:
-            rule = parse_rule(row["rule"])
+            rule = parse_rule(cells["rule"])
         except RuleSyntaxError as error:
             place = f"{where}, rule, character {error.position + 1}"
             raise InputError(place, expected=error.expected, found=error.found, remedy=error.remedy) from None
-    source = Source(row.get("document", ""), row.get("number", ""), row.get("iri", ""))
-    return Statement(row["key"], rule, source, row.get("kind") or "prescriptive", row.get("paraphrase", ""))
+    source = Source(cells.get("document", ""), cells.get("number", ""), cells.get("iri", ""))
+    return Statement(cells["key"], rule, source, cells.get("kind") or "prescriptive", cells.get("paraphrase", ""))
 
 
 def _to_row(statement: Statement) -> dict[str, str]:

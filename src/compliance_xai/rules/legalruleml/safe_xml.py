@@ -41,13 +41,7 @@ WIDER = "on the command line --limit, such as --limit unknown=50000"
 
 
 def read_limits(texts: Iterable[str]) -> Limits:
-    """Limits from texts such as ``unknown=50000``.
-
-    Raises
-    ------
-    InputError
-        If a text has another form or names no limit.
-    """
+    """Limits from texts such as ``unknown=50000``; an InputError for any other form, or a name that is not a limit."""
     wider: dict[str, int] = {}
     for text in texts:
         name, _, number = text.partition("=")
@@ -74,27 +68,11 @@ class Recovery:
 def parse_xml(
     path: Path, limits: Limits = LIMITS, *, namespaces: Mapping[str, str] | None = None
 ) -> tuple[etree._Element, list[Recovery]]:
-    """Parse a file of XML.
+    """The root of a file of XML, whose elements know their ``sourceline``, and the faults that were worked around.
 
     Comments are left out and processing instructions kept. Nothing but the file itself is opened. A prefix that is not
-    declared gets its usual namespace. Of a file whose end is missing, everything before the break is read.
-
-    Parameters
-    ----------
-    path
-        The file.
-    limits
-        What it may have at most.
-    namespaces
-        The usual namespaces, by prefix.
-
-    Returns
-    -------
-    lxml.etree._Element
-        The root; every element knows its ``sourceline``. If the end is missing, the elements that were open there are
-        marked by the attribute ``BROKEN``.
-    list of Recovery
-        The faults of the file.
+    declared gets its usual namespace (of ``namespaces``, by prefix). Of a file whose end is missing, everything before
+    the break is read, and the elements that were open there are marked by the attribute ``BROKEN``.
 
     Raises
     ------

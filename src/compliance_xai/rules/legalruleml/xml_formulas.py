@@ -116,15 +116,7 @@ class _Part:
 
 
 class Notes:
-    """The constructs noted so far while reading one document.
-
-    Parameters
-    ----------
-    where
-        The document, for the error.
-    limit
-        How many constructs may be noted before the document counts as another kind of XML.
-    """
+    """The constructs noted so far in a document; with more than ``limit`` it counts as another kind of XML."""
 
     def __init__(self, where: str, limit: int) -> None:
         self.where = where
@@ -193,20 +185,7 @@ def has_mark(element: etree._Element, word: str) -> bool:
 
 
 def read_formulas(parent: etree._Element, notes: Notes) -> tuple[Node, ...]:
-    """The formulas inside ``if``, ``then`` or a template, as terms and leaves.
-
-    Parameters
-    ----------
-    parent
-        The element around the formulas.
-    notes
-        Takes what is unknown.
-
-    Returns
-    -------
-    tuple of Node
-        One node per formula.
-    """
+    """The formulas inside ``if``, ``then`` or a template, a term or leaf each; ``notes`` takes what is unknown."""
     reader = _Reader(notes)
     frames: list[list[_Part]] = [[]]
     for event, element in etree.iterwalk(parent, events=("start", "end")):
@@ -430,44 +409,22 @@ def _unit(element: etree._Element) -> str:
     return "".join(_SYMBOLS.get(value, value) for value in fields.values()) + exponent
 
 
-class TooDeep(ValueError):
-    """A formula that needs more nested elements than a document may have."""
-
-
 @dataclass(frozen=True)
 class _Place:
-    """Where a node goes: an element, its depth, and whether a formula or an argument is due there."""
+    """Where a node goes: an element, and whether a formula or an argument is due there."""
 
     parent: etree._Element
-    depth: int
     formula: bool
 
 
-def write_formulas(
-    parent: etree._Element, nodes: tuple[Node, ...], variables: Iterable[str], *, deontic: bool, room: int
-) -> None:
-    """Append formulas to an element, in the elements of the compact schema.
+def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: Iterable[str], *, deontic: bool) -> None:
+    """Append formulas to ``if``, ``then`` or a template; if there are several, a marked ``And`` goes around them.
 
-    Parameters
-    ----------
-    parent
-        ``if``, ``then`` or a template.
-    nodes
-        Terms and leaves; unless there is exactly one, a marked ``And`` goes around them.
-    variables
-        The names that the rule defines.
-    deontic
-        Whether the schema allows ``Obligation`` and its like there; where not, they become predicates.
-    room
-        How many levels may still be nested in ``parent``.
-
-    Raises
-    ------
-    TooDeep
-        If the formulas need more levels.
+    ``variables`` are the names that the rule defines. Unless the schema allows ``Obligation`` and its like there
+    (``deontic``), they become predicates.
     """
-    writer = _Writer(frozenset(variables), deontic, room)
-    writer.push(nodes, writer.holder(_Place(parent, 0, True), nodes))
+    writer = _Writer(frozenset(variables), deontic)
+    writer.push(nodes, writer.holder(_Place(parent, True), nodes))
     while writer.stack:
         node, place = writer.stack.pop()
         if isinstance(node, Leaf):
@@ -482,19 +439,16 @@ def write_formulas(
 
 
 class _Writer:
-    def __init__(self, variables: frozenset[str], deontic: bool, room: int) -> None:
+    def __init__(self, variables: frozenset[str], deontic: bool) -> None:
         self.variables = variables
         self.deontic = deontic
-        self.room = room
         self.stack: list[tuple[Node, _Place]] = []
 
     def push(self, nodes: tuple[Node, ...], place: _Place) -> None:
         self.stack.extend((node, place) for node in reversed(nodes))
 
     def add(self, place: _Place, namespace: str, name: str, *, formula: bool = False) -> _Place:
-        if place.depth >= self.room:
-            raise TooDeep
-        return _Place(etree.SubElement(place.parent, f"{{{namespace}}}{name}"), place.depth + 1, formula)
+        return _Place(etree.SubElement(place.parent, f"{{{namespace}}}{name}"), formula)
 
     def holder(self, place: _Place, nodes: tuple[Node, ...]) -> _Place:
         """The place itself for one node; for several a conjunction that says it is only a list."""

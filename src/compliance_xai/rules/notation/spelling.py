@@ -39,32 +39,19 @@ class _Part:
 
 
 def expand(rule: Rule) -> Rule:
-    """Write a compact rule in the intermediate spelling.
+    """Write a compact rule in the intermediate spelling; one that holds an ``expression`` already is only laid out.
 
     Predicates become ``expression(function(..), atom(..), data(..))``, dotted names ``relation`` and ``variable``,
     quantities with known units ``baseunit`` or ``derivedunit`` and ``value``; names become separate lower-case words;
     ``and`` and ``or`` inside a predicate become copies of the predicate, outside ``not`` and the deontic term around
     it. The last step is the published one and changes what a negated ``or`` means, so score with this, do not reason.
-
-    Parameters
-    ----------
-    rule
-        A compact rule; one that holds an ``expression`` already is only laid out.
-
-    Returns
-    -------
-    Rule
-        The intermediate rule, in the spaced layout.
+    Departures from the published conversion: third and further arguments stay (as further ``data``), as do the parts
+    of a name behind its second dot.
 
     Raises
     ------
     InputError
         If the copies would make more than ``LIMIT`` nodes.
-
-    Notes
-    -----
-    Departures from the published conversion: third and further arguments stay (as further ``data``), and so do the
-    parts of a name behind its second dot.
 
     References
     ----------

@@ -135,6 +135,16 @@ class Rule:
             and isinstance(node.args[1], Leaf)
         }
 
+    @property
+    def depth(self) -> int:
+        """Levels of terms and leaves."""
+        level: list[Node] = list(self.statements)
+        depth = 0
+        while level:
+            level = [argument for node in level if isinstance(node, Term) for argument in node.args]
+            depth += 1
+        return depth
+
     def walk(self) -> Iterator[Node]:
         """Every node, each before its arguments, in the order of the text."""
         stack: list[Node] = list(reversed(self.statements))
@@ -156,23 +166,10 @@ def fold(
     *,
     enter: Callable[[Term], bool] = lambda _: True,
 ) -> list[Value]:
-    """Compute a value per node from the values of its arguments, without recursion.
+    """One value for each of ``nodes``, from the values of its arguments, without recursion.
 
-    Parameters
-    ----------
-    nodes
-        Where to start.
-    leaf
-        The value of a leaf, or of a term that is not entered.
-    term
-        The value of a term from the values of its arguments.
-    enter
-        Whether to look into a term.
-
-    Returns
-    -------
-    list
-        One value per node of ``nodes``.
+    ``leaf`` gives the value of a leaf, or of a term that ``enter`` does not look into; ``term`` that of any other term,
+    from the values of its arguments.
     """
     done: list[Value] = []
     stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(tuple(nodes))]
@@ -221,19 +218,7 @@ def format_node(node: Node) -> str:
 
 
 def format_rule(rule: Rule, *, layout: Layout | None = None) -> str:
-    """Write a rule; the exact inverse of ``parse_rule`` for text without superfluous spaces.
-
-    Parameters
-    ----------
-    rule
-        The rule.
-    layout
-        ``tight`` or ``spaced``; as the rule was written where None.
-
-    Returns
-    -------
-    str
-        The text.
+    """Write a rule in ``layout``, by default as it was written; undoes ``parse_rule`` if no space is superfluous.
 
     Examples
     --------
@@ -248,16 +233,6 @@ def canonical(rule: Rule) -> Rule:
 
     The order is alphabetical by text. Nothing else changes: nested connectives stay nested, spellings stay as written
     (whether two rules mean the same is another question). Idempotent.
-
-    Parameters
-    ----------
-    rule
-        The rule.
-
-    Returns
-    -------
-    Rule
-        The ordered rule, in the layout of ``rule``.
 
     Examples
     --------

@@ -11,8 +11,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from pathlib import Path
 
-import yaml
-
+from compliance_xai.files import read_package_data
 from compliance_xai.rules.notation.tree import Leaf
 
 Dimension = tuple[tuple[str, Fraction], ...]
@@ -70,21 +69,11 @@ def _power(name: str, exponent: Fraction) -> str:
 
 @lru_cache(maxsize=4096)
 def read_unit(text: str) -> Unit:
-    """A unit as it is written after a number.
+    """A unit as it is written after a number; one outside the list has a dimension of its own name.
 
     Units of the list, with exponents (``m2``, ``m²``, ``m^2``, ``s-1``), joined by ``*``, ``·`` or ``.`` or, after an
     exponent, by nothing. Everything after the first ``/`` divides: ``W/m2K``, ``W/(m2.K)`` and ``W/m2/K`` are the same.
     Spacings (``mmCentres``, millimetres at centres) are a dimension of their own.
-
-    Parameters
-    ----------
-    text
-        ``mm``, ``kg/m2``, ``m2K/W``; empty for a plain number.
-
-    Returns
-    -------
-    Unit
-        Exact factor and offset to base units, and the dimension. An unknown unit has a dimension of its own name.
 
     Examples
     --------
@@ -118,7 +107,7 @@ def _read(text: str, listed: dict[str, Unit]) -> Unit:
 @cache
 def _listed() -> dict[str, Unit]:
     listed: dict[str, Unit] = {}
-    for names, meaning in yaml.safe_load(UNITS.read_text(encoding="utf-8")).items():
+    for names, meaning in read_package_data(UNITS).items():
         scale, _, zero = meaning.partition(" + ")
         number, _, unit = scale.partition(" ")
         if number[0].isdigit():
@@ -150,17 +139,7 @@ class Measure:
 
 
 def read_measure(text: str) -> Measure | None:
-    """The quantity that a text is, or None.
-
-    Parameters
-    ----------
-    text
-        ``60 degC``, ``1:12``, ``0.25 ha``, ``7``.
-
-    Returns
-    -------
-    Measure or None
-        None also for a ratio to zero, and for numbers of more than 40 characters.
+    """The quantity that a text is, or None; None also for a ratio to zero, and for numbers of more than 40 characters.
 
     Examples
     --------
