@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.files import sha256_file
+from compliance_xai.files import read_package_data, sha256_file
 from compliance_xai.study.folders import find_data_folder
 
 Report = Callable[[int, int], None]
@@ -38,41 +38,8 @@ class PublicFile:
         return find_data_folder() / "external" / self.filename
 
 
-PUBLIC_FILES = {
-    "nzbc-lrml": PublicFile(
-        address=(
-            "https://raw.githubusercontent.com/stefan-1992/phd-thesis-supplementary-material/"
-            "f145e942505d0339e2464aa9d8df3801a0864c50/Chapter7/data/lrml_ds_v8.csv"
-        ),
-        filename="nzbc_lrml_v8.csv",
-        sha256="4ab5ff34427565db6152d26abf20acc3d62b0e61c6743e4fe8f215ceeabb42a4",
-        size=446_095,
-        terms='Published without a licence file, "as is" for research: use it, cite it, do not redistribute it.',
-        citation=(
-            "S. Fuchs, Transformer-based Semantic Parsing of Building Regulations: Supporting Regulators in Drafting "
-            "Machine-Interpretable Rules, PhD thesis, supplementary material, "
-            "https://github.com/stefan-1992/phd-thesis-supplementary-material."
-        ),
-    ),
-} | {
-    f"code-accord-{split}": PublicFile(
-        address=(
-            "https://raw.githubusercontent.com/Accord-Project/CODE-ACCORD/"
-            f"45f08307dd24d5ee4dc31ff40ac4eab055e8d08b/annotated_data/entities/{split}.csv"
-        ),
-        filename=f"code_accord_entities_{split}.csv",
-        sha256=sha256,
-        size=size,
-        terms="Sentences of English and Finnish regulations with labels, open access: cite the article.",
-        citation=(
-            "H. Hettiarachchi et al., CODE-ACCORD: A corpus of building regulatory data for rule generation towards "
-            "automatic compliance checking, Scientific Data 12, 170 (2025)."
-        ),
-    )
-    for split, sha256, size in (
-        ("train", "c13ad02ab72f0f3a3ddca588c02bcd5d7db1622ae81351d967431623963e4fcd", 389_041),
-        ("test", "e84246648e27fb24fbf3409130d8a9cb79793f0c14ec4390129605436ceeeac3", 90_767),
-    )
+PUBLIC_FILES: dict[str, PublicFile] = {
+    name: PublicFile(**fields) for name, fields in read_package_data(Path(__file__).with_suffix(".yaml")).items()
 }
 
 
@@ -87,11 +54,6 @@ def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report 
         Created if missing; default: ``data/external``, where ``load_corpus`` looks for it.
     report
         Called as bytes arrive.
-
-    Returns
-    -------
-    pathlib.Path
-        The file, its SHA-256 checked.
 
     Raises
     ------

@@ -13,6 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from compliance_xai.corpus.word_breaks import word_set
 from compliance_xai.errors import InputError
 from compliance_xai.records import SPLITS, Example
@@ -78,20 +82,11 @@ def _near_pairs(bags: Sequence[frozenset[str]], near: float) -> Iterable[tuple[i
 
 def group(size: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Connected components of ``size`` items, each sorted, in the order of their first items."""
-    parents = list(range(size))
-
-    def find(item: int) -> int:
-        while parents[item] != item:
-            parents[item] = parents[parents[item]]
-            item = parents[item]
-        return item
-
-    for first, second in pairs:
-        low, high = sorted((find(first), find(second)))
-        parents[high] = low
+    links_P2 = np.array(list(pairs), dtype=int).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links_P2)), links_P2.T), shape=(size, size))
     groups: defaultdict[int, list[int]] = defaultdict(list)
-    for item in range(size):
-        groups[find(item)].append(item)
+    for item, label in enumerate(connected_components(graph, directed=False)[1]):
+        groups[label].append(item)
     return list(groups.values())
 
 

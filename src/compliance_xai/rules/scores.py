@@ -320,7 +320,7 @@ def _overlaps(pairs: Pairs) -> list[tuple[float, float]]:
 
 
 def _expanded(text: str) -> str:
-    rule = read_tolerant(text).rule
+    rule = read_tolerant(text)
     try:
         return text if rule is None else format_rule(expand(rule))
     except InputError:
@@ -370,7 +370,7 @@ def _counts(find: Found, pairs: Pairs) -> list[tuple[int, int, int]]:
     """Of each pair: how many both sides have, the prediction has, the reference has."""
 
     def count(prediction: str, reference: str) -> tuple[int, int, int]:
-        rules = (read_tolerant(text).rule for text in (prediction, reference))
+        rules = (read_tolerant(text) for text in (prediction, reference))
         given, wanted = (find(rule) if rule else () for rule in rules)
         return (Counter(given) & Counter(wanted)).total(), len(given), len(wanted)
 

@@ -79,7 +79,7 @@ def _sizes(branches: Sequence[_Branch]) -> list[int]:
 
 def _branches(text: str, numbers: dict[tuple, int]) -> tuple[_Branch, ...]:
     """The statements of a text in canonical order, nothing below ``DEPTH`` levels."""
-    rule = read_tolerant(text).rule
+    rule = read_tolerant(text)
     if rule is None:
         return ()
 

@@ -17,7 +17,6 @@ from typing import Literal
 
 import z3
 
-from compliance_xai.errors import InputError
 from compliance_xai.rules.compare.logic_formulas import (
     BREACH,
     OPTION,
@@ -41,6 +40,7 @@ from compliance_xai.rules.notation.units import describe_dimension
 Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown", "unreadable"]
 
 TIMEOUT_MS = 5_000
+"""What the solver may take for a pair of rules."""
 # Work is counted by the solver itself, so that answers do not depend on the machine: this much takes a second or so.
 # A pair of rules of the published corpus needs about a hundredth.
 WORK = 300_000
@@ -95,7 +95,7 @@ class Verdict:
     counterexample: Counterexample | None = None
 
 
-def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) -> Verdict:
+def equivalent(a: Rule | str, b: Rule | str) -> Verdict:
     """Say whether two rules mean the same, whatever their wording.
 
     Rules are read as ``rules.compare.logic_reading.read_formula`` describes: obligations by their breaches,
@@ -103,13 +103,8 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
     as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated. Rules that
     differ are not decided if one holds a unit outside the list of ``rules.notation.units``.
 
-    Parameters
-    ----------
-    a, b
-        Rules, or their texts.
-    timeout_ms
-        Milliseconds that the solver may take for the pair. An answer that needs more is ``unknown``, and so is one
-        that needs more than a fixed amount of solver work for one question.
+    An answer that needs more than ``TIMEOUT_MS``, or more than a fixed amount of solver work for one question, is
+    ``unknown``. Solver state is local to the call, so threads may call this at once.
 
     Returns
     -------
@@ -121,11 +116,7 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
     RuleSyntaxError
         If a text is not a rule.
     InputError
-        If ``timeout_ms`` is not positive, or an argument is neither a rule nor a text.
-
-    Notes
-    -----
-    Solver state is local to the call, so threads may call this at once.
+        If an argument is neither a rule nor a text.
 
     References
     ----------
@@ -140,19 +131,12 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
     >>> verdict.answer, verdict.counterexample.satisfies
     ('stronger', 'b')
     """
-    if isinstance(timeout_ms, bool) or not isinstance(timeout_ms, int) or timeout_ms < 1:
-        raise InputError(
-            "timeout_ms",
-            expected="a positive whole number",
-            found=repr(timeout_ms),
-            remedy="Give the time limit of the pair in milliseconds.",
-        )
     rules = tuple(rule if isinstance(rule, Rule) else parse_rule(rule) for rule in (a, b))
     wording = Wording()
     try:
         several = find_several(rules[0]) | find_several(rules[1])
         formulas = tuple(read_formula(rule, wording, several=several) for rule in rules)
-        return _Comparer(formulas, wording, timeout_ms).compare()
+        return _Comparer(formulas, wording).compare()
     except BeyondReading as beyond:
         if canonical(rules[0]) == canonical(rules[1]):
             return Verdict("equivalent", "The rules are the same text but for the order of and and or.")
@@ -162,8 +146,8 @@ def equivalent(a: Rule | str, b: Rule | str, *, timeout_ms: int = TIMEOUT_MS) ->
 class _Comparer:
     """One solver with both rules in it."""
 
-    def __init__(self, formulas: tuple[Formula, ...], wording: Wording, timeout_ms: int) -> None:
-        self.end = time.monotonic() + timeout_ms / 1000
+    def __init__(self, formulas: tuple[Formula, ...], wording: Wording) -> None:
+        self.end = time.monotonic() + TIMEOUT_MS / 1000
         self.formulas, self.wording = formulas, wording
         self.dimensions = Dimensions.infer(formulas)
         self.context = z3.Context()

@@ -8,7 +8,7 @@ Kinds are named for the compact spelling; in the intermediate one, comparators a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -106,7 +106,7 @@ def error_kinds(prediction: object, reference: str) -> list[RuleError]:
     if isinstance(prediction, str) and prediction.strip() == reference.strip():
         return []
     errors = _syntax_errors(prediction)
-    given, wanted = read_tolerant(prediction).rule, read_tolerant(reference).rule
+    given, wanted = read_tolerant(prediction), read_tolerant(reference)
     if given is not None and wanted is not None:
         errors += _Difference(wanted, given).find()
     elif wanted is None and not errors:
@@ -145,9 +145,6 @@ class _Task:
     place: int = 0
 
 
-_EMPTY = Leaf("")
-
-
 @dataclass
 class _Difference:
     """The comparison of two rules; an explicit stack, so that depth costs memory and never recursion."""
@@ -167,8 +164,7 @@ class _Difference:
             for group in groups:
                 self.number(group.members)
         self.wanted_references, self.given_references = (
-            {cited for group in groups for leaf in _leaves(group.members) if (cited := reference_in(leaf))}
-            for groups in sides
+            {cited for group in groups for node in group.members for cited in _cited(node)} for groups in sides
         )
         (conditions, conclusions), (given_conditions, given_conclusions) = sides
         self.tasks = [
@@ -239,10 +235,14 @@ class _Difference:
         tasks = [_Task(where, task.role, ours[a], theirs[b], task.holder, task.place) for a, b in partners]
         for index, node in enumerate(ours):
             if index not in {a for a, _ in partners}:
-                self.note(self.absent(node, task.role), _below(where, node), format_node(node), "")
+                self.note(
+                    self.missing(node, f"missing_{_part(node, task.role)}"), _below(where, node), format_node(node), ""
+                )
         for index, node in enumerate(theirs):
             if index not in {b for _, b in partners}:
-                self.note(self.surplus(node, task.role), _below(where, node), "", format_node(node))
+                self.note(
+                    self.invented(node, f"extra_{_part(node, task.role)}"), _below(where, node), "", format_node(node)
+                )
         self.tasks.extend(reversed(tasks))
 
     def unlike(self, expected: Sequence[Node], found: Sequence[Node]) -> tuple[list[Node], list[Node]]:
@@ -267,18 +267,11 @@ class _Difference:
         rows, columns = linear_sum_assignment(shared_EF, maximize=True)
         return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if shared_EF[a, b] > 0]
 
-    def absent(self, node: Node, role: Role) -> str:
-        if self.cited(node) - self.given_references:
-            return "missing_reference"
-        return "missing_exception" if _is_exception(node, role) else f"missing_{role}"
+    def missing(self, node: Node, otherwise: str) -> str:
+        return "missing_reference" if _cited(node) - self.given_references else otherwise
 
-    def surplus(self, node: Node, role: Role) -> str:
-        if self.cited(node) - self.wanted_references:
-            return "invented_reference"
-        return "extra_exception" if _is_exception(node, role) else f"extra_{role}"
-
-    def cited(self, node: Node) -> set[str]:
-        return {cited for leaf in _leaves((node,)) if (cited := reference_in(leaf))}
+    def invented(self, node: Node, otherwise: str) -> str:
+        return "invented_reference" if _cited(node) - self.wanted_references else otherwise
 
     def compare_terms(self, task: _Task, expected: Term, found: Term) -> None:
         where = f"{task.where}/{expected.name}"
@@ -302,19 +295,13 @@ class _Difference:
             for place in reversed(range(both))
         )
         for place, node in enumerate(expected.args[both:], start=both + 1):
-            kind = "missing_reference" if self.cited(node) - self.given_references else "wrong_structure"
-            self.note(kind, f"{where}/{place}", format_node(node), "")
+            self.note(self.missing(node, "wrong_structure"), f"{where}/{place}", format_node(node), "")
         for place, node in enumerate(found.args[both:], start=both + 1):
-            kind = "invented_reference" if self.cited(node) - self.wanted_references else "wrong_structure"
-            self.note(kind, f"{where}/{place}", "", format_node(node))
+            self.note(self.invented(node, "wrong_structure"), f"{where}/{place}", "", format_node(node))
 
     def compare_unlike(self, task: _Task, expected: Node, found: Node) -> None:
         """A leaf against a term."""
-        kind = "wrong_structure"
-        if self.cited(expected) - self.given_references:
-            kind = "missing_reference"
-        elif self.cited(found) - self.wanted_references:
-            kind = "invented_reference"
+        kind = self.missing(expected, self.invented(found, "wrong_structure"))
         self.note(kind, task.where, format_node(expected), format_node(found))
 
     def compare_leaves(self, task: _Task, expected: Leaf, found: Leaf) -> None:
@@ -393,22 +380,17 @@ def _inside(term: Term, names: Sequence[str]) -> Term | _Group:
     return _group_of("and", term.args) if term.name in names else term
 
 
-def _leaves(nodes: Iterable[Node]) -> Iterable[Leaf]:
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Term):
-            stack.extend(node.args)
-        else:
-            yield node
+def _cited(node: Node) -> set[str]:
+    leaves = Rule((node,)).leaves() if isinstance(node, Term) else (node,)
+    return {cited for leaf in leaves if (cited := reference_in(leaf))}
 
 
 def _below(where: str, node: Node) -> str:
     return f"{where}/{node.name}" if isinstance(node, Term) else where
 
 
-def _is_exception(node: Node, role: Role) -> bool:
-    return role == "condition" and isinstance(node, Term) and node.name == "not"
+def _part(node: Node, role: Role) -> str:
+    return "exception" if role == "condition" and isinstance(node, Term) and node.name == "not" else role
 
 
 def _leaf_key(leaf: Leaf) -> tuple:

@@ -27,11 +27,11 @@ from compliance_xai.rules.compare.logic_formulas import (
     Relation,
     rename,
 )
+from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, format_node
 from compliance_xai.rules.notation.units import Dimension, Measure, describe_dimension, read_measure, write_number
 
-COMPARISONS = ("lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "equal")
-DISTRIBUTIVE = ("is", "has", "exist", "include", "complyWith", "asPer", "applyTo", "requires", *COMPARISONS)
+DISTRIBUTIVE = ("is", "has", "exist", "include", "complyWith", "asPer", "applyTo", "requires", *COMPARATORS)
 """Predicates that hold of ``and(a,b)`` if they hold of each; of others ``and`` may mean both together."""
 
 DEEPEST = 60
@@ -337,15 +337,15 @@ class _Reader:
     def read_predicate(self, term: Term) -> Formula:
         args = tuple(self.resolve(argument) for argument in term.args)
         for index, argument in enumerate(args):
-            if not isinstance(argument, Term) or argument.name not in CONNECTIVES:
+            if not isinstance(argument, Term):
                 continue
-            if argument.name == "or" or term.name in DISTRIBUTIVE:
+            if argument.name == "or" or (argument.name == "and" and term.name in DISTRIBUTIVE):
                 copies = (Term(term.name, (*args[:index], part, *args[index + 1 :])) for part in argument.args)
                 parts = tuple(self.read(copy) for copy in copies)
                 return All(parts) if argument.name == "and" else Any(parts)
         if len(args) == 2:
             left, right = args
-            if term.name in COMPARISONS or (term.name == "is" and self.is_measured(left, right)):
+            if term.name in COMPARATORS or (term.name == "is" and self.is_measured(left, right)):
                 return self.compare(term.name, left, right)
         return self.read_atom(Term(term.name, args))
 

@@ -96,26 +96,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class LegalDocument:
-    """The statements of a document, in its order, and what surrounds them.
-
-    Attributes
-    ----------
-    statements
-        The statements.
-    sources
-        The documents it names, without clauses.
-    jurisdictions
-        Where it holds: key to IRI.
-    prefixes
-        The vocabularies of its names: prefix to IRI.
-    unknown
-        What is outside the statements and is not known.
-    """
+    """The statements of a document, in its order; ``unknown`` is what is outside them and is not known."""
 
     statements: tuple[Statement, ...]
-    sources: tuple[Source, ...] = ()
-    jurisdictions: dict[str, str] = field(default_factory=dict)
-    prefixes: dict[str, str] = field(default_factory=dict)
     unknown: tuple[Unknown, ...] = ()
 
     def __getitem__(self, index: int) -> Statement:
@@ -165,8 +148,6 @@ class _DocumentReader:
         self.statements: list[Statement] = []
         self.named: dict[str, Source] = {}
         self.documents: dict[Source, None] = {}
-        self.jurisdictions: dict[str, str] = {}
-        self.prefixes: dict[str, str] = {}
         self.targets: dict[str, list[tuple[str, etree._Element]]] = {}
         self.unknown: list[Unknown] = []
 
@@ -185,13 +166,7 @@ class _DocumentReader:
             stack.extend(reversed(inside))
             self.unknown.extend(self.notes.take())
         statements = tuple(self.find_sources())
-        return LegalDocument(
-            statements,
-            tuple(self.documents),
-            self.jurisdictions,
-            self.prefixes,
-            tuple(self.unknown),
-        )
+        return LegalDocument(statements, tuple(self.unknown))
 
     def read_entry(self, element: etree._Element) -> None:
         name = local_name(element)
@@ -205,10 +180,6 @@ class _DocumentReader:
             return
         if name == "association":
             self.read_association(element)
-        elif name == "prefix":
-            self.prefixes[element.get("pre", "")] = element.get("refID", "")
-        elif name == "jurisdiction":
-            self.jurisdictions[key] = element.get("sameAs", "")
         elif name == "legalsource":
             self.name_source(key, Source(key, "", element.get("sameAs", "")))
         elif name == "legalreference":
@@ -216,7 +187,7 @@ class _DocumentReader:
             self.name_source(
                 element.get("refersTo", ""), Source(document, clause, element.get("refIDSystemSource", ""))
             )
-        else:
+        elif name not in ("prefix", "jurisdiction"):
             self.notes.add_whole(element, "not in any statement")
             return
         self.notes.check(element, _METADATA)
