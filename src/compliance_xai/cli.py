@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from compliance_xai.models.planning import CellPlan, Device
     from compliance_xai.pipeline.running import Outcome, Plan
-    from compliance_xai.rules.legalruleml.xml_formulas import Unknown
+    from compliance_xai.rules.legalruleml.safe_xml import Unknown
     from compliance_xai.study.settings import Study
 
 app = typer.Typer(

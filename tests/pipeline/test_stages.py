@@ -619,3 +619,29 @@ def test_few_examples_still_show_every_context(first):
         "document": 2,
     }
     assert take_in_turn([], None, "nowhere") == []
+
+
+PROLOG = "compliant(X) :- {0}(X), width(X, W), W >= {1}."
+
+
+def test_a_study_of_rules_in_another_language_runs_without_a_parser(project):
+    things, kinds = ("door", "ramp", "stair", "lobby", "landing", "window", "gutter"), ("steel", "oak wood", "brick")
+    names = [f"{thing} of {kind}" for thing in things for kind in kinds]
+    rows = [
+        {"clause": f"Every {name} shall be {900 + index} mm wide.", "rule": PROLOG.format(name.split()[0], 900 + index)}
+        for index, name in enumerate(names)
+    ]
+    pd.DataFrame(rows).to_csv(project / "prolog.csv", index=False)
+    study = make_study(
+        project, "prolog", seeds="[0]",
+        corpus=f"{{source: table, path: {project}/prolog.csv, rules: text, train: 12, validation: 3, test: 3}}",
+        tests="{C4: {outcome: exact}}",
+        attribution="{clauses: 2, baselines: [delete], precision_clauses: 1, second_method: surrogate_ridge}",
+        faithfulness="{clauses: 2, points: 2, random_orders: 1, masks: 6, operators: [mask, delete]}",
+    )  # fmt: skip
+    run_all(study)
+    written = pipeline.read_stage(study, "generate", "s", "lora")
+    assert written["scores"]["lrml_f1"].isna().all()
+    assert written["scores"][["exact", "chrf", "bleu"]].notna().all(axis=None)
+    assert set(written["corpus_scores"]["metric"]) == {"exact_match", "bleu", "chrf", "token_edit_distance"}
+    assert set(pipeline.read_stage(study, "attribute", "s", "lora")["elements"]["kind"]) == {"token", "value"}

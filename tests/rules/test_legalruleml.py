@@ -201,7 +201,7 @@ HARM = {
     "a file": ('<!DOCTYPE a [<!ENTITY f SYSTEM "{secret}">]><a>&f;</a>', "without DOCTYPE, found <!DOCTYPE a>"),
     "the network": ('<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><a/>', "without DOCTYPE, found <!DOCTYPE a SYSTEM"),
     "an entity of nobody": ("<a>&f;</a>", "Entity 'f' not defined"),
-    "deep": ("<a>" * DEEP + "</a>" * DEEP, "nested at most 256 deep, found deeper ones. Flatten the formula there"),
+    "deep": ("<a>" * DEEP + "</a>" * DEEP, "nested at most 256 deep, found deeper ones. Split the document"),
     "open and deep": ("<a>" * 1_000_000, "nested at most 256 deep"),
     "wide": ("<a>" + "<b/>" * 1_000_001 + "</a>", "at most 1000000 elements, found more"),
     "large": ("<a>" + " " * 32 * 2**20 + "</a>", "at most 33554432 bytes, found 33554439. Split the document"),
@@ -274,43 +274,40 @@ def test_what_is_known_needs_no_note(tmp_path, xml, text):
 @pytest.mark.parametrize(
     ("xml", "text", "note"),
     [
-        ("<ruleml:Naf>{}</ruleml:Naf>", "naf(exist(a))", ("ruleml:Naf", "kept as a term of its name", "<ruleml:Naf>")),
-        ("<x:Y z='1'>{}</x:Y>", "y(exist(a))", ("@z", "not in the rule", "z='1'")),
-        ("<x:Y/>", "y", ("urn:x:Y", "kept as a term of its name", "<urn:x:Y>")),
+        ("<ruleml:Naf>{}</ruleml:Naf>", "naf(exist(a))", ("ruleml:Naf", "kept as a term of its name")),
+        ("<x:Y z='1'>{}</x:Y>", "y(exist(a))", ("@z", "not in the rule")),
+        ("<x:Y/>", "y", ("urn:x:Y", "kept as a term of its name")),
         ("<x:_1>{}</x:_1>", "term(exist(a))",
-         ("urn:x:_1", "the name '_1' changed to one that the notation can hold", None)),
+         ("urn:x:_1", "the name '_1' changed to one that the notation can hold")),
         ("<ruleml:And>stray{}</ruleml:And>", "and(exist(a))",
-         ("text", "text that no element holds, not in the rule", "stray")),
-        ("<ruleml:And/>", "and", ("ruleml:And", "no arguments; kept as a leaf", "<ruleml:And>")),
+         ("text", "text that no element holds, not in the rule")),
+        ("<ruleml:And/>", "and", ("ruleml:And", "no arguments; kept as a leaf")),
         ("<Exp><fun value='f'/><ruleml:Data>it's</ruleml:Data></Exp>", "f(it’s)",
-         ("ruleml:Data", "quotes inside the text written as ’", "it's")),
-        ("<Exp><fun iri='iso:f'/>{}</Exp>", "f(exist(a))", ("fun", "the name without its vocabulary 'iso'", None)),
+         ("ruleml:Data", "quotes inside the text written as ’")),
+        ("<Exp><fun iri='iso:f'/>{}</Exp>", "f(exist(a))", ("fun", "the name without its vocabulary 'iso'")),
         ("<Exp><fun iri='http://a.b/c#f'/>{}</Exp>", "f(exist(a))",
-         ("fun", "the name without its vocabulary 'http://a.b/c#'", None)),
-        ("<ruleml:Ind iri='buvo:a'>A</ruleml:Ind>", "a", ("text", "the text beside a name, not in the rule", "A")),
+         ("fun", "the name without its vocabulary 'http://a.b/c#'")),
+        ("<ruleml:Ind iri='buvo:a'>A</ruleml:Ind>", "a", ("text", "the text beside a name, not in the rule")),
         ("<Exp>{}</Exp>", "expr(exist(a))",
-         ("Exp", "an expression without a function, kept as the term 'expr'", "<Exp>")),
+         ("Exp", "an expression without a function, kept as the term 'expr'")),
         ("<ruleml:Atom><ruleml:Var>x</ruleml:Var><ruleml:Data>1</ruleml:Data></ruleml:Atom>", "atom(x,1)",
-         ("ruleml:Atom", "a predicate is missing; kept as the term 'atom'", "<ruleml:Atom>")),
+         ("ruleml:Atom", "a predicate is missing; kept as the term 'atom'")),
         ("<ruleml:Atom><ruleml:Rel iri='lovo:is'>{}</ruleml:Rel><ruleml:Ind>b</ruleml:Ind></ruleml:Atom>",
-         "is(b,exist(a))", ("ruleml:Rel", "its content kept as arguments", None)),
-        ("<ruleml:Ind type='k'>b</ruleml:Ind>", "b", ("@type", "not in the rule", "type='k'")),
+         "is(b,exist(a))", ("ruleml:Rel", "its content kept as arguments")),
+        ("<ruleml:Ind type='k'>b</ruleml:Ind>", "b", ("@type", "not in the rule")),
         ("<ruleml:Not><ruleml:Fun iri='lovo:is'/>{}</ruleml:Not>", "is(exist(a))",
-         ("ruleml:Not", "a negation with a function of its own, read as Expr", "<ruleml:Not>")),
+         ("ruleml:Not", "a negation with a function of its own, read as Expr")),
     ],
 )  # fmt: skip
 def test_what_is_unknown_is_kept_and_located(tmp_path, xml, text, note):
     got, unknown = read_rule(tmp_path, xml.replace("{}", EXIST.format("a")))
     assert got == text
     found = {(each.name, each.reading): each for each in unknown}
-    assert note[:2] in found
-    each = found[note[:2]]
-    assert note[2] in (None, each.xml)
-    assert each.line == 5
-    assert each.path.startswith("lrml:LegalRuleML/lrml:Statements/lrml:PrescriptiveStatement/ruleml:Rule/")
+    assert note in found
+    assert found[note].line == 5
 
 
-def test_what_no_rule_can_hold_keeps_its_xml(tmp_path):
+def test_what_no_rule_can_hold_is_noted(tmp_path):
     body = '<lrml:hasStrength iri="x:s"/>' + RULE.format(conditions=EXIST.format("a"), conclusions="")
     document = read(tmp_path, body=body, head="<lrml:Agents><lrml:Agent key='b'/></lrml:Agents>")
     (statement,) = document
@@ -319,9 +316,7 @@ def test_what_no_rule_can_hold_keeps_its_xml(tmp_path):
         ("lrml:hasStrength", "not in the rule"),
         ("ruleml:Rule", "conditions without conclusions; not in the rule"),
     ]
-    assert "lovo:exist" in statement.unknown[1].xml
     assert [(each.name, each.line) for each in document.unknown] == [("lrml:Agents", 3)]
-    assert 'key="b"' in document.unknown[0].xml
 
 
 def test_sources_are_found_by_key_or_by_the_end_of_a_key(tmp_path):

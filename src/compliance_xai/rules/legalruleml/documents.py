@@ -15,7 +15,7 @@ from pathlib import Path
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.rules.legalruleml.safe_xml import BROKEN, LIMITS, Limits, parse_xml
+from compliance_xai.rules.legalruleml.safe_xml import BROKEN, LIMITS, Limits, Unknown, parse_xml
 from compliance_xai.rules.legalruleml.xml_formulas import (
     LKM,
     LRML,
@@ -25,7 +25,6 @@ from compliance_xai.rules.legalruleml.xml_formulas import (
     VOCABULARIES,
     XSI,
     Notes,
-    Unknown,
     has_mark,
     local_name,
     read_formulas,
@@ -122,7 +121,7 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
         If the file is missing, above a limit, not well-formed XML, has a DOCTYPE, or is not LegalRuleML.
     """
     path = Path(path)
-    root, recoveries = parse_xml(path, limits, namespaces=PREFIXES)
+    root, faults = parse_xml(path, limits, namespaces=PREFIXES)
     if root.tag != f"{{{LRML}}}LegalRuleML":
         raise InputError(
             f"{path}, line {root.sourceline}",
@@ -131,7 +130,6 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
             remedy="Pass a LegalRuleML 1.0 document.",
         )
     document = _DocumentReader(Notes(str(path), limits.unknown)).read(root)
-    faults = (Unknown("document", "", each.line, f"{each.fault}; {each.reading}", "") for each in recoveries)
     return replace(document, unknown=(*faults, *document.unknown))
 
 
@@ -188,7 +186,7 @@ class _DocumentReader:
                 element.get("refersTo", ""), Source(document, clause, element.get("refIDSystemSource", ""))
             )
         elif name not in ("prefix", "jurisdiction"):
-            self.notes.add_whole(element, "not in any statement")
+            self.notes.add(element, "not in any statement")
             return
         self.notes.check(element, _METADATA)
 
@@ -202,7 +200,7 @@ class _DocumentReader:
         for child in element.iterchildren("*"):
             name = local_name(child)
             if name not in ("appliessource", "totarget"):
-                self.notes.add_whole(child, "not in any statement")
+                self.notes.add(child, "not in any statement")
                 continue
             self.notes.check(child, _METADATA)
             if name == "appliessource":
@@ -210,7 +208,7 @@ class _DocumentReader:
             else:
                 targets.append(child)
         if len(sources) != 1:
-            self.notes.add_whole(element, "no single source; not in any statement")
+            self.notes.add(element, "no single source; not in any statement")
             return
         for target in targets:
             self.targets.setdefault(_decode(target.get("keyref", "")), []).append((sources[0], target))
@@ -260,7 +258,7 @@ def _read_statement(element: etree._Element, notes: Notes) -> Statement:
         if name in ("rule", "hastemplate") and not holders:
             holders.append(_refer(child))
         else:
-            notes.add_whole(child, "not in the rule")
+            notes.add(child, "not in the rule")
     rule, paraphrase = _read_rule(holders[0], element.get("key"), notes) if holders else (None, "")
     return Statement(key, rule, Source(), kind, paraphrase, element.sourceline or 0, notes.take())
 
@@ -288,7 +286,7 @@ def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[
                 notes.check(child, text=True)
                 paraphrase.append((child.text or "").strip())
             else:
-                notes.add_whole(child, "not in the rule")
+                notes.add(child, "not in the rule")
     layout = "spaced" if has_mark(element, "spaced") else "tight"
     conditions, conclusions = sides.get("if", ()), sides.get("then", ())
     if conditions and conclusions:
@@ -300,7 +298,7 @@ def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[
     else:
         rule = None
         if conditions:
-            notes.add_whole(element, "conditions without conclusions; not in the rule")
+            notes.add(element, "conditions without conclusions; not in the rule")
     return rule, "".join(paraphrase)
 
 

@@ -57,17 +57,27 @@ def read_limits(texts: Iterable[str]) -> Limits:
 
 
 @dataclass(frozen=True)
-class Recovery:
-    """A fault of the file that was worked around: its line, what it is, and what was done about it."""
+class Unknown:
+    """A fault of a file that was worked around, or a construct that the notation has no place for.
 
+    Attributes
+    ----------
+    name
+        The element with its prefix, ``@`` and the name for an attribute, ``text``, or ``document``.
+    line
+        Where it starts in the file.
+    reading
+        What was made of it.
+    """
+
+    name: str
     line: int
-    fault: str
     reading: str
 
 
 def parse_xml(
     path: Path, limits: Limits = LIMITS, *, namespaces: Mapping[str, str] | None = None
-) -> tuple[etree._Element, list[Recovery]]:
+) -> tuple[etree._Element, list[Unknown]]:
     """The root of a file of XML, whose elements know their ``sourceline``, and the faults that were worked around.
 
     Comments are left out and processing instructions kept. Nothing but the file itself is opened. A prefix that is not
@@ -91,16 +101,17 @@ def parse_xml(
             line, message = (first.line, first.message.strip()) if first else (1, error.msg or "an empty file")
         undeclared = _UNDECLARED.match(message)
         prefix = undeclared[1] if undeclared else ""
-        if prefix and not any(f"'{prefix}'" in each.fault for each in found):
+        if prefix and not any(f"'{prefix}'" in each.reading for each in found):
             namespace = (namespaces or {}).get(prefix, f"urn:undeclared:{prefix}")
             root_tag = _ROOT.search(data)
             end = root_tag.end() if root_tag else 0
             data = data[:end] + f' xmlns:{prefix}="{namespace}"'.encode() + data[end:]
-            found.append(Recovery(line, f"the prefix '{prefix}' is not declared", f"read as {namespace}"))
+            found.append(Unknown("document", line, f"the prefix '{prefix}' is not declared; read as {namespace}"))
         elif opened and line > data.rstrip().count(b"\n") and not _BAD_INSIDE.search(message):
             root = etree.fromstring(data, etree.XMLParser(recover=True, **_SAFE))
             _mark_broken(root, len(opened))
-            found.append(Recovery(line, "the end of the file is missing", "everything before that line was read"))
+            reading = "the end of the file is missing; everything before that line was read"
+            found.append(Unknown("document", line, reading))
             return root, found
         elif "excessive depth" in message.lower():
             raise _too_deep(path, line, limits)
@@ -137,12 +148,7 @@ def _read_bytes(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as file:
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
-        raise InputError(
-            str(path),
-            expected=f"at most {limits.bytes} bytes",
-            found=f"{path.stat().st_size}",
-            remedy=f"Split the document, or pass wider limits ({WIDER}).",
-        )
+        raise _beyond(str(path), f"at most {limits.bytes} bytes", str(path.stat().st_size))
     return data
 
 
@@ -165,18 +171,13 @@ def _check(events: etree.iterparse, path: Path, limits: Limits, opened: list[etr
         if depth > limits.depth:
             raise _too_deep(path, element.sourceline, limits)
         if count > limits.elements:
-            raise InputError(
-                f"{path}, line {element.sourceline}",
-                expected=f"at most {limits.elements} elements",
-                found="more",
-                remedy=f"Split the document, or pass wider limits ({WIDER}).",
-            )
+            raise _beyond(f"{path}, line {element.sourceline}", f"at most {limits.elements} elements", "more")
 
 
 def _too_deep(path: Path, line: int, limits: Limits) -> InputError:
-    return InputError(
-        f"{path}, line {line}",
-        expected=f"elements nested at most {limits.depth} deep",
-        found="deeper ones",
-        remedy="Flatten the formula there.",
-    )
+    return _beyond(f"{path}, line {line}", f"elements nested at most {limits.depth} deep", "deeper ones")
+
+
+def _beyond(where: str, expected: str, found: str) -> InputError:
+    remedy = f"Split the document, or pass wider limits ({WIDER})."
+    return InputError(where, expected=expected, found=found, remedy=remedy)

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules.legalruleml.safe_xml import BROKEN, WIDER
+from compliance_xai.rules.legalruleml.safe_xml import BROKEN, WIDER, Unknown
 from compliance_xai.rules.notation import spelling
 from compliance_xai.rules.notation.parse import ILLEGAL, NAME
 from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Term
@@ -79,31 +79,6 @@ _SYMBOLS = {name: symbol for symbol, name in (*spelling.UNIT_KINDS.items(), *spe
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """A construct that the notation has no place for, or that was read in another sense than the standard's.
-
-    Attributes
-    ----------
-    name
-        The element with its prefix, ``@`` and the name for an attribute, or ``text``.
-    path
-        The elements around it, from the root.
-    line
-        Where it starts in the file.
-    reading
-        What was made of it.
-    xml
-        Its start tag where its content is kept in the rule, else all of it.
-    """
-
-    name: str
-    path: str
-    line: int
-    reading: str
-    xml: str
-
-
-@dataclass(frozen=True)
 class _Part:
     """What one element came to: nodes for the element around it; a ``name`` says how to join its neighbours."""
 
@@ -129,8 +104,8 @@ class Notes:
         found, self._found = tuple(self._found), []
         return found
 
-    def add(self, element: etree._Element, reading: str, *, name: str = "", xml: str = "") -> None:
-        """Note an element, or what ``name`` names in it, with its start tag or the ``xml`` given."""
+    def add(self, element: etree._Element, reading: str, *, name: str = "") -> None:
+        """Note an element, or what ``name`` names in it."""
         if self.count >= self.limit:
             raise InputError(
                 self.where,
@@ -139,24 +114,16 @@ class Notes:
                 remedy=f"Check that this is a LegalRuleML document, or pass wider limits ({WIDER}).",
             )
         self.count += 1
-        path = "/".join(_shown(each) for each in (*reversed(list(element.iterancestors())), element))
-        line = element.sourceline or 0
-        self._found.append(Unknown(name or _shown(element), path, line, reading, xml or _start_tag(element)))
-
-    def add_whole(self, element: etree._Element, reading: str) -> None:
-        """Note an element with all its XML; for what no rule keeps."""
-        self.add(element, reading, xml=etree.tostring(element, encoding="unicode", with_tail=False))
+        self._found.append(Unknown(name or _shown(element), element.sourceline or 0, reading))
 
     def check(self, element: etree._Element, known: Iterable[str] = (), *, text: bool = False) -> None:
         """Note attributes that are not known, and text between elements unless ``text`` is read."""
-        for name, value in element.items():
+        for name in element.attrib:
             if name not in known and name != BROKEN:
-                shown = _prefixed(str(name))
-                self.add(element, "not in the rule", name=f"@{shown}", xml=f"{shown}={value!r}")
+                self.add(element, "not in the rule", name=f"@{_prefixed(str(name))}")
         stray = ["" if text else element.text, *(child.tail for child in element)]
-        words = " ".join(each.strip() for each in stray if each and each.strip())
-        if words:
-            self.add(element, "text that no element holds, not in the rule", name="text", xml=words)
+        if any(each and each.strip() for each in stray):
+            self.add(element, "text that no element holds, not in the rule", name="text")
 
 
 def local_name(element: etree._Element) -> str:
@@ -173,10 +140,6 @@ def _prefixed(tag: str) -> str:
 
 def _shown(element: etree._Element) -> str:
     return _prefixed(str(element.tag))[-_NAME_LENGTH:]
-
-
-def _start_tag(element: etree._Element) -> str:
-    return f"<{_shown(element)}{''.join(f' {_prefixed(str(n))}={v!r}' for n, v in element.items())}>"
 
 
 def has_mark(element: etree._Element, word: str) -> bool:
@@ -239,7 +202,7 @@ class _Reader:
             part = parts[0] if len(parts) == 1 else _Part("node", self.arguments(element, parts))
             index = element.get("index", "") if name == "arg" else ""
             if index and not _INTEGER.fullmatch(index):
-                self.note(element, "no whole number; arguments kept in the order of the file", name="@index", xml=index)
+                self.note(element, "no whole number; arguments kept in the order of the file", name="@index")
             return replace(part, index=int(index)) if _INTEGER.fullmatch(index) else replace(part, index=0)
         return _Part("node", (self.read_unknown(element, parts),))
 
@@ -254,11 +217,11 @@ class _Reader:
         """Prefix and name of an ``iri``; a name from the text or from ``value`` has no prefix."""
         iri, value, text = element.get("iri"), element.get("value"), (element.text or "").strip()
         if text and (iri or value):
-            self.note(element, "the text beside a name, not in the rule", name="text", xml=text)
+            self.note(element, "the text beside a name, not in the rule", name="text")
         if iri is None:
             return "", (value or text).strip()
         if value:
-            self.note(element, "the value beside an iri, not in the rule", name="@value", xml=value)
+            self.note(element, "the value beside an iri, not in the rule", name="@value")
         iri = iri.strip().removeprefix(":")  # the document's own vocabulary
         match = _PREFIXED.fullmatch(iri)
         if match:
@@ -286,7 +249,7 @@ class _Reader:
         if not text:
             self.note(element, "nothing in it; an empty quotation")
         if "'" in text:
-            self.note(element, "quotes inside the text written as \u2019", xml=text)
+            self.note(element, "quotes inside the text written as \u2019")
             text = text.replace("'", "\u2019")
         calculates = not exact and _ARITHMETIC.search(text)
         plain = text and not calculates and not re.search(r"[(),]", text) and not ILLEGAL.search(text)
