@@ -25,7 +25,7 @@ from compliance_xai import figures, pipeline
 
 result = pipeline.corpus(study)
 folder = result.folder / "figures"
-figures.show_html(figures.table_html(result["notes"], caption="What to know about the source", headings={"note": ""}))
+figures.show_html(figures.table_html(result["notes"], caption="What to know about the source"))
 
 # %% [markdown]
 # ## How many

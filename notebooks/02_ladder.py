@@ -31,7 +31,6 @@ figures.show_html(
     figures.table_html(
         rungs[[*columns, "description"]],
         caption="Models, smallest first",
-        headings={"hidden_size": "width", "template": "prompt", "dtype": "precision on a GPU"},
     )
 )
 

@@ -36,21 +36,8 @@ figures.show(figures.draw_learning_curves(result["log"], strategy, folder=result
 
 # %% tags=["hide-input"]
 summary = result["summary"].merge(result["timing"], on="seed")
-summary["peak_memory_bytes"] = summary["peak_memory_bytes"] / 2**20
-figures.show_html(
-    figures.table_html(
-        summary,
-        caption="One row per training seed",
-        headings={
-            "trained": "trained parameters",
-            "parameters": "all parameters",
-            "validation_loss": "validation loss (nats per rule token)",
-            "tokens": "tokens read",
-            "peak_memory_bytes": "peak memory (MiB)",
-        },
-        formats={"validation_loss": ".4f", "seconds": ".1f", "peak_memory_bytes": ".0f"},
-    )
-)
+summary["memory"] = summary.pop("peak_memory_bytes") / 2**20
+figures.show_html(figures.table_html(summary, caption="One row per training seed"))
 
 # %% [markdown]
 # ## Where the weights moved
@@ -72,7 +59,6 @@ figures.show_html(
     figures.table_html(
         frequent.sort_values("loss", ascending=False).head(12),
         caption="Validation loss by rule token (nats, mean over seeds)",
-        formats={"loss": ".3f"},
         code=("token",),
     )
 )

@@ -48,16 +48,6 @@ figures.show_html(
     figures.table_html(
         contexts,
         caption="Quality by context",
-        headings={
-            "exact": "exact match (share)",
-            "equivalent": "says the same (share)",
-            "parses": "parses (share)",
-            "lrml_f1": "LRML F1 (0 to 100)",
-            "numeric_fidelity": "numeric fidelity (F1)",
-            "identifier_fidelity": "identifier fidelity (F1)",
-            "semantic": "semantic similarity (cosine)",
-        },
-        formats=dict.fromkeys(measures, ".2f") | {"lrml_f1": ".1f", "semantic": ".3f"},
     )
 )
 
@@ -83,8 +73,6 @@ figures.show_html(
     figures.table_html(
         counted,
         caption="Rules with each kind of error, all seeds, with 95 % Wilson interval",
-        headings={"n_rules": "rules"},
-        formats=dict.fromkeys(("share", "low", "high"), ".2f"),
     )
 )
 
@@ -111,10 +99,11 @@ apart = apart.merge(
 )
 figures.show_html(
     figures.table_html(
-        apart[["reference", "rule", "answer", "counterexample"]],
+        apart[["reference", "rule", "answer", "counterexample"]].rename(
+            columns={"rule": "written", "counterexample": "a building on which they differ"}
+        ),
         caption="Buildings that tell the written rule (a) from the reference (b); the first ones, not picked",
-        headings={"rule": "written", "counterexample": "a building on which they differ"},
-        code=("reference", "rule"),
+        code=("reference", "written"),
         limit=5,
     )
 )

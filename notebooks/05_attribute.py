@@ -57,8 +57,6 @@ figures.show_html(
     figures.table_html(
         focus,
         caption=f"Focus, means over {result['focus']['id'].nunique()} clauses",
-        headings={"effective_number": "effective words", "total_mass": "total mass (nats)"},
-        formats=dict.fromkeys(measures, ".3f"),
     )
 )
 
@@ -76,13 +74,6 @@ figures.show_html(
     figures.table_html(
         agreement,
         caption="Agreement by rule element, means over the elements of all clauses",
-        headings={
-            "precision_at_k": "precision at k",
-            "chance_precision": "by chance",
-            "chance_average_precision": "by chance",
-            "auroc": "area under ROC",
-        },
-        formats=dict.fromkeys(columns, ".2f"),
     )
 )
 
@@ -100,21 +91,6 @@ if "precision_effects" in result.names:
         figures.table_html(
             effects,
             caption="Differences from the model as trained",
-            headings={
-                "n_clauses": "clauses",
-                "log_prob": "log-probability of the rule (mean, nats)",
-                "largest_token": "largest at one token (nats)",
-                "largest_score": "largest at one score (nats)",
-                "distance": "distance of patterns (mean)",
-                "same_word": "same word first",
-            },
-            formats={
-                "log_prob": ".2g",
-                "largest_token": ".2g",
-                "largest_score": ".2g",
-                "distance": ".3f",
-                "same_word": ".0%",
-            },
         )
     )
 else:
@@ -133,6 +109,5 @@ figures.show_html(
     figures.table_html(
         result["checks"],
         caption="Largest deviation found, and what is tolerated (nats)",
-        formats={"deviation": ".1e", "tolerance": ".0e"},
     )
 )

@@ -50,14 +50,6 @@ figures.show_html(
     figures.table_html(
         result["competence"][["scale", "strategy", "n_clauses", "n_seeds", *numbers, "reason"]],
         caption="The gate: LRML F1 of each cell against that of copied rules, with 95 % interval of the difference",
-        headings={
-            "parses": "readable rules",
-            "lrml_f1": "LRML F1",
-            "floor": "copied rules",
-            "above_floor": "difference",
-            "reason": "why it does not count",
-        },
-        formats=dict.fromkeys(numbers, ".1f") | {"parses": ".0%"},
     )
 )
 
@@ -89,12 +81,6 @@ figures.show_html(
     figures.table_html(
         noise.reset_index(),
         caption="Mean distance between two patterns, with 95 % bootstrap interval over clauses",
-        headings={
-            "n_pairs": "pairs",
-            "jensen_shannon": "Jensen–Shannon",
-            "rank_biased_overlap": "1 − rank-biased overlap",
-            "spearman": "1 − Spearman",
-        },
     )
 )
 floors = main(result["focus"], **view).groupby(["scale", "strategy"], sort=False)
@@ -105,7 +91,6 @@ figures.show_html(
         ).reset_index(),
         caption="Noise floor of a single score (the same number computed in another batch, nats), and how many words "
         "were left out because all their scores lie below it",
-        formats={"noise_floor": ".1e"},
     )
 )
 
@@ -121,14 +106,6 @@ figures.show_html(
     figures.table_html(
         costs.groupby(["scale", "strategy", "what"], sort=False)[numbers].mean().reset_index(),
         caption="Means over training seeds",
-        headings={
-            "what": "what is trained",
-            "trained": "trained parameters",
-            "share": "share of all",
-            "validation_loss": "validation loss (nats per rule token)",
-            "memory": "peak memory (MiB)",
-        },
-        formats={"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"},
     )
 )
 
@@ -164,17 +141,6 @@ figures.show_html(
         patterns[["scale", "strategy_a", "strategy_b", "n_clauses", "n_seeds", *numbers]],
         caption="Distances between seeds of each strategy and between strategies (root mean squares), and the "
         "strategies' share of the squared distance with 95 % interval for other clauses and other trainings",
-        headings={
-            "n_clauses": "clauses",
-            "n_seeds": "seeds",
-            "within_a": "seeds of a",
-            "within_b": "seeds of b",
-            "share_low": "low",
-            "share_high": "high",
-            "p_runs": "p, seeds swapped",
-            "p_runs_smallest": "smallest possible p",
-        },
-        formats=dict.fromkeys(numbers, ".3f") | dict.fromkeys(("share", "share_low", "share_high"), ".1%"),
     )
 )
 remarks = patterns.loc[patterns["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
@@ -193,8 +159,6 @@ figures.show_html(
     figures.table_html(
         sources,
         caption="Distances (root mean squares) with the 95 % interval of their ratio; p of a ratio of 1",
-        headings={"n_clauses": "clauses", "ratio_low": "low", "ratio_high": "high"},
-        formats=dict.fromkeys(numbers, ".2f") | {"p": ".3f"},
     )
 )
 
@@ -225,8 +189,6 @@ figures.show_html(
         ],
         caption="Difference in the log of the effective number of words (first less second), all model sizes "
         "together, in every view: 95 % interval for other clauses and other trainings",
-        headings={"n_clauses": "clauses", "n_runs": "pairs of runs", "p_runs": "p, seeds swapped"},
-        formats=dict.fromkeys(numbers, ".3f"),
     )
 )
 
@@ -261,8 +223,6 @@ figures.show_html(
     figures.table_html(
         literals.loc[chosen, ["scale", "strategy", "n_clauses", *numbers]],
         caption="Share of copies whose heaviest word spells them, by chance, and the difference with 95 % interval",
-        headings={"n_clauses": "clauses", "hit": "rests on it", "above_chance": "difference"},
-        formats=dict.fromkeys(numbers, ".0%"),
     )
 )
 
@@ -286,16 +246,12 @@ for frame, caption in (
         figures.table_html(
             frame.dropna(subset=["icc"])[columns],
             caption=caption,
-            headings={"n_clauses": "clauses", "n_seeds": "seeds", "icc": "ICC"},
-            formats=dict.fromkeys(("icc", "low", "high"), ".2f"),
         )
     )
 figures.show_html(
     figures.table_html(
         halves[["scale", "strategy", "n_clauses", "n_dropped", "correlation", "reliability", "low", "high"]],
         caption="Split-half reliability (Spearman–Brown) with 95 % bootstrap interval over clauses",
-        headings={"n_clauses": "clauses", "n_dropped": "undefined", "correlation": "correlation of the halves"},
-        formats=dict.fromkeys(("correlation", "reliability", "low", "high"), ".2f"),
     )
 )
 remarks = reliability.loc[reliability["reason"] != "", ["strategy", "reason"]].drop_duplicates()

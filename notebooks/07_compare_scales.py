@@ -62,15 +62,6 @@ figures.show_html(
     figures.table_html(
         scores,
         caption="All scores: mean over clauses, with 95 % bootstrap interval; LRML F1, BLEU and chrF from 0 to 100",
-        headings={
-            "n_clauses": "clauses",
-            "n_seeds": "seeds",
-            "lrml_f1": "LRML F1",
-            "bleu": "BLEU",
-            "chrf": "chrF",
-            "tree_edit_distance": "tree edit distance (0 = same)",
-            "token_edit_distance": "token edit distance (0 = same)",
-        },
     )
 )
 
@@ -123,24 +114,19 @@ figures.show_html(
 numbers = ["mean_a", "mean_b", "change", "low", "high", "p", "p_runs"]
 columns = ["measure", "family", "strategy", "a", "b", "n_clauses", "n_runs", *numbers, "reason"]
 steps = sizes[(sizes["category"] == "") & (sizes["kind"] == "step")]
-headings = {"n_clauses": "clauses", "n_runs": "pairs of runs", "p_runs": "p, runs permuted", "mean_a": "at a"}
-headings |= {"mean_b": "at b"}
 figures.show_html(
     figures.table_html(
         steps[columns],
         caption="Change from one model size to the next, with 95 % interval for other clauses and other trainings",
-        headings=headings,
-        formats=dict.fromkeys(numbers, ".3f"),
     )
 )
 floors = result["floors"][result["floors"]["split"] == settings.corpus.evaluate_on]
 names = ["lrml_f1", "exact", "equivalent", "parses", "numeric_fidelity", "identifier_fidelity", "semantic"]
 figures.show_html(
     figures.table_html(
-        floors[["floor", *(name for name in names if name in floors)]],
+        floors[["floor", *(name for name in names if name in floors)]].rename(columns={"floor": "rule"}),
         caption="What rules score that need no training: that of the most similar training clause, one rule for "
         "every clause, and another clause's reference",
-        formats=dict.fromkeys(names, ".2f") | {"lrml_f1": ".1f"},
     )
 )
 
@@ -168,8 +154,6 @@ figures.show_html(
         changes[["category", "family", "strategy", "kind", "a", "b", "n_clauses", "n_runs", *numbers, "reason"]],
         caption="Change of log lift (0.05 is 5 % more weight): steps, the whole range, and the slope for ten times "
         "the parameters, which means something only if a line fits (p, line)",
-        headings=headings | {"line_p": "p, line"},
-        formats=dict.fromkeys(numbers, ".3f"),
     )
 )
 

@@ -65,7 +65,6 @@ figures.show_html(
     figures.table_html(
         correctness.sort_values(["baseline", "kind"], kind="stable")[columns],
         caption="Correctness by element, with 95 % bootstrap interval over clauses; chance for the area is 0.5",
-        headings={"n_clauses": "clauses", "n_links": "elements", "baseline": "removal"},
     )
 )
 
@@ -112,15 +111,6 @@ figures.show_html(
     figures.table_html(
         table[[*cell, "clauses", *(name for name in shown if name in table)]],
         caption="Faithfulness and its controls, with 95 % bootstrap interval over clauses",
-        headings={
-            "attribution": "scores made by",
-            "operator": "judged by",
-            "random_deletion": "deletion, random order",
-            "reversed_deletion": "deletion, reversed order",
-            "lds": "LDS",
-            "top_1_drop": "top-1 drop",
-            "top_3_drop": "top-3 drop",
-        },
     )
 )
 remarks = result["areas"].loc[result["areas"]["reason"] != "", ["scale", "strategy", "id", "reason"]].drop_duplicates()
@@ -153,14 +143,6 @@ figures.show_html(
         result["regressions"][["split", "signal", "n_elements", "n_wrong", "n_clauses", *numbers, "reason"]],
         caption="Logistic regressions on the signals: area under ROC, and difference to the baselines, with 95 % "
         "bootstrap intervals over clauses",
-        headings={
-            "signal": "given",
-            "n_elements": "elements",
-            "n_wrong": "wrong",
-            "n_clauses": "clauses",
-            "auroc": "area under ROC",
-        },
-        formats=dict.fromkeys(numbers, ".3f"),
     )
 )
 
@@ -185,25 +167,12 @@ figures.show_html(
         result["calibration"][["split", "model", "n_elements", "n_wrong", "brier", "low", "high", "brier_base", "ece"]],
         caption="Calibration: Brier score with 95 % bootstrap interval over clauses, and that of saying the "
         "share of wrong elements every time",
-        headings={
-            "n_elements": "elements",
-            "n_wrong": "wrong",
-            "brier": "Brier score",
-            "brier_base": "without signals",
-            "ece": "calibration error",
-        },
-        formats=dict.fromkeys(("brier", "low", "high", "brier_base", "ece"), ".3f"),
     )
 )
-kinds = result["elements"].groupby(["split", "kind"], sort=False)["wrong"].agg(["size", "sum", "mean"]).reset_index()
-figures.show_html(
-    figures.table_html(
-        kinds,
-        caption="Elements of the written rules, all fine-tuned models together",
-        headings={"size": "elements", "sum": "wrong", "mean": "share"},
-        formats={"mean": ".3f"},
-    )
-)
+kinds = result["elements"].groupby(["split", "kind"], sort=False)["wrong"]
+kinds = kinds.agg(n_elements="size", n_wrong="sum", share="mean").reset_index()
+caption = "Elements of the written rules, all fine-tuned models together"
+figures.show_html(figures.table_html(kinds, caption=caption))
 figures.show_html(
     figures.table_html(
         result["left_out"].groupby(["scale", "strategy", "reason"], sort=False).size().reset_index(name="rules"),

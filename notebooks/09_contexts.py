@@ -67,8 +67,6 @@ figures.show_html(
         ),
         caption="The held-out context against the known ones: difference with 95 % interval for other clauses of "
         "it and other trainings, and the same with what the untouched base does taken off each clause",
-        headings={"n_known": "known clauses", "n_held_out": "held-out clauses", "adjusted": "over the base"},
-        formats=dict.fromkeys(numbers, ".2f"),
     )
 )
 
@@ -105,8 +103,7 @@ table = by_context.pivot_table(
 ).reset_index()
 figures.show_html(
     figures.table_html(
-        table,
+        table.rename(columns=contexts.MEASURES),
         caption="Means with 95 % bootstrap interval over clauses; no interval with a single clause",
-        headings=contexts.MEASURES,
     )
 )

@@ -41,11 +41,7 @@ figures.show_html(figures.claims_html(found))
 # ## What each verdict rests on
 
 # %% tags=["hide-input"]
-figures.show_html(figures.statements_html([one for finding in found for one in finding["statements"]]))
-for finding in found:
-    if finding["beside"]:
-        lines = "".join(f"<li>{html.escape(text)}</li>" for text in finding["beside"])
-        figures.show_html(f"<p>Beside {finding['claim']}:</p><ul>{lines}</ul>")
+figures.show_html(figures.statements_html(found))
 
 # %% [markdown]
 # ## Further findings

@@ -52,13 +52,7 @@ figures.show_html(figures.claims_html(results.findings))
 # ## What each verdict rests on
 
 # %% tags=["hide-input"]
-statements = [one for finding in results.findings for one in finding.get("statements", ())]
-if statements:
-    figures.show_html(figures.statements_html(statements))
-for finding in results.findings:
-    lines = "".join(f"<li>{html.escape(text)}</li>" for text in finding.get("beside", ()))
-    if lines:
-        figures.show_html(f"<p>Beside {finding['claim']}:</p><ul>{lines}</ul>")
+figures.show_html(figures.statements_html(results.findings))
 
 # %% [markdown] tags=["optional"]
 # ## Further findings
@@ -80,8 +74,6 @@ if results.holds("competence"):
             ["scale", "strategy", "parses", "lrml_f1", "floor", "difference", "reason"]
         ],
         caption="The gate: LRML F1 of each cell against that of rules copied from the most similar training clause",
-        headings={"parses": "readable rules", "lrml_f1": "LRML F1", "floor": "copied", "reason": "does not count"},
-        formats={"parses": ".0%", "lrml_f1": ".1f", "floor": ".1f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -93,23 +85,20 @@ if results.holds("competence"):
 # %% tags=["hide-input"]
 if results.holds("correctness"):
     correctness = results.read_main("correctness")
-    nothing = "This corpus has no gold alignment."
-    figures.show_drawn(figures.draw_correctness, correctness, **options, otherwise=nothing)
+    figures.show_drawn(
+        figures.draw_correctness,
+        correctness,
+        folder=results.figures,
+        baseline=baseline,
+        otherwise="This corpus has no gold alignment.",
+    )
 
 # %% [markdown] tags=["optional"]
 # ## How good are the rules?
 
 # %% tags=["hide-input"]
-METRICS = {
-    "exact_match": "exact (share)",
-    "equivalence_rate": "equivalent (share)",
-    "parse_rate": "parses (share)",
-    "lrml_f1": "LRML F1",
-    "chrf": "chrF",
-    "numeric_fidelity": "numeric fidelity",
-    "identifier_fidelity": "identifier fidelity",
-    "semantic_similarity": "semantic similarity",
-}
+METRICS = ["exact_match", "equivalence_rate", "parse_rate", "lrml_f1", "chrf", "numeric_fidelity"]
+METRICS += ["identifier_fidelity", "semantic_similarity"]
 if results.holds("scores", "quality"):
     figures.show_drawn(
         figures.draw_quality_by_scale,
@@ -118,9 +107,8 @@ if results.holds("scores", "quality"):
         otherwise="No rule was scored.",
     )
     quality = results.read("quality").groupby(["scale", "strategy", "split", "metric"], sort=False)["value"].mean()
-    quality = quality.unstack().reindex(columns=list(METRICS)).dropna(axis="columns", how="all").rename(columns=METRICS)
-    formats = dict.fromkeys(METRICS.values(), ".2f") | {"LRML F1": ".1f", "chrF": ".1f"}
-    show_table(quality.reset_index(), caption="All scores by split: means over training seeds", formats=formats)
+    quality = quality.unstack().reindex(columns=METRICS).dropna(axis="columns", how="all")
+    show_table(quality.reset_index(), caption="All scores by split: means over training seeds")
 
 # %% [markdown] tags=["optional"]
 # ## Which mistakes disappear with size?
@@ -155,8 +143,6 @@ if results.holds("contrasts"):
         ],
         caption="Difference in the log of the number of words (0.05 is 5 %), first strategy less second, with 95 % "
         "interval for other clauses and other trainings",
-        headings={"n_clauses": "clauses", "p_runs": "p, seeds swapped"},
-        formats={"p": ".3f", "p_runs": ".3f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -189,8 +175,6 @@ if results.holds("patterns"):
             ["strategy_a", "strategy_b", "n_clauses", "n_seeds", "share", "p_runs", "reason"]
         ],
         caption="Share of the squared distance between two runs that is due to their strategies, all sizes together",
-        headings={"n_clauses": "clauses", "n_seeds": "seeds", "p_runs": "p, seeds swapped"},
-        formats={"p_runs": ".3f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -224,8 +208,6 @@ if results.holds("lift", "sizes"):
         ],
         caption="Change of log lift with model size (0.05 is 5 % more weight), with 95 % interval for other clauses "
         "and other trainings; a slope means something only if a line fits",
-        headings={"n_clauses": "clauses", "p_runs": "p, runs permuted", "line_p": "p, line"},
-        formats=dict.fromkeys(("p", "p_runs", "line_p"), ".3f"),
     )
     figures.show_drawn(figures.draw_category_lift, lift, **options, otherwise=nothing)
 
@@ -242,16 +224,13 @@ if results.holds("sizes"):
             ["measure", "family", "strategy", "a", "b", "n_clauses", "mean_a", "mean_b", "change", "p"]
         ],
         caption="Change from one model size to the next, with 95 % interval for other clauses and other trainings",
-        headings={"n_clauses": "clauses", "mean_a": "at a", "mean_b": "at b"},
-        formats=dict.fromkeys(("mean_a", "mean_b", "p"), ".3f"),
     )
 if results.holds("floors"):
     floors = results.read_evaluated("floors")
     names = ["lrml_f1", "exact", "equivalent", "parses", "numeric_fidelity", "identifier_fidelity", "semantic"]
     show_table(
-        floors[["floor", *(name for name in names if name in floors)]],
+        floors[["floor", *(name for name in names if name in floors)]].rename(columns={"floor": "rule"}),
         caption="What rules score that need no training",
-        formats=dict.fromkeys(names, ".2f") | {"lrml_f1": ".1f"},
     )
 
 # %% [markdown] tags=["optional"]
@@ -336,9 +315,6 @@ if results.holds("training"):
     show_table(
         costs.groupby(["scale", "strategy", "what"], sort=False)[numbers].mean().reset_index(),
         caption="Means over training seeds. Time and memory are those of the machine and of the whole process",
-        headings={"what": "what is trained", "trained": "trained parameters", "share": "share of all"}
-        | {"validation_loss": "validation loss (nats per rule token)", "memory": "peak memory (MiB)"},
-        formats={"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"},
     )
 if results.holds("movement"):
     moved = results.read("movement")
@@ -377,9 +353,7 @@ if results.holds("search_trials"):
         search,
         caption="Validation loss (nats per rule token) with the study's own settings and in the best trial, whose "
         "settings follow; the study ran with its own",
-        formats=dict.fromkeys(("own settings", "best trial"), ".4f")
-        | dict.fromkeys(("learning_rate", "full_learning_rate"), ".2g")
-        | dict.fromkeys(("rank", "steps"), ".0f"),
+        formats=dict.fromkeys(("own settings", "best trial"), ".4f") | dict.fromkeys(("rank", "steps"), ".0f"),
     )
     own = int((search["own settings"] == search["best trial"]).sum())
     figures.show_html(f"<p>The study's own settings were the best in {own} of {len(search)} cells.</p>")
@@ -395,16 +369,6 @@ if results.holds("precision"):
     show_table(
         effects.assign(change=[f"{name.replace('_', ' ')}: {CHANGES[name]}" for name in effects["change"]]),
         caption="Changes from the model as trained, first training seed",
-        headings={
-            "n_clauses": "clauses",
-            "log_prob": "log-probability of the rule (mean, nats)",
-            "largest_token": "largest at one token (nats)",
-            "largest_score": "largest at one score (nats)",
-            "distance": "distance of patterns (mean)",
-            "same_word": "same word first",
-        },
-        formats=dict.fromkeys(("log_prob", "largest_token", "largest_score"), ".2g")
-        | {"distance": ".3f", "same_word": ".0%"},
     )
 
 # %% [markdown]

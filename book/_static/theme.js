@@ -13,6 +13,12 @@
     }
     // A list of notes, not of list items.
     document.querySelectorAll(".citation-list").forEach((list) => list.removeAttribute("role"));
+    // On a phone a wide table is a card for each row (custom.css), so each cell needs its heading.
+    for (const table of document.querySelectorAll(".cx-table table:has(th:nth-child(4))")) {
+      const labels = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+      for (const row of table.tBodies[0].rows) for (const cell of row.cells) cell.dataset.label = labels[cell.cellIndex];
+      table.classList.add("cx-cards");
+    }
     const watcher = new ResizeObserver((changes) => {
       for (const { target } of changes) {
         if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;

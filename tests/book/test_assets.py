@@ -1,14 +1,6 @@
 from __future__ import annotations
 
-import json
-
 from compliance_xai.book.assets import collect_assets
-
-FINDING = {
-    "claim": "C1", "statement": "<script>x</script>", "corpus": "synthetic", "ladder": "a|b", "verdict": "inconclusive",
-    "effect": None, "effect_name": "ratio", "low": None, "high": None, "n": 4,
-    "reason": "one seed", "what_would_change": "",
-}  # fmt: skip
 
 
 def _figure(root, study, name, content="x"):
@@ -21,7 +13,6 @@ def _figure(root, study, name, content="x"):
 def test_a_study_that_has_not_run_still_gets_a_book(tmp_path):
     static = collect_assets(tmp_path, ["quick"])
     assert static == tmp_path / "book" / "runs" / "_static"
-    assert "has not been judged yet" in (tmp_path / "book" / "runs" / "glance.md").read_text()
 
 
 def test_figures_are_copied_where_pages_link_to_and_stale_ones_go(tmp_path):
@@ -39,18 +30,6 @@ def test_figures_are_copied_where_pages_link_to_and_stale_ones_go(tmp_path):
 def test_unchanged_files_are_left_alone(tmp_path):
     _figure(tmp_path, "quick", "a.png")
     static = collect_assets(tmp_path, ["quick"])
-    before = {file: file.stat().st_mtime_ns for file in [*static.rglob("*.*"), static.parent / "glance.md"]}
+    before = {file: file.stat().st_mtime_ns for file in static.rglob("*.*")}
     collect_assets(tmp_path, ["quick"])
     assert before == {file: file.stat().st_mtime_ns for file in before}
-
-
-def test_the_glance_shows_verdicts_as_text(tmp_path):
-    folder = tmp_path / "results" / "quick" / "findings"
-    folder.mkdir(parents=True)
-    (folder / "findings.json").write_text(json.dumps([FINDING]))
-    collect_assets(tmp_path, ["quick"])
-    glance = (tmp_path / "book" / "runs" / "glance.md").read_text()
-    assert "C1: inconclusive" in glance
-    assert "&lt;script&gt;" in glance
-    assert "<script>" not in glance
-    assert "(runs/quick/findings.ipynb)" in glance

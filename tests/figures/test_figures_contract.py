@@ -144,17 +144,17 @@ def test_a_small_p_value_is_not_written_as_none():
     assert cells == ["&lt; 0.001", "0.200", "0.000", "0.031", "&lt; 0.001", "0.500"]
 
 
-def test_verdict_cards_show_effect_and_interval():
-    finding = {"claim": "C2", "statement": "s", "verdict": "contradicted", "effect": -0.21, "low": -0.4,
-               "effect_name": "rank-biserial", "high": -0.02, "n": 40, "reason": "<b>",
-               "what_would_change": "more seeds"}  # fmt: skip
-    markup = figures.claims_html(
-        [finding, {"claim": "C1", "statement": "s", "verdict": "undecided", "effect": None, "reason": "one seed"}]
-    )
-    assert 'class="cx-claim contradicted"' in markup
-    assert "rank-biserial −0.210 [−0.400, −0.020], n = 40" in markup
-    assert "<b>" not in markup.replace("<b></b>", "")
-    assert "One seed." in markup
+def test_a_verdict_is_a_card_and_a_claim_without_one_a_sentence():
+    finding = {"claim": "C2", "statement": "s", "verdict": "contradicted", "reason": "21 % more words <b>.",
+               "scope": "Corpus x; Qwen models of 1M.", "what_would_change": "More seeds."}  # fmt: skip
+    blind = {"claim": "C1", "statement": "s", "verdict": "not judged", "reason": "No strategy of kind qlora."}
+    markup = figures.claims_html([finding, blind])
+    assert markup.count('class="cx-claim ') == markup.count('class="cx-claim contradicted"') == 1
+    assert "21 % more words &lt;b&gt;." in markup
+    assert "Corpus x; Qwen models of 1M." in markup
+    assert "What would change this: More seeds." in markup
+    assert markup.endswith("<p><b>C1</b> not judged. No strategy of kind qlora.</p>")
+    assert "What would change this" not in figures.claims_html([finding], short=True)
 
 
 def test_known_strategies_keep_their_looks_and_new_ones_get_their_own():

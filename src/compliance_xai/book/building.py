@@ -23,7 +23,7 @@ from compliance_xai.pipeline.execution import validate_notebook
 from compliance_xai.pipeline.grid import STAGES, STATES, pages_folder, stages_of
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.stores import is_kept, keep_file, read_kept, write_changed
-from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
+from compliance_xai.pipeline.summary_stage import DESCRIPTION
 from compliance_xai.pipeline.workshop import PAGES, SOURCES, find_lessons, write_pages
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Cell, Study
@@ -46,8 +46,6 @@ AFTER = (
         *("book/glossary", "book/security", "book/references"),
     ),
 )
-REFERENCE = "reference"
-"""The stored study whose verdicts stand on the landing page, and its chapter."""
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
 EXPLORER = "book/explorer"
@@ -290,7 +288,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     toc = project / "book" / "runs" / "_toc.yml"
     toc.write_text(format_toc(make_toc(plan.study, present)), encoding="utf-8")
     stored = write_stored_pages()
-    collect_assets(project, [plan.study.name, SOURCES, STORED_PAGES.name], reference=project / STORED / REFERENCE)
+    collect_assets(project, [plan.study.name, SOURCES, STORED_PAGES.name])
     write_parts(project, plan)
     write_explorer(plan.study, project)
     write_live_models(plan, project)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from compliance_xai.book.markdown import raw_html
 from compliance_xai.figures.tables import table_html
 from compliance_xai.files import sha256_file
 from compliance_xai.machine import describe_machine, package_versions
@@ -33,11 +36,11 @@ def format_provenance(plan: Plan) -> str:
     lines += [
         "## Shipped data and models",
         "",
-        _raw(_table(_shipped(), "Files and their SHA-256", ("file", "SHA-256"))),
+        raw_html(_table(_shipped(), "Files and their SHA-256", ("file", "SHA-256"))),
     ]
     lines += ["", "## Every notebook", ""]
     lines += [f"All of them together took {sum(manifest['wall_seconds'] for manifest in made) / 60:.1f} minutes.", ""]
-    lines += [_raw(_jobs(plan, manifests)), "", "## Lessons", "", *_lessons()]
+    lines += [raw_html(_jobs(plan, manifests)), "", "## Lessons", "", *_lessons()]
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +58,7 @@ def _describe_machines(manifests: Iterable[Manifest]) -> list[str]:
         caption = (
             f"{count} notebooks ran on this machine with these versions" if count else "This machine; nothing was run"
         )
-        lines += [_raw(_table(values, caption, ("what", "which"))), ""]
+        lines += [raw_html(_table(values, caption, ("what", "which"))), ""]
     return lines
 
 
@@ -75,8 +78,6 @@ def _name(path: Any) -> str:
 
 
 def _jobs(plan: Plan, manifests: Mapping[str, Manifest | None]) -> str:
-    import pandas as pd
-
     rows = []
     for name, job in plan.jobs.items():
         manifest = manifests[name]
@@ -105,10 +106,4 @@ def _lessons() -> list[str]:
 
 
 def _table(values: Mapping[str, str], caption: str, headings: tuple[str, str]) -> str:
-    import pandas as pd
-
     return table_html(pd.DataFrame(values.items(), columns=list(headings)), caption=caption, code=("SHA-256",))
-
-
-def _raw(text: str) -> str:
-    return f"```{{raw}} html\n{text}\n```"

@@ -53,8 +53,7 @@ def format_findings(project: Path) -> str:
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
         own = [finding for finding in findings if finding["claim"] == claim]
         own = [finding | {"study": f"{finding['study']} ({finding['where']})"} for finding in own]
-        caption = f"{claim}: {own[0]['statement']}"
-        tables.append(verdicts_html(own, caption=caption, studies=True))
+        tables.append(verdicts_html(own, caption=f"{claim}: {own[0]['statement']}"))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
 
 

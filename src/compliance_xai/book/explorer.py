@@ -15,21 +15,22 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.errors import InputError
+from compliance_xai.figures.theme import style_strategies
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
 from compliance_xai.pipeline.stores import keep_file
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
+from compliance_xai.study.labels import format_parameters
+from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FOLDER = Path("book") / "runs" / "_static" / "explorer"
 LEXEME = re.compile(r"\d+(?:\.\d+)*|\w+|[^\w]+")
@@ -87,10 +88,6 @@ def _write_scripts(study: Study, folder: Path) -> str:
 
 def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence[Attribution]) -> dict[str, Any]:
     """What there is to choose from: scales, strategies, seeds, baselines, and the clauses with their words."""
-    from compliance_xai.figures.theme import style_strategies
-    from compliance_xai.study.labels import format_parameters
-    from compliance_xai.study.ladders import load_ladder
-
     counts = {rung.name: rung.parameters for rung in load_ladder(study.ladder).rungs} if scales else {}
     examples = _read_examples(study)
     ran = [name for name in study.strategies if any(name in scale["strategies"] for scale in scales)]
@@ -237,8 +234,6 @@ def _check_same(
 
 def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
     """A cell's results by the study's first method; None where its attributions are not finished."""
-    import pandas as pd
-
     method = study.attribution.method
     folder = stage_folder(study.name, "attribute", scale, strategy)
     if not _is_finished(folder) or not (folder / "attributions.parquet").is_file():
@@ -255,11 +250,9 @@ def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
     """Written rules: ``id, seed, rule, exact, answer, errors`` (kinds, each once); empty where none are finished."""
-    import pandas as pd
-
     folder = stage_folder(study.name, "generate", scale, strategy)
     if not _is_finished(folder):
-        return pd.DataFrame(columns=pd.Index(["id", "seed"]))
+        return pd.DataFrame(columns=["id", "seed"])
     keys = ["id", "seed"]
     rules, scores, verdicts, errors = (
         pd.read_parquet(folder / f"{name}.parquet") for name in ("generations", "scores", "verdicts", "errors")
@@ -273,8 +266,6 @@ def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
 
 def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) -> dict[str, list[float | None]]:
     """Jensen-Shannon distances between strategies, seed by seed; the untouched base goes with every seed."""
-    import pandas as pd
-
     folder = stage_folder(study.name, "compare_strategies")
     if not _is_finished(folder):
         return {}

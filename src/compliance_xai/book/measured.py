@@ -7,7 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from compliance_xai.book.markdown import raw_html
+from compliance_xai.figures.contract import figure_html
+from compliance_xai.figures.planning_figures import draw_growth
+from compliance_xai.figures.tables import table_html
 
 MEASURED = Path("benchmarks") / "results"
 AGREEMENT = MEASURED / "features.json"
@@ -16,10 +21,6 @@ SPEED = MEASURED / "attribution.json"
 
 def format_agreement(path: Path) -> str:
     """How the categories agree with people's labels: a stored result of ``benchmarks/features.py``."""
-    import pandas as pd
-
-    from compliance_xai.figures.tables import table_html
-
     splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
     rows = [
         {"sentences": f"{split['split']}, {split['sentences']}, {split['role']}", "their label": row["label"]}
@@ -28,9 +29,8 @@ def format_agreement(path: Path) -> str:
         for split in splits
         for row in split["labels"]
     ]
-    formats = {"precision": ".2f", "recall": ".2f"}
     caption = "Our categories against people's labels; F1 with its 95 % bootstrap interval over sentences"
-    lines = [raw_html(table_html(pd.DataFrame(rows), caption=caption, formats=formats)), ""]
+    lines = [raw_html(table_html(pd.DataFrame(rows), caption=caption)), ""]
     for split in splits:
         value, parted = split["labels"][0], split["disagreements"]
         missed = parted["missed without a digit"] + parted["missed with a digit"]
@@ -45,10 +45,6 @@ def format_agreement(path: Path) -> str:
 
 def format_planned(path: Path) -> str:
     """Planned memory and time beside measured ones: a stored result of ``benchmarks/planner.py``."""
-    import pandas as pd
-
-    from compliance_xai.figures.tables import table_html
-
     result = json.loads(path.read_text(encoding="utf-8"))
     cells = [*result["cells"], *(result["gpu"]["cells"] if result["gpu"] else [])]
     rows = [
@@ -67,10 +63,6 @@ def format_planned(path: Path) -> str:
 
 def format_training(path: Path) -> str:
     """Speed beside a plain trainer's: a stored result of ``benchmarks/training.py``."""
-    import pandas as pd
-
-    from compliance_xai.figures.tables import table_html
-
     result = json.loads(path.read_text(encoding="utf-8"))
     rows = [
         {name: cell[name] for name in ("scale", "strategy")}
@@ -93,12 +85,6 @@ def _machine(result: dict[str, Any]) -> str:
 
 def format_speed(project: Path) -> str:
     """The measured speed of attribution, as a table and a figure, from what ``make bench`` left."""
-    import pandas as pd
-
-    from compliance_xai.figures.contract import figure_html
-    from compliance_xai.figures.planning_figures import draw_growth
-    from compliance_xai.figures.tables import table_html
-
     path = project / SPEED
     if not path.is_file():
         return "Nothing was measured yet: `make bench` does it.\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.book.evidence import format_findings, format_power
+from compliance_xai.book.landing import format_landing
 from compliance_xai.book.markdown import raw_html
 from compliance_xai.book.measured import (
     AGREEMENT,
@@ -38,12 +39,15 @@ from compliance_xai.book.worked_example import (
 )
 from compliance_xai.files import digest
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
+from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.stores import keep_file, write_changed
+from compliance_xai.pipeline.summary_stage import STORED
 
 if TYPE_CHECKING:
     from compliance_xai.pipeline.running import Plan
 
-__all__ = ["write_parts"]
+REFERENCE = "reference"
+"""The stored study whose results are on the landing page, and its chapter."""
 
 
 def write_parts(project: Path, plan: Plan) -> list[Path]:
@@ -85,6 +89,9 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     if agreement.is_file():
         parts.append(_write(runs / "agreement.md", format_agreement(agreement)))
     parts.append(_write(runs / "speed.md", format_speed(project)))
+    summaries = {project / STORED / REFERENCE: f"{REFERENCE}.html"}
+    summaries[stage_folder(plan.study.name, "summary")] = f"runs/{plan.study.name}/summary.html"
+    parts.append(_write(runs / "landing.md", format_landing(summaries)))
     parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))

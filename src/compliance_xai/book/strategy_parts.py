@@ -6,32 +6,28 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from compliance_xai.book.markdown import raw_html
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS
+from compliance_xai.figures.contract import figure_html
 from compliance_xai.figures.tables import table_html
+from compliance_xai.figures.training_figures import draw_pretraining
 from compliance_xai.files import digest
+from compliance_xai.models.planning import choose_device, describe_cells
 from compliance_xai.models.pretraining import CURVE_CLAUSES, ONE_THREAD
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import pages_folder, stage_folder
 from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.plans import plan_study
+from compliance_xai.stats.shares import wilson_interval
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import load_study
+from compliance_xai.study.settings import Study, load_study
 from compliance_xai.study.strategy_settings import KINDS
 
-if TYPE_CHECKING:
-    from compliance_xai.study.settings import Study
-
-
-COSTS = {
-    "trained": "trained parameters",
-    "share": "share of all",
-    "validation_loss": "validation loss (nats per rule token)",
-    "memory": "peak memory (MiB)",
-}
-COST_FORMATS = {"trained": ",.0f", "share": ".1%", "validation_loss": ".4f", "seconds": ".1f", "memory": ".0f"}
+COSTS = ["trained", "share", "validation_loss", "seconds", "memory"]
 
 PLANNED = ("qwen-coder", "80GB", 200.0)
 """The study whose plan the book shows, and a device: its memory, and the 10^12 operations a second that it sustains."""
@@ -39,16 +35,12 @@ PLANNED = ("qwen-coder", "80GB", 200.0)
 
 def format_kinds() -> str:
     """Every kind of strategy, and what it trains."""
-    import pandas as pd
-
-    frame = pd.DataFrame(KINDS.items(), columns=pd.Index(["strategy", "what it trains"]))
+    frame = pd.DataFrame(KINDS.items(), columns=["strategy", "what it trains"])
     return raw_html(table_html(frame, caption="Strategies", code=("strategy",)))
 
 
 def format_ladders() -> str:
     """Every rung of every shipped ladder."""
-    import pandas as pd
-
     rows = []
     for file in sorted((find_data_folder() / "ladders").glob("*/ladder.yaml")):
         ladder = load_ladder(file)
@@ -75,12 +67,6 @@ def _say_source(absent: bool, obtain: str, local: bool, path: str) -> str:
 
 def format_pretraining(draw_into: Path) -> str:
     """How the rungs of the embedded ladder were pre-trained, from the logs that lie in their folders."""
-    import pandas as pd
-
-    from compliance_xai.figures.contract import figure_html
-    from compliance_xai.figures.training_figures import draw_pretraining
-    from compliance_xai.stats.shares import wilson_interval
-
     files = (find_data_folder() / "ladders" / "embedded").glob("*/training.json")
     logs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     rows, points = [], []
@@ -117,9 +103,6 @@ def plan_key() -> str:
 
 def format_plan() -> str:
     """What the cells of a study of large models need; nothing is fetched for it."""
-    from compliance_xai.models.planning import choose_device, describe_cells
-    from compliance_xai.pipeline.plans import plan_study
-
     name, memory, speed = PLANNED
     cells = plan_study(name, choose_device(memory, speed))
     frame = describe_cells(cells).drop(columns=["gradients", "kv"])
@@ -131,16 +114,14 @@ def format_plan() -> str:
 
 def format_costs(study: Study) -> str:
     """What the fine-tuned cells of the book's study trained and took, and a link to where their weights moved."""
-    import pandas as pd
-
     folder = stage_folder(study.name, "compare_strategies")
     if read_manifest(folder) is None or not (folder / "costs.parquet").is_file():
         return "The study of this book has not compared its strategies yet.\n"
     costs = pd.read_parquet(folder / "costs.parquet")
     caption = f"Trained by the study {study.name}; means over training seeds ({costs['seed'].nunique()})"
     costs = costs.assign(memory=costs["peak_memory_bytes"] / 2**20)
-    means = costs.groupby(["scale", "strategy"], sort=False)[list(COST_FORMATS)].mean().reset_index()
-    table = table_html(means, caption=caption, headings=COSTS, formats=COST_FORMATS)
+    means = costs.groupby(["scale", "strategy"], sort=False)[COSTS].mean().reset_index()
+    table = table_html(means, caption=caption)
     page = pages_folder(study.name) / "compare_strategies.ipynb"
     link = f"runs/{study.name}/{page.name}"
     moved = f"\nWhere the weights moved is drawn in [the comparison of strategies]({link}).\n" if page.is_file() else ""

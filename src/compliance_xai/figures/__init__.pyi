@@ -20,5 +20,5 @@ from .focus_figures import (
 from .pattern_figures import draw_distances, draw_noise, draw_separation
 from .planning_figures import draw_growth, draw_power
 from .quality_figures import draw_error_kinds, draw_errors_by_scale, draw_quality_by_scale
-from .tables import claims_html, format_interval, name_of, statements_html, table_html, verdicts_html
+from .tables import claims_html, format_interval, statements_html, table_html, verdicts_html
 from .training_figures import draw_learning_curves, draw_movement, draw_pretraining

@@ -168,7 +168,8 @@ def show_html(markup: str, *, text: str = "HTML") -> None:
     """Show ready HTML (of ``figure_html``, ``table_html``, ``attribution_html``, ...) on a notebook's page."""
     from IPython.display import display
 
-    display({"text/html": markup, "text/plain": text}, raw=True)
+    if markup:
+        display({"text/html": markup, "text/plain": text}, raw=True)
 
 
 def _address(folder: Path) -> str:

@@ -44,14 +44,14 @@ _MODELS = {
 
 
 @drawn
-def draw_correctness(correctness: pd.DataFrame, *, baseline: str = "delete", sign: str = "positive") -> Drawing:
+def draw_correctness(correctness: pd.DataFrame, *, baseline: str = "delete") -> Drawing:
     """Precision at k against the gold alignment: a row for each element of the rule, a panel per model size.
 
-    ``correctness`` is ``stats.summarise_gold`` by scale, parameters, strategy, baseline, sign and kind. Elements in too
-    few clauses are left out, and the caption names them.
+    ``correctness`` is ``stats.summarise_gold`` of positive scores, by scale, parameters, strategy, baseline and kind.
+    Elements in too few clauses are left out, and the caption names them.
     """
     name, measure, ends = "correctness", "precision_at_k", ("precision_at_k_low", "precision_at_k_high")
-    frame = select(correctness, name, measure, ends=ends, baseline=baseline, sign=sign)
+    frame = select(correctness, name, measure, ends=ends, baseline=baseline)
     counts = frame.groupby("kind")["n_clauses"].max()
     labels = {kind: "all kinds" if kind == ALL_KINDS else label_of(str(kind)).text for kind in counts.index}
     rare = [kind for kind in labels if counts[kind] < FEW <= counts.max()]
@@ -73,7 +73,7 @@ def draw_correctness(correctness: pd.DataFrame, *, baseline: str = "delete", sig
         caption="All elements of a rule together, then each kind, the best first; in brackets the number of clauses. "
         "The clause's words are ranked by how much they raise the probability of the element. 1: the words that decide "
         f"it in the gold alignment come first. Grey: 97.5 % of random rankings stay left of it.{left_out}",
-        n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the element"),
+        n=count_clauses(frame["n_clauses"], baseline, "positive", ", depending on the element"),
     )
 
 

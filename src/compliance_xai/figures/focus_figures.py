@@ -14,7 +14,6 @@ from compliance_xai.figures.forms import (
     order_scales,
     pad,
     rows_chart,
-    say,
     select,
     size_chart,
     turn_towards,
@@ -22,7 +21,7 @@ from compliance_xai.figures.forms import (
 from compliance_xai.figures.marks import Axis, Chart, Panel, Points
 from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.records import CATEGORIES
-from compliance_xai.study.labels import format_interval, label_of, strategy_label
+from compliance_xai.study.labels import format_interval, label_of, say_value, strategy_label
 
 INTERVAL = "95 %, for other clauses and other trainings"
 
@@ -162,7 +161,7 @@ def draw_category_lift(lift: pd.DataFrame, *, baseline: str = "delete", sign: st
         "category-lift",
         rows_chart(
             frame, row="category", value="mean", x_title="log lift (nats)", mark=(0.0, "as much as their share"),
-            rows={name: say("category", name) for name in CATEGORIES if name in set(frame["category"])},
+            rows={name: say_value("category", name) for name in CATEGORIES if name in set(frame["category"])},
         ),
         frame,
         title="Which kinds of words carry more than their share",
@@ -183,7 +182,9 @@ def draw_lift_by_scale(
     """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
     name = "lift-by-scale"
     frame = select(lift, name, "mean", baseline=baseline, sign=sign, category=list(categories))
-    panels = {category: say("category", category) for category in categories if category in set(frame["category"])}
+    panels = {
+        category: say_value("category", category) for category in categories if category in set(frame["category"])
+    }
     marks = {"y_title": "log lift (nats)", "mark": (0.0, "as much as their share")}
     return Drawing(
         name,

@@ -12,7 +12,7 @@ from compliance_xai.figures.contract import NothingToPlot, require_rows
 from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
 from compliance_xai.figures.theme import GREY, Style, style_in_order, style_strategies
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL
-from compliance_xai.study.labels import format_interval, label_of, size_label, strategy_label, typeset
+from compliance_xai.study.labels import format_interval, label_of, say_value, size_label, typeset
 
 FEW = 5
 """Fewer clauses than this have no interval: a bootstrap of two or three clauses only looks precise."""
@@ -93,7 +93,7 @@ def rows_chart(
         panel=frame[panel].astype(str) if panel else "", series=frame[series] if series else "",
     )  # fmt: skip
     panels = panels or (order_scales(frame) if panel == "scale" else {"": ""})
-    rows = rows or {name: say(row, name) for name in marks["row"]}
+    rows = rows or {name: say_value(row, name) for name in marks["row"]}
     styles = styles or style_strategies(marks["series"])
     places = {name: place for place, name in enumerate(rows)}
     abreast = int(marks.groupby(["row", "panel"])["series"].nunique().max())
@@ -273,7 +273,7 @@ def order_scales(frame: pd.DataFrame, order: Sequence[str] = ()) -> dict[str, st
     scales.sort(key=lambda scale: scale == ALL_SCALES)
     if len(scales) == 2 and scales[1] == ALL_SCALES:  # the same twice
         del scales[1]
-    return {str(scale): say("scale", scale) for scale in scales}
+    return {str(scale): say_value("scale", scale) for scale in scales}
 
 
 def turn_towards(frame: pd.DataFrame, first: str, name: str, value: str, **where: Any) -> pd.DataFrame:
@@ -288,14 +288,6 @@ def turn_towards(frame: pd.DataFrame, first: str, name: str, value: str, **where
     ends = np.sort([sign * chosen["low"], sign * chosen["high"]], axis=0)
     other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
     return chosen.assign(strategy=other, value=sign * chosen[value], low=ends[0], high=ends[1])
-
-
-def say(column: str, value: object) -> str:
-    """A value of a column as readers see it."""
-    text = str(value)
-    if column == "scale":
-        return "all sizes" if text == ALL_SCALES else size_label(text)
-    return strategy_label(text) if column.startswith("strategy") else label_of(text).text
 
 
 def count_range(counts: Iterable[Any]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn
-from compliance_xai.figures.forms import count_range, order_scales, rows_chart, say, select, size_chart, span_from_zero
+from compliance_xai.figures.forms import count_range, order_scales, rows_chart, select, size_chart, span_from_zero
 from compliance_xai.stats.frames import CONTROL
-from compliance_xai.study.labels import label_of
+from compliance_xai.study.labels import label_of, say_value
 
 ANY = "any"
 WILSON = "95 % Wilson score interval over clauses, seeds averaged within each clause first"
@@ -68,7 +68,9 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
         At most this many kinds, the most frequent ones; further ones would be rows of marks at zero.
     """
     frame, rows = _most_frequent(shares, "error-kinds", kinds)
-    panels = order_scales(frame) if panel == "scale" else {str(split): say(panel, split) for split in frame[panel]}
+    panels = (
+        order_scales(frame) if panel == "scale" else {str(split): say_value(panel, split) for split in frame[panel]}
+    )
     return Drawing(
         "error-kinds",
         rows_chart(

@@ -201,10 +201,10 @@ def review_html(review: Review) -> str:
         'on no single word</span><span class="cx-nowhere">rests on nothing</span></p></div>'
     )
     table = table_html(
-        review.parts[["part", "probability", "clause_nats", "rests_on", "words"]],
+        review.parts[["part", "probability", "clause_nats", "rests_on", "words"]].rename(
+            columns={"words": "words that count (nats)"}
+        ),
         caption="What each part rests on",
-        headings={"clause_nats": "the clause adds (nats)", "words": "words that count (nats)"},
-        formats={"probability": ".2f", "clause_nats": ".1f"},
     )
     shaded = attribution_html(review.attribution, heading="Clause", target_label="Rule that the model wrote")
     return shaded + marked + table

@@ -139,6 +139,43 @@ def label_of(name: str) -> Label:
     return LABELS.get(name) or Label(name.replace("_", " "))
 
 
+SIZES = frozenset({"scale", "a", "b"})
+NAMED = frozenset(
+    {"measure", "method", "category", "kind", "name", "source", "metric", "outcome", "test", "companion", "control"}
+    | {"baseline", "attribution", "operator", "split", "signal"}
+)
+"""Columns of model sizes, and columns whose values are names of the code."""
+
+
+def say_value(column: str, value: object) -> str:
+    """A value of a column as readers see it.
+
+    Examples
+    --------
+    >>> [say_value(*pair) for pair in (("scale", "1m"), ("strategy_a", "lora"), ("baseline", "mask"), ("id", "a_b"))]
+    ['1M', 'LoRA', 'neutral word', 'a_b']
+    """
+    text = str(value)
+    if column in SIZES:
+        return "all sizes" if text == "all" else size_label(text)
+    if column == "other" or column.startswith("strategy"):
+        return strategy_label(text)
+    return label_of(text).text if column in NAMED else text
+
+
+def heading_of(column: str) -> str:
+    """The heading of a table's column.
+
+    Examples
+    --------
+    >>> [heading_of(column) for column in ("n_clauses", "ratio_low", "qlora", "what it trains", "a")]
+    ['clauses', 'low', 'QLoRA', 'what it trains', 'from']
+    """
+    if column in HEADINGS or column.endswith(("_low", "_high")):
+        return HEADINGS.get(column) or column.rsplit("_", 1)[1]
+    return strategy_label(column) if column in STRATEGY_LABELS else label_of(column).axis
+
+
 _FOCUS = {
     "normalised_entropy": Label("normalised entropy", "1 = even", ".3f"),
     "gini": Label("Gini coefficient", "1 = concentrated", ".3f"),
@@ -239,11 +276,48 @@ _STATISTICS = {
     "high": Label("high", "", ".3f"),
     "difference": Label("difference", "", ".3f"),
     "p": Label("p", "", ".3f"),
-    "icc": Label("ICC", "", ".3f"),
+    "p_runs": Label("p (runs permuted)", "", ".3f"),
+    "p_runs_smallest": Label("smallest possible p", "", ".3f"),
+    "line_p": Label("p (a line fits)", "", ".3f"),
+    "icc": Label("ICC", "", ".2f"),
+    "correlation": Label("correlation of the halves", "", ".2f"),
+    "reliability": Label("reliability", "", ".2f"),
+    "ratio": Label("ratio", "", ".2f"),
+    "within_a": Label("seeds of a", "", ".3f"),
+    "within_b": Label("seeds of b", "", ".3f"),
+    "between": Label("between", "", ".3f"),
+    "mean_a": Label("at the first", "", ".3f"),
+    "mean_b": Label("at the second", "", ".3f"),
+    "change": Label("change", "", ".3f"),
+    "floor": Label("copied rules", "", ".1f"),
+    "above_floor": Label("difference", "", ".1f"),
+    "hit": Label("rests on it", "", ".0%"),
+    "chance": Label("by chance", "", ".0%"),
+    "above_chance": Label("difference", "", ".0%"),
+    "adjusted": Label("over the base", "", ".3f"),
+    "beyond_zero": Label("above zero", "", ".1%"),
+    "beyond_margin": Label("above it", "", ".1%"),
+    "margin": Label("smallest effect", "", "g"),
+    "deviation": Label("deviation", "", ".1e"),
+    "tolerance": Label("tolerance", "", ".0e"),
+    "noise_floor": Label("noise floor", "nats", ".1e"),
+    "log_prob": Label("log-probability of the rule", "mean, nats", ".2g"),
+    "largest_token": Label("largest at one token", "nats", ".2g"),
+    "largest_score": Label("largest at one score", "nats", ".2g"),
+    "distance": Label("distance of patterns", "", ".3f"),
+    "same_word": Label("same word first", "", ".0%"),
+    "probability": Label("probability", "", ".2f"),
+    "clause_nats": Label("the clause adds", "nats", ".1f"),
+    "precision": Label("precision", "", ".2f"),
+    "recall": Label("recall", "", ".2f"),
     "dof": Label("df"),
     "n": Label("clauses", "", ",.0f"),
     "n_clauses": Label("clauses", "", ",.0f"),
     "n_runs": Label("pairs of runs", "", ",.0f"),
+    "n_dropped": Label("undefined", "", ",.0f"),
+    "n_links": Label("elements", "", ",.0f"),
+    "n_known": Label("known clauses", "", ",.0f"),
+    "n_held_out": Label("held-out clauses", "", ",.0f"),
     "n_seeds": Label("seeds", "", ",.0f"),
     "n_scales": Label("model sizes", "", ",.0f"),
     "n_elements": Label("elements", "", ",.0f"),
@@ -267,6 +341,21 @@ _NAMES = {
     "rule_identifier_all": Label("rule identifiers and references"),
     "numerical_constraint": Label("numerical constraints"),
 }
+
+HEADINGS: Mapping[str, str] = {
+    "a": "from",
+    "b": "to",
+    "attribution": "scores made by",
+    "baseline": "words removed",
+    "effect_name": "effect",
+    "operator": "judged by",
+    "second": "second method",
+    "signal": "given",
+    "template": "prompt",
+    "what": "what is trained",
+    "what_would_change": "what would change it",
+}
+"""Headings that differ from what the same name says elsewhere."""
 
 LABELS: Mapping[str, Label] = (
     _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _SIGNALS | _TRAINING | _STATISTICS | _NAMES
