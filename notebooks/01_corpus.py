@@ -19,11 +19,13 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.corpus(study)
+settings = pipeline.open_study(study, overrides)
+result = pipeline.corpus(settings)
 folder = result.folder / "figures"
 figures.show_html(figures.table_html(result["notes"], caption="What to know about the source"))
 

@@ -20,11 +20,13 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.ladder(study)
+settings = pipeline.open_study(study, overrides)
+result = pipeline.ladder(settings)
 columns = ["scale", "parameters", "layers", "hidden_size", "heads", "vocabulary", "template", "dtype", "licence"]
 rungs = result["rungs"].reindex(columns=[*columns, "path", "revision", "description", "pinned"])
 figures.show_html(

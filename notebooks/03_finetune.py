@@ -24,11 +24,13 @@
 study: str = "studies/quick.yaml"
 scale: str = "1m"
 strategy: str = "full"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.finetune(study, scale, strategy)
+settings = pipeline.open_study(study, overrides)
+result = pipeline.finetune(settings, scale, strategy)
 figures.show(figures.draw_learning_curves(result["log"], strategy, folder=result.folder / "figures"))
 
 # %% [markdown]

@@ -23,11 +23,13 @@
 study: str = "studies/quick.yaml"
 scale: str = "1m"
 strategy: str = "full"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 
-result = pipeline.generate(study, scale, strategy)
+settings = pipeline.open_study(study, overrides)
+result = pipeline.generate(settings, scale, strategy)
 scores = result["corpus_scores"].pivot(index="metric", columns=["split", "seed"], values="value")
 scores.columns = [f"{split}, seed {seed}" for split, seed in scores.columns]
 scores = scores.reset_index()
@@ -95,7 +97,7 @@ figures.show_html(figures.table_html(counts, caption="Rules by what they say, al
 apart = shown[shown["counterexample"] != ""].drop_duplicates("id")
 apart = apart.merge(result["generations"][["seed", "id", "rule"]], on=["seed", "id"])
 apart = apart.merge(
-    pipeline.read_stage(study, "corpus")["examples"][["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
+    pipeline.read_stage(settings, "corpus")["examples"][["id", "rule"]].rename(columns={"rule": "reference"}), on="id"
 )
 figures.show_html(
     figures.table_html(
@@ -114,7 +116,7 @@ figures.show_html(
 # The first rules of the first seed that differ from the reference, in the order of the corpus, not picked.
 
 # %% tags=["hide-input"]
-examples = pipeline.read_stage(study, "corpus")["examples"][["id", "clause", "rule"]].rename(
+examples = pipeline.read_stage(settings, "corpus")["examples"][["id", "clause", "rule"]].rename(
     columns={"rule": "reference"}
 )
 first = result["generations"][result["generations"]["seed"] == result["generations"]["seed"].min()]

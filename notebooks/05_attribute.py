@@ -23,13 +23,15 @@
 study: str = "studies/quick.yaml"
 scale: str = "1m"
 strategy: str = "full"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 from compliance_xai.attribution.precision import CHANGES, summarise_precision
 from compliance_xai.records import attribution_from_row, read_attribution_rows
 
-result = pipeline.attribute(study, scale, strategy)
+settings = pipeline.open_study(study, overrides)
+result = pipeline.attribute(settings, scale, strategy)
 rows = read_attribution_rows(result.folder / "attributions.parquet")
 shown = [row for row in rows if (row["seed"], row["baseline"]) == (rows[0]["seed"], rows[0]["baseline"])][:3]
 
@@ -84,7 +86,7 @@ figures.show_html(
 # same clauses are read in the forms in which such a model may be used.
 
 # %% tags=["hide-input"]
-if "precision_effects" in result.names:
+if "precision_effects" in result:
     effects = summarise_precision([result["precision_effects"]], by=("seed",)).drop(columns="seed")
     effects["change"] = [f"{name.replace('_', ' ')}: {CHANGES[name]}" for name in effects["change"]]
     figures.show_html(

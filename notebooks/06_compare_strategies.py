@@ -20,12 +20,12 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
-from compliance_xai.study.settings import load_study
 
-settings = load_study(study)
+settings = pipeline.open_study(study, overrides)
 result = pipeline.compare_strategies(settings)
 folder, declared = result.folder / "figures", pipeline.declare(settings)
 primary, full = declared.primary, declared.first("full")

@@ -20,13 +20,13 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
 from compliance_xai.stats import error_detector as detector
-from compliance_xai.study.settings import load_study
 
-settings = load_study(study)
+settings = pipeline.open_study(study, overrides)
 result = pipeline.faithfulness(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 operators = settings.faithfulness.operators

@@ -21,15 +21,15 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 import html
 
 from compliance_xai import figures, pipeline
 from compliance_xai.stats import contexts
-from compliance_xai.study.settings import load_study
 
-settings = load_study(study)
+settings = pipeline.open_study(study, overrides)
 result = pipeline.contexts(settings)
 folder, baseline = result.folder / "figures", pipeline.declare(settings).primary["baseline"]
 held_out = result["held_out"][result["held_out"]["baseline"].isin((baseline, ""))]

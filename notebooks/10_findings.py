@@ -21,6 +21,7 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 import html
@@ -30,9 +31,8 @@ import pandas as pd
 
 from compliance_xai import figures, pipeline
 from compliance_xai.stats.claims import RULES
-from compliance_xai.study.settings import load_study
 
-settings = load_study(study)
+settings = pipeline.open_study(study, overrides)
 result = pipeline.findings(settings)
 found = json.loads(result.path("findings.json").read_text(encoding="utf-8"))
 figures.show_html(figures.claims_html(found))

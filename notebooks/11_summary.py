@@ -20,6 +20,7 @@
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
+overrides: dict = {}
 
 # %% tags=["hide-input"]
 import html
@@ -31,7 +32,7 @@ from compliance_xai import figures, pipeline
 from compliance_xai.stats.frames import beside
 from compliance_xai.study.strategy_settings import KINDS
 
-results = pipeline.summary(study)
+results = pipeline.summary(study, overrides)
 settings, full, baseline, view = results.settings, results.full, results.baseline, results.view
 options = {"folder": results.figures, **view}
 

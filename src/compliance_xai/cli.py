@@ -143,7 +143,7 @@ def run_study(
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
     from compliance_xai.machine import measure_time
-    from compliance_xai.pipeline.running import count_states, make_plan, run_plan
+    from compliance_xai.pipeline.running import count_states, make_plan, run_plan, sum_times
 
     console = _console()
     plan = make_plan(study, set_ or (), models=_split(model))
@@ -155,23 +155,13 @@ def run_study(
         return
     with measure_time() as watch:
         outcome = run_plan(plan, cores=cores or _count_cores())
-    _print_times(console, plan, outcome)
+    _print_frame(console, "How long each stage took", sum_times(plan, outcome.done))
     console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
     _end_where_not_done(outcome)
 
 
 def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _print_times(console: Console, plan: Plan, outcome: Outcome) -> None:
-    import pandas as pd
-
-    from compliance_xai.pipeline.running import sum_times
-
-    rows = [(t.title, t.jobs, t.ran, round(t.seconds), round(t.recorded)) for t in sum_times(plan, outcome.done)]
-    frame = pd.DataFrame(rows, columns=["stage", "notebooks", "run now", "now, s", "recorded, s"])
-    _print_frame(console, "How long each stage took", frame)
 
 
 def _print_models(console: Console, plan: Plan, asked: str) -> None:
@@ -272,6 +262,7 @@ def show_status(
 ) -> None:
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
     from compliance_xai.pipeline.running import count_states, make_plan
+    from compliance_xai.study.settings import RESOLVED
 
     console = _console()
     plan = make_plan(study, set_ or (), models=_split(model))
@@ -283,7 +274,36 @@ def show_status(
         if plan.states[job.name] == "failed":
             console.print(f"failed: {job.label}, kept in {job.failed_page}", soft_wrap=True)
     console.print(", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items()))
+    if (other := plan.study.folder / RESOLVED).is_file() and not set_ and "stale" in plan.states.values():
+        console.print(f"The last run had other settings, with --set or --model; they are in {other}", soft_wrap=True)
     if plan.pending:
+        raise typer.Exit(1)
+
+
+@study_app.command("verify")
+def verify_study(
+    study: StudyArgument,
+    set_: SetOption = None,
+    model: ModelOption = "",
+    content: Annotated[
+        bool, typer.Option("--content", help="Hash every file again, however unchanged it looks.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every result and page against its manifest; exits with 1 if one is missing, altered, stale or not run."""
+    from compliance_xai.pipeline.grid import make_jobs, verify
+    from compliance_xai.study.settings import load_study
+
+    jobs = make_jobs(load_study(study, set_ or (), models=_split(model)))
+    found = verify(jobs, content=content)
+    if as_json:
+        _print_json(found)
+    else:
+        for name, problems in found.items():
+            for problem in problems:
+                print(_plain(f"{jobs[name].label}: {problem}"))
+        print(f"{len(jobs) - len(found)} of {len(jobs)} notebooks and their results are whole and current.")
+    if found:
         raise typer.Exit(1)
 
 
@@ -627,6 +647,7 @@ def explain_clause(
     seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
     set_: SetOption = None,
     model: ModelOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
     from compliance_xai.models.loading import without_progress_bars
@@ -639,6 +660,10 @@ def explain_clause(
     with without_progress_bars():
         writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
         review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
+    if as_json:
+        parts = review.parts.to_dict("records")
+        _print_json({"model": writer.name, "clause": review.clause, "rule": review.rule, "parts": parts})
+        return
     console = _console()
     console.print(_plain(f"{writer.name}\n{review.rule}"), soft_wrap=True)
     shown = review.parts.drop(columns=["kind", "start", "end"])

@@ -1,15 +1,17 @@
-"""The machine, its software, and what a piece of work took: time and memory."""
+"""The machine and its software; how far a piece of work is, and what it took: time and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 SHOWN_PACKAGES = (
     "compliance-xai",
@@ -88,7 +90,6 @@ def package_versions(packages: Iterable[str] = SHOWN_PACKAGES) -> dict[str, str]
 def peak_memory_bytes() -> int:
     """Largest resident size of this process so far."""
     import resource
-    import sys
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
@@ -124,3 +125,63 @@ def measure_time() -> Iterator[Stopwatch]:
         yield watch
     finally:
         watch._stop = time.perf_counter()
+
+
+# --- progress and threads -----------------------------------------------------------------------------------------
+
+LINE_VARIABLE = "COMPLIANCE_XAI_PROGRESS_LINE"
+"""Environment variable with the file that a notebook of the grid writes its line of progress to."""
+
+EVERY = 5.0  # seconds between two lines
+
+
+def track(items: Iterable[Any], what: str) -> Any:
+    """The items, with a line every few seconds that says how many are done and about how long the rest takes.
+
+    Parameters
+    ----------
+    what
+        What is counted: ``clauses attributed``.
+    """
+    from tqdm import tqdm
+
+    items = items if hasattr(items, "__len__") else list(items)
+    shape = "{n_fmt} of {total_fmt} {desc}, about {remaining} left"
+    options: dict[str, Any] = {"delay": EVERY, "mininterval": EVERY, "miniters": 1, "leave": False, "disable": False}
+    return tqdm(items, desc=what, bar_format=shape, file=_Lines(), **options)
+
+
+class _Lines:
+    """Takes what a bar of tqdm writes, line by line."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            say(line)
+
+    def flush(self) -> None: ...
+
+
+def say(line: str) -> None:
+    """Show a line to whoever waits: on standard error; from a notebook of the grid, beside its page."""
+    if place := os.environ.get(LINE_VARIABLE):
+        Path(place).write_text(line, encoding="utf-8")
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def limit_threads(threads: int) -> None:
+    """Let the numerical libraries of this process use so many threads, whether they are loaded already or not."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+"""Environment variables that numerical libraries read when they are loaded."""

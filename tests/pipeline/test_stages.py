@@ -19,8 +19,12 @@ from compliance_xai.pipeline.grid import make_jobs
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.search import export_search
-from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples
-from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.pipeline.stage_examples import (
+    attributed_examples,
+    evaluated_examples,
+    load_examples,
+    take_in_turn,
+)
 from compliance_xai.pipeline.summary_stage import export_summary, summary
 from compliance_xai.records import Generation, attribution_from_row, read_attribution_rows
 from compliance_xai.study.folders import find_data_folder

@@ -78,7 +78,6 @@ def finetune(
     out: Path | str,
     template: Prompt = DEFAULT_TEMPLATE,
     checkpoints: Checkpoints | None = None,
-    progress: bool = False,
 ) -> TrainResult:
     """Fine-tune a rung and save weights (full) or adapters (LoRA) as safetensors.
 
@@ -93,8 +92,6 @@ def finetune(
         Decides the order of the pairs, dropout and the adapters' initial weights.
     checkpoints
         Where a killed run left its state and this one leaves its own; removed at the end. None keeps no state.
-    progress
-        Show a bar over steps.
 
     Raises
     ------
@@ -134,7 +131,7 @@ def finetune(
         reached = (states.restore(model, optimizer) if states else None) or reached.next_phase()
         reached.micro_batch = min(reached.micro_batch, asked)
         order = seed + number * PHASE_SEED
-        loop = Loop(model, optimizer, accelerator, phase, rows, held_out, order, precision, reached, states, progress)
+        loop = Loop(model, optimizer, accelerator, phase, rows, held_out, order, precision, reached, states)
         loop.run()
         model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)

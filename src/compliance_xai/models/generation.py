@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.errors import InputError
+from compliance_xai.machine import track
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target, make_template, render
 from compliance_xai.records import Example, Generation
 
@@ -22,7 +23,6 @@ def generate_rules(
     template: Prompt = DEFAULT_TEMPLATE,
     max_new_tokens: int = 192,
     batch_size: int = 32,
-    progress: bool = False,
 ) -> list[Generation]:
     """The rule that the model writes for each clause, in the order of the examples.
 
@@ -39,7 +39,6 @@ def generate_rules(
         If a prompt with ``max_new_tokens`` more is longer than the model's context.
     """
     import torch
-    from tqdm.auto import tqdm
 
     greedy = make_greedy(model, tokenizer, max_new_tokens)
     limit = getattr(model.config, "max_position_embeddings", None)
@@ -57,12 +56,8 @@ def generate_rules(
     device = next(model.parameters()).device
     written: dict[int, Generation] = {}
     model.eval()
-    with (
-        torch.inference_mode(),
-        _decoding(model, greedy),
-        tqdm(total=len(order), desc="generate", disable=not progress) as bar,
-    ):
-        for start in range(0, len(order), batch_size):
+    with torch.inference_mode(), _decoding(model, greedy):
+        for start in track(range(0, len(order), batch_size), f"batches of {batch_size} rules written"):
             chunk = order[start : start + batch_size]
             longest = max(len(prompts[index]) for index in chunk)
             ids_BT = torch.full((len(chunk), longest), greedy.pad_token_id)
@@ -77,7 +72,6 @@ def generate_rules(
             )
             for index, new_ids in zip(chunk, output[:, longest:].tolist(), strict=True):
                 written[index] = _read_output(tokenizer, examples[index].id, seed, new_ids)
-            bar.update(len(chunk))
     return [written[index] for index in range(len(examples))]
 
 

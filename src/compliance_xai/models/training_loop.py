@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compliance_xai.errors import InputError
-from compliance_xai.machine import computes_bfloat16
+from compliance_xai.machine import computes_bfloat16, track
 from compliance_xai.models.batches import cut_batch, make_tensors, plan_batches, rule_losses
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.prompts import Encoded
@@ -117,7 +117,6 @@ class Loop:
     precision: str
     progress: Progress
     checkpoints: Checkpoints | None = None
-    bar: bool = False
 
     def __post_init__(self) -> None:
         self._lengths = [len(row.ids) for row in self.rows]
@@ -133,15 +132,13 @@ class Loop:
         InputError
             If one pair alone does not fit into memory.
         """
-        from tqdm import tqdm
-
         settings, progress = self.settings, self.progress
         batches = plan_batches(self._lengths, settings.batch_size, settings.steps, seed=self.seed)
         self.model.train()
         if not progress.rows:
             self._validate()
-        shown = self.bar and self.accelerator.is_main_process
-        for step in tqdm(range(progress.step, settings.steps), disable=not shown, unit="step", leave=False):
+        steps = range(progress.step, settings.steps)
+        for step in track(steps, "training steps") if self.accelerator.is_main_process else steps:
             progress.pending.append(self.take_step(step, batches[step]))
             progress.step = step + 1
             progress.tokens += sum(self._lengths[row] for row in batches[step])

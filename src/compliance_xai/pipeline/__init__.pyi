@@ -9,5 +9,5 @@ from .finetune_stage import finetune
 from .generate_stage import generate
 from .ladder_stage import ladder
 from .raw_frames import declare, recompute
-from .stages import StageResult, read_stage, show_provenance
+from .stages import StageResult, open_study, read_stage, show_provenance
 from .summary_stage import Summary, summary

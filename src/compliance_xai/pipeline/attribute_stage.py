@@ -29,9 +29,16 @@ from compliance_xai.attribution.precision import precision_frame
 from compliance_xai.attribution.self_checks import self_check
 from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.errors import InputError
+from compliance_xai.machine import track
 from compliance_xai.pipeline.cells import OpenModel, open_model, rung_of
-from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, read_vocabulary, require_split
-from compliance_xai.pipeline.stages import CHECKPOINTS, StageResult, Work, run_stage, take_in_turn
+from compliance_xai.pipeline.stage_examples import (
+    attributed_examples,
+    load_examples,
+    read_vocabulary,
+    require_split,
+    take_in_turn,
+)
+from compliance_xai.pipeline.stages import CHECKPOINTS, Work, stage
 from compliance_xai.records import (
     Attribution,
     Example,
@@ -40,7 +47,7 @@ from compliance_xai.records import (
     read_attribution_rows,
     write_attributions,
 )
-from compliance_xai.study.settings import Study, load_study
+from compliance_xai.study.settings import Study
 
 CHUNK = 4
 """Clauses between two points at which an interrupted stage can go on; one by one, files would take longer than small
@@ -53,7 +60,8 @@ EQUAL_COMPUTATIONS = ("batched_equals_single", "cached_equals_uncached", "null_f
 """Checks whose deviation is the noise floor of a single score: the same number computed twice."""
 
 
-def attribute(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+@stage
+def attribute(work: Work) -> dict[str, pd.DataFrame]:
     """Attribute the reference rule of every chosen clause to its words, for every seed and baseline.
 
     The engine first checks itself on one clause with every model; a failed check stops the stage.
@@ -71,11 +79,6 @@ def attribute(study: Study | Path | str, scale: str, strategy: str) -> StageResu
         ``stats.DISTANCES`` of the two patterns, ``reason`` (why there is none, else empty).
         ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "attribute", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
-
-
-def _work(work: Work) -> None:
     scale, strategy = work.cell
     examples = attributed_examples(work.study)
     rows: list[dict[str, Any]] = []
@@ -93,19 +96,19 @@ def _work(work: Work) -> None:
         if not effects and work.study.attribution.precision_clauses:
             effects.append(_measure_precision(reader, examples).assign(seed=seed))
     floor = noise_floor(checks)
-    work.clear_once()
-    write_attributions(rows, work.folder / "attributions.parquet")
+    write_attributions(rows, work.new_file("attributions.parquet"))
     seen = [*rows, *average_removals(rows, work.study.attribution.primary_removals)]
     words = word_frame(seen, floor=floor)
-    work.write_frame(words, "words")
-    work.write_frame(element_frame(seen, work.study.corpus.notation), "elements")
-    work.write_frame(focus_frame(seen, floor=floor), "focus")
-    work.write_frame(category_frame(share_frame(words), examples=examples), "categories")
-    work.write_frame(gold_frame(seen, examples), "gold")
-    work.write_frame(pd.DataFrame(checks), "checks")
-    work.write_frame(pd.DataFrame(noise), "noise")
-    for frame in effects:
-        work.write_frame(frame, "precision_effects")
+    tables = {
+        "words": words,
+        "elements": element_frame(seen, work.study.corpus.notation),
+        "focus": focus_frame(seen, floor=floor),
+        "categories": category_frame(share_frame(words), examples=examples),
+        "gold": gold_frame(seen, examples),
+        "checks": pd.DataFrame(checks),
+        "noise": pd.DataFrame(noise),
+    }
+    return tables | ({"precision_effects": effects[0]} if effects else {})
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def attribute_seed(
             )
             passed = self_check(reader.opened.model, reader.opened.tokenizer, examples[0], options)
             checks += [{"seed": seed, "baseline": baseline, **dataclasses.asdict(check)} for check in passed]
-        for start in range(0, len(clauses), CHUNK):
+        for start in track(range(0, len(clauses), CHUNK), f"groups of {CHUNK} clauses attributed ({baseline})"):
             chosen = clauses[start : start + CHUNK]
 
             def attribute_chunk(

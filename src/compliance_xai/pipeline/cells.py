@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance_xai.errors import require_choice
+from compliance_xai.machine import limit_threads
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
 from compliance_xai.models.strategies import load_trained
 from compliance_xai.pipeline.grid import stage_folder
@@ -51,6 +52,7 @@ def open_model(study: Study, scale: str, strategy: str, seed: int, *, used: dict
             if name.endswith(".safetensors") and (trained.folder / name).parent == weights:
                 trained.path(name)
     model, tokenizer = load_trained(rung, study.settings_of(scale, strategy), weights)
+    limit_threads(study.threads)
     template = make_template(tokenizer, choose_prompt(study, rung))
     return OpenModel(f"{scale}, {strategy}, seed {seed}", model, tokenizer, template)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pandas as pd
 
 from compliance_xai.pipeline.joining import join_cells, keep_evaluated
 from compliance_xai.pipeline.raw_frames import declare, read_raw
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
 from compliance_xai.rules.compare.error_kinds import KINDS
 from compliance_xai.rules.scores import COLUMNS
@@ -14,10 +14,10 @@ from compliance_xai.stats.competence import failing_cells
 from compliance_xai.stats.shares import error_shares
 from compliance_xai.stats.study_tables import size_tables
 from compliance_xai.stats.summary import summarise_measures
-from compliance_xai.study.settings import Study
 
 
-def compare_scales(study: Study | Path | str) -> StageResult:
+@stage
+def compare_scales(work: Work) -> dict[str, pd.DataFrame]:
     """Compare the model sizes of a study.
 
     Returns
@@ -27,10 +27,6 @@ def compare_scales(study: Study | Path | str) -> StageResult:
         (mean scores of rules that need no training, by split), ``sizes`` (``study_tables.size_tables``) and
         ``error_shares`` (``error_shares``, by cell and split).
     """
-    return run_stage(study, "compare_scales", work=_work)
-
-
-def _work(work: Work) -> None:
     bootstrap, declared, raw = work.study.thresholds.bootstrap, declare(work.study), read_raw(work)
     categories = keep_evaluated(work, join_cells(work, "attribute", "categories"))
     group = ("scale", "parameters", "strategy")
@@ -44,6 +40,4 @@ def _work(work: Work) -> None:
             raw.scores, join_cells(work, "generate", "errors"), kinds=list(KINDS), by=(*group, "split")
         ),
     }
-    tables |= size_tables(raw.keep(declared.split), declared, failing_cells(competence))
-    for name, table in tables.items():
-        work.write_frame(table, name)
+    return tables | size_tables(raw.keep(declared.split), declared, failing_cells(competence))

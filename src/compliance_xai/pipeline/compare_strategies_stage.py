@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+
+import pandas as pd
 
 from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.attribution.focus import MEASURES, share_frame
-from compliance_xai.pipeline.joining import join_cells, join_costs, join_trained, keep_evaluated
+from compliance_xai.pipeline.joining import join_cells, join_costs, join_tables, keep_evaluated
 from compliance_xai.pipeline.raw_frames import RAW, declare, join_raw
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.reliability import feature_reliability, measure_reliability, noise_table, split_half_table
 from compliance_xai.stats.study_tables import as_categories, strategy_tables
 from compliance_xai.stats.summary import summarise_measures
-from compliance_xai.study.settings import Study
 
 FOCUS = (*MEASURES, "total_mass")
 
 
-def compare_strategies(study: Study | Path | str) -> StageResult:
+@stage
+def compare_strategies(work: Work) -> dict[str, pd.DataFrame]:
     """Compare the strategies of a study, clause by clause and run by run.
 
     Returns
@@ -33,10 +34,6 @@ def compare_strategies(study: Study | Path | str) -> StageResult:
         fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
         All but the first and ``focus`` are of the evaluated split.
     """
-    return run_stage(study, "compare_strategies", work=_work)
-
-
-def _work(work: Work) -> None:
     bootstrap, declared, raw = work.study.thresholds.bootstrap, declare(work.study), join_raw(work)
     evaluated = raw.keep(declared.split)
     everything = join_cells(work, "attribute", "focus")
@@ -61,9 +58,8 @@ def _work(work: Work) -> None:
         "feature_reliability": feature_reliability(as_categories(own)),
         "split_half": split_half_table(trained, bootstrap=bootstrap),
         "distances": distances,
-        "movement": join_trained(work, "movement"),
+        "movement": join_tables(work, "finetune", "movement"),
         "costs": join_costs(work),
     }
     tables |= {f"{RAW}{field.name}": getattr(raw, field.name) for field in dataclasses.fields(raw)}
-    for name, table in (tables | strategy_tables(evaluated, declared)).items():
-        work.write_frame(table, name)
+    return tables | strategy_tables(evaluated, declared)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pandas as pd
 
 from compliance_xai.attribution.focus import share_frame
 from compliance_xai.pipeline.joining import join_cells, keep_method
 from compliance_xai.pipeline.raw_frames import declare
 from compliance_xai.pipeline.stage_examples import evaluated_examples
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.stats.contexts import KEYS, compare_held_out, gather_values, separate_contexts
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.summary import summarise_measures
-from compliance_xai.study.settings import Study
 
 
-def contexts(study: Study | Path | str) -> StageResult:
+@stage
+def contexts(work: Work) -> dict[str, pd.DataFrame]:
     """Focus, distances, lift, correctness, faithfulness and quality by regulatory context.
 
     Returns
@@ -25,10 +25,6 @@ def contexts(study: Study | Path | str) -> StageResult:
         context; the measure's name is in ``measured``), ``held_out`` (``contexts.compare_held_out``), and
         ``distance_by_context`` (``contexts.separate_contexts`` in the primary view).
     """
-    return run_stage(study, "contexts", work=_work)
-
-
-def _work(work: Work) -> None:
     bootstrap, permutations = work.study.thresholds.bootstrap, work.study.thresholds.permutations
     examples = evaluated_examples(work.study)
     names = ("focus", "categories", "gold")
@@ -38,12 +34,14 @@ def _work(work: Work) -> None:
     values = gather_values(tables, examples).rename(columns={"measure": "measured"})
     by = [*(name if name != "measure" else "measured" for name in KEYS), "split", "context"]
     summary = summarise_measures(values, "value", by=by, bootstrap=bootstrap).drop(columns="measure")
-    work.write_frame(summary, "by_context")
     values = values.rename(columns={"measured": "measure"})
-    work.write_frame(compare_held_out(values, work.study.corpus.evaluate_on), "held_out")
     primary = declare(work.study).primary
     words = join_cells(work, "attribute", "words")
     words = words[(words["method"] == primary["method"]) & (words["baseline"] == primary["baseline"])]
     shares = share_frame(words[words["strategy"] != CONTROL])
     separation = separate_contexts(shares[shares["sign"] == primary["sign"]], examples, permutations=permutations)
-    work.write_frame(separation, "distance_by_context")
+    return {
+        "by_context": summary,
+        "held_out": compare_held_out(values, work.study.corpus.evaluate_on),
+        "distance_by_context": separation,
+    }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.description import describe_corpus
 from compliance_xai.pipeline.grid import find_corpus_path
 from compliance_xai.pipeline.stage_examples import load_examples, read_corpus, read_vocabulary
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import write_examples
-from compliance_xai.study.settings import Study
 
 
-def corpus(study: Study | Path | str) -> StageResult:
+@stage
+def corpus(work: Work) -> dict[str, pd.DataFrame]:
     """Read, check and describe the study's clauses and rules.
 
     Returns
@@ -25,10 +23,6 @@ def corpus(study: Study | Path | str) -> StageResult:
         ``categories``, ``shown`` (as ``corpus.describe`` gives them) and ``notes`` (``note``: what a reader of results
         must know about the source).
     """
-    return run_stage(study, "corpus", work=_work)
-
-
-def _work(work: Work) -> None:
     source = read_corpus(work.study)
     examples = [example for split in load_examples(work.study).values() for example in split]
     used = Corpus(source.name, tuple(examples), source.source_sha256, source.notes)
@@ -36,9 +30,7 @@ def _work(work: Work) -> None:
     if path is not None and path.is_file():
         work.read(path)
     description = describe_corpus(used, vocabulary=read_vocabulary(work.study))
-    work.clear_once()
-    write_examples(examples, work.folder / "examples.parquet")
-    for name in ("counts", "roles", "lengths", "categories"):
-        work.write_frame(getattr(description, name), name)
-    work.write_frame(description.examples, "shown")
-    work.write_frame(pd.DataFrame({"note": pd.Series(source.notes, dtype="str")}), "notes")
+    write_examples(examples, work.new_file("examples.parquet"))
+    tables = {name: getattr(description, name) for name in ("counts", "roles", "lengths", "categories")}
+    notes = pd.DataFrame({"note": pd.Series(source.notes, dtype="str")})
+    return tables | {"shown": description.examples, "notes": notes}

@@ -5,21 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from compliance_xai.machine import THREAD_VARIABLES
 from compliance_xai.study.folders import PROJECT_VARIABLE, WORKING_VARIABLE, find_project_folder
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
 SETTINGS = {
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "agg",
     "TOKENIZERS_PARALLELISM": "false",
-    "TQDM_DISABLE": "1",  # a page holds no progress bars
+    "TQDM_DISABLE": "1",  # a page holds no progress bars of libraries
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Keep freed memory: torch would hand back and ask again for the same megabytes in every step (5 % of training).

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,7 @@ import psutil
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import write_atomic
-from compliance_xai.machine import measure_time
-from compliance_xai.pipeline import progress
+from compliance_xai.machine import LINE_VARIABLE, measure_time
 from compliance_xai.pipeline.environment import notebook_environment
 from compliance_xai.pipeline.failures import FAILED, NotebookFailed, explain_system, report_errors
 from compliance_xai.pipeline.grid import PATIENCE, Job, make_jobs, source_hash
@@ -37,7 +36,6 @@ from compliance_xai.study.settings import load_study
 
 TAKES = re.compile(r"\*Takes\*[^.]*\.")
 """What a notebook's source says about its time; its executed page says what it took instead."""
-SENTINEL = "This notebook ran to its end."
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
 RUNNER_VARIABLE = "COMPLIANCE_XAI_RUNNER"
 """The process id of the run that a job belongs to; where that is gone, the job ends itself."""
@@ -45,23 +43,14 @@ NOTES_KEPT, NOTE_LENGTH = 20, 500
 
 
 def execute_job(job: Job, parameters: Mapping[str, Any], *, threads: int = 1, limit: float | None = None) -> Path:
-    """Run a job's notebook and put the page in its place.
+    """Run a job's notebook with the values for its ``parameters`` cell and put the page in its place, ``job.page``.
 
     Parameters
     ----------
-    job
-        What to run.
-    parameters
-        Values for the notebook's ``parameters`` cell; typed, nothing is guessed from text.
     threads
         Threads that its numerical libraries may use.
     limit
         Seconds that the notebook may take; as long as it likes where None.
-
-    Returns
-    -------
-    pathlib.Path
-        The executed notebook, ``job.page``.
 
     Raises
     ------
@@ -90,7 +79,7 @@ def _finish_job(job: Job, part: Path, manifest: Manifest, *, made: bool) -> None
     notebook = nbformat.read(part, as_version=4)
     notes = take_notes(notebook)
     manifest["notes"] = notes if made else list(dict.fromkeys([*manifest["notes"], *notes]))
-    for output in notebook.cells[-2].outputs:
+    for output in notebook.cells[-1].outputs:
         if "text/html" in output.get("data", {}):
             output["data"]["text/html"] = output["data"]["text/html"].replace(NOTES, notes_html(manifest["notes"]))
     took = f"*Took* {manifest['wall_seconds']:.0f} s and {manifest['peak_memory_bytes'] / 2**20:.0f} MiB of memory."
@@ -108,11 +97,6 @@ def keep_page(
     """The executed notebook of something that is no job of a study, such as a lesson; made once for its key.
 
     It is kept as ``<name>.ipynb`` in its folder. The title replaces that of the source where it is given.
-
-    Raises
-    ------
-    NotebookFailed
-        If it does not run to its end.
     """
 
     def make(part: Path) -> None:
@@ -120,9 +104,8 @@ def keep_page(
 
         notebook = read_source(source)
         if title:
-            first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
-            first.source = re.sub(r"(?m)^# .*$", lambda _: f"# {title}", first.source, count=1)
-        frame_notebook(notebook, name)
+            _set_title(notebook, lambda _: title)
+        number_cells(notebook, name)
         running, failed = part / "running.ipynb", folder.parent / "failed" / f"{name}.ipynb"
         run_notebook(name, notebook, running, parameters or {}, failed=failed, threads=1)
         executed = nbformat.read(running, as_version=4)
@@ -135,24 +118,25 @@ def keep_page(
 
 
 def prepare_notebook(job: Job) -> Any:
-    """The notebook to run: the text source with its title, a provenance footer, a sentinel and fixed cell ids."""
+    """The notebook to run: the text source with its title, a provenance footer and fixed cell ids."""
     from nbformat.v4 import new_code_cell
 
     notebook = read_source(job.notebook)
+    cell = ""
     if job.scale:
-        _extend_title(notebook, f"{job.scale}, {job.strategy}")
-    cell = f", {job.scale!r}, {job.strategy!r}" if job.scale else ""
-    footer = (
-        f"from compliance_xai.pipeline import show_provenance\n\nshow_provenance({job.study!r}, {job.stage!r}{cell})"
-    )
+        # Pages of one stage would otherwise share a name in the sidebar.
+        _set_title(notebook, lambda title: f"{title.rstrip()}: {job.scale}, {job.strategy}")
+        cell = f", {job.scale!r}, {job.strategy!r}"
+    call = f"show_provenance({job.study!r}, {job.stage!r}{cell})"
+    footer = f"from compliance_xai.pipeline import show_provenance\n\n{call}"
     notebook.cells.append(new_code_cell(footer, metadata={"tags": ["remove-input"]}))
-    frame_notebook(notebook, job.name)
+    number_cells(notebook, job.name)
     notebook.metadata["compliance_xai"] = {"key": job.key, "source": source_hash(job)}
     return notebook
 
 
 def read_source(path: Path) -> Any:
-    """A text notebook, with the kernel that all of them have.
+    """A text notebook, with the kernel that all of them have, and its parameters hidden in the page.
 
     Raises
     ------
@@ -171,27 +155,13 @@ def read_source(path: Path) -> Any:
             found=f"{len(cells)} of them",
             remedy='Write the cell as # %% tags=["parameters"].',
         )
+    cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     return notebook
 
 
-def frame_notebook(notebook: Any, name: str) -> None:
-    """Hide the parameters, and put what shows that the end was reached at the end."""
-    from nbformat.v4 import new_code_cell
-
-    first = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    first.metadata["tags"] = ["parameters", "remove-cell"]
-    notebook.cells.append(new_code_cell(f"print({SENTINEL!r})", metadata={"tags": ["remove-cell"]}))
-    number_cells(notebook, name)
-
-
-def _extend_title(notebook: Any, suffix: str) -> None:
-    """Give every run's page a title of its own; pages of one stage would otherwise share a name in the sidebar."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            title = re.search(r"^# .*$", cell.source, re.M)
-            if title:
-                cell.source = f"{cell.source[: title.end()].rstrip()}: {suffix}{cell.source[title.end() :]}"
-                return
+def _set_title(notebook: Any, change: Callable[[str], str]) -> None:
+    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    first.source = re.sub(r"(?m)^# (.*)$", lambda found: f"# {change(found[1])}", first.source, count=1)
 
 
 def number_cells(notebook: Any, name: str) -> None:
@@ -227,26 +197,24 @@ def run_notebook(
         status, said = _run_process(name, prepared, part, parameters, threads=threads, limit=limit)
     finally:
         prepared.unlink(missing_ok=True)
-    if status is None:
-        reason = f"it took longer than the limit of {progress.format_duration(limit or 0)}"
-        raise keep_failure(name, part, failed, reason)
+    if status == 0:
+        return
     if status == 2:  # it was not executed
         raise NotebookFailed(name, said.removeprefix("Error: "), kept=None, bad_input=True)
-    problems = validate_notebook(part)
-    if status < 0 or (problems and status not in (0, FAILED)):
-        reason = f"its process was ended ({_name_status(status)}), as where memory runs out; {said[-200:]}".rstrip("; ")
-        raise keep_failure(name, part, failed, reason)
-    for ename, evalue in find_errors(part):
-        bad_input = ename == InputError.__name__
-        reason = evalue if bad_input else f"{ename}: {evalue}"
+    cells = nbformat.read(part, as_version=4).cells if status == FAILED else []
+    errors = [out for cell in cells for out in cell.get("outputs", []) if out.output_type == "error"]
+    if status is None:
+        reason, bad_input = f"it took longer than the limit of {limit:g} s", False
+    elif errors:
+        bad_input = errors[0].ename == InputError.__name__
+        reason = errors[0].evalue if bad_input else f"{errors[0].ename}: {errors[0].evalue}"
         system = None if bad_input else explain_system(reason)
-        raise keep_failure(name, part, failed, system or reason, bad_input=bad_input or system is not None)
-    if problems:
-        raise keep_failure(name, part, failed, problems[0])
-
-
-def _name_status(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"status {status}"
+        reason, bad_input = system or reason, bad_input or system is not None
+    else:
+        ended = signal.Signals(-status).name if status < 0 else f"status {status}"
+        reason = f"its process was ended ({ended}), as happens when memory runs out; {said[-200:]}".rstrip("; ")
+        bad_input = False
+    raise keep_failure(name, part, failed, reason, bad_input=bad_input)
 
 
 def _run_process(
@@ -262,7 +230,7 @@ def _run_process(
         line, log = Path(folder) / "line", Path(folder) / "log"
         words = [str(prepared), str(part), json.dumps(dict(parameters)), str(os.getpid())]
         command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", *words]
-        environment = notebook_environment(threads) | {progress.VARIABLE: str(line)}
+        environment = notebook_environment(threads) | {LINE_VARIABLE: str(line)}
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
         try:
@@ -290,21 +258,8 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def find_errors(path: Path) -> list[tuple[str, str]]:
-    """Name and text of the errors in an executed notebook."""
-    import nbformat
-
-    cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
-    outputs = (output for cell in cells for output in cell.get("outputs", []))
-    return [(output.ename, output.evalue) for output in outputs if output.output_type == "error"]
-
-
 def validate_notebook(path: Path) -> list[str]:
-    """What shows that an executed notebook did not run to its end: sentences, none where it did.
-
-    A killed process can leave a notebook that looks finished, so every code cell must carry an execution count, no
-    output may be an error, and the last cell must have printed the sentinel.
-    """
+    """What shows that an executed notebook did not run to its end: cells that were not executed or ended in errors."""
     import nbformat
 
     if not path.is_file():
@@ -320,8 +275,6 @@ def validate_notebook(path: Path) -> list[str]:
             problems.append(f"code cell {number} of {len(cells)} was not executed")
         errors = (output for output in cell.outputs if output.output_type == "error")
         problems += [f"code cell {number} ended in {output.ename}: {output.evalue}" for output in errors]
-    if not cells or not any(SENTINEL in output.get("text", "") for output in cells[-1].outputs):
-        problems.append("the last cell did not print the sentinel")
     return problems
 
 

@@ -19,19 +19,20 @@ from compliance_xai.attribution.error_signals import SIGNALS, element_rows
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
+from compliance_xai.machine import track
 from compliance_xai.models.generation import read_confidence
 from compliance_xai.pipeline.attribute_stage import open_reader
 from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.grid import MEASURING
 from compliance_xai.pipeline.joining import join_cells, keep_method
 from compliance_xai.pipeline.stage_examples import attributed_examples
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_generations
 from compliance_xai.stats import error_detector as detector
 from compliance_xai.stats.gold_summary import summarise_gold
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import Study, load_study
+from compliance_xai.study.settings import Study
 
 ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
@@ -39,7 +40,8 @@ CELL = ("scale", "parameters", "strategy")
 JUDGED = (*MEASURES, "random_deletion", "reversed_deletion", "random_top_1_drop", "random_top_3_drop")
 
 
-def faithfulness(study: Study | Path | str) -> StageResult:
+@stage
+def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
     """Judge the attributions of every cell: against the gold alignment, the models, and the rules that they wrote.
 
     Returns
@@ -55,11 +57,6 @@ def faithfulness(study: Study | Path | str) -> StageResult:
         on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
         that no element was taken from: ``scale, strategy, seed, id, reason``).
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "faithfulness", work=_work, seeds=study.seeds)
-
-
-def _work(work: Work) -> None:
     bootstrap = work.study.thresholds.bootstrap
     examples = {example.id: example for example in attributed_examples(work.study)}
     evaluated = [id for id, example in examples.items() if example.split == work.study.corpus.evaluate_on]
@@ -79,9 +76,7 @@ def _work(work: Work) -> None:
     # Short clauses have fewer steps, if less than a word would go in each.
     whole = curves[curves.groupby([*CELL, "seed", "id", "operator"])["step"].transform("max") == curves["step"].max()]
     tables["curve_summary"] = summarise_measures(whole, "kept", by=(*by, "order", "step"), bootstrap=bootstrap)
-    tables |= _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
-    for name, table in tables.items():
-        work.write_frame(table, name)
+    return tables | _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
 
 
 def _measure_cell(work: Work, scale: str, strategy: str, examples: dict[str, Example]) -> dict[str, pd.DataFrame]:
@@ -134,7 +129,7 @@ def _measure_model(
     study = work.study
     model = _Measured(work, scale, strategy, seed)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
-    for example in _judged_examples(study, examples):
+    for example in track(_judged_examples(study, examples), f"clauses judged for {scale}, {strategy}"):
         keys = {"seed": seed, "id": example.id, "split": example.split}
         for operator in study.faithfulness.operators:
             measures, curves = model.judge(example, operator)
@@ -208,7 +203,7 @@ class _Measured:
                 yield example, [], "no rule was written" if written.stopped else "the rule was cut at the token limit"
         pairs = [(example.clause, self.rules[example.id].rule) for example in readable]
         sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
-        for example, (log_probs_T, entropies_T) in zip(readable, sure, strict=True):
+        for example, (log_probs_T, entropies_T) in track(list(zip(readable, sure, strict=True)), "rules inspected"):
             explained = self._explain(example, self.rules[example.id].rule)
             rows = element_rows(explained, example.rule, log_probs_T, entropies_T, self.study.corpus.notation)
             yield example, rows, "" if rows else "no element was recognised in the rule"

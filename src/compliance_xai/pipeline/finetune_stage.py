@@ -17,7 +17,7 @@ from compliance_xai.models.loading import load_base
 from compliance_xai.models.strategies import load_trained, movement_frame
 from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
-from compliance_xai.pipeline.stages import CHECKPOINTS, StageResult, Work, open_work, run_stage
+from compliance_xai.pipeline.stages import CHECKPOINTS, Work, open_work, stage
 from compliance_xai.records import write_table
 from compliance_xai.study.settings import Study, dump_study, load_study
 
@@ -25,7 +25,8 @@ MODULE = "compliance_xai.pipeline.finetune_stage"
 """What launched processes run."""
 
 
-def finetune(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+@stage
+def finetune(work: Work) -> dict[str, pd.DataFrame]:
     """Fine-tune one rung with one strategy, once for every seed; finished seeds of an interrupted run are kept.
 
     Returns
@@ -38,19 +39,6 @@ def finetune(study: Study | Path | str, scale: str, strategy: str) -> StageResul
         ``peak_memory_bytes`` (largest of the process so far), ``micro_batch`` (pairs at once), ``notes``; the only
         table that differs from run to run.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "finetune", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
-
-
-def assist_cell(study: Study, scale: str, strategy: str) -> None:
-    """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
-    work = open_work(study, "finetune", scale, strategy)
-    for seed in study.seeds_of(strategy, scale):
-        if work.find_piece(f"seed-{seed}", training_key(work, seed)) is None:
-            _launch_seed(work, seed, work.folder / f"seed-{seed}")
-
-
-def _work(work: Work) -> None:
     scale, strategy = work.cell
     settings, rung = work.study.settings_of(scale, strategy), rung_of(work.study, scale)
     tables: dict[str, list[pd.DataFrame]] = {"log": [], "token_losses": [], "movement": [], "summary": [], "timing": []}
@@ -89,9 +77,16 @@ def _work(work: Work) -> None:
         tables["token_losses"].append(result.token_losses.assign(seed=seed))
         tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))
         tables["timing"].append(pd.DataFrame([{"seed": seed, **timing}]))
-    for name, frames in tables.items():
-        frame = pd.concat(frames, ignore_index=True)
-        work.write_frame(frame[["seed", *(column for column in frame if column != "seed")]], name)
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    return {name: frame[["seed", *frame.columns.drop("seed")]] for name, frame in joined.items()}
+
+
+def assist_cell(study: Study, scale: str, strategy: str) -> None:
+    """Lend this machine's processes to a cell that machine 0 fine-tunes and keeps; writes nothing."""
+    work = open_work(study, "finetune", scale, strategy)
+    for seed in study.seeds_of(strategy, scale):
+        if work.find_piece(f"seed-{seed}", training_key(work, seed)) is None:
+            _launch_seed(work, seed, work.folder / f"seed-{seed}")
 
 
 def training_key(work: Work, seed: int) -> str:

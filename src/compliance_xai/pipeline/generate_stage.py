@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.pipeline.cells import open_model, rung_of
 from compliance_xai.pipeline.stage_examples import evaluated_examples
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import write_generations
 from compliance_xai.rules.scores import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
-from compliance_xai.study.settings import Study, load_study
 
 
-def generate(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+@stage
+def generate(work: Work) -> dict[str, pd.DataFrame]:
     """Write a rule for every evaluated clause, with every seed's model, and score it against the reference.
 
     Returns
@@ -29,11 +27,6 @@ def generate(study: Study | Path | str, scale: str, strategy: str) -> StageResul
         ``verdicts``: one row per seed and clause with ``seed``, ``id``, ``split`` and the columns of
         ``rules.scores.list_verdicts``.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    return run_stage(study, "generate", scale, strategy, work=_work, seeds=study.seeds_of(strategy, scale))
-
-
-def _work(work: Work) -> None:
     scale, strategy = work.cell
     rung = rung_of(work.study, scale)
     examples = evaluated_examples(work.study)
@@ -54,19 +47,8 @@ def _work(work: Work) -> None:
         )
         generations += written
         rules = [generation.rule for generation in written]
-        about = pd.DataFrame(
-            [
-                {
-                    "seed": seed,
-                    "id": example.id,
-                    "split": example.split,
-                    "context": example.context,
-                    "identifier_role": example.identifier_role,
-                    "number_role": example.number_role,
-                }
-                for example in examples
-            ]
-        )
+        told = ("id", "split", "context", "identifier_role", "number_role")
+        about = pd.DataFrame([{"seed": seed} | {name: getattr(e, name) for name in told} for e in examples])
         references = [example.rule for example in examples]
         scored = score_rules(rules, references, **choices)
         scores.append(pd.concat([about, scored.reset_index(drop=True)], axis=1))
@@ -75,16 +57,10 @@ def _work(work: Work) -> None:
             places = about[["seed", "id", "split"]].loc[frame["pair"]].reset_index(drop=True)
             collected.append(pd.concat([places, frame.drop(columns="pair")], axis=1))
         for split in dict.fromkeys(example.split for example in examples):
-            members = [index for index, example in enumerate(examples) if example.split == split]
-            values = corpus_scores(
-                [rules[index] for index in members], [references[index] for index in members], **choices
-            )
-            totals += [
-                {"seed": seed, "split": split, "metric": name, "value": float(value)} for name, value in values.items()
-            ]
-    work.clear_once()
-    write_generations(generations, work.folder / "generations.parquet")
-    work.write_frame(pd.concat(scores, ignore_index=True), "scores")
-    work.write_frame(pd.DataFrame(totals), "corpus_scores")
-    work.write_frame(pd.concat(errors, ignore_index=True), "errors")
-    work.write_frame(pd.concat(verdicts, ignore_index=True), "verdicts")
+            pairs = [pair for e, *pair in zip(examples, rules, references, strict=True) if e.split == split]
+            values = corpus_scores(*map(list, zip(*pairs, strict=True)), **choices)
+            totals += [{"seed": seed, "split": split, "metric": name, "value": float(values[name])} for name in values]
+    write_generations(generations, work.new_file("generations.parquet"))
+    tables = {"scores": scores, "errors": errors, "verdicts": verdicts}
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    return joined | {"corpus_scores": pd.DataFrame(totals)}

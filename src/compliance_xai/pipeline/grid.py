@@ -69,7 +69,8 @@ class Stage:
 
 _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
-_READ = (*_TRAIN, "attribution")
+_ELEMENTS = tuple(f"rules.compare.{name}" for name in ("edits", "elements", "error_kinds"))
+_READ = (*_TRAIN, "attribution", *_ELEMENTS)
 _COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
@@ -361,6 +362,42 @@ def find_problems(job: Job, manifest: Manifest, *, content: bool = False) -> lis
     if manifest["page"] is not None:
         problems += find_damage({job.page.name: manifest["page"]["stamp"]}, job.page.parent, content=content)
     return problems
+
+
+def verify(jobs: Mapping[str, Job], *, content: bool = False) -> dict[str, list[str]]:
+    """Job -> what speaks against its results and page, for every job that is not done and whole.
+
+    Parameters
+    ----------
+    content
+        Hash every file again, instead of those whose size or time of change differs from what was noted.
+    """
+    manifests = {name: peek_manifest(job.folder) for name, job in jobs.items()}
+    project = find_project_folder()
+    made = {
+        (jobs[name].folder / file).relative_to(project).as_posix(): sha256
+        for name, manifest in manifests.items()
+        for file, sha256 in (manifest["outputs"].items() if manifest else ())
+    }
+    found = {}
+    for name, job in jobs.items():
+        state, manifest = find_state(job), manifests[name]
+        problems = find_problems(job, manifest, content=content) if manifest else []
+        for file, sha256 in manifest["inputs"].items() if manifest and state == "done" else ():
+            if made.get(file, sha256) != sha256:
+                problems.append(f"{project / file} was replaced after the results were computed from it")
+        if state not in ("done", "damaged"):
+            problems.insert(0, _EXPLAINED[state])
+        if problems or state == "damaged":
+            found[name] = problems or [f"{job.folder / MANIFEST} is damaged"]
+    return found
+
+
+_EXPLAINED = {
+    "stale": "made with other settings, code or data than the present ones",
+    "failed": "the last attempt ended in an error",
+    "not run": "not run yet",
+}
 
 
 def find_unusable(job: Job, *, content: bool = False) -> str | None:

@@ -9,30 +9,31 @@ from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.strategy_settings import KINDS
 
 
-def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
-    """One table of every cell, with ``scale``, ``strategy`` and ``parameters`` (of the base model) in front."""
-    counts = _count_parameters(work)
-    frames = []
-    for scale, strategy in work.study.cells():
-        frame = work.result(stage, scale, strategy)[table].copy()
-        frame.insert(0, "scale", scale)
-        frame.insert(1, "strategy", strategy)
-        frame.insert(2, "parameters", counts[scale])
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+def join_tables(work: Work, stage: str, *tables: str) -> pd.DataFrame:
+    """The tables of every cell that has the stage, one below the other, with ``scale`` and ``strategy`` in front.
 
-
-def join_trained(work: Work, table: str) -> pd.DataFrame:
-    """One table of every cell that was fine-tuned, with ``scale`` and ``strategy`` in front; no row without any."""
+    Several tables of one cell are put side by side, by seed. Without such a cell there is no row.
+    """
     frames = []
-    for scale, strategy in work.study.cells():
-        if work.study.strategies[strategy].trains:
-            frame = work.result("finetune", scale, strategy)[table].copy()
-            frame.insert(0, "scale", scale)
-            frame.insert(1, "strategy", strategy)
+    for job in work.jobs.values():
+        if job.stage == stage:
+            result = work.result(stage, job.scale, job.strategy)
+            frame, *others = (result[table] for table in tables)
+            for other in others:
+                frame = frame.merge(other, on="seed")
+            frame.insert(0, "scale", job.scale)
+            frame.insert(1, "strategy", job.strategy)
             frames.append(frame)
     keys = ["scale", "strategy", "seed"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=keys, dtype=object)
+
+
+def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
+    """One table of every cell, with ``scale``, ``strategy`` and ``parameters`` (of the base model) in front."""
+    counts = {rung.name: rung.parameters for rung in load_ladder(work.study.ladder).rungs}
+    joined = join_tables(work, stage, table)
+    joined.insert(2, "parameters", joined["scale"].map(counts))
+    return joined
 
 
 def join_costs(work: Work) -> pd.DataFrame:
@@ -44,16 +45,12 @@ def join_costs(work: Work) -> pd.DataFrame:
         ``scale``, ``strategy``, ``seed``, ``what`` (in words), ``trained`` (parameters), ``share`` (of all),
         ``validation_loss``, ``seconds``, ``peak_memory_bytes`` (of the process); times differ from run to run.
     """
-    costs = join_trained(work, "summary").merge(join_trained(work, "timing"), on=["scale", "strategy", "seed"])
+    costs = join_tables(work, "finetune", "summary", "timing")
     costs["what"] = [KINDS[work.study.strategies[name].kind] for name in costs["strategy"]]
     columns = ["trained", "parameters", "validation_loss", "seconds", "peak_memory_bytes"]
     costs = costs.reindex(columns=["scale", "strategy", "seed", "what", *columns])
     costs.insert(5, "share", costs["trained"] / costs.pop("parameters"))
     return costs
-
-
-def _count_parameters(work: Work) -> dict[str, int]:
-    return {rung.name: rung.parameters for rung in load_ladder(work.study.ladder).rungs}
 
 
 def keep_method(work: Work, frame: pd.DataFrame) -> pd.DataFrame:

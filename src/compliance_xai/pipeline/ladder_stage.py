@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from compliance_xai.pipeline.stages import StageResult, Work, run_stage
+from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import Study
 
 
-def ladder(study: Study | Path | str) -> StageResult:
+@stage
+def ladder(work: Work) -> dict[str, pd.DataFrame]:
     """Describe the study's base models, smallest first.
 
     Returns
@@ -22,10 +22,6 @@ def ladder(study: Study | Path | str) -> StageResult:
         ``template`` (plain or chat), ``dtype``, ``description`` (str), ``pinned`` (bool: whether another day gives the
         same weights) and, where the shape is known, the fields of ``rungs.Shape``.
     """
-    return run_stage(study, "ladder", work=_work)
-
-
-def _work(work: Work) -> None:
     models = load_ladder(work.study.ladder)
     rows = []
     for scale in work.study.scales:
@@ -45,4 +41,4 @@ def _work(work: Work) -> None:
                 **(dataclasses.asdict(rung.shape) if rung.shape else {}),
             }
         )
-    work.write_frame(pd.DataFrame(rows), "rungs")
+    return {"rungs": pd.DataFrame(rows)}

@@ -20,7 +20,7 @@ from compliance_xai.models.prompts import DEFAULT_TEMPLATE
 from compliance_xai.models.strategies import load_trained
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.review import RuleWriter
-from compliance_xai.pipeline.stages import take_in_turn
+from compliance_xai.pipeline.stage_examples import take_in_turn
 from compliance_xai.pipeline.stores import hash_once, keep_folder
 from compliance_xai.records import Example
 from compliance_xai.study.folders import find_project_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from compliance_xai.errors import InputError
-from compliance_xai.pipeline.joining import join_cells, join_trained
+from compliance_xai.pipeline.joining import join_cells, join_tables
 from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
 from compliance_xai.pipeline.stages import Work
 from compliance_xai.rules.scores import score_rules
@@ -71,7 +71,7 @@ def join_raw(work: Work) -> RawFrames:
     """The raw frames of a study whose cells are done."""
     focus = join_cells(work, "attribute", "focus")
     facts = [*RUN, "id", "split", "n_target_tokens", "baseline_log_prob"]
-    runs = join_trained(work, "summary").reindex(columns=[*RUN, "trained", "parameters", "validation_loss"])
+    runs = join_tables(work, "finetune", "summary").reindex(columns=[*RUN, "trained", "parameters", "validation_loss"])
     return RawFrames(
         words=join_cells(work, "attribute", "words"),
         clauses=focus[facts].drop_duplicates([*RUN, "id"]).reset_index(drop=True),

@@ -20,6 +20,7 @@ from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.machine import say
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.models.prompts import encode_target
 from compliance_xai.pipeline.cells import OpenModel, open_model
@@ -126,11 +127,13 @@ def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, base
     InputError
         If the clause has no word or is too long for the model, or the model writes nothing.
     """
+    say(f"{writer.name} writes the rule")
     rule = writer.write([clause])[0]
     if not rule.strip():
         raise InputError(
             f"model {writer.name}", expected="a rule", found="nothing", remedy="Train it longer, or take another model."
         )
+    say("each word of the clause is removed in turn")
     found = writer.explain(clause, rule, baseline=baseline)
     nothing_MF = np.zeros((1, len(found.features)), dtype=bool)
     options = Options(prompt=writer.template)

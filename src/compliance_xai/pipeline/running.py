@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import psutil
 
 from compliance_xai.errors import InputError
@@ -22,20 +23,18 @@ from compliance_xai.pipeline.grid import PATIENCE, STAGES, STATES, Job, find_sta
 from compliance_xai.pipeline.manifests import peek_manifest
 from compliance_xai.pipeline.stores import find_holder, hold_lock, write_changed
 from compliance_xai.study.folders import find_project_folder
-from compliance_xai.study.settings import Study, dump_study, load_study, resolve_study_path
+from compliance_xai.study.settings import RESOLVED, Study, dump_study, load_study, resolve_study_path
 
 LOCK = "run.lock"
 LOG = "snakemake.log"
 ENDING = 4  # seconds that processes get to end by themselves
-RESOLVED = "study.yaml"
-"""Where a study with overridden settings is written, in its results folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study, the file that notebooks read it from, its jobs and their states.
+    """A study, its jobs and their states, and the file that notebooks read it from.
 
-    ``path`` is the study's own file, or a copy with every setting spelled out where settings were overridden.
+    ``path`` is the study's own file, or a copy with every setting spelled out if settings were overridden.
     """
 
     study: Study
@@ -53,14 +52,8 @@ class Plan:
 class Outcome:
     """How a run ended.
 
-    Attributes
-    ----------
-    done, failed
-        Job name -> seconds, for the jobs that this run executed; job name -> message.
-    interrupted
-        Whether someone ended the run.
-    log
-        Snakemake's log file.
+    ``done``: the notebooks that this run executed, with seconds; ``failed``: with a message; ``interrupted``: whether
+    someone ended the run; ``log``: Snakemake's log file.
     """
 
     done: Mapping[str, float]
@@ -71,13 +64,7 @@ class Outcome:
 
 
 def make_plan(study: Path | str, overrides: Iterable[str] = (), *, models: Sequence[str] = ()) -> Plan:
-    """Read a study (see ``study.settings.load_study``) and find the state of every job; writes nothing.
-
-    Raises
-    ------
-    InputError
-        If the study, its corpus or a rung is not usable.
-    """
+    """Read a study (see ``study.settings.load_study``) and find the state of every job; writes nothing."""
     overrides = tuple(overrides)
     loaded = load_study(study, overrides, models=models)
     # Relative to the project, where notebooks run: pages show this path, and a page names no folder of this machine.
@@ -117,28 +104,20 @@ def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
         progress.joinpath("total").write_text(str(len(plan.pending)), encoding="utf-8")
         status, interrupted = _call_snakemake(plan, cores, limit, progress)
         _end_orphans(plan)
-        done = {path.stem: float(path.read_text(encoding="utf-8") or 0) for path in _ended(progress, ".done")}
-        failed = {path.stem: path.read_text(encoding="utf-8") for path in _ended(progress, ".failed")}
+        # A job's name may hold dots ("0.3m-..."), so only the last one parts name and ending.
+        done = {path.stem: float(path.read_text(encoding="utf-8") or 0) for path in sorted(progress.glob("*.done"))}
+        failed = {path.stem: path.read_text(encoding="utf-8") for path in sorted(progress.glob("*.failed"))}
     return Outcome(done, failed, interrupted, study.folder / LOG, status)
-
-
-def _ended(progress: Path, ending: str) -> list[Path]:
-    # The job's name may hold dots ("0.3m-..."), so only the last one parts name and ending.
-    return sorted(progress.glob(f"*{ending}"))
 
 
 def find_orphans(plan: Plan) -> dict[int, str]:
     """Process id -> what it is at work on, for the processes that hold a job of the study."""
-    found = {}
-    for job in plan.jobs.values():
-        for what in ("page", "stage"):
-            if (pid := find_holder(job.lock(what))) is not None:
-                found[pid] = job.label
-    return found
+    locks = [(job.lock(what), job.label) for job in plan.jobs.values() for what in ("page", "stage")]
+    return {pid: label for lock, label in locks if (pid := find_holder(lock)) is not None}
 
 
 def _wait_for_orphans(plan: Plan) -> None:
-    """Wait for what a killed run left at work, which ends by itself within seconds; name it where it does not."""
+    """Wait for what a killed run left at work, which ends by itself within seconds; name it if it does not."""
     end = time.monotonic() + PATIENCE
     while orphans := find_orphans(plan):
         if time.monotonic() >= end:
@@ -179,7 +158,7 @@ def _wait(process: subprocess.Popen) -> tuple[int, bool]:
     try:
         return process.wait(), False
     except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt, psutil.NoSuchProcess):
             _end(process)
         return 130, True
 
@@ -187,32 +166,20 @@ def _wait(process: subprocess.Popen) -> tuple[int, bool]:
 def _end(process: subprocess.Popen) -> None:
     """End Snakemake and the notebooks that it executes.
 
-    A terminal sends the interrupt to all of them, which then end by themselves; where only this process got it, it is
+    A terminal sends the interrupt to all of them, which then end by themselves; if only this process got it, it is
     passed on. Whatever is left after that is killed.
     """
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(ENDING)
-    except subprocess.TimeoutExpired:
-        family = _find_family(process)
-        group = os.getpgrp()
+        return
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    for number, patience in ((signal.SIGINT, 5 * ENDING), (signal.SIGKILL, ENDING)):
         for member in family:
-            # Kernels lead groups of their own: the notebook's process ends them in order.
-            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-                if os.getpgid(member.pid) == group:
-                    member.send_signal(signal.SIGINT)
-        _, left = psutil.wait_procs(family, timeout=5 * ENDING)
-        for member in left:
             with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
-
-
-def _find_family(process: subprocess.Popen) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(process.pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+                member.send_signal(number)
+        _, family = psutil.wait_procs(family, timeout=patience)
+    process.wait()
 
 
 @contextlib.contextmanager
@@ -229,36 +196,22 @@ def _pass_on_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@dataclass(frozen=True)
-class StageTime:
-    """One line of the table of times.
+def sum_times(plan: Plan, done: Mapping[str, float]) -> pd.DataFrame:
+    """How long each stage took; notebooks that run at the same time are counted one after the other.
 
-    ``jobs`` notebooks in all, ``ran`` of them now for ``seconds``; ``recorded`` is what all of them took when they ran.
+    Returns
+    -------
+    pandas.DataFrame
+        ``stage``, ``notebooks``, ``run now`` (how many of them), ``now, s`` (for these) and ``recorded, s`` (what all
+        of them took when they ran).
     """
-
-    title: str
-    jobs: int
-    ran: int
-    seconds: float
-    recorded: float
-
-
-def sum_times(plan: Plan, done: Mapping[str, float]) -> list[StageTime]:
-    """How long each stage took; notebooks that run at the same time are counted one after the other."""
-    table = []
+    rows = []
     for stage in (STAGES[name] for name in stages_of(plan.study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
-        manifests = [peek_manifest(job.folder) for job in members]
-        table.append(
-            StageTime(
-                stage.title,
-                len(members),
-                sum(job.name in done for job in members),
-                sum(done.get(job.name, 0.0) for job in members),
-                sum(manifest["wall_seconds"] for manifest in manifests if manifest),
-            )
-        )
-    return table
+        now = [done[job.name] for job in members if job.name in done]
+        recorded = [manifest["wall_seconds"] for job in members if (manifest := peek_manifest(job.folder))]
+        rows.append((stage.title, len(members), len(now), round(sum(now)), round(sum(recorded))))
+    return pd.DataFrame(rows, columns=["stage", "notebooks", "run now", "now, s", "recorded, s"])
 
 
 def count_states(states: Iterable[str]) -> dict[str, int]:

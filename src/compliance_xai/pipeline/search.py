@@ -6,7 +6,6 @@ the same way around its own settings, and every trial is kept, not only the best
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import multiprocessing
 import random
@@ -14,6 +13,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, write_json
+from compliance_xai.machine import limit_threads
 from compliance_xai.models.finetuning import TrainResult, finetune, read_result
 from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
 from compliance_xai.pipeline.finetune_stage import training_key
@@ -96,24 +97,16 @@ def _run_trials(
     study: Study, tasks: list[tuple[Cell, int]], folder: Path, *, workers: int
 ) -> Iterator[tuple[tuple[Cell, int], dict[str, Any]]]:
     """Every trial and its row, as they end; each worker is a process of its own, since seeds are set for a process."""
-    import torch
-
     if workers == 1:
-        before = torch.get_num_threads()
-        torch.set_num_threads(study.threads)
-        try:
-            for cell, trial in tasks:
-                yield (cell, trial), _run_trial(study, cell, trial, folder)
-        finally:
-            torch.set_num_threads(before)
+        limit_threads(study.threads)
+        for task in tasks:
+            yield task, _run_trial(study, *task, folder)
         return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (study.threads,)
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (study.threads,))
     with pool:
         waiting = {pool.submit(_run_trial, study, *task, folder): task for task in tasks}
         try:
-            for done in concurrent.futures.as_completed(waiting):
+            for done in as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
             pool.shutdown(cancel_futures=True)  # an error or an interruption waits for what is running, no more
@@ -121,10 +114,8 @@ def _run_trials(
 
 def _start_worker(threads: int) -> None:
     """An interruption is the first process's to handle: a trial that is under way ends, and is kept."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
+    limit_threads(threads)
 
 
 def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -> StrategySettings:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from compliance_xai.corpus.corpora import Corpus, load_corpus
 from compliance_xai.corpus.table_source import TableOptions
+from compliance_xai.errors import InputError
 from compliance_xai.pipeline.grid import find_corpus_path
-from compliance_xai.pipeline.stages import take_in_turn
 from compliance_xai.records import SPLITS, Example
 from compliance_xai.study.settings import Study
 
@@ -78,3 +81,24 @@ def attributed_examples(study: Study) -> list[Example]:
         *take_in_turn(main, settings.clauses, f"study {name!r}, key 'attribution.clauses'"),
         *take_in_turn(held_out, settings.document_clauses, f"study {name!r}, key 'attribution.document_clauses'"),
     ]
+
+
+def take_in_turn(examples: Iterable[Example], count: int | None, where: str) -> list[Example]:
+    """The first ``count`` examples, taken from each context in turn, so that few of them still show every context.
+
+    Raises
+    ------
+    InputError
+        If there are fewer; ``where`` says who asked.
+    """
+    examples = list(examples)
+    if count is None:
+        return examples
+    if count > len(examples):
+        expected, remedy = f"at most the {len(examples)} examples there are", "Ask for fewer, or leave the key out."
+        raise InputError(where, expected=expected, found=str(count), remedy=remedy)
+    places, seen, turns = {}, Counter(), []
+    for example in examples:
+        turns.append((seen[example.context], places.setdefault(example.context, len(places)), example))
+        seen[example.context] += 1
+    return [example for *_, example in sorted(turns, key=lambda turn: turn[:2])][:count]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import itertools
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +13,20 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from IPython.core.getipython import get_ipython
 from IPython.display import HTML, display
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import digest, hash_files
-from compliance_xai.machine import describe_machine, measure_time, package_versions, peak_memory_bytes
-from compliance_xai.pipeline.grid import PATIENCE, Job, find_unusable, make_jobs, stage_folder
+from compliance_xai.machine import (
+    describe_machine,
+    limit_threads,
+    measure_time,
+    package_versions,
+    peak_memory_bytes,
+    say,
+)
+from compliance_xai.pipeline.grid import PATIENCE, STAGES, Job, find_unusable, make_jobs, stage_folder
 from compliance_xai.pipeline.manifests import (
     MANIFEST,
     Manifest,
@@ -25,10 +36,19 @@ from compliance_xai.pipeline.manifests import (
     stamps_of,
     write_manifest,
 )
-from compliance_xai.pipeline.stores import MARK, Kept, find_damage, find_folder, hold_lock, keep_folder, stamp_files
+from compliance_xai.pipeline.stores import (
+    MARK,
+    Kept,
+    find_damage,
+    find_folder,
+    hold_lock,
+    keep_folder,
+    stamp_files,
+    write_changed,
+)
 from compliance_xai.records import write_table
 from compliance_xai.study.folders import find_project_folder
-from compliance_xai.study.settings import Study, load_study
+from compliance_xai.study.settings import RESOLVED, Study, dump_study, load_study
 
 CHECKPOINTS = "checkpoints"
 """Where a stage keeps what an interrupted attempt goes on from; removed when the stage is complete."""
@@ -36,36 +56,19 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage leaves to its notebook: ``result["log"]`` is the table of that name.
-
-    Attributes
-    ----------
-    folder
-        Where its files are.
-    manifest
-        What made them.
-    """
+    """What a stage leaves to its notebook, in its ``folder``: ``result["log"]`` is the table of that name."""
 
     folder: Path
     manifest: Manifest
     _used: dict[str, str] = field(default_factory=dict, repr=False)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tables there are."""
-        return tuple(
-            Path(name).stem for name in self.manifest["outputs"] if "/" not in name and name.endswith(".parquet")
-        )
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a table of that name."""
+        return f"{name}.parquet" in self.manifest["outputs"]
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        """A table, read from its file once.
-
-        Raises
-        ------
-        InputError
-            If the stage has no such table, or its file is not as the stage left it.
-        """
+        """A table, read from its file once."""
         if name not in self._tables:
             self._tables[name] = pd.read_parquet(self.path(f"{name}.parquet"))
         return self._tables[name].copy()  # which pandas copies only if somebody changes it
@@ -104,12 +107,10 @@ def _relative(path: Path) -> str:
 
 @dataclass
 class Work:
-    """What a stage is given to work with.
+    """What a stage is given to work with: the study, the stage's own job, and all jobs by name.
 
     Attributes
     ----------
-    study, job, jobs
-        The whole study, which part of it this is, and all parts by name.
     inputs
         SHA-256 of the files that were read, for the manifest.
     pools
@@ -147,10 +148,10 @@ class Work:
         """The results of another stage of the study; what is read of them is noted as input."""
         return read_stage(self.study, stage, scale, strategy, used=self.inputs)
 
-    def write_frame(self, frame: pd.DataFrame, name: str) -> None:
-        """Write one of the stage's tables; no index, so that equal frames give equal files."""
+    def new_file(self, name: str) -> Path:
+        """Where one of the stage's files is to be written; files of other settings are removed first."""
         self.clear_once()
-        write_table(pa.Table.from_pandas(frame, preserve_index=False), self.folder / f"{name}.parquet")
+        return self.folder / name
 
     def clear_once(self) -> None:
         """Remove the tables of another key, the manifest first so that nothing looks complete from here on.
@@ -203,27 +204,77 @@ class Work:
         return path.name not in (MARK, MANIFEST) and "figures" not in parts and not hidden
 
 
+def open_study(study: Path | str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """The study of a notebook, with other settings if some are given; results of these have a place of their own.
+
+    Parameters
+    ----------
+    study
+        The path or name of its file.
+    overrides
+        Settings that take the place of the file's, by dotted key: ``{"strategies.full.learning_rate": 2e-5}``. The
+        study's name then ends in a digest of them, so that its results are kept beside those of the study, and the
+        settings are written to ``results/<name>/study.yaml``, which every command takes as a study.
+
+    Raises
+    ------
+    InputError
+        If a setting does not exist, or papermill was given a parameter that the notebook does not have.
+    """
+    _check_parameters(get_ipython())
+    loaded = load_study(study, overrides or {})
+    if overrides:
+        named = loaded.model_copy(update={"name": f"{loaded.name}-{digest(dict(overrides))[:8]}"})
+        write_changed(named.folder / RESOLVED, dump_study(named))
+        say(f"Results of these settings are kept in {named.folder}")
+        return named
+    return loaded
+
+
+def _check_parameters(shell: Any) -> None:
+    """Refuse a misspelt parameter: papermill sets it in a cell of its own and goes on with the defaults."""
+    cells = [text for text in (shell.user_ns.get("In", []) if shell else ()) if text.strip()]
+    for before, text in itertools.pairwise(cells[:2]):
+        if text.startswith("# Parameters\n"):
+            known, given = ([_name_of(line) for line in ast.parse(cell).body] for cell in (before, text))
+            for name in given:
+                require_choice("notebook, parameter", name, known)
+
+
+def _name_of(line: ast.stmt) -> str:
+    target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def stage(work: Callable[[Work], Mapping[str, pd.DataFrame]]) -> Callable[..., StageResult]:
+    """Make a stage of the function that does its work: it returns the stage's tables by name.
+
+    The stage is called with a study, or the path or name of its file, and with scale and strategy where it works on
+    one cell (see ``run_stage``). It has the function's name.
+    """
+    name = work.__name__
+
+    def run_cell(study: Study | Path | str, scale: str, strategy: str) -> StageResult:
+        return run_stage(study, name, scale, strategy, work=work)
+
+    def run_study(study: Study | Path | str) -> StageResult:
+        return run_stage(study, name, work=work)
+
+    run: Callable[..., StageResult] = run_cell if STAGES[name].per_cell else run_study
+    functools.update_wrapper(run, work, ("__module__", "__name__", "__qualname__", "__doc__"))
+    del run.__wrapped__  # type: ignore[attr-defined]  # it would show the signature of the work
+    return run
+
+
 def run_stage(
     study: Study | Path | str,
     stage: str,
     scale: str | None = None,
     strategy: str | None = None,
     *,
-    work: Callable[[Work], None],
-    seeds: Iterable[int] = (),
+    work: Callable[[Work], Mapping[str, pd.DataFrame] | None],
 ) -> StageResult:
-    """Do a stage's work and write its manifest last; results that are current are read instead.
-
-    Parameters
-    ----------
-    study
-        A study, or the path or name of its file.
-    stage, scale, strategy
-        Which job of it.
-    work
-        Writes the stage's files into ``Work.folder``.
-    seeds
-        The seeds that the work uses, for the manifest.
+    """Do a stage's work, write the tables that it returns, and its manifest last; current results are read instead.
 
     Raises
     ------
@@ -241,15 +292,18 @@ def run_stage(
             print(f"{problems[0]}; the stage is made again")
         for needed in job.needs:
             require_results(task.jobs[needed])
+        limit_threads(task.study.threads)
         with measure_time() as watch:
-            work(task)
+            for name, frame in (work(task) or {}).items():
+                # No index, so that equal frames give equal files.
+                write_table(pa.Table.from_pandas(frame, preserve_index=False), task.new_file(f"{name}.parquet"))
         stamps = stamp_files(task.finish(), job.folder)
         manifest = Manifest(
             stage=stage,
             study=job.study,
             scale=scale,
             strategy=strategy,
-            seeds=list(seeds),
+            seeds=list(task.study.seeds_of(strategy, scale or "") if strategy else task.study.seeds),
             parameters=dict(job.settings),
             key=job.key,
             inputs=dict(sorted(task.inputs.items())),
@@ -269,13 +323,7 @@ def run_stage(
 
 
 def open_work(study: Study | Path | str, stage: str, scale: str | None = None, strategy: str | None = None) -> Work:
-    """A stage's work, not begun.
-
-    Raises
-    ------
-    InputError
-        If the study has no such stage or cell.
-    """
+    """A stage's work, not begun."""
     study = study if isinstance(study, Study) else load_study(study)
     jobs = make_jobs(study)
     for job in jobs.values():
@@ -297,13 +345,7 @@ def read_stage(
     *,
     used: dict[str, str] | None = None,
 ) -> StageResult:
-    """The results of a stage that is complete; ``used`` takes the SHA-256 of every file of it that is read.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """The results of a stage that is complete; ``used`` takes the SHA-256 of every file of it that is read."""
     study = study if isinstance(study, Study) else load_study(study)
     folder = stage_folder(study.name, stage, scale, strategy)
     manifest = read_manifest(folder)
@@ -331,13 +373,7 @@ def show_provenance(study: str, stage: str, scale: str | None = None, strategy: 
 
 
 def require_results(job: Job) -> None:
-    """Stop where the results of a job are not there, of other settings, or damaged.
-
-    Raises
-    ------
-    InputError
-        With the command that makes them.
-    """
+    """Refuse to go on where the results of a job are missing, of other settings, or damaged."""
     if problem := find_unusable(job):
         raise InputError(
             str(job.folder),
@@ -345,35 +381,3 @@ def require_results(job: Job) -> None:
             found=problem,
             remedy=f"Run 'compliance-xai study run {job.study}', which makes them first.",
         )
-
-
-def take_in_turn(examples: Iterable[Any], count: int | None, where: str) -> list[Any]:
-    """The first ``count`` examples, taken from each context in turn, so that few of them still show every context.
-
-    Raises
-    ------
-    InputError
-        If there are fewer.
-    """
-    examples = list(examples)
-    if count is None:
-        return examples
-    if count > len(examples):
-        raise InputError(
-            where,
-            expected=f"at most the {len(examples)} examples there are",
-            found=str(count),
-            remedy="Ask for fewer, or leave the key out to take all of them.",
-        )
-    by_context: dict[str, list[Any]] = {}
-    for example in examples:
-        by_context.setdefault(example.context, []).append(example)
-    ranked = sorted(
-        (
-            (rank, index, example)
-            for index, group in enumerate(by_context.values())
-            for rank, example in enumerate(group)
-        ),
-        key=lambda entry: entry[:2],
-    )
-    return [example for _, _, example in ranked[:count]]

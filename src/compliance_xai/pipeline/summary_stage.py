@@ -20,9 +20,10 @@ from compliance_xai.attribution.precision import summarise_precision
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_json
 from compliance_xai.pipeline.grid import find_unusable, make_jobs
+from compliance_xai.pipeline.joining import join_tables
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.raw_frames import DECLARED, RAW
-from compliance_xai.pipeline.stages import Work, read_stage, run_stage
+from compliance_xai.pipeline.stages import Work, open_study, read_stage, run_stage
 from compliance_xai.stats.declared import declared_from_json
 from compliance_xai.stats.study_tables import RawFrames
 from compliance_xai.study.folders import find_project_folder
@@ -141,13 +142,15 @@ class Summary:
         return self.read_main(name, split=self.settings["corpus"]["evaluate_on"])
 
 
-def summary(study: Study | Path | str) -> Summary:
+def summary(study: Study | Path | str, overrides: Mapping[str, Any] | None = None) -> Summary:
     """Collect the result tables of a study, or open those of a stored one.
 
     Parameters
     ----------
     study
         A study, the path or name of its file, or the folder of a stored study (``data/results/reference``).
+    overrides
+        Other settings of a study that is not stored, as in ``stages.open_study``.
 
     Raises
     ------
@@ -156,7 +159,8 @@ def summary(study: Study | Path | str) -> Summary:
     """
     if not isinstance(study, Study) and (stored := find_stored(study)):
         return open_summary(stored)
-    return open_summary(run_stage(study, "summary", work=_work).folder)
+    opened = study if isinstance(study, Study) else open_study(study, overrides)
+    return open_summary(run_stage(opened, "summary", work=_work).folder)
 
 
 def find_stored(study: Path | str) -> Path | None:
@@ -177,11 +181,11 @@ def _work(work: Work) -> None:
         if stage in work.jobs
         for name, table in tables.items()
     }
-    frames["quality"] = _join(work, "generate", "corpus_scores")
-    frames["training"] = _join(work, "finetune", "summary", "timing")
+    frames["quality"] = join_tables(work, "generate", "corpus_scores")
+    frames["training"] = join_tables(work, "finetune", "summary", "timing")
     frames["movement"] = _read_movement(work)
     if work.study.attribution.precision_clauses:
-        effects = _join(work, "attribute", "precision_effects")
+        effects = join_tables(work, "attribute", "precision_effects")
         frames["precision"] = summarise_precision([effects], by=("scale", "strategy"))
     work.clear_once()
     for name, frame in frames.items():
@@ -198,20 +202,6 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
     """Numbers have six significant digits."""
     frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     return path
-
-
-def _join(work: Work, stage: str, *tables: str) -> pd.DataFrame:
-    """The tables of every cell, one below the other; several tables of one cell side by side, by seed."""
-    parts = []
-    for job in work.jobs.values():
-        if job.stage == stage:
-            result = work.result(stage, job.scale, job.strategy)
-            first, *others = (result[table] for table in tables)
-            for other in others:
-                first = first.merge(other, on="seed")
-            parts.append(first.assign(scale=job.scale, strategy=job.strategy))
-    joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"scale": [], "strategy": []})
-    return joined[["scale", "strategy", *joined.columns.drop(["scale", "strategy"])]]
 
 
 def _read_movement(work: Work) -> pd.DataFrame:

@@ -44,6 +44,8 @@ from compliance_xai.study.value_types import (
 )
 
 EXAMPLE = "studies/quick.yaml"
+RESOLVED = "study.yaml"
+"""Where a study with overridden settings is written, in its results folder."""
 
 
 class Cell(NamedTuple):
@@ -177,7 +179,7 @@ class Study(Settings):
 
 
 def resolve_study_path(study: Path | str) -> Path:
-    """The file of a study, from its path or from its name in ``studies/``.
+    """The file of a study, from its path or its name: in ``studies/``, or that of results of other settings.
 
     Raises
     ------
@@ -185,7 +187,8 @@ def resolve_study_path(study: Path | str) -> Path:
         If there is none; suggests a study that exists.
     """
     project = find_project_folder()
-    for candidate in (Path(study), project / study, project / "studies" / f"{study}.yaml"):
+    named = project / "studies" / f"{study}.yaml", project / "results" / study / RESOLVED
+    for candidate in (Path(study), project / study, *named):
         if candidate.is_file():
             return candidate
     known = sorted(path.stem for path in (project / "studies").glob("*.yaml"))  # not read: one may be damaged
