@@ -7,7 +7,6 @@ else, 130 for an interruption.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -58,6 +57,10 @@ SetOption = Annotated[
 ]
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="MODEL[,...]", help="Model folders or hub ids instead of the study's ladder.")
+]
+CoresOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Notebooks or trials at once, times the study's threads.", show_default="all cores"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 _CONTROL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)])
@@ -137,12 +140,10 @@ def run_study(
     study: StudyArgument,
     set_: SetOption = None,
     model: ModelOption = "",
-    cores: Annotated[
-        int | None, typer.Option(min=1, help="Notebooks at once, times the study's threads.", show_default="all cores")
-    ] = None,
+    cores: CoresOption = None,
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
-    from compliance_xai.machine import measure_time
+    from compliance_xai.machine import count_cores, measure_time
     from compliance_xai.pipeline.running import count_states, make_plan, run_plan, sum_times
 
     console = _console()
@@ -154,14 +155,10 @@ def run_study(
         console.print("Everything is current; nothing to run.")
         return
     with measure_time() as watch:
-        outcome = run_plan(plan, cores=cores or _count_cores())
+        outcome = run_plan(plan, cores=cores or count_cores())
     _print_frame(console, "How long each stage took", sum_times(plan, outcome.done))
     console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
     _end_where_not_done(outcome)
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_models(console: Console, plan: Plan, asked: str) -> None:
@@ -311,9 +308,7 @@ def verify_study(
 def search_study(
     study: StudyArgument,
     set_: SetOption = None,
-    cores: Annotated[
-        int | None, typer.Option(min=1, help="Trials at once, times the study's threads.", show_default="all cores")
-    ] = None,
+    cores: CoresOption = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -322,6 +317,7 @@ def search_study(
     ] = None,
 ) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
+    from compliance_xai.machine import count_cores
     from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search, search_settings
     from compliance_xai.study.settings import load_study
 
@@ -329,7 +325,7 @@ def search_study(
     trials = search_settings(
         loaded,
         lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}"),
-        cores=cores or _count_cores(),
+        cores=cores or count_cores(),
     )
     _print_frame(console, "Best trials", trials[trials["best"]].drop(columns="best"))
     place = loaded.folder / FOLDER
@@ -442,21 +438,8 @@ def fetch_corpus(
     from compliance_xai.corpus.download import PUBLIC_FILES
     from compliance_xai.corpus.download import fetch_corpus as fetch
 
-    path = fetch(name, folder, report=_report_in_tenths())
+    path = fetch(name, folder)
     print(f"{name}: {path}\n{PUBLIC_FILES[name].terms}\nCite: {PUBLIC_FILES[name].citation}")
-
-
-def _report_in_tenths() -> Callable[[int, int], None]:
-    """Prints a line for each tenth of a download."""
-    shown = -1
-
-    def report(arrived: int, size: int) -> None:
-        nonlocal shown
-        if (step := 10 * arrived // size) > shown:
-            shown = step
-            print(f"{arrived / 1e6:.1f} MB of {size / 1e6:.1f} MB", flush=True)
-
-    return report
 
 
 @ladder_app.command("fetch")
@@ -519,7 +502,9 @@ def describe_corpus(
 def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
     from rich.table import Table
 
-    table = Table(title=_plain(title) or None, title_justify="left")
+    if title:
+        console.print(_plain(title), soft_wrap=True)
+    table = Table()
     for column in frame.columns:
         table.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
     for row in frame.itertuples(index=False):

@@ -36,14 +36,18 @@ SHOWN_PACKAGES = (
 
 def describe_machine() -> dict[str, str]:
     """Operating system, processor, cores, memory and accelerator; no host or user name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
     return {
         "system": platform.system() + " " + platform.machine(),
         "processor": _processor(),
-        "cores": str(cores),
+        "cores": str(count_cores()),
         "memory": _memory(),
         "python": platform.python_version(),
     }
+
+
+def count_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -1,8 +1,11 @@
 """A rule under review: its parts, and what each rests on, for a model whose habits are known."""
 
+import json
+
 import numpy as np
 import pytest
 
+from compliance_xai import cli
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline import review
 from compliance_xai.pipeline.review import (
@@ -115,3 +118,15 @@ def test_a_shipped_model_reads_the_number():
     assert strongest.text == "850"
     assert writer.tokens(found.target)[-1] == ""
     assert writer.log_probs([clause], found.target)[0] == pytest.approx(found.baseline_log_probs, abs=1e-4)
+
+
+def test_a_review_can_be_read_by_scripts(reviewed, toy, monkeypatch, capsys):
+    writer = Stub("s, full, seed 0", None, None)
+    monkeypatch.setattr(review, "load_writer", lambda *cell: writer)
+    monkeypatch.setattr(review, "review_clause", lambda *given: reviewed)
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "explain", "toy", CLAUSE_TEXT, "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert (said["model"], said["clause"], said["rule"]) == (writer.name, CLAUSE_TEXT, RULE)
+    assert said["parts"][4] == reviewed.parts.loc[4].to_dict()

@@ -221,7 +221,7 @@ def open_study(study: Path | str, overrides: Mapping[str, Any] | None = None) ->
     InputError
         If a setting does not exist, or papermill was given a parameter that the notebook does not have.
     """
-    _check_parameters(get_ipython())
+    check_parameters(get_ipython())
     loaded = load_study(study, overrides or {})
     if overrides:
         named = loaded.model_copy(update={"name": f"{loaded.name}-{digest(dict(overrides))[:8]}"})
@@ -231,7 +231,7 @@ def open_study(study: Path | str, overrides: Mapping[str, Any] | None = None) ->
     return loaded
 
 
-def _check_parameters(shell: Any) -> None:
+def check_parameters(shell: Any) -> None:
     """Refuse a misspelt parameter: papermill sets it in a cell of its own and goes on with the defaults."""
     cells = [text for text in (shell.user_ns.get("In", []) if shell else ()) if text.strip()]
     for before, text in itertools.pairwise(cells[:2]):
