@@ -34,11 +34,6 @@ def open_model(study: Study, scale: str, strategy: str, seed: int, *, used: dict
     ----------
     used
         Takes the SHA-256 of every file of weights that was read.
-
-    Raises
-    ------
-    InputError
-        If the study has no such cell or seed, it has not been trained, or its weights are not as training left them.
     """
     where = f"study {study.name!r}, "
     require_choice(f"{where}scale", scale, study.scales)

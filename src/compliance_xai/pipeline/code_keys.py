@@ -48,24 +48,13 @@ def code_digest(rooms: Iterable[str], *, package: Path = PACKAGE) -> str:
         Rooms or modules below the package: ``"corpus"``, ``"rules.notation"``, ``"stats.claims"``.
     package
         The folder of the package.
-
-    Raises
-    ------
-    InputError
-        If a room does not exist.
     """
     files = {path for room in rooms for path in list_files(room, package)}
     return digest({path.relative_to(package).as_posix(): _digest_file(path) for path in files})
 
 
 def list_files(room: str, package: Path = PACKAGE) -> list[Path]:
-    """The code and data files of a room, without those that are ``UNDECIDING``.
-
-    Raises
-    ------
-    InputError
-        If there is no such room.
-    """
+    """The code and data files of a room, without those that are ``UNDECIDING``."""
     base = package.joinpath(*room.split("."))
     if base.with_suffix(".py").is_file():
         return [base.with_suffix(".py")]

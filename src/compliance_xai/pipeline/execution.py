@@ -136,13 +136,7 @@ def prepare_notebook(job: Job) -> Any:
 
 
 def read_source(path: Path) -> Any:
-    """A text notebook, with the kernel that all of them have, and its parameters hidden in the page.
-
-    Raises
-    ------
-    InputError
-        If it has not exactly one cell tagged ``parameters``.
-    """
+    """A text notebook, with the kernel that all of them have, and its parameters hidden in the page."""
     import jupytext
 
     notebook = jupytext.read(path, fmt="py:percent")
@@ -181,13 +175,7 @@ def run_notebook(
     threads: int,
     limit: float | None = None,
 ) -> None:
-    """Execute a prepared notebook to its end and leave what came of it in ``part``.
-
-    Raises
-    ------
-    NotebookFailed
-        If a cell ends in an error or takes too long, or the process is ended; the attempt is kept as ``failed``.
-    """
+    """Execute a prepared notebook to its end and leave what came of it in ``part``."""
     import nbformat
 
     part.parent.mkdir(parents=True, exist_ok=True)

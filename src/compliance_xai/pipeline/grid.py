@@ -190,13 +190,7 @@ def pages_folder(study: str) -> Path:
 
 
 def make_jobs(study: Study) -> dict[str, Job]:
-    """Every job of a study by name, each after the jobs that it needs.
-
-    Raises
-    ------
-    InputError
-        If the corpus file or a rung does not exist.
-    """
+    """Every job of a study by name, each after the jobs that it needs."""
     rungs = _identify_rungs(study)
     data = _identify_corpus(study)
     jobs: dict[str, Job] = {}

@@ -79,11 +79,6 @@ def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
     """Execute what is not done, as many notebooks at once as ``cores`` and the study's threads allow.
 
     One failing job does not stop the others that do not need it. ``limit``: seconds that one notebook may take.
-
-    Raises
-    ------
-    InputError
-        If another process is running the same study, or there are too few cores for one notebook.
     """
     study = plan.study
     if study.threads > cores:

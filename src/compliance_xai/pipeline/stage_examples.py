@@ -31,13 +31,7 @@ def read_vocabulary(study: Study) -> dict[str, str] | None:
 
 
 def load_examples(study: Study) -> dict[str, list[Example]]:
-    """Split -> the examples that the study uses; a split that the corpus lacks is not there.
-
-    Raises
-    ------
-    InputError
-        If a split has fewer examples than the study asks for.
-    """
+    """Split -> the examples that the study uses; a split that the corpus lacks is not there."""
     corpus = read_corpus(study)
     chosen = {}
     for split in SPLITS:
@@ -49,13 +43,7 @@ def load_examples(study: Study) -> dict[str, list[Example]]:
 
 
 def require_split(study: Study, splits: dict[str, list[Example]], name: str) -> list[Example]:
-    """The examples of one split.
-
-    Raises
-    ------
-    InputError
-        If the corpus has none; names the splits that it has.
-    """
+    """The examples of one split."""
     return splits.get(name) or read_corpus(study).split(name)
 
 
@@ -66,13 +54,7 @@ def evaluated_examples(study: Study) -> list[Example]:
 
 
 def attributed_examples(study: Study) -> list[Example]:
-    """What is attributed: the first clauses of the evaluated split, and of the held-out documents where asked for.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than asked for.
-    """
+    """What is attributed: the first clauses of the evaluated split, and of the held-out documents where asked for."""
     evaluated = evaluated_examples(study)
     settings, name = study.attribution, study.name
     main = [example for example in evaluated if example.split == study.corpus.evaluate_on]
@@ -84,13 +66,7 @@ def attributed_examples(study: Study) -> list[Example]:
 
 
 def take_in_turn(examples: Iterable[Example], count: int | None, where: str) -> list[Example]:
-    """The first ``count`` examples, taken from each context in turn, so that few of them still show every context.
-
-    Raises
-    ------
-    InputError
-        If there are fewer; ``where`` says who asked.
-    """
+    """The first ``count`` examples, taken from each context in turn, so that few of them still show every context."""
     examples = list(examples)
     if count is None:
         return examples

@@ -196,11 +196,6 @@ def hold_lock(path: Path, what: str, *, wait: float = 0, say: Callable[[str], No
     wait
         Seconds to wait for another process, which is named by its process id; infinite where it may take as long as it
         likes.
-
-    Raises
-    ------
-    InputError
-        If another process still holds it then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)

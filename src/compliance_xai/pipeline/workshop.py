@@ -76,13 +76,7 @@ def find_lessons() -> list[Lesson]:
 
 
 def run_lessons(lessons: Iterable[Lesson], *, report: Callable[[str], None] = print) -> list[Lesson]:
-    """Execute the lessons that are not current, solutions included; returns those that were executed.
-
-    Raises
-    ------
-    NotebookFailed
-        If a lesson does not run to its end.
-    """
+    """Execute the lessons that are not current, solutions included; returns those that were executed."""
     executed = []
     for lesson in lessons:
         if lesson.find_page() is not None:
