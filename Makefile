@@ -10,6 +10,7 @@ CORES ?=
 PIP_ARGS ?=
 RUNGS ?=
 LADDER_ARGS ?=
+LAB_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
@@ -23,9 +24,14 @@ help: ## show this list
 	@echo "Usage: make COMMAND [STUDY=name or file] [CORES=n] [PYTHON=python3.12] [PIP_ARGS=...]"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
 
-book: $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes 3 minutes)
+book: known $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes 3 minutes)
 	@$(BIN)/compliance-xai study run "$(STUDY)" $(if $(CORES),--cores $(CORES))
 	@$(BIN)/compliance-xai book build "$(STUDY)"
+
+.PHONY: known
+known: # a misspelt study is noticed before anything is set up
+	@test -f "$(STUDY)" -o -f "studies/$(STUDY).yaml" || { echo "There is no study '$(STUDY)'. The studies here are:" \
+		$(basename $(notdir $(wildcard studies/*.yaml))) >&2; exit 2; }
 
 test: $(STAMP) ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -60,12 +66,12 @@ browser: $(STAMP) ## open every page of the built book in headless Chromium, off
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
 	@$(BIN)/python -m compliance_xai.models.pretraining $(LADDER_ARGS) $(RUNGS)
 
-lab: $(STAMP) ## open JupyterLab: the lessons as handouts, and the notebooks, which are text, with a double click
+lab: $(STAMP) ## open JupyterLab (LAB_ARGS=...): the lessons as handouts, and the notebooks, which are text
 	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6
 	@$(BIN)/compliance-xai workshop handouts
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@cp scripts/jupyterlab.json $(VENV)/share/jupyter/lab/settings/overrides.json
-	@$(BIN)/jupyter lab
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
 lock: $(STAMP) ## write requirements.lock from the environment as it is
 	@$(BIN)/python -m pip freeze --all --exclude-editable 2>/dev/null \

@@ -7,6 +7,7 @@ else, 130 for an interruption.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -68,7 +69,21 @@ _CONTROL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)])
 
 def main() -> None:
     """Run the command line."""
+    # bitsandbytes announces optional kernels for the processor that nothing here depends on.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     sys.exit(report_errors(app))
+
+
+def _load(study: str, overrides: list[str] | None, models: str = "") -> Study:
+    from compliance_xai.study.settings import load_study
+
+    return load_study(study, overrides or (), models=_split(models))
+
+
+def _plan(study: str, overrides: list[str] | None = None, models: str = "") -> Plan:
+    from compliance_xai.pipeline.running import make_plan
+
+    return make_plan(study, overrides or (), models=_split(models))
 
 
 def _console() -> Console:
@@ -141,13 +156,16 @@ def run_study(
     set_: SetOption = None,
     model: ModelOption = "",
     cores: CoresOption = None,
+    limit: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="End a notebook that takes longer.")
+    ] = None,
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
     from compliance_xai.machine import count_cores, measure_time
-    from compliance_xai.pipeline.running import count_states, make_plan, run_plan, sum_times
+    from compliance_xai.pipeline.running import count_states, run_plan, sum_times
 
     console = _console()
-    plan = make_plan(study, set_ or (), models=_split(model))
+    plan = _plan(study, set_, model)
     _print_models(console, plan, model)
     counts = ", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items())
     console.print(f"Study {plan.study.name}: {len(plan.jobs)} notebooks ({counts})")
@@ -155,7 +173,7 @@ def run_study(
         console.print("Everything is current; nothing to run.")
         return
     with measure_time() as watch:
-        outcome = run_plan(plan, cores=cores or count_cores())
+        outcome = run_plan(plan, cores=cores or count_cores(), limit=limit)
     _print_frame(console, "How long each stage took", sum_times(plan, outcome.done))
     console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
     _end_where_not_done(outcome)
@@ -209,10 +227,9 @@ def show_plan(
     """Show every cell, what it needs, and which notebooks a run would execute; runs nothing."""
     from compliance_xai.models.planning import choose_device
     from compliance_xai.pipeline.plans import plan_study
-    from compliance_xai.pipeline.running import make_plan
 
     console, device = _console(), choose_device(memory, speed)
-    plan = make_plan(study, set_ or (), models=_split(model))
+    plan = _plan(study, set_, model)
     _print_models(console, plan, model)
     _print_states(console, plan)
     console.print(f"A run would execute {len(plan.pending)} of {len(plan.jobs)} notebooks.")
@@ -258,11 +275,11 @@ def show_status(
     study: StudyArgument, set_: SetOption = None, model: ModelOption = "", as_json: JsonOption = False
 ) -> None:
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
-    from compliance_xai.pipeline.running import count_states, make_plan
+    from compliance_xai.pipeline.running import count_states
     from compliance_xai.study.settings import RESOLVED
 
     console = _console()
-    plan = make_plan(study, set_ or (), models=_split(model))
+    plan = _plan(study, set_, model)
     if as_json:
         _print_json(dict(plan.states))
         raise typer.Exit(1 if plan.pending else 0)
@@ -289,9 +306,8 @@ def verify_study(
 ) -> None:
     """Check every result and page against its manifest; exits with 1 if one is missing, altered, stale or not run."""
     from compliance_xai.pipeline.grid import make_jobs, verify
-    from compliance_xai.study.settings import load_study
 
-    jobs = make_jobs(load_study(study, set_ or (), models=_split(model)))
+    jobs = make_jobs(_load(study, set_, model))
     found = verify(jobs, content=content)
     if as_json:
         _print_json(found)
@@ -319,9 +335,8 @@ def search_study(
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
     from compliance_xai.machine import count_cores
     from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search, search_settings
-    from compliance_xai.study.settings import load_study
 
-    loaded, console = load_study(study, set_ or ()), _console()
+    loaded, console = _load(study, set_), _console()
     trials = search_settings(
         loaded,
         lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}"),
@@ -344,9 +359,8 @@ def export_study(
     """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
     from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search
     from compliance_xai.pipeline.summary_stage import export_summary
-    from compliance_xai.study.settings import load_study
 
-    loaded = load_study(study, set_ or ())
+    loaded = _load(study, set_)
     written = export_summary(loaded, folder, note=note)
     if (loaded.folder / FOLDER / TRIALS).is_file():
         written.append(export_search(loaded, folder))
@@ -411,10 +425,9 @@ def finetune_cell(
     """
     from compliance_xai.models.launch import read_config
     from compliance_xai.pipeline.finetune_stage import assist_cell, finetune
-    from compliance_xai.study.settings import load_study
 
     overrides = [*(set_ or ()), *([f"launch.config={config}"] if config else [])]
-    loaded = load_study(study, overrides + [f"launch.change.{entry}" for entry in change or ()])
+    loaded = _load(study, overrides + [f"launch.change.{entry}" for entry in change or ()])
     if not loaded.settings_of(scale, strategy).trains:
         expected = f"a strategy of study {loaded.name!r} that trains"
         remedy = f"Choose one of {', '.join(name for name, each in loaded.strategies.items() if each.trains)}."
@@ -424,9 +437,9 @@ def finetune_cell(
         assist_cell(loaded, scale, strategy)
         return
     result = finetune(loaded, scale, strategy)
-    _print_frame(
-        _console(), f"{scale}, {strategy}: {result.folder}", result["summary"].merge(result["timing"], on="seed")
-    )
+    frame = result["summary"].merge(result["timing"], on="seed")
+    frame["peak memory, MiB"] = frame.pop("peak_memory_bytes") / 2**20
+    _print_frame(_console(), f"{scale}, {strategy}: {result.folder}", frame)
 
 
 @corpus_app.command("fetch")
@@ -508,14 +521,22 @@ def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
     for column in frame.columns:
         table.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(_plain(value) for value in row))
+        table.add_row(*(_format(value) for value in row))
     console.print(table)
+
+
+def _format(value: object) -> str:
+    """A cell of a table: numbers with four significant digits, nothing for a missing one."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else _plain(value)
 
 
 @rules_app.command("convert")
 def convert_rules(
     source: Annotated[Path, typer.Argument(help="A file in .csv, .jsonl, .lrml or .xml.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="The file to write, in one of these.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file to write if it exists.")] = False,
     limit: Annotated[
         list[str], typer.Option(help="What XML may have at most: bytes, depth, elements or unknown=NUMBER; repeatable.")
     ] = [],  # noqa: B006
@@ -524,6 +545,9 @@ def convert_rules(
     from compliance_xai.rules.legalruleml.rule_tables import read_statements, write_statements
     from compliance_xai.rules.legalruleml.safe_xml import read_limits
 
+    if target.exists() and not overwrite:
+        remedy = "Choose another name, or give --overwrite."
+        raise InputError(str(target), expected="a new file", found="one that exists", remedy=remedy)
     document = read_statements(source, limits=read_limits(limit))
     if not document.statements:
         _print_unknown(list(document.unknown))
@@ -637,11 +661,9 @@ def explain_clause(
     """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
     from compliance_xai.models.loading import without_progress_bars
     from compliance_xai.pipeline.review import NOTHING, load_writer, review_clause
-    from compliance_xai.study.settings import load_study
 
-    loaded = load_study(study, set_ or (), models=_split(model))
+    loaded = _load(study, set_, model)
     trained = [name for name, settings in loaded.strategies.items() if settings.trains]
-    _quieten()
     with without_progress_bars():
         writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
         review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
@@ -656,13 +678,6 @@ def explain_clause(
     _print_frame(console, "What each part rests on", shown)
     unsupported = int((review.parts["rests_on"] == NOTHING).sum())
     console.print(f"{unsupported} of {len(review.parts)} parts rest on nothing in the clause: check these first.")
-
-
-def _quieten() -> None:
-    """bitsandbytes announces optional CPU kernels that nothing here depends on."""
-    import logging
-
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 @workshop_app.command("run")
@@ -680,8 +695,9 @@ def write_handouts(
     """Write the lessons without their solutions; a handout that is there already is left alone."""
     from compliance_xai.pipeline.workshop import write_handouts
 
-    for path in write_handouts(folder):
-        print(path)
+    written = write_handouts(folder)
+    kept = len(list(folder.glob("*.ipynb"))) - len(written)
+    print(f"{folder}: {len(written)} handouts written, {kept} that were there left alone")
 
 
 @book_app.command("build")
@@ -695,9 +711,8 @@ def build_book(
     """Build the book with warnings as errors; refuses notebooks that did not run to their end."""
     from compliance_xai.book.building import build
     from compliance_xai.machine import measure_time
-    from compliance_xai.pipeline.running import make_plan
 
-    plan = make_plan(study, set_ or ())
+    plan = _plan(study, set_)
     with measure_time() as watch:
         built = build(plan, partial=partial)
     print(f"Book {'built' if built.rebuilt else 'is current'} ({watch.seconds:.0f} s): {built.index}")
@@ -726,9 +741,8 @@ def release_book(
 ) -> None:
     """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
     from compliance_xai.book.releases import write_release
-    from compliance_xai.pipeline.running import make_plan
 
-    for path in write_release(make_plan(study), folder):
+    for path in write_release(_plan(study), folder):
         _print_size(path)
 
 
@@ -743,9 +757,8 @@ def write_toc(
 ) -> None:
     """Write a study's table of contents, in scale order; the committed one is the default study's."""
     from compliance_xai.book.building import format_toc, make_toc
-    from compliance_xai.study.settings import load_study
 
-    path.write_text(format_toc(make_toc(load_study(study))), encoding="utf-8")
+    path.write_text(format_toc(make_toc(_load(study, None))), encoding="utf-8")
 
 
 __all__ = ["InputError", "app", "main"]

@@ -36,14 +36,8 @@ PATIENCE = 60.0
 class Stage:
     """One kind of notebook; its function in ``pipeline``, its module, notebook and title all have its name.
 
-    Attributes
-    ----------
-    number, name
-        Its place in the order of the notebooks, and what it is called everywhere.
-    rooms
-        The rooms and modules whose code decides its results, beside its own module (``pipeline.code_keys``).
-    per_cell
-        Whether it runs once per scale x strategy, or once per study.
+    ``rooms``: the rooms and modules whose code decides its results, beside its own module (``pipeline.code_keys``).
+    ``per_cell``: whether it runs once per scale x strategy, or once per study.
     """
 
     number: int
@@ -63,7 +57,7 @@ class Stage:
 
     @property
     def title(self) -> str:
-        """For people: ``Compare strategies``."""
+        """What readers see: ``Compare strategies``."""
         return "Fine-tune" if self.name == "finetune" else self.name.replace("_", " ").capitalize()
 
 
@@ -105,19 +99,17 @@ def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Job:
-    """One stage of one study or cell.
+    """One stage of one study or cell; scale and strategy are None if the stage runs once per study.
 
     Attributes
     ----------
-    study, stage, scale, strategy
-        What it is; scale and strategy are None where the stage runs once per study.
     key
         Digest of everything that decides its results.
     needs
         Names of the jobs whose results decide its own.
     waits
         Names of jobs that its page reads something from, such as the clauses that it shows; they run first, but their
-        keys are no part of its own.
+        keys are not part of its own.
     settings, code
         The settings and the digest of the code behind the key, for the manifest.
     """
@@ -139,13 +131,13 @@ class Job:
 
     @property
     def label(self) -> str:
-        """For people: ``Fine-tune 1m, lora``."""
+        """What readers see: ``Fine-tune 1m, lora``."""
         title = STAGES[self.stage].title
         return f"{title} {self.scale}, {self.strategy}" if self.scale else title
 
     @property
     def folder(self) -> Path:
-        """Where its results lie."""
+        """Where its results are."""
         return stage_folder(self.study, self.stage, self.scale, self.strategy)
 
     @property
@@ -175,7 +167,7 @@ class Job:
 
 
 def stage_folder(study: str, stage: str, scale: str | None = None, strategy: str | None = None) -> Path:
-    """Where a stage's results lie, below ``results/<study>``."""
+    """Where a stage's results are, below ``results/<study>``."""
     base = find_project_folder() / "results" / study
     if not STAGES[stage].per_cell:
         return base / stage
@@ -185,7 +177,7 @@ def stage_folder(study: str, stage: str, scale: str | None = None, strategy: str
 
 
 def pages_folder(study: str) -> Path:
-    """Where a study's executed notebooks and generated pages lie."""
+    """Where a study's executed notebooks and generated pages are."""
     return find_project_folder() / "book" / "runs" / study
 
 
@@ -195,19 +187,11 @@ def make_jobs(study: Study) -> dict[str, Job]:
     data = _identify_corpus(study)
     jobs: dict[str, Job] = {}
 
-    def add(
-        stage: str, settings: Any, needs: tuple[str, ...] = (), scale: str | None = None, strategy: str | None = None
-    ):
-        key = digest(
-            {
-                "stage": stage,
-                "settings": settings,
-                "code": stage_code(stage),
-                "needs": {name: jobs[name].key for name in needs},
-            }
-        )
-        waits = ("corpus",) if scale else ()
-        job = Job(study.name, stage, scale, strategy, key, needs, waits, settings, stage_code(stage))
+    def add(stage: str, settings: Any, needs: tuple[str, ...] = (), cell: Any = (None, None)) -> str:
+        code = stage_code(stage)
+        needed = {name: jobs[name].key for name in needs}
+        key = digest({"stage": stage, "settings": settings, "code": code, "needs": needed})
+        job = Job(study.name, stage, *cell, key, needs, ("corpus",) if any(cell) else (), settings, code)
         jobs[job.name] = job
         return job.name
 
@@ -215,23 +199,25 @@ def make_jobs(study: Study) -> dict[str, Job]:
     add("corpus", {"corpus": corpus, "data": data})
     add("ladder", {"ladder": str(study.ladder), "rungs": rungs})
     # Only what a cell reads decides its key: another number of test clauses trains nothing again, and another rung or
-    # strategy leaves this one alone. The corpus and ladder pages are therefore no part of it.
+    # strategy leaves this one alone. The corpus and ladder pages are therefore not part of it.
     trained_on = {name: corpus[name] for name in ("source", "scheme", "train", "validation", "seed")}
     judged = []
-    for scale, strategy in study.cells():
-        model = {
+    for cell in study.cells():
+        scale, strategy = cell
+        base = {
             "rung": {name: value for name, value in rungs[scale].items() if name != "family"},
             "strategy": study.settings_of(scale, strategy).deciding(),
             "prompt": study.prompt.model_dump(),
+            "seeds": study.seeds_of(strategy, scale),
+            "data": data,
         }
-        base = {**model, "seeds": study.seeds_of(strategy, scale), "data": data}
         trained: tuple[str, ...] = ()
         if study.strategies[strategy].trains:
-            trained = (add("finetune", {**base, "corpus": trained_on}, (), scale, strategy),)
+            trained = (add("finetune", {**base, "corpus": trained_on}, (), cell),)
         generate = {"generate": study.generate.model_dump(), "metrics": study.metrics.model_dump()}
-        judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, scale, strategy))
+        judged.append(add("generate", {**base, "corpus": corpus, **generate}, trained, cell))
         attribute = study.attribution.model_dump(mode="json")
-        judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, scale, strategy))
+        judged.append(add("attribute", {**base, "corpus": corpus, "attribution": attribute}, trained, cell))
     tests, families = study.tests.model_dump(), {scale: rungs[scale]["family"] for scale in study.scales}
     kinds = [[name, settings.kind] for name, settings in study.strategies.items()]  # the first of a kind speaks for it
     statistics = study.thresholds.model_dump(include={"bootstrap", "permutations", "min_parse"}) | {"kinds": kinds}
@@ -247,11 +233,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
     add("faithfulness", {**resampled, **tested}, tuple(judged))
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
     declared = {"tests": tests, "without": study.without, "kinds": kinds, "families": families}
-    add(
-        "findings",
-        {**study.thresholds.model_dump(), **declared},
-        ("compare_strategies", "compare_scales", "contexts"),
-    )
+    compared = ("compare_strategies", "compare_scales", "contexts")
+    add("findings", {**study.thresholds.model_dump(), **declared}, compared)
     add("summary", {}, ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings"))
     return jobs
 
@@ -289,7 +272,7 @@ def _identify_corpus(study: Study) -> str:
             found=f"nothing at {path}",
             remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give --set corpus.path=FILE."
             if fetch
-            else "Check the path.",
+            else "Check it.",
         )
     return hash_once(path)
 
@@ -304,15 +287,12 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
         ladder = load_ladder(study.ladder)
     check_scales(study, [rung.name for rung in (*ladder.rungs, *ladder.absent)])
     identities = {}
-    for scale in study.scales:
-        rung = ladder.rung(scale)
-        path = Path(rung.path)
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".md")
-            identities[scale] = {file.name: hash_once(file) for file in files}
-        else:
-            identities[scale] = {"hub": str(rung.path), "revision": rung.revision}
-        identities[scale] |= {"template": rung.template, "prompt": rung.prompt, "family": rung.family}
+    for rung in map(ladder.rung, study.scales):
+        files = {"hub": str(rung.path), "revision": rung.revision}
+        if (path := Path(rung.path)).is_dir():
+            named = sorted(file for file in path.iterdir() if file.is_file() and file.suffix != ".md")
+            files = {file.name: hash_once(file) for file in named}
+        identities[rung.name] = files | {"template": rung.template, "prompt": rung.prompt, "family": rung.family}
     return identities
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,9 @@ def footer_html(manifest: Mapping[str, Any]) -> str:
         ("Code", manifest["code"][:16]),
         ("Settings and inputs", manifest["key"][:16]),
     ]
-    body = "".join(f"<tr><th scope='row'>{_escape(name)}</th><td>{_escape(value)}</td></tr>" for name, value in rows)
     return (
         "<section class='provenance' aria-label='Provenance'><h2>Provenance</h2>"
-        f"<table><tbody>{body}</tbody></table>"
+        f"{_table(rows)}"
         f"{_fold('Parameters', _flatten(manifest['parameters']))}"
         f"{_fold('Inputs (SHA-256)', manifest['inputs'])}"
         f"{_fold('Outputs (SHA-256)', manifest['outputs'])}"
@@ -140,11 +139,13 @@ def notes_html(notes: list[str]) -> str:
 
 
 def _fold(title: str, entries: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th scope='row'>{_escape(name)}</th><td><code>{_escape(value)}</code></td></tr>"
-        for name, value in entries.items()
-    )
-    return f"<details><summary>{_escape(title)}</summary><table><tbody>{rows}</tbody></table></details>"
+    return f"<details><summary>{_escape(title)}</summary>{_table(entries.items(), '<code>{}</code>')}</details>"
+
+
+def _table(entries: Iterable[tuple[str, Any]], frame: str = "{}") -> str:
+    cells = ((_escape(name), frame.format(_escape(value))) for name, value in entries)
+    rows = "".join(f"<tr><th scope='row'>{name}</th><td>{value}</td></tr>" for name, value in cells)
+    return f"<table><tbody>{rows}</tbody></table>"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
