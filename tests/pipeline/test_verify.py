@@ -110,6 +110,7 @@ def test_other_settings_are_kept_beside_the_study(toy):
     assert other.name.startswith("toy-")
     assert other.folder == toy.folder / "results" / other.name
     assert other == open_study("toy", {"strategies.full.learning_rate": 2e-5})
+    assert other == open_study("toy", {"strategies.full.learning_rate": "2e-5"})  # as papermill hands it on
     assert other.name != open_study("toy", {"strategies.full.learning_rate": 3e-5}).name
     assert load_study(other.name) == load_study(other.folder / "study.yaml") == other
     assert set(find_states(make_jobs(load_study(other.name))).values()) == {"not run"}

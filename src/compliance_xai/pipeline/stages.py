@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -222,9 +223,13 @@ def open_study(study: Path | str, overrides: Mapping[str, Any] | None = None) ->
         If a setting does not exist, or papermill was given a parameter that the notebook does not have.
     """
     check_parameters(get_ipython())
-    loaded = load_study(study, overrides or {})
-    if overrides:
-        named = loaded.model_copy(update={"name": f"{loaded.name}-{digest(dict(overrides))[:8]}"})
+    # Papermill reads YAML 1.1, in which 2e-5 is a text.
+    texts = {key: value for key, value in (overrides or {}).items() if isinstance(value, str)}
+    numbers = {key: float(text) for key, text in texts.items() if re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", text)}
+    chosen = {**(overrides or {}), **numbers}
+    loaded = load_study(study, chosen)
+    if chosen:
+        named = loaded.model_copy(update={"name": f"{loaded.name}-{digest(chosen)[:8]}"})
         write_changed(named.folder / RESOLVED, dump_study(named))
         say(f"Results of these settings are kept in {named.folder}")
         return named
