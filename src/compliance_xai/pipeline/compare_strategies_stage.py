@@ -9,13 +9,18 @@ import pandas as pd
 from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.attribution.focus import MEASURES, share_frame
 from compliance_xai.pipeline.joining import join_cells, join_costs, join_tables, keep_evaluated
-from compliance_xai.pipeline.raw_frames import RAW, declare, join_raw
+from compliance_xai.pipeline.raw_frames import RAW, declare
+from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
 from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
+from compliance_xai.rules.scores import score_rules
+from compliance_xai.rules.sentence_encoder import load_encoder
+from compliance_xai.stats.floors import floor_rules
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.reliability import feature_reliability, measure_reliability, noise_table, split_half_table
-from compliance_xai.stats.study_tables import as_categories, strategy_tables
+from compliance_xai.stats.study_tables import RUN, RawFrames, as_categories, strategy_tables
 from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.study.settings import Study
 
 FOCUS = (*MEASURES, "total_mass")
 
@@ -63,3 +68,39 @@ def compare_strategies(work: Work) -> dict[str, pd.DataFrame]:
     }
     tables |= {f"{RAW}{field.name}": getattr(raw, field.name) for field in dataclasses.fields(raw)}
     return tables | strategy_tables(evaluated, declared)
+
+
+def score_floors(study: Study) -> pd.DataFrame:
+    """Scores of rules that need no training (``stats.floors``), on the clauses that rules are generated for.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``floor, id, split`` and the columns of ``score_rules``.
+    """
+    train = require_split(study, load_examples(study), "train")
+    wanted = evaluated_examples(study)
+    references = [example.rule for example in wanted]
+    encoder = load_encoder(study.metrics.encoder) if study.metrics.encoder else None
+    choices = {"encoder": encoder, "spelling": "intermediate", "notation": study.corpus.notation}
+    parts = []
+    for floor, rules in floor_rules(train, wanted).items():
+        scored = score_rules(rules, references, **choices).reset_index(drop=True)
+        about = {"floor": floor, "id": [e.id for e in wanted], "split": [e.split for e in wanted]}
+        parts.append(pd.concat([pd.DataFrame(about), scored], axis=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def join_raw(work: Work) -> RawFrames:
+    """The raw frames of a study whose cells are done."""
+    focus = join_cells(work, "attribute", "focus")
+    facts = [*RUN, "id", "split", "n_target_tokens", "baseline_log_prob"]
+    runs = join_tables(work, "finetune", "summary").reindex(columns=[*RUN, "trained", "parameters", "validation_loss"])
+    return RawFrames(
+        words=join_cells(work, "attribute", "words"),
+        clauses=focus[facts].drop_duplicates([*RUN, "id"]).reset_index(drop=True),
+        scores=join_cells(work, "generate", "scores"),
+        floors=score_floors(work.study),
+        runs=runs,
+        elements=join_cells(work, "attribute", "elements"),
+    )

@@ -65,10 +65,11 @@ _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _ELEMENTS = tuple(f"rules.compare.{name}" for name in ("edits", "elements", "error_kinds"))
 _READ = (*_TRAIN, "attribution", *_ELEMENTS)
-_COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "rules", "attribution", "stats")
+_COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "corpus", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
-_SUMMARY = ("records", "files", "attribution.distances", "attribution.focus", "attribution.precision")
+_JUDGE = ("records", "files", "pipeline.raw_frames", "attribution.focus", "stats")
+_SUMMARY = (*_JUDGE, "pipeline.joining", "attribution.distances", "attribution.precision")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -81,8 +82,8 @@ STAGES: Mapping[str, Stage] = {
         Stage(6, "compare_strategies", _COMPARE),
         Stage(7, "compare_scales", _COMPARE),
         Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
-        Stage(9, "contexts", (*_COMPARE, "corpus")),
-        Stage(10, "findings", ("records", "files", "pipeline.raw_frames", "stats")),
+        Stage(9, "contexts", _COMPARE),
+        Stage(10, "findings", _JUDGE),
         Stage(11, "summary", _SUMMARY),
     )
 }

@@ -5,19 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import pandas as pd
-
 from compliance_xai.errors import InputError
-from compliance_xai.pipeline.joining import join_cells, join_tables
-from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
 from compliance_xai.pipeline.stages import Work
-from compliance_xai.rules.scores import score_rules
-from compliance_xai.rules.sentence_encoder import load_encoder
 from compliance_xai.stats.claims import Finding, findings_from_json, judge
 from compliance_xai.stats.competence import failing_cells
 from compliance_xai.stats.declared import Declared, declared_from_json
-from compliance_xai.stats.floors import floor_rules
-from compliance_xai.stats.study_tables import RUN, RawFrames, size_tables, strategy_tables
+from compliance_xai.stats.study_tables import RawFrames, size_tables, strategy_tables
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
@@ -42,43 +35,6 @@ def declare(study: Study) -> Declared:
         split=study.corpus.evaluate_on,
         averaged=chosen.primary_removals,
         missing=tuple(f"{name} ({reason})" for name, reason in study.without.items()),
-    )
-
-
-def score_floors(study: Study) -> pd.DataFrame:
-    """Scores of rules that need no training (``stats.floors``), on the clauses that rules are generated for.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``floor, id, split`` and the columns of ``score_rules``.
-    """
-    train = require_split(study, load_examples(study), "train")
-    wanted = evaluated_examples(study)
-    references = [example.rule for example in wanted]
-    encoder = load_encoder(study.metrics.encoder) if study.metrics.encoder else None
-    parts = []
-    for floor, rules in floor_rules(train, wanted).items():
-        scored = score_rules(
-            rules, references, encoder=encoder, spelling="intermediate", notation=study.corpus.notation
-        ).reset_index(drop=True)
-        about = {"floor": floor, "id": [e.id for e in wanted], "split": [e.split for e in wanted]}
-        parts.append(pd.concat([pd.DataFrame(about), scored], axis=1))
-    return pd.concat(parts, ignore_index=True)
-
-
-def join_raw(work: Work) -> RawFrames:
-    """The raw frames of a study whose cells are done."""
-    focus = join_cells(work, "attribute", "focus")
-    facts = [*RUN, "id", "split", "n_target_tokens", "baseline_log_prob"]
-    runs = join_tables(work, "finetune", "summary").reindex(columns=[*RUN, "trained", "parameters", "validation_loss"])
-    return RawFrames(
-        words=join_cells(work, "attribute", "words"),
-        clauses=focus[facts].drop_duplicates([*RUN, "id"]).reset_index(drop=True),
-        scores=join_cells(work, "generate", "scores"),
-        floors=score_floors(work.study),
-        runs=runs,
-        elements=join_cells(work, "attribute", "elements"),
     )
 
 
