@@ -191,6 +191,7 @@ def test_a_notebook_that_never_called_its_stage_is_a_failure(toy):
 def test_threads_are_capped_in_the_notebook(toy):
     with toy.notebook("01_corpus.py").open("a", encoding="utf-8") as file:
         file.write('\n# %%\nimport os\n\nprint("threads", os.environ["OMP_NUM_THREADS"])\n')
+    toy.edit(toy.study, "ladder: toy", "ladder: toy\nthreads: 3")
     job = job_of(toy, "corpus")
     page = execute_job(job, make_parameters(job, toy.study), threads=3)
     assert "threads 3" in page.read_text(encoding="utf-8")

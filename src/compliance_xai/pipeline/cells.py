@@ -11,7 +11,7 @@ from compliance_xai.machine import limit_threads
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
 from compliance_xai.models.strategies import load_trained
 from compliance_xai.pipeline.grid import stage_folder
-from compliance_xai.pipeline.stages import read_stage
+from compliance_xai.pipeline.stages import open_work, read_stage, require_results
 from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study
 from compliance_xai.study.strategy_settings import StrategySettings
@@ -27,21 +27,37 @@ class OpenModel:
     template: Prompt = DEFAULT_TEMPLATE
 
 
-def open_model(study: Study, scale: str, strategy: str, seed: int, *, used: dict[str, str] | None = None) -> OpenModel:
-    """The model of one seed of a cell, as the study uses it; the untouched base where its strategy trains nothing.
+def open_model(
+    study: Study,
+    scale: str,
+    strategy: str,
+    seed: int | None = None,
+    *,
+    used: dict[str, str] | None = None,
+    current: bool = False,
+) -> OpenModel:
+    """The model of one seed of a cell, as the study uses it; the untouched base if its strategy trains nothing.
 
     Parameters
     ----------
+    seed
+        The study's first where None.
     used
         Takes the SHA-256 of every file of weights that was read.
+    current
+        Refuse weights that were not trained with the study's present settings.
     """
     where = f"study {study.name!r}, "
     require_choice(f"{where}scale", scale, study.scales)
     require_choice(f"{where}strategy", strategy, list(study.strategies))
-    require_choice(f"{where}seed", seed, study.seeds_of(strategy, scale))
+    seeds = study.seeds_of(strategy, scale)
+    seed = seeds[0] if seed is None else seed
+    require_choice(f"{where}seed", seed, seeds)
     rung = rung_of(study, scale)
     weights = weights_folder(study, scale, strategy, seed)
     if weights is not None:
+        if current:
+            require_results(open_work(study, "finetune", scale, strategy).job)
         trained = read_stage(study, "finetune", scale, strategy, used=used)
         for name in trained.manifest["outputs"]:
             if name.endswith(".safetensors") and (trained.folder / name).parent == weights:

@@ -19,12 +19,11 @@ import pandas as pd
 from compliance_xai.attribution.engine import score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
-from compliance_xai.errors import InputError, require_choice
+from compliance_xai.errors import InputError
 from compliance_xai.machine import say
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.models.prompts import encode_target
 from compliance_xai.pipeline.cells import OpenModel, open_model
-from compliance_xai.pipeline.stages import open_work, require_results
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.notation.parse import tokens
 from compliance_xai.study.settings import Study, load_study
@@ -102,12 +101,7 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
         If the study has no such cell or seed, or it has not been trained with the study's present settings.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    require_choice(f"study {study.name!r}, scale", scale, study.scales)
-    require_choice(f"study {study.name!r}, strategy", strategy, list(study.strategies))
-    if study.strategies[strategy].trains:
-        require_results(open_work(study, "finetune", scale, strategy).job)
-    seed = study.seeds_of(strategy, scale)[0] if seed is None else seed
-    return RuleWriter(**vars(open_model(study, scale, strategy, seed)))
+    return RuleWriter(**vars(open_model(study, scale, strategy, seed, current=True)))
 
 
 def review_clause(writer: RuleWriter, clause: str, *, floor: float = FLOOR, baseline: str = "delete") -> Review:
