@@ -114,7 +114,7 @@ def test_a_chat_without_a_template_or_an_end_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected a chat template whose turns end with a special token"):
         end_turns_with_their_own_token(tokenizer)
     tokenizer.chat_template = None
-    with pytest.raises(InputError, match="expected a chat template, since the prompt is a list of messages"):
+    with pytest.raises(InputError, match="expected a chat template, because the prompt is a list of messages"):
         end_turns_with_their_own_token(tokenizer)
 
 

@@ -42,7 +42,7 @@ def test_embeddings_and_bases_of_adapters_have_to_lie_in_memory(rungs, tmp_path)
         load_base(lost)
     settings = StrategySettings(kind="lora", rank=2)
     save_trained(apply_strategy(load_base(rungs["llama"]), settings, seed=0), tmp_path)
-    with pytest.raises(InputError, match="expected the whole model in memory, where adapters go on top of it"):
+    with pytest.raises(InputError, match="expected the whole model in memory, because adapters are added to it"):
         load_trained(dataclasses.replace(rungs["llama"], device_map=SPREAD), settings, tmp_path)
 
 

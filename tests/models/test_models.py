@@ -89,7 +89,10 @@ def test_a_tokenizer_has_to_be_there_and_fit_its_model(rungs, tmp_path):
     [
         (OSError("You are trying to access a gated repo."), "Ask for access"),
         (OSError("401 Client Error"), "Ask for access"),
-        (OSError("abc is not a valid git identifier (branch name, tag name or commit id)"), "The revision 'abc'"),
+        (
+            OSError("abc is not a valid git identifier (branch name, tag name or commit id)"),
+            "There is no such revision",
+        ),
         (OSError("404 Client Error: RepositoryNotFound"), "No such model on the hub"),
         (OSError("We couldn't connect to 'https://huggingface.co'"), "The hub was not reached"),
         (
@@ -151,7 +154,7 @@ def test_what_the_hubs_own_answers_lead_to(tmp_path):
     advice = (
         "Ask for access",
         "No such model on the hub",
-        "The revision 'abc' does not exist there",
+        "There is no such revision",
         "This is not a causal language model",
     )
     assert len(said) == len(advice)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import Encoded, encode
 from compliance_xai.records import Example
@@ -39,15 +41,13 @@ def encode_examples(tokenizer: Any, examples: Sequence[Example], template: Any, 
 
 
 def plan_batches(lengths: Sequence[int], batch_size: int, steps: int, *, seed: int) -> list[list[int]]:
-    """Indices of the rows of every step, known before the first one, so that any step can be taken up again.
+    """Indices of the rows of every step, known before the first one, so that training can continue at any step.
 
     Rows are shuffled, cut into pools of at most ``POOL`` batches, sorted by length inside a pool and cut into batches,
-    whose order is shuffled: rows of one batch are about as long as each other, and little is padded. Every row comes
-    once before any comes again. Every batch is full; where the number of rows is no multiple, one batch holds the
-    last rows of a round and the first of the next.
+    whose order is shuffled: rows of one batch have about the same length, and little is padded. Every row comes once
+    before any comes again. Every batch is full; if the number of rows is not a multiple, one batch holds the last rows
+    of a round and the first of the next.
     """
-    import numpy as np
-
     generator = np.random.default_rng(seed)
     pool = batch_size * min(POOL, max(1, len(lengths) // batch_size))
     waiting: list[int] = []
@@ -75,7 +75,7 @@ def cut_batch(
 def make_tensors(rows: Sequence[Encoded], device: Any = None, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids, padded on the right to a multiple, and which are the rule's; both of shape (rows, padded length).
 
-    No position sees what stands to its right, so padding needs no mask and may be any token.
+    No position sees what is to its right, so padding needs no mask and may be any token.
     """
     import torch
 

@@ -1,14 +1,13 @@
-"""Where a training can go on after a kill: weights that are trained, optimiser state, and where it stood.
+"""Checkpoints from which a training continues after a kill: trained weights and optimiser state, in one file each.
 
-Tensors are safetensors, the rest JSON; nothing is pickled. Random state need not be kept: the order of the pairs hangs
-on the seed, and dropout on seed and step.
+A file is in the safetensors format, with what else is kept as JSON in its header; nothing is pickled. Random state is
+not needed: the order of the pairs depends on the seed, and dropout on seed and step.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,15 +15,12 @@ from typing import Any
 
 from compliance_xai.files import write_atomic
 
-STATE = "progress.json"
-TENSORS = "state.safetensors"
-
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """How far a training is.
 
     Attributes
     ----------
@@ -39,7 +35,7 @@ class Progress:
     rows
         The log: step, split, loss, tokens.
     notes
-        What a reader of the result should know, such as memory that did not suffice.
+        What a reader of the result should know, such as a lack of memory.
     """
 
     micro_batch: int
@@ -51,7 +47,7 @@ class Progress:
     notes: list[str] = field(default_factory=list)
 
     def next_phase(self) -> Progress:
-        """Where a phase starts that follows this one; itself where nothing was done."""
+        """The start of the next phase; equal to itself if nothing was done."""
         return replace(self, step=0, before=self.before + self.step, pending=[])
 
 
@@ -59,7 +55,7 @@ class Progress:
 class Checkpoints:
     """The newest checkpoint of one training, in a folder of its own.
 
-    ``key`` says what is trained, on what and how; a checkpoint of another key is never gone on from.
+    ``key`` identifies what is trained, on what and how; a checkpoint with another key is not used.
     """
 
     folder: Path
@@ -70,56 +66,68 @@ class Checkpoints:
         return replace(self, folder=self.folder / f"phase-{number}") if number else self
 
     def last(self) -> Path | None:
-        """The newest complete checkpoint of this key; a damaged one is none."""
-        from safetensors import SafetensorError, safe_open
-
+        """The newest complete checkpoint with this key; damaged ones are passed over."""
         for path in sorted(self.folder.glob("step-*"), reverse=True):
-            try:
-                mine = json.loads((path / STATE).read_text(encoding="utf-8"))["key"] == self.key
-                with safe_open(path / TENSORS, "pt"):  # which compares the file's length with its header
-                    pass
-            except (OSError, ValueError, SafetensorError) as error:
-                _log.warning("the checkpoint %s is damaged (%s) and left alone", path, error)
-                continue
-            if mine:
+            if (read_header(path) or {}).get("key") == self.key:
                 return path
         return None
 
     def save(self, model: Any, optimizer: Any, progress: Progress, *, main: bool = True) -> None:
-        """Write a checkpoint, then remove those before it; one process writes, all must call it."""
-        from safetensors.torch import save_file
-
-        tensors = {name: _whole(tensor) for name, tensor in _state(model, optimizer)}
-        if not main:
-            return
-        path = self.folder / f"step-{progress.step:08d}"
-        with write_atomic(path) as part:
-            part.mkdir()
-            save_file(tensors, part / TENSORS)
-            text = json.dumps({"key": self.key, "progress": asdict(progress)}, indent=1)
-            (part / STATE).write_text(text + "\n", encoding="utf-8")
-        for other in self.folder.glob("step-*"):
+        """Write a checkpoint, then remove earlier ones; one process writes, all must call it."""
+        path = self.folder / f"step-{progress.step:08d}.safetensors"
+        save_state(path, model, optimizer, {"key": self.key, "progress": asdict(progress)}, main=main)
+        for other in self.folder.glob("step-*") if main else ():
             if other != path:
-                shutil.rmtree(other)
+                other.unlink()
 
     def restore(self, model: Any, optimizer: Any) -> Progress | None:
-        """Put the newest checkpoint into model and optimiser; None where there is none to go on from."""
-        import torch
-        from safetensors import safe_open
-
+        """Put the newest checkpoint into model and optimiser; None if there is none."""
         path = self.last()
         if path is None:
             return None
-        with torch.no_grad(), safe_open(path / TENSORS, "pt") as saved:  # one tensor at a time: there may be 6 GB
-            for name, parameter in _trained(model):
-                parameter.copy_(_placed(saved.get_tensor(f"model.{name}"), parameter))
-                kinds = {kind: saved.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
-                optimizer.state[parameter] = {
-                    kind: value.to(parameter.device) if kind == "step" else _placed(value, parameter)
-                    for kind, value in kinds.items()
-                }
-        values = json.loads((path / STATE).read_text(encoding="utf-8"))["progress"]
+        restore_state(path, model, optimizer)
+        values = (read_header(path) or {})["progress"]
         return Progress(**values | {"rows": [tuple(row) for row in values["rows"]]})
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """What ``save_state`` kept beside the tensors; None, and a warning, if the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:  # compares the file's length with its header
+            return json.loads(file.metadata()["state"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        _log.warning("the checkpoint %s is damaged (%s) and not used", path, error)
+        return None
+
+
+def save_state(path: Path, model: Any, optimizer: Any, state: dict[str, Any], *, main: bool = True) -> None:
+    """Write trained weights, AdamW's state and ``state`` (JSON values) in one step; all processes must call it."""
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, parameter in _trained(model):
+        tensors[f"model.{name}"] = _gather(parameter)
+        tensors |= {f"{kind}.{name}": _gather(tensor) for kind, tensor in optimizer.state[parameter].items()}
+    if main:
+        with write_atomic(path) as part:
+            save_file(tensors, part, {"state": json.dumps(state)})
+
+
+def restore_state(path: Path, model: Any, optimizer: Any) -> None:
+    """Put what ``save_state`` wrote into model and optimiser, one tensor at a time: there may be 6 GB of them."""
+    import torch
+    from safetensors import safe_open
+
+    with torch.no_grad(), safe_open(path, "pt") as saved:
+        for name, parameter in _trained(model):
+            parameter.copy_(_place(saved.get_tensor(f"model.{name}"), parameter))
+            kinds = {kind: saved.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {
+                kind: value.to(parameter.device) if kind == "step" else _place(value, parameter)
+                for kind, value in kinds.items()
+            }
 
 
 def _trained(model: Any) -> Iterator[tuple[str, Any]]:
@@ -129,21 +137,14 @@ def _trained(model: Any) -> Iterator[tuple[str, Any]]:
             yield name.removeprefix("module."), parameter
 
 
-def _state(model: Any, optimizer: Any) -> Iterator[tuple[str, Any]]:
-    for name, parameter in _trained(model):
-        yield f"model.{name}", parameter
-        for kind, tensor in optimizer.state[parameter].items():
-            yield f"{kind}.{name}", tensor
-
-
-def _whole(tensor: Any) -> Any:
-    """A tensor's values on this process; a sharded one is put together, which every process takes part in."""
+def _gather(tensor: Any) -> Any:
+    """A tensor's values on this process; every process takes part in gathering one that is sharded."""
     whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return whole.detach().cpu().contiguous()
 
 
-def _placed(value: Any, like: Any) -> Any:
-    """A saved tensor where its parameter lies, sharded as the parameter is."""
+def _place(value: Any, like: Any) -> Any:
+    """A saved tensor on a parameter's device, sharded as the parameter is."""
     if not hasattr(like, "full_tensor"):
         return value.to(like.device)
     from torch.distributed.tensor import distribute_tensor

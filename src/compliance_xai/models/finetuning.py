@@ -1,4 +1,4 @@
-"""Fine-tunes one rung with one strategy and seed, and keeps weights and log."""
+"""Fine-tunes one rung with one strategy and seed, and saves weights and log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import pyarrow as pa
+
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
 from compliance_xai.models.batches import encode_examples
@@ -19,13 +22,11 @@ from compliance_xai.models.loading import ignored_settings, load_base, load_toke
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template, share_lost
 from compliance_xai.models.strategies import apply_strategy, count_parameters, merge_adapters, save_trained
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer, validation_losses
-from compliance_xai.records import Example
+from compliance_xai.records import Example, write_table
 from compliance_xai.study.ladders import Rung
 from compliance_xai.study.strategy_settings import HYBRIDS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from compliance_xai.study.strategy_settings import StrategySettings
 
 _log = logging.getLogger(__name__)
@@ -34,12 +35,12 @@ DONE = "training_complete.json"
 """Written last into a seed's folder."""
 
 PHASE_SEED = 7919
-"""What a second phase adds to the seed that decides the order of the pairs: it would see the first one's again."""
+"""Added to the seed of a second phase, so that its pairs come in another order than those of the first."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What one fine-tuning gave.
+    """The result of one fine-tuning.
 
     Attributes
     ----------
@@ -51,11 +52,11 @@ class TrainResult:
     trained, parameters
         Trained and all parameters.
     folder
-        Where the weights lie.
+        Where the weights are.
     micro_batch
         Pairs of one forward pass, at the end.
     notes
-        What happened on the way, such as memory that did not suffice.
+        What a reader of the result should know, such as a lack of memory.
     """
 
     log: pd.DataFrame
@@ -91,7 +92,7 @@ def finetune(
     seed
         Decides the order of the pairs, dropout and the adapters' initial weights.
     checkpoints
-        Where a killed run left its state and this one leaves its own; removed at the end. None keeps no state.
+        Where an interrupted run kept its state and this one keeps its own; removed at the end. By default none is kept.
 
     Raises
     ------
@@ -120,9 +121,9 @@ def finetune(
     asked = settings.micro_batch or settings.batch_size
     reached, counts = Progress(asked, notes=_note_before(rung, tokenizer, [example.rule for example in train])), (0, 0)
     for number, phase in enumerate(settings.phases):
-        # DeepSpeed keeps its optimiser to itself, so a killed training starts anew there.
-        goes_on = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
-        states = checkpoints.of_phase(number) if checkpoints and goes_on else None
+        # DeepSpeed does not share its optimiser's state, so an interrupted training starts again there.
+        resumable = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
+        states = checkpoints.of_phase(number) if checkpoints and resumable else None
         if checkpoints and checkpoints.of_phase(number + 1).last():
             continue  # a later phase has all its weights in its own checkpoint
         model = apply_strategy(merge_adapters(model), phase, seed=seed)
@@ -135,10 +136,14 @@ def finetune(
         loop.run()
         model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)
-    result = TrainResult(_frame(reached), token_losses, *counts, out, reached.micro_batch, tuple(reached.notes))
+    log = pd.DataFrame(reached.rows, columns=["step", "split", "loss", "tokens"])
+    result = TrainResult(log, token_losses, *counts, out, reached.micro_batch, tuple(reached.notes))
     weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
     if accelerator.is_main_process:
-        _save(result, accelerator.unwrap_model(model), weights)
+        with write_atomic(out) as part:
+            part.mkdir()
+            save_trained(accelerator.unwrap_model(model), part, weights)
+            _write_result(result, part)
         if checkpoints:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)
     accelerator.wait_for_everyone()
@@ -152,21 +157,21 @@ def _note_before(rung: Rung, tokenizer: Any, rules: Sequence[str]) -> list[str]:
     if lost:
         _log.warning("rung %r: %.1f %% of the rules cannot be written exactly", rung.name, 100 * lost)
         notes.append(
-            f"the tokenizer cannot write {lost:.1%} of the training rules back as they are, so none of those can ever "
-            "be matched exactly"
+            f"the tokenizer cannot write {lost:.1%} of the training rules exactly, so none of those can be matched "
+            "exactly"
         )
     ignored = ignored_settings(rung)
     if ignored:
-        said = ", ".join(f"{name} {value}" for name, value in ignored.items())
-        notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({said})")
+        listed = ", ".join(f"{name} {value}" for name, value in ignored.items())
+        notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({listed})")
     return notes
 
 
 def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, precision: str) -> Any:
     """The rung in memory, for a strategy to train.
 
-    Weights that are trained are float32 whatever the passes compute in: an update is often smaller than the spacing of
-    bfloat16. Frozen ones take the precision of the passes on a GPU, and stay float32 on a CPU.
+    Trained weights are float32 whatever the passes compute in: an update is often smaller than the spacing of
+    bfloat16. Frozen ones take the precision of the passes on a GPU, and are float32 on a CPU.
     """
     single = accelerator.distributed_type.name in ("NO", "MULTI_CPU", "MULTI_GPU")
     if accelerator.num_processes > 1:
@@ -182,25 +187,7 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     return model
 
 
-def _frame(progress: Progress) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(progress.rows, columns=["step", "split", "loss", "tokens"])
-
-
-def _save(result: TrainResult, model: Any, weights: Any) -> None:
-    """Write weights and tables under a temporary name; ``weights`` None stands for the model's own."""
-    with write_atomic(result.folder) as part:
-        part.mkdir()
-        save_trained(model, part, weights)
-        _write_result(result, part)
-
-
 def _write_result(result: TrainResult, folder: Path) -> None:
-    import pyarrow as pa
-
-    from compliance_xai.records import write_table
-
     write_table(pa.Table.from_pandas(result.log, preserve_index=False), folder / "log.parquet")
     write_table(pa.Table.from_pandas(result.token_losses, preserve_index=False), folder / "token_losses.parquet")
     values = {name: getattr(result, name) for name in ("trained", "parameters", "micro_batch", "notes")}
@@ -208,9 +195,7 @@ def _write_result(result: TrainResult, folder: Path) -> None:
 
 
 def read_result(folder: Path | str) -> TrainResult:
-    """What a finished fine-tuning left in its folder."""
-    import pandas as pd
-
+    """The result that a finished fine-tuning saved in its folder."""
     folder = Path(folder)
     values = json.loads((folder / DONE).read_text(encoding="utf-8"))
     return TrainResult(

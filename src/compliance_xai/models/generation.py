@@ -1,4 +1,4 @@
-"""Writes rules with a fine-tuned model: greedy decoding, nothing truncated; and how sure it is of a rule."""
+"""Writes rules with a fine-tuned model, by greedy decoding, and measures how sure it is of a rule."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def generate_rules(
     Parameters
     ----------
     seed
-        The training seed of the model; recorded, greedy decoding draws nothing.
+        The training seed of the model; only recorded, because greedy decoding draws nothing.
     max_new_tokens
-        Where a rule that does not end is cut; such a generation has ``stopped=False``.
+        Length at which a rule that does not end is cut; such a generation has ``stopped=False``.
 
     Raises
     ------
     InputError
-        If a prompt with ``max_new_tokens`` more is longer than the model's context.
+        If a prompt and ``max_new_tokens`` together are longer than the model's context.
     """
     import torch
 
@@ -78,7 +78,7 @@ def generate_rules(
 def make_greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
     """A generation config that takes the most probable token and nothing else, whatever the model's folder says.
 
-    Padding is masked; the end of text stands in where the padding token has no embedding.
+    Padding is masked; the end of text replaces a padding token without an embedding.
     """
     from transformers import GenerationConfig
 
@@ -91,7 +91,7 @@ def make_greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
 
 @contextlib.contextmanager
 def _decoding(model: Any, config: Any) -> Iterator[None]:
-    """Put the config in the place of the model's own, from which transformers would fill in what ours leaves open."""
+    """Replace the model's own config, from which transformers would fill in what the given one leaves open."""
     own, model.generation_config = model.generation_config, config
     try:
         yield

@@ -1,23 +1,19 @@
 """GGUF file -> the same model as a folder of safetensors, which can be trained.
 
-A GGUF file holds quantised weights for one kind of inference program. It is dequantised once, into float32: the values
-are those that the file's own numbers stand for, so nothing is added to the loss of quantisation and nothing regained.
+A GGUF file holds quantised weights. It is dequantised once, into float32: the values are those that the file's numbers
+stand for, so quantisation loses nothing more and nothing is regained.
 """
 
 from __future__ import annotations
 
-import math
-import shutil
-import struct
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import sha256_file, write_json
-from compliance_xai.models.loading import without_progress_bars
+from compliance_xai.files import sha256_file, write_atomic, write_json
+from compliance_xai.models.loading import require_every_tensor, without_progress_bars
 from compliance_xai.study.ladders import Ladder, Rung
 
 if TYPE_CHECKING:
@@ -30,104 +26,56 @@ SAME_MATRIX = 0.3
 """Head and embeddings are one matrix in two quantisations if they differ by at most this share of their norm. Two
 quantisations of one matrix at four or more bits differ by 0.02 to 0.15, two different matrices by more than 1."""
 
-_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
-
 _DIGITS_FIRST = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 _AS_GPT2 = ("gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "default")
 """Ways of cutting text before byte-pair encoding, by ``tokenizer.ggml.pre``: every digit by itself and then as GPT-2
 does, or as GPT-2 does. transformers knows further ones."""
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a GGUF file says before its weights: ``values`` by key, and name, shape and type of each tensor.
-
-    Long arrays, such as the vocabulary, are given by their length.
-    """
-
-    values: dict[str, Any]
-    tensors: tuple[tuple[str, tuple[int, ...], int], ...]
-
-
-def read_header(file: Path | str) -> Header:
-    """The header of a GGUF file (versions 2 and 3); no weight is read.
+def read_header(file: Path | str) -> Any:
+    """A GGUF file as ``gguf.GGUFReader`` opens it: ``fields`` by name, and ``tensors``, whose weights stay on the disk.
 
     Raises
     ------
     InputError
-        If it is not such a file, or it is cut short.
+        If it is another kind of file, or it is cut short.
     """
+    from gguf import GGUFReader
+
     try:
-        with open(file, "rb") as stream:
-            magic, version, tensors, values = struct.unpack("<4sIQQ", stream.read(24))
-            if magic != b"GGUF" or version not in (2, 3):
-                raise ValueError(f"{magic!r}, version {version}")
-            found = {_read_string(stream): _read_value(stream) for _ in range(values)}
-            return Header(found, tuple(_read_tensor(stream) for _ in range(tensors)))
-    except (ValueError, struct.error, KeyError) as error:
+        return GGUFReader(file)
+    except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError) as error:
         raise InputError(
             str(file),
             expected="a GGUF file of version 2 or 3",
             found=f"another or a damaged file ({error})",
-            remedy="Fetch it again; if it begins with 'version https://git-lfs', fetch the file that it stands for.",
+            remedy="Fetch it again; if it begins with 'version https://git-lfs', run 'git lfs pull' in its folder.",
         ) from None
 
 
-def _unpack(stream: BinaryIO, form: str) -> Any:
-    return struct.unpack(f"<{form}", stream.read(struct.calcsize(f"<{form}")))[0]
+def _read_field(reader: Any, name: str, default: str = "") -> str:
+    return str(reader.fields[name].contents()) if name in reader.fields else default
 
 
-def _read_string(stream: BinaryIO) -> str:
-    return stream.read(_unpack(stream, "Q")).decode("utf-8")
-
-
-def _read_value(stream: BinaryIO) -> Any:
-    kind = _unpack(stream, "I")
-    if kind == _STRING:
-        return _read_string(stream)
-    if kind != _ARRAY:
-        return _unpack(stream, _FORMATS[kind])
-    kind, count = _unpack(stream, "I"), _unpack(stream, "Q")
-    if kind == _STRING:
-        for _ in range(count):
-            stream.seek(_unpack(stream, "Q"), 1)
-    else:
-        stream.seek(count * struct.calcsize(_FORMATS[kind]), 1)
-    return count
-
-
-def _read_tensor(stream: BinaryIO) -> tuple[str, tuple[int, ...], int]:
-    name, dimensions = _read_string(stream), _unpack(stream, "I")
-    shape = tuple(_unpack(stream, "Q") for _ in range(dimensions))
-    kind = _unpack(stream, "I")
-    _unpack(stream, "Q")
-    return name, shape, kind
-
-
-def describe_quantisation(header: Header) -> dict[str, Any]:
+def describe_quantisation(tensors: Iterable[Any]) -> dict[str, Any]:
     """Quantisation types with their numbers of weights, and the mean bits per weight, scales included."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
     weights: Counter[str] = Counter()
-    bits = 0.0
-    for _, shape, number in header.tensors:
-        kind, size = GGMLQuantizationType(number), math.prod(shape)
-        per_block, block_bytes = GGML_QUANT_SIZES[kind]
-        weights[kind.name] += size
-        bits += 8 * block_bytes * size / per_block
-    return {"types": dict(weights.most_common()), "bits_per_weight": round(bits / weights.total(), 2)}
+    stored = 0
+    for tensor in tensors:
+        weights[tensor.tensor_type.name] += int(tensor.n_elements)
+        stored += int(tensor.n_bytes)
+    return {"types": dict(weights.most_common()), "bits_per_weight": round(8 * stored / weights.total(), 2)}
 
 
 def prepare_rungs(ladder: Ladder, names: Iterable[str]) -> None:
-    """Dequantise the GGUF files of those rungs that are at hand and not dequantised yet."""
+    """Dequantise the GGUF files of those rungs that are on this machine and not dequantised yet."""
     for rung in ladder.absent:
         if rung.name in names and rung.gguf and Path(rung.gguf).is_file():
             dequantise(rung)
 
 
 def dequantise(rung: Rung) -> Path:
-    """The rung's folder, made from its GGUF file if it is not there yet; whoever comes second waits for the first.
+    """The rung's folder, made from its GGUF file unless it exists; a second process waits for the first.
 
     Raises
     ------
@@ -148,29 +96,26 @@ def dequantise(rung: Rung) -> Path:
                 found="another",
                 remedy="Fetch it again, or correct the rung's sha256.",
             )
-        part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        write_json(_convert(rung, file, part), part / PROVENANCE)
-        part.rename(folder)
+        with write_atomic(folder) as part:
+            part.mkdir()
+            write_json(_convert(rung, file, part), part / PROVENANCE)
     return folder
 
 
 def _convert(rung: Rung, file: Path, folder: Path) -> dict[str, Any]:
     """Write model and tokenizer into the folder; returns the provenance."""
-    header = read_header(file)
+    reader = read_header(file)
     with without_progress_bars():
         model = _load(rung, file)
-        _make_tokenizer(rung, file, header).save_pretrained(folder)
-        notes = _save_model(model, header, folder)
-    known = {key: value for key, value in header.values.items() if key.startswith("general.")}
+        _make_tokenizer(rung, file, reader).save_pretrained(folder)
+        notes = _save_model(model, reader, folder)
     return {
         "file": file.name,
         "sha256": rung.sha256,
-        **describe_quantisation(header),
+        **describe_quantisation(reader.tensors),
         "stored": "float32 safetensors",
         "notes": notes,
-        "metadata": known,
+        "metadata": {name: field.contents() for name, field in reader.fields.items() if name.startswith("general.")},
     }
 
 
@@ -190,26 +135,19 @@ def _load(rung: Rung, file: Path) -> Any:
             found=(str(error) or type(error).__name__).splitlines()[0],
             remedy="Convert the model to a folder of safetensors, and give that as the rung's path.",
         ) from error
-    missing = [name for name in report["missing_keys"] if "lm_head" not in name] + list(report["unexpected_keys"])
-    if missing:
-        raise InputError(
-            str(file),
-            expected="a tensor for every part of the model, and no other",
-            found=f"a difference at {sorted(missing)[0]!r} ({len(missing)} in all)",
-            remedy="Convert the model to a folder of safetensors, and give that as the rung's path.",
-        )
+    require_every_tensor(str(file), report, unused=("lm_head",))
     return model
 
 
-def _save_model(model: Any, header: Header, folder: Path) -> list[str]:
-    """Write weights and config, head and embeddings as one matrix where they are one; returns what was done."""
+def _save_model(model: Any, reader: Any, folder: Path) -> list[str]:
+    """Write weights and config; head and embeddings are tied if they are one matrix. Returns notes of what was done."""
     from huggingface_hub import save_torch_state_dict
 
     notes = []
     state: dict[str, torch.Tensor] = dict(model.state_dict())
     embeddings, head = (f"{_name_of(model, part)}.weight" for part in (model.get_input_embeddings(), model.lm_head))
     if not model.config.tie_word_embeddings and _are_one(state[embeddings], state[head]):
-        bits = {name: describe_quantisation(Header({}, (entry,))) for entry in header.tensors for name in entry[:1]}
+        bits = {tensor.name: describe_quantisation([tensor]) for tensor in reader.tensors}
         stored, other = bits["token_embd.weight"], bits["output.weight"]
         if other["bits_per_weight"] > stored["bits_per_weight"]:
             state[embeddings], stored, other = state[head], other, stored
@@ -226,7 +164,7 @@ def _save_model(model: Any, header: Header, folder: Path) -> list[str]:
     save_torch_state_dict({name: tensor.contiguous() for name, tensor in state.items()}, folder, max_shard_size="4GB")
     for weights in folder.glob("*.safetensors"):
         weights.chmod(0o644)  # the library writes files that nobody else may read
-    if "awq" in str(header.values.get("general.name", "")).lower():
+    if "awq" in _read_field(reader, "general.name").lower():
         notes.append(
             "The file's metadata says AWQ: channels were rescaled before quantisation, which changes single weights "
             "but not what the model computes."
@@ -245,16 +183,16 @@ def _are_one(embeddings: torch.Tensor, head: torch.Tensor) -> bool:
     return float((embeddings[rows] - head[rows]).norm()) <= SAME_MATRIX * float(head[rows].norm())
 
 
-def _make_tokenizer(rung: Rung, file: Path, header: Header) -> Any:
+def _make_tokenizer(rung: Rung, file: Path, reader: Any) -> Any:
     """The file's tokenizer with its chat template, or the one that the rung names."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if rung.tokenizer:
         return AutoTokenizer.from_pretrained(rung.tokenizer)
     read: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
-    if header.values.get("tokenizer.ggml.model") == "gpt2":
-        _set_cutting(rung, read, str(header.values.get("tokenizer.ggml.pre", "default")))
-    # A class of the architecture's own would build its parts anew when it is loaded, whatever the file holds.
+    if _read_field(reader, "tokenizer.ggml.model") == "gpt2":
+        _set_cutting(rung, read, _read_field(reader, "tokenizer.ggml.pre", "default"))
+    # An architecture's own tokenizer class would rebuild its parts when it is loaded, whatever the file holds.
     special = {name: getattr(read, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=read.backend_tokenizer, **special)
     tokenizer.chat_template = read.chat_template
@@ -262,7 +200,7 @@ def _make_tokenizer(rung: Rung, file: Path, header: Header) -> Any:
 
 
 def _set_cutting(rung: Rung, tokenizer: Any, way: str) -> None:
-    """Cut text as the model's own tokenizer did before byte-pair encoding; stop where that way is not known."""
+    """Cut text as the model's own tokenizer did before byte-pair encoding; stop if that way is unknown."""
     from tokenizers import pre_tokenizers
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 

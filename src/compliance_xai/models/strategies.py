@@ -1,8 +1,8 @@
-"""What a strategy does to a model: made ready for training, saved, loaded again as it was trained, and what moved.
+"""What a strategy does to a model: prepares it for training, saves it, loads it as it was trained, and what it changed.
 
-Full fine-tuning keeps a whole model. Every other strategy keeps adapters (``adapter_model.safetensors``) and, where it
-trains some weights whole, these beside them (``whole_weights.safetensors``). Adapters are never merged for storage:
-attribution explains what was trained.
+Full fine-tuning keeps a whole model. Other strategies keep adapters (``adapter_model.safetensors``) and any weights
+that they train whole (``whole_weights.safetensors``). Adapters are never merged for storage: attribution explains what
+was trained.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import copy
 import dataclasses
 import hashlib
 import json
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.errors import InputError
+import pandas as pd
+
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.loading import load_base, load_tokenizer, require_room_for_tokens, without_progress_bars
 from compliance_xai.study.ladders import Rung
+from compliance_xai.study.model_sources import read_json
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,20 +34,17 @@ ADAPTERS = "adapter_model.safetensors"
 WHOLE = "whole_weights.safetensors"
 BASE = "base_model.json"
 """Beside adapters: which base they were trained on, so that another one of the same shape is refused."""
-_TOLD_APART = (
-    ("model_type", "another architecture"), ("quantised", "another quantisation"), ("fingerprint", "other weights")
-)  # fmt: skip
 _ROWS = 64
 """Embeddings that go into a base's fingerprint."""
 _ADAPTER_MARK = "lora_"
-"""Stands in the name of every parameter of an adapter, DoRA's lengths included."""
+"""Part of the name of every parameter of an adapter, including DoRA's magnitudes."""
 
 
 def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: int) -> Any:
-    """The model made ready for training; of ``lora-then-full``, for its first phase.
+    """The model prepared for training, for one phase of it.
 
     The seed decides the adapters' initial weights. ``qlora`` expects a model loaded with ``quantised=True``. Embeddings
-    that serve as the head too are trained once, as one matrix.
+    that are also the head are trained once, as one matrix.
 
     Raises
     ------
@@ -56,9 +56,8 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     if settings.kind == "full":
         return model.requires_grad_(True)
     if not settings.has_adapters:
-        raise InputError(
-            "strategy", expected="a kind that trains something", found=repr(settings.kind), remedy="'none' does not."
-        )
+        found, remedy = repr(settings.kind), "Choose another strategy."
+        raise InputError("strategy", expected="a kind that trains something", found=found, remedy=remedy)
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
@@ -77,6 +76,8 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
     with warnings.catch_warnings():
         # peft asks transformers by a name that transformers has renamed.
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning)
+        # Experts that are stored as one matrix get adapters all the same; peft warns about the names it translated.
+        warnings.filterwarnings("ignore", message="The following .*_pattern keys", category=RuntimeWarning)
         adapted: Any = get_peft_model(model, config)
     adapted._compliance_xai_base = base
     for parameter in whole:
@@ -85,10 +86,9 @@ def apply_strategy(model: PreTrainedModel, settings: StrategySettings, *, seed: 
 
 
 def _describe_base(model: PreTrainedModel) -> dict[str, Any] | None:
-    """What tells a base from others of its shape: architecture, quantisation, and its first embeddings with all its
-    vectors (norms, biases), which no quantisation touches; rounded to bfloat16, as some machines load them.
-
-    None where weights are not in memory.
+    """What distinguishes a base from others of its shape: architecture, quantisation, and a sum over its first
+    embeddings and all its vectors (norms, biases), which are not quantised; rounded to bfloat16, as some machines load
+    them. None if weights are not in memory.
     """
     import torch
 
@@ -104,48 +104,34 @@ def _describe_base(model: PreTrainedModel) -> dict[str, Any] | None:
 
 
 def merge_adapters(model: Any) -> PreTrainedModel:
-    """A plain model whose weights hold what the adapters added; a model without adapters as it is."""
+    """A plain model with the adapters merged into its weights; a model without adapters as it is."""
     from peft import PeftModel
 
     return model.merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 def _choose_targets(model: PreTrainedModel, settings: StrategySettings) -> str | list[str]:
-    if settings.kind != "full-top":
-        targets = settings.target_modules
-        _require_targets(model, () if isinstance(targets, str) else targets)
-        return targets if isinstance(targets, str) else list(targets)
+    """The modules that get adapters; peft would pass over a name that no module has without a word."""
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
 
-    place, layers = _find_layers(model)
-    return [
-        f"{place}.{index}.{name}"
-        for index, layer in enumerate(layers[: len(layers) // 2])
-        for name, module in layer.named_modules()
-        if isinstance(module, (Linear, Conv1D))
-    ]
-
-
-def _require_targets(model: PreTrainedModel, targets: Sequence[str]) -> None:
-    """Stop at a name that no module has; peft would train the others without a word."""
-    from torch.nn import Linear
-    from transformers.pytorch_utils import Conv1D
-
-    modules = {f".{name}": module for name, module in model.named_modules()}
-    known = sorted({name.rpartition(".")[2] for name, m in modules.items() if isinstance(m, (Linear, Conv1D))})
+    linear = [name for name, module in model.named_modules() if isinstance(module, (Linear, Conv1D))]
+    if settings.kind == "full-top":
+        place, layers = _find_layers(model)
+        lower = tuple(f"{place}.{index}." for index in range(len(layers) // 2))
+        return [name for name in linear if name.startswith(lower)]
+    targets = settings.target_modules
+    if isinstance(targets, str):
+        return targets
+    known = sorted({name.rpartition(".")[2] for name in linear})
     for target in targets:
-        if not any(name.endswith(f".{target}") for name in modules):
-            raise InputError(
-                "strategy, key 'target_modules'",
-                expected="names of the model's linear layers: " + ", ".join(known),
-                found=repr(target),
-                remedy="Correct the name, or write all-linear.",
-            )
+        if not any(f".{name}".endswith(f".{target}") for name, _ in model.named_modules()):
+            require_choice("strategy, key 'target_modules'", target, known, remedy="Or write all-linear.")
+    return list(targets)
 
 
 def _find_layers(model: Any) -> tuple[str, list[Any]]:
-    """Where the model keeps its layers, and the layers, lowest first."""
+    """The name of the model's list of layers, and the layers, lowest first."""
     from torch.nn import ModuleList
 
     count = model.config.get_text_config().num_hidden_layers
@@ -161,9 +147,10 @@ def _find_layers(model: Any) -> tuple[str, list[Any]]:
 
 
 def _find_whole_weights(model: Any, kind: str) -> list[torch.nn.Parameter]:
-    """The weights that a strategy trains whole, beside its adapters."""
+    """The weights that a strategy trains whole, in addition to its adapters."""
     from torch.nn import Embedding
 
+    chosen = []
     if kind == "lora+":
         head = model.get_output_embeddings()
         chosen = [
@@ -174,20 +161,14 @@ def _find_whole_weights(model: Any, kind: str) -> list[torch.nn.Parameter]:
     elif kind == "full-top":
         _, layers = _find_layers(model)
         if len(layers) < 2:
-            raise InputError(
-                "strategy 'full-top'",
-                expected="a model of at least two layers",
-                found=f"{len(layers)}",
-                remedy="Choose another strategy for this model.",
-            )
+            found, remedy = f"{len(layers)}", "Choose another strategy for this model."
+            raise InputError("strategy 'full-top'", expected="at least two layers", found=found, remedy=remedy)
         chosen = layers[len(layers) // 2 :]
-    else:
-        chosen = []
     return [parameter for module in chosen for parameter in module.parameters()]
 
 
 def part_trained(model: Any) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-    """The parameters that are trained: those of adapters, and weights that are trained whole beside adapters.
+    """The parameters that are trained: those of adapters, and weights that are trained whole.
 
     Without adapters the first list holds everything, so that there is one learning rate.
     """
@@ -200,7 +181,7 @@ def part_trained(model: Any) -> tuple[list[torch.nn.Parameter], list[torch.nn.Pa
 def save_trained(model: Any, folder: Path | str, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
     """Save what was trained as safetensors: a whole model, or adapters and the weights that were trained whole.
 
-    ``tensors`` holds the model's state by name where the model itself lies on several processes.
+    ``tensors`` holds the model's state by name if the model is sharded over several processes.
     """
     from peft import PeftModel
     from safetensors.torch import save_file
@@ -224,8 +205,8 @@ def save_trained(model: Any, folder: Path | str, tensors: Mapping[str, torch.Ten
 
 
 def _base_name(name: str) -> str:
-    """A parameter's name in the base model, without what the adapters' library puts around it."""
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    """A parameter's name in the base model, without the additions of the adapters' library."""
+    return re.sub(r"\.(base_layer\.)+", ".", name.removeprefix("base_model.model."))
 
 
 def load_trained(
@@ -236,7 +217,7 @@ def load_trained(
     dtype: str | None = None,
     device_map: Any = "auto",
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """What a strategy made of a rung, in evaluation mode, adapters unmerged; the untouched base for ``none``.
+    """The trained model of a rung, in evaluation mode, adapters unmerged; the untouched base for ``none``.
 
     Parameters
     ----------
@@ -250,27 +231,18 @@ def load_trained(
     InputError
         If the folder holds no such weights, or those of another base model.
     """
-    tokenizer = load_tokenizer(rung)
-    if settings.kind == "none":
-        base = load_base(rung, dtype=dtype, device_map=device_map)
-        require_room_for_tokens(rung, tokenizer, base)
-        return base.eval(), tokenizer
-    folder = Path(folder or "")
-    if settings.has_adapters and (folder / ADAPTERS).is_file():
-        base = load_base(rung, quantised=settings.kind == "qlora", dtype=dtype, device_map=device_map)
-        require_room_for_tokens(rung, tokenizer, base)
-        return _load_adapters(rung, base, folder).eval(), tokenizer
-    whole = settings.kind in ("full", "lora-then-full")
+    tokenizer, folder = load_tokenizer(rung), Path(folder or "")
+    adapted = settings.has_adapters and (folder / ADAPTERS).is_file()
+    whole = settings.kind in ("full", "lora-then-full") and not adapted
     needed = folder / ("model.safetensors" if whole else ADAPTERS)
-    if not whole or not (needed.is_file() or (folder / f"{needed.name}.index.json").is_file()):
-        raise InputError(
-            str(needed),
-            expected="the weights that the fine-tune stage saves",
-            found="no such file",
-            remedy="Run that stage first.",
-        )
-    trained = dataclasses.replace(rung, path=str(folder), revision=None)
-    return load_base(trained, dtype=dtype, device_map=device_map).eval(), tokenizer
+    if settings.trains and not (needed.is_file() or needed.with_name(f"{needed.name}.index.json").is_file()):
+        expected, remedy = "the weights that the fine-tune stage saves", "Run that stage first."
+        raise InputError(str(needed), expected=expected, found="no such file", remedy=remedy)
+    if settings.trains and whole:
+        rung = dataclasses.replace(rung, path=str(folder), revision=None)
+    base = load_base(rung, quantised=settings.kind == "qlora", dtype=dtype, device_map=device_map)
+    require_room_for_tokens(rung, tokenizer, base)
+    return (_load_adapters(rung, base, folder) if adapted else base).eval(), tokenizer
 
 
 def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
@@ -281,7 +253,7 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
     if any(parameter.is_meta for parameter in base.parameters()):
         raise InputError(
             f"rung {rung.name!r}, key 'device_map'",
-            expected="the whole model in memory, where adapters go on top of it",
+            expected="the whole model in memory, because adapters are added to it",
             found="parts of it on disk",
             remedy="Spread it over more devices or main memory, or attribute a fully fine-tuned model.",
         )
@@ -306,13 +278,12 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
 
 
 def _require_base(rung: Rung, base: PreTrainedModel, file: Path) -> None:
-    """Stop where adapters say that they were trained on another base; those made elsewhere do not say it."""
-    if not file.is_file():
-        return
-    stored, found = json.loads(file.read_text(encoding="utf-8")), _describe_base(base) or {}
-    for name, text in _TOLD_APART:
-        if name in found and found[name] != stored.get(name):
-            raise _other_base(rung, file, f"adapters of a base with {text}")
+    """Stop if adapters say that they were trained on another base; those made elsewhere do not say so."""
+    stored, found = read_json(file), _describe_base(base)
+    for name in found if stored and found else ():
+        if found[name] != stored.get(name):
+            what = {"model_type": "architecture", "quantised": "quantisation"}.get(name, name)
+            raise _other_base(rung, file, f"adapters of a base with another {what}")
 
 
 def _require_same(rung: Rung, file: Path, found: set[str], expected: set[str]) -> None:
@@ -342,28 +313,36 @@ def count_parameters(model: Any) -> tuple[int, int]:
 
 
 def effective_weights(model: Any) -> Iterator[tuple[str, torch.Tensor, torch.Tensor | None]]:
-    """Every weight of a trained model as it acts, adapters merged into a copy of one layer at a time.
+    """Every effective weight of a trained model, adapters merged into a copy of one layer at a time.
 
     Yields
     ------
     name, weight, start
-        The name in the base model, the weight, and what it was before the adapters where they have a part in it (4-bit
-        weights dequantised), None elsewhere. A 4-bit weight without an adapter is left out: it cannot have moved.
+        The name in the base model, the weight, and what it was before its adapter (4-bit weights dequantised), or None
+        if it has no adapter. A 4-bit weight without an adapter is left out: it cannot have changed.
     """
     from peft.tuners.lora import LoraLayer
 
-    adapted = {f"{name}.base_layer.weight": m for name, m in model.named_modules() if isinstance(m, LoraLayer)}
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+    adapted = {f"{_base_name(f'{name}.')}{getattr(layer, 'parameter_name', 'weight')}": layer for name, layer in layers}
     for name, parameter in model.named_parameters():
-        if name in adapted:
-            yield _base_name(name), *_merge_one(adapted[name])
-        elif _ADAPTER_MARK not in name and not hasattr(parameter, "quant_state"):
-            yield _base_name(name), parameter.detach(), None
+        base_name = _base_name(name)
+        if _ADAPTER_MARK in name:
+            continue
+        if base_name in adapted:
+            yield base_name, *_merge_one(adapted[base_name])
+        elif not hasattr(parameter, "quant_state"):
+            yield base_name, parameter.detach(), None
 
 
 def _merge_one(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(with, without) the adapter; a 4-bit weight is dequantised and not rounded again."""
+    from peft.tuners.lora.layer import ParamWrapper
     from peft.utils.integrations import dequantize_module_weight
 
+    if isinstance(layer, ParamWrapper):  # around the experts of a layer, which are one parameter
+        start = layer.get_param().detach()
+        return start + layer.get_delta_weight(layer.active_adapters[0]).detach(), start
     base = layer.get_base_layer()
     if hasattr(base.weight, "quant_state"):
         start = dequantize_module_weight(base).detach()
@@ -375,16 +354,14 @@ def _merge_one(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def movement_frame(base: PreTrainedModel, model: Any) -> pd.DataFrame:
-    """How far each weight moved: Frobenius norm of its change over its norm before training.
+    """How much each weight changed: the Frobenius norm of its change over its norm before training.
 
     Returns
     -------
     pandas.DataFrame
         ``layer`` (1 is the lowest, 0 for weights outside the layers), ``matrix`` (name inside the layer, or of the
-        weight), ``parameters``, ``norm`` (before) and ``relative_change``; no number where the norm before was 0.
+        weight), ``parameters``, ``norm`` (before) and ``relative_change`` (NaN if the norm before was 0).
     """
-    import pandas as pd
-
     before = {name: parameter.detach() for name, parameter in base.named_parameters()}
     place, _ = _find_layers(base)
     rows = []

@@ -1,7 +1,7 @@
-"""The optimiser steps: accelerate underneath, any number of processes, the loss of a batch whatever its cut.
+"""The optimiser steps, with accelerate, on any number of processes.
 
 A step's loss is the sum of cross-entropies over the rule tokens of its batch, divided by their number. Cutting the
-batch into passes, or dealing it to processes, changes the order of a sum and nothing else.
+batch into passes, or sharing it between processes, changes the order of a sum and nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.machine import computes_bfloat16, track
@@ -32,22 +33,21 @@ LOGGED = 40
 
 _log = logging.getLogger(__name__)
 
-
 LARGE = 50_000_000
-"""Parameters from which passes on a processor pay in bfloat16, and rows are padded to multiples of ``MULTIPLE``."""
+"""Parameters from which a CPU computes in bfloat16 if it can, and rows are padded to multiples of ``MULTIPLE``."""
 
 MULTIPLE = 32
-"""On a processor the library for matrix products keeps memory for each new shape, so a large model sees few lengths."""
+"""On a CPU the library for matrix products keeps memory for each new shape, so a large model gets few lengths."""
 
 
 def choose_precision(settings: StrategySettings, parameters: int = 0) -> str:
-    """``bfloat16`` or ``float32``; ``auto`` takes bfloat16 on a CUDA device that computes in it, and for a large model
-    on a processor that does. Weights that are trained and their optimiser are float32 all the same.
+    """``bfloat16`` or ``float32``; ``auto`` is bfloat16 on a CUDA device that computes in it, and for a large model on
+    a CPU that does. Trained weights and their optimiser are float32 in any case.
 
     Raises
     ------
     InputError
-        If bfloat16 is asked of a CUDA device that lacks it.
+        If a CUDA device that lacks bfloat16 is asked for it.
     """
     import torch
 
@@ -91,7 +91,7 @@ def make_optimizer(model: Any, settings: StrategySettings) -> torch.optim.Optimi
 
 @dataclass
 class Loop:
-    """A model on its way through the steps.
+    """A training: a model and the steps that change it.
 
     Attributes
     ----------
@@ -102,9 +102,9 @@ class Loop:
     precision
         What the passes compute in; weights and optimiser keep their own.
     progress
-        Where it stands; from a checkpoint, or fresh.
+        How far it is; from a checkpoint, or new.
     checkpoints
-        Where it may go on from after a kill, or None.
+        From which it continues after an interruption, or None.
     """
 
     model: Any
@@ -149,7 +149,7 @@ class Loop:
         """One update; returns the batch's loss."""
         import torch
 
-        # A step's dropout hangs on the step alone, not on how the run came to it.
+        # Dropout depends on the step alone, not on where the run started.
         torch.manual_seed((self.seed * 1_000_003 + step) * 1_009 + self.accelerator.process_index)
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * rate_share(step, self.settings)
@@ -177,7 +177,7 @@ class Loop:
             )
 
     def _gather_gradients(self, step: int, batch: Sequence[int]) -> float:
-        """Gradients of the whole batch; where memory does not suffice, again with passes of half the rows."""
+        """Gradients of the whole batch; if memory is too small, again with passes of half the rows."""
         from accelerate.utils.memory import clear_device_cache
 
         while True:
@@ -236,7 +236,7 @@ class Loop:
         progress.rows.append((progress.before + progress.step, "validation", loss, progress.tokens))
 
     def _note_points(self) -> None:
-        """Log, validate and save where the schedule says so."""
+        """Log, validate and save when due."""
         settings, progress = self.settings, self.progress
         if progress.step % max(1, settings.steps // LOGGED) == 0:
             loss = math.fsum(progress.pending) / len(progress.pending)
@@ -251,14 +251,14 @@ class Loop:
             self.checkpoints.save(self.model, self.optimizer, progress, main=self.accelerator.is_main_process)
 
     def _find_largest_weight(self) -> float:
-        """Among those that are trained and lie on this process alone; NaN or infinite where one of them is."""
+        """Among those that are trained and on this process alone; NaN or infinite if one of them is."""
         weights = [weight.detach() for part in part_trained(self.model) for weight in part]
         largest = [float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")]
-        return float(np.max(largest, initial=0.0))  # Python's max would pass over NaN
+        return float(np.max(largest, initial=0.0))  # Python's max would ignore NaN
 
 
 def length_multiple(model: Any) -> int:
-    """What row lengths are padded to a multiple of: more than 1 for a large model on a processor."""
+    """The number that row lengths are padded to a multiple of: more than 1 for a large model on a CPU."""
     large = sum(parameter.numel() for parameter in model.parameters()) >= LARGE
     return MULTIPLE if large and next(model.parameters()).device.type == "cpu" else 1
 
@@ -276,7 +276,7 @@ def _no_memory(where: str, tried: int, error: RuntimeError) -> InputError:
         expected=f"memory for {tried} pair{'s' if tried > 1 else ''} at once",
         found=str(error).splitlines()[0],
         remedy="Set gradient_checkpointing: true or a smaller micro_batch for the strategy, take qlora, or a smaller "
-        "model; 'compliance-xai study plan' says what fits.",
+        "model; 'compliance-xai study plan' shows what fits.",
     )
 
 
@@ -285,8 +285,8 @@ def validation_losses(
 ) -> tuple[float, Any]:
     """Mean loss per target token over the rows (nats), and on request a frame of mean loss by token.
 
-    Rows are padded on the right and taken by length; every target token weighs the same. Where memory does not suffice,
-    one process by itself goes on with half as many rows at once.
+    Rows are padded on the right and taken by length; every target token has the same weight. If memory is too small, a
+    single process continues with half as many rows at once.
     """
     import torch
     from accelerate.utils.memory import clear_device_cache
@@ -320,8 +320,6 @@ def validation_losses(
     mean = math.fsum(losses) / len(losses)
     if not by_token:
         return mean, None
-    import pandas as pd
-
     frame = pd.DataFrame({"token": [tokenizer.decode([token]) for token in tokens], "loss": losses})
     table = frame.groupby("token")["loss"].agg(count="count", loss="mean").reset_index()
     return mean, table.sort_values(["count", "token"], ascending=[False, True], ignore_index=True)

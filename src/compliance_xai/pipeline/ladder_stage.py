@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.ladders import load_ladder, require_size
 
 
 @stage
@@ -27,6 +27,8 @@ def ladder(work: Work) -> dict[str, pd.DataFrame]:
     for scale in work.study.scales:
         rung = models.rung(scale)
         folder = Path(rung.path)
+        if rung.is_local:
+            require_size(rung)
         rows.append(
             {
                 "scale": scale,

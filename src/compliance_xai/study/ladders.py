@@ -23,6 +23,7 @@ from compliance_xai.study.model_sources import count_parameters, is_hub_id, read
 from compliance_xai.study.value_types import STRICT, Clauses, Count, Pairs, PathText, Settings, Slug, Text, Tokens
 
 EXAMPLE = "data/ladders/embedded/ladder.yaml"
+SAME_SIZE = 0.05
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -241,6 +242,24 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
     found = sorted((_locate(rung, base, where) for rung in chosen), key=lambda rung: rung.parameters)
     absent = tuple(rung for rung in found if not rung.is_there)
     return Ladder(name, tuple(rung for rung in found if rung.is_there), absent)
+
+
+def require_size(rung: Rung) -> None:
+    """Stop if a rung in a folder is said to have another number of parameters than its model (by over 5 %).
+
+    Raises
+    ------
+    InputError
+        With both numbers.
+    """
+    counted = count_parameters(Path(rung.path), trust_remote_code=rung.trust_remote_code)
+    if abs(rung.parameters / counted - 1) > SAME_SIZE:
+        raise InputError(
+            f"rung {rung.name!r}, key 'parameters'",
+            expected=f"{counted}, as counted in {rung.path}",
+            found=str(rung.parameters),
+            remedy="Correct it, or leave the key out.",
+        )
 
 
 def _take_from_hub(rung: Rung) -> Rung:
