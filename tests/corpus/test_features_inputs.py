@@ -90,3 +90,11 @@ def test_near_duplicates_across_a_split_are_seen_in_every_script(shared_data, la
         pytest.skip("no shared inputs beside this checkout")
     with pytest.raises(InputError, match=r"near-duplicate clause in train and test: \d+"):
         load_corpus("table", path=path)
+
+
+def test_clauses_that_people_asked_to_explain(shared_inputs):
+    lines = (shared_inputs / "explain_clauses.txt").read_text(encoding="utf-8").splitlines()
+    with pytest.raises(InputError, match="expected words separated by spaces"):
+        segment(lines[0])
+    found = [[f.text for f in segment(line) if f.category in ("number", "unit")] for line in lines[1:]]
+    assert found == [["0,90", "m"], ["1 200", "mm"]]

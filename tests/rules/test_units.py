@@ -130,6 +130,7 @@ def test_an_expression_is_multiplied_out():
     }
     assert read_sum("x1 * x0 - 2 m * 3 m", symbol) == {("x0", "x1"): (1, ()), (): (-6, area)}
     assert read_sum("x0 - x0", symbol) == {}
+    assert read_sum("is * -((2))", symbol) == {("is",): (-2, ())}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,8 @@ def test_an_expression_is_multiplied_out():
         "x0)",
         "x0 x1",
         "2 m + 2 m + 'a'",
-        "((((((((((((((((((((((1))))))))))))))))))))))",
+        "a b",
+        "a(b)",
         "x0 + " * 50 + "1",
         "(a+b+c+d+e+f+g+h)*(a+b+c+d+e+f+g+h)",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -80,62 +81,46 @@ def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
     """
     if len(text) > LONGEST:
         raise NotASum
-    reader = _Reader(text, resolve)
-    total = reader.read_terms(0)
-    if reader.tokens:
+    matches: list[re.Match[str]] = []
+    position, text = 0, text.rstrip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise NotASum
+        matches.append(match)
+        position = match.end()
+    # Python's own parser knows precedence and brackets; numbers and names are numbered, so that none is a keyword.
+    code = " ".join(match["sign"] or f"_{place}" for place, match in enumerate(matches))
+    try:
+        tree = ast.parse(code, mode="eval").body
+    except SyntaxError:
+        raise NotASum from None
+
+    def value(node: ast.expr) -> Sum:
+        match node:
+            case ast.BinOp(left, operator, right) if type(operator) in _OPERATIONS:
+                return _OPERATIONS[type(operator)](value(left), value(right))
+            case ast.UnaryOp(ast.UAdd() | ast.USub() as sign, operand):
+                return add({}, value(operand), -1 if isinstance(sign, ast.USub) else 1)
+            case ast.Name(name):
+                return _read_atom(matches[int(name[1:])], resolve)
         raise NotASum
-    return total
+
+    return value(tree)
 
 
-class _Reader:
-    """Recursive descent; brackets nest no deeper than ``_DEEPEST``."""
+_OPERATIONS: dict[type[ast.operator], Callable[[Sum, Sum], Sum]] = {
+    ast.Add: add,
+    ast.Sub: lambda left, right: add(left, right, -1),
+    ast.Mult: multiply,
+    ast.Div: divide,
+}
 
-    _DEEPEST = 8
 
-    def __init__(self, text: str, resolve: Callable[[str], Sum]) -> None:
-        self.resolve = resolve
-        self.tokens: list[re.Match[str]] = []
-        position, text = 0, text.rstrip()
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                raise NotASum
-            self.tokens.append(match)
-            position = match.end()
-        self.tokens.reverse()
-
-    def take(self, signs: str) -> str:
-        if self.tokens and self.tokens[-1]["sign"] and self.tokens[-1]["sign"] in signs:
-            return self.tokens.pop()["sign"]
-        return ""
-
-    def read_terms(self, depth: int) -> Sum:
-        negative = self.take("+-") == "-"
-        total = add({}, self.read_product(depth), -1 if negative else 1)
-        while sign := self.take("+-"):
-            total = add(total, self.read_product(depth), 1 if sign == "+" else -1)
-        return total
-
-    def read_product(self, depth: int) -> Sum:
-        total = self.read_factor(depth)
-        while sign := self.take("*/"):
-            total = (multiply if sign == "*" else divide)(total, self.read_factor(depth))
-        return total
-
-    def read_factor(self, depth: int) -> Sum:
-        if self.take("("):
-            if depth == self._DEEPEST:
-                raise NotASum
-            inner = self.read_terms(depth + 1)
-            if not self.take(")"):
-                raise NotASum
-            return inner
-        token = self.tokens.pop() if self.tokens else None
-        if token is None or token["sign"]:
-            raise NotASum
-        if token["name"]:
-            return self.resolve(token["name"])
-        if len(token["number"]) > LONGEST_NUMBER:
-            raise NotASum
-        unit = read_unit(token["unit"]) if token["unit"] else PLAIN
-        return constant(Fraction(token["number"]) * unit.factor, unit.dimension)
+def _read_atom(token: re.Match[str], resolve: Callable[[str], Sum]) -> Sum:
+    if token["name"]:
+        return resolve(token["name"])
+    if len(token["number"]) > LONGEST_NUMBER:
+        raise NotASum
+    unit = read_unit(token["unit"]) if token["unit"] else PLAIN
+    return constant(Fraction(token["number"]) * unit.factor, unit.dimension)
