@@ -81,11 +81,10 @@ def describe_corpus(
 
 def _count_roles(frame: pd.DataFrame) -> pd.DataFrame:
     roles = frame.melt("split", ["identifier_role", "number_role"], var_name="role").query("value != ''")
-    order = {"key": lambda column: column.map(SPLITS.index) if column.name == "split" else column}
     counts = roles.groupby(["split", "role", "value"], as_index=False, sort=False).size()
-    return counts.rename(columns={"size": "clauses"}).sort_values(
-        ["split", "role", "value"], ignore_index=True, **order
-    )
+    order = counts["split"].map(SPLITS.index)
+    counts = counts.assign(order=order).sort_values(["order", "role", "value"], ignore_index=True)
+    return counts.drop(columns="order").rename(columns={"size": "clauses"})
 
 
 def _measure_lengths(examples: list[Example]) -> pd.DataFrame:

@@ -93,7 +93,18 @@ def group(clause: str, words: Sequence[Feature], unit: str) -> list[Feature]:
     ['Where', 'a door opens', 'it', 'shall', 'be 1.2 m', 'wide']
     """
     require_choice("group, unit", unit, _STARTS_NEW, remedy="Choose a unit larger than the word.")
-    return _group(clause, words, _STARTS_NEW[unit])
+    groups: list[list[Feature]] = []
+    for word in words:
+        if groups and not _STARTS_NEW[unit](clause, groups[-1][-1], word):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return [
+        Feature(
+            members[0].start, members[-1].end, clause[members[0].start : members[-1].end], _shared_category(members)
+        )
+        for members in groups
+    ]
 
 
 def perturb(
@@ -244,19 +255,6 @@ _STARTS_NEW: dict[str, Callable[[str, Feature, Feature], bool]] = {
     ),
     "sentence": _sentence_starts,
 }
-
-
-def _group(clause: str, words: Sequence[Feature], starts_new: Callable[[str, Feature, Feature], bool]) -> list[Feature]:
-    groups: list[list[Feature]] = []
-    for word in words:
-        if groups and not starts_new(clause, groups[-1][-1], word):
-            groups[-1].append(word)
-        else:
-            groups.append([word])
-    return [
-        Feature(group[0].start, group[-1].end, clause[group[0].start : group[-1].end], _shared_category(group))
-        for group in groups
-    ]
 
 
 def _shared_category(group: Sequence[Feature]) -> str:
@@ -556,7 +554,7 @@ def _tag_vocabulary(
 
 
 def _tag_nouns(texts: list[str], lower: list[str], joined: list[bool], tags: list[str | None]) -> None:
-    """Lexicon heads first; then content words that stand before a head, and the noun group after a determiner."""
+    """Lexicon heads first; then content words before a head, and the noun group after a determiner."""
     for index, word in enumerate(lower):
         if tags[index] is None and word not in lexicons.FUNCTION_WORDS:
             tags[index] = _noun_category(word)

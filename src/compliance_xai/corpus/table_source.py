@@ -53,9 +53,9 @@ class TableOptions:
         Related clauses on both sides of a split column: ``refuse`` the table, or ``report`` them in the notes. Splits
         made here do not leak.
     fractions
-        Of train, validation and test, where splits are made.
+        Of train, validation and test, if splits are made.
     document
-        Fraction of rows held out as whole contexts, where splits are made with the scheme ``document``.
+        Fraction of rows held out as whole contexts, if splits are made with the scheme ``document``.
     near
         Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
     """

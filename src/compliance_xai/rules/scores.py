@@ -21,7 +21,7 @@ import pandas as pd
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.rules.compare.edits import token_distance, tree_distance
 from compliance_xai.rules.compare.equivalence import Verdict, equivalent
-from compliance_xai.rules.compare.error_kinds import error_kinds
+from compliance_xai.rules.compare.error_kinds import RuleError, error_kinds
 from compliance_xai.rules.compare.overlap import pair_overlap
 from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.notation.quantities import quantities_of, references_of
@@ -187,7 +187,8 @@ def corpus_scores(predictions: Sequence[str], references: Sequence[str], **setti
     names = [name for name, score in SCORES.items() if score.reads(pairs.notation)]
     if pairs.encoder is None:
         names.remove("semantic_similarity")
-    modules = [load_score(name, **{"encoder": None} | settings) for name in names]
+    choices: dict[str, Any] = {"encoder": None} | settings
+    modules = [load_score(name, **choices) for name in names]
     values = evaluate.combine(modules).compute(predictions=list(predictions), references=list(references))
     return {name: float(value) for name, value in values.items()}
 
@@ -237,11 +238,8 @@ def list_errors(predictions: Sequence[str], references: Sequence[str], *, notati
         ``pair`` (int64, position in the lists), ``kind``, ``where``, ``expected``, ``found`` (texts).
     """
     pairs = Pairs(predictions, references, notation=notation)
-    rows = [
-        (index, error.kind, error.where, error.expected, error.found)
-        for index, errors in enumerate(pairs.map(error_kinds) if notation == "lrml" else ())
-        for error in errors
-    ]
+    found: list[list[RuleError]] = pairs.map(error_kinds) if notation == "lrml" else []
+    rows = [(index, e.kind, e.where, e.expected, e.found) for index, errors in enumerate(found) for e in errors]
     return _frame_of_texts(rows, "kind", "where", "expected", "found")
 
 

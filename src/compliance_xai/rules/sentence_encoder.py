@@ -122,8 +122,11 @@ def load_encoder(name: str = "minilm") -> Encoder:
         model = SentenceTransformer(
             str(folder) if local else name, device="cpu", local_files_only=local, model_kwargs={"use_safetensors": True}
         )
-        return Encoder(sha256, int(model.get_embedding_dimension()), int(model.get_max_seq_length()), model.eval())
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        dimension, window = model.get_embedding_dimension(), model.get_max_seq_length()
+        if dimension is None or window is None:
+            raise ValueError("it does not state its embedding dimension and its longest input")
+        return Encoder(sha256, dimension, window, model.eval())
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"encoder {name!r}",
             expected="'minilm', the folder of a sentence-transformers text model or a hub id",

@@ -28,7 +28,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Item:
-    """An object: its properties, what it can be fitted with, what it can be made of, and where it can stand.
+    """An object: its properties, what it can be fitted with, what it can be made of, and where it can be.
 
     An object without places of its own can be in those of its context.
     """

@@ -246,7 +246,7 @@ class _Difference:
         self.tasks.extend(reversed(tasks))
 
     def unlike(self, expected: Sequence[Node], found: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-        """The members of each side, once each, that the other side has not got."""
+        """The members of each side, once each, that the other side lacks."""
         ours = {self.number_of[id(node)]: node for node in reversed(expected)}
         theirs = {self.number_of[id(node)]: node for node in reversed(found)}
         return (

@@ -130,7 +130,7 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     rule
         The rule.
     wording
-        Filled with the texts of the rule where given.
+        If given, filled with the texts of the rule.
     several
         Properties of which ``is`` with a quantity is an atom, from ``find_several`` of all rules to be compared.
 

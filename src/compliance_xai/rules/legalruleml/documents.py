@@ -167,8 +167,7 @@ class _DocumentReader:
         return LegalDocument(statements, tuple(self.unknown))
 
     def read_entry(self, element: etree._Element) -> None:
-        name = local_name(element)
-        key = _decode(element.get("key", ""))
+        name, key = local_name(element), _decode(element.get("key", ""))
         if name.removesuffix("statement") in KINDS and name.endswith("statement"):
             if BROKEN in element.attrib:
                 self.notes.add(element, "the file ends inside it; not read")
