@@ -32,7 +32,7 @@ figures.show_html(figures.table_html(result["notes"], caption="What to know abou
 # %% [markdown]
 # ## How many
 #
-# No clause stands in two splits. On the synthetic corpus the splits also hold out combinations of object, property and
+# No clause is in two splits. On the synthetic corpus the splits also hold out combinations of object, property and
 # requirement, not only sentences. The document split goes further: nothing from its context or document was trained on.
 
 # %% tags=["hide-input"]
@@ -56,7 +56,7 @@ figures.show(figures.draw_corpus_categories(result["categories"], folder=folder)
 # ## What decides and what distracts
 #
 # In one part of the synthetic corpus the rule carries the clause's own identifier, so the identifier *decides*; in
-# another it stands in the clause and *distracts*. The same holds for extra numbers. The table is empty where nobody
+# another it is in the clause and *distracts*. The same holds for extra numbers. The table is empty where nobody
 # recorded this.
 
 # %% tags=["hide-input"]

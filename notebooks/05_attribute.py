@@ -50,7 +50,7 @@ for place, row in enumerate(shown, start=1):
 # %% [markdown]
 # ## Focus
 #
-# Means over the clauses of this run. How the measures are defined stands under [Method](../../method.md).
+# Means over the clauses of this run. [Method](../../method.md) defines the measures.
 
 # %% tags=["hide-input"]
 measures = ["normalised_entropy", "gini", "top_1_mass", "top_3_mass", "effective_number", "total_mass"]

@@ -38,7 +38,7 @@ def main(frame, **chosen):
     return frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
 
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Which models count
 #
 # How a model reads says something only if it can write rules: its rules must score better than those copied from the
@@ -53,12 +53,12 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## The noise floor
 #
 # Two patterns of the same clause differ for many reasons: another batch, another float type, another training seed,
-# another way of taking words away. Only what two strategies differ by *beyond* two seeds of one strategy says something
-# about strategies (claim C1).
+# another way of removing words. A difference between strategies counts only if it exceeds the difference between seeds
+# (claim C1).
 
 # %% tags=["hide-input"]
 figures.show_drawn(
@@ -94,7 +94,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## What was trained, and at what cost
 #
 # Time and memory are those of this machine and of the whole process; runs that go on at the same time slow each other.
@@ -119,7 +119,7 @@ figures.show_drawn(
     otherwise="Nothing was trained.",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Different patterns, or different seeds?
 #
 # Only runs with different seeds are compared: two trainings with one seed see their data in the same order. The share
@@ -127,26 +127,24 @@ figures.show_drawn(
 
 # %% tags=["hide-input"]
 figures.show_drawn(
-    figures.draw_distances,
-    main(result["distances"]),
+    figures.draw_separation,
+    main(result["patterns"]),
     folder=folder,
-    scales=settings.scales,
-    otherwise="No two runs to compare: the study has one strategy and one seed.",
+    first=full,
+    otherwise="There is no ratio for all model sizes together; the table says why.",
     **view,
 )
 patterns = main(result["patterns"], **view)
 numbers = ["within_a", "within_b", "between", "share", "share_low", "share_high", "p_runs", "p_runs_smallest"]
 figures.show_html(
     figures.table_html(
-        patterns[["scale", "strategy_a", "strategy_b", "n_clauses", "n_seeds", *numbers]],
+        patterns[["scale", "strategy_a", "strategy_b", "n_clauses", "n_seeds", *numbers, "reason"]],
         caption="Distances between seeds of each strategy and between strategies (root mean squares), and the "
         "strategies' share of the squared distance with 95 % interval for other clauses and other trainings",
     )
 )
-remarks = patterns.loc[patterns["reason"] != "", ["strategy_a", "strategy_b", "reason"]].drop_duplicates()
-figures.show_html(figures.table_html(remarks, caption="Remarks on these comparisons"))
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## What moves a pattern more than the strategy?
 #
 # The distance between two views of the same model (another way to remove words, another method), or between two of its
@@ -162,7 +160,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Focus
 #
 # On how many words does a pattern rest? The effective number is the number of words that would have the same entropy
@@ -192,7 +190,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## At equal confidence, and for short and long clauses
 #
 # A model that is unsure of everything rests on many words. What is left of the difference where total mass and
@@ -209,7 +207,7 @@ figures.show_drawn(
     **view,
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Do copies rest on the words that spell them?
 #
 # Numbers and identifiers that are the same in clause and rule need no annotator. How often is the heaviest word towards
@@ -226,8 +224,8 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
-# ## How far would it come out again?
+# %% [markdown] tags=["optional"]
+# ## How reproducible is it?
 #
 # The intraclass correlation says how much of a value is the clause, or the word, and how much the training seed: 1 if
 # every seed agrees, 0 if the seed decides. Split-half reliability compares what every other token of the rule rests on
@@ -244,7 +242,7 @@ for frame, caption in (
 ):
     figures.show_html(
         figures.table_html(
-            frame.dropna(subset=["icc"])[columns],
+            frame.reindex(columns=[*columns, "reason"]),
             caption=caption,
         )
     )
@@ -254,5 +252,3 @@ figures.show_html(
         caption="Split-half reliability (Spearman–Brown) with 95 % bootstrap interval over clauses",
     )
 )
-remarks = reliability.loc[reliability["reason"] != "", ["strategy", "reason"]].drop_duplicates()
-figures.show_html(figures.table_html(remarks, caption="Remarks on reliability"))

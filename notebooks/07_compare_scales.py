@@ -33,10 +33,10 @@ view = {"baseline": primary["baseline"], "sign": primary["sign"]}
 lift = result["lift"][result["lift"]["method"] == primary["method"]]
 sizes = result["sizes"]
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Quality of the rules
 #
-# Exact match stands beside semantic similarity on purpose: a rule with one wrong digit is wrong, and nearly the same
+# Exact match is shown next to semantic similarity on purpose: a rule with one wrong digit is wrong, and nearly the same
 # sentence (claim C4).
 
 # %% tags=["hide-input"]
@@ -65,7 +65,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Which mistakes go away
 #
 # Any error, then the most frequent kinds. A kind that falls with size is one that these models outgrow.
@@ -76,7 +76,7 @@ figures.show_drawn(
     figures.draw_errors_by_scale, shares, folder=folder, otherwise="With one model size there is no trend to show."
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Do strategies make different mistakes?
 #
 # The rules that each strategy's models wrote, by what is wrong with them. A model that reads other words need not make
@@ -103,7 +103,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Does correctness level off?
 #
 # Step by step between neighbouring model sizes of one family. A step is level only if its 90 % interval lies within the
@@ -130,7 +130,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Numerical constraints and rule identifiers
 #
 # Lift is the share of attribution on these words over their share of the clause (claim C3). *Trained* is the mean of
@@ -157,7 +157,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Every category
 
 # %% tags=["hide-input"]

@@ -31,7 +31,7 @@ result = pipeline.faithfulness(settings)
 folder, baseline = result.folder / "figures", settings.attribution.baselines[0]
 operators = settings.faithfulness.operators
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Correctness: are they the right words?
 #
 # On the synthetic corpus the words that decide each element of a rule are known, because the program that wrote the
@@ -68,7 +68,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Faithfulness: does the model depend on them?
 #
 # Words of the clause go in a few steps (the study says how many), and the log-probability of the reference
@@ -117,7 +117,7 @@ remarks = result["areas"].loc[result["areas"]["reason"] != "", ["scale", "strate
 remarks = remarks.groupby(["scale", "strategy", "reason"], sort=False)["id"].nunique().reset_index(name="clauses")
 figures.show_html(figures.table_html(remarks, caption="Clauses that could not be judged, and why"))
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ## Does it matter? Attribution as an error detector
 #
 # A reviewer has no reference rule. Can attribution say which elements of a written rule to distrust? The rules that the
@@ -146,7 +146,7 @@ figures.show_html(
     )
 )
 
-# %% [markdown]
+# %% [markdown] tags=["optional"]
 # ### Calibration
 #
 # A regression turns signals into a probability that an element is wrong. Clauses of known contexts are predicted by a

@@ -10,6 +10,7 @@ from myst_parser.parsers.mdit import create_md_parser
 from compliance_xai.book import building as book
 from compliance_xai.book import parts as pages
 from compliance_xai.book.building import check_pages, format_cell, format_overview, format_toc, make_toc, write_overview
+from compliance_xai.book.live_model import write_live_models
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline.execution import execute_job, make_parameters
 from compliance_xai.pipeline.grid import make_jobs
@@ -247,3 +248,9 @@ def test_a_warning_stops_the_build_and_is_shown(toy, monkeypatch):
     with pytest.raises(InputError, match=r"without a warning, found /book/a\.md:3: WARNING: undefined label: 'b'"):
         book.build(run(toy, "corpus"), partial=True)
     assert not (toy.folder / "_build" / "stamp.json").exists()
+
+
+def test_a_study_without_a_small_trained_model_has_no_live_model(toy):
+    assert [path.read_text(encoding="utf-8") for path in write_live_models(make_plan(toy.study), toy.folder)] == [
+        'window.liveIndex = {"study":"toy","models":[]};\n'
+    ]

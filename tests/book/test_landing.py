@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from compliance_xai.book.landing import Result, draw_interval, find_results, format_landing
+from compliance_xai.book.landing import Result, draw_interval, find_results, format_citation, format_landing
 from compliance_xai.pipeline.summary_stage import open_summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,6 +66,13 @@ def test_only_claims_that_the_study_could_decide_have_a_verdict(folder):
 
 def test_a_study_that_has_not_finished_has_no_results(tmp_path):
     assert format_landing({tmp_path: "x.html"}).startswith("The study of this book has not finished yet")
+
+
+def test_the_citation_is_that_of_the_citation_file():
+    told = format_citation(REPOSITORY / "CITATION.cff")
+    assert told.startswith("compliance_xai contributors, version ")
+    assert "  author = {{compliance_xai contributors}},\n" in told
+    assert "  title = {{compliance_xai: which words" in told
 
 
 def test_an_interval_is_drawn_in_order():

@@ -86,24 +86,6 @@ def pairs() -> pd.DataFrame:
 
 
 @pytest.fixture
-def distances() -> pd.DataFrame:
-    rng = np.random.default_rng(6)
-    runs = [(strategy, seed) for strategy in ("full", "lora", "qlora") for seed in (0, 1)]
-    rows = []
-    for scale, size in SCALES.items():
-        for (a, seed_a), (b, seed_b) in itertools.combinations(runs, 2):
-            centre = 0.15 if a == b else 0.24
-            for index, value in enumerate(rng.normal(centre, 0.05, 40).clip(0.01)):
-                rows.append(
-                    {"scale": scale, "parameters": size, "baseline": "delete", "sign": "net",
-                     "id": f"c{index:02d}",
-                     "strategy_a": a, "seed_a": seed_a, "strategy_b": b, "seed_b": seed_b,
-                     "pair": "within" if a == b else "between", "jensen_shannon": value}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-@pytest.fixture
 def log() -> pd.DataFrame:
     rng = np.random.default_rng(8)
     rows = []

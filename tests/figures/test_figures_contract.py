@@ -137,6 +137,27 @@ def test_table_cells_are_escaped_and_a_cut_is_announced():
     assert "Rules (first 2 of 3 rows)" in markup
 
 
+def test_remarks_are_footnotes_and_rows_without_a_number_are_left_out():
+    frame = pd.DataFrame({"scale": ["1m", "4m", "12m"], "mean": [0.5, np.nan, 0.7], "low": [0.4, np.nan, 0.6]})
+    markup = figures.table_html(frame.assign(reason=["", "one <seed>", "few clauses"]), caption="Means")
+    assert markup.count("<tr>") == 3
+    assert "<td>12M<sup>1</sup></td>" in markup
+    notes = re.findall(r'<p class="cx-note">(.*?)</p>', markup)
+    assert notes == ["<sup>1</sup> few clauses.", "Not computed in 1 row: one &lt;seed&gt;."]
+    nothing = figures.table_html(frame[1:2].assign(reason="one seed"), caption="Means")
+    assert nothing.startswith('<p class="cx-nothing">Means: not computed.</p>')
+    assert figures.table_html(frame[:0], caption="Means") == ""
+
+
+def test_headings_names_and_formats_come_from_the_labels():
+    frame = pd.DataFrame({"scale": ["all"], "strategy": ["lora"], "baseline": ["mask"], "share": [0.125]})
+    frame = frame.assign(share_low=[0.1], share_high=[0.2], n_clauses=[1200])
+    markup = figures.table_html(frame, caption="c")
+    heads, cells = (re.findall(rf"<t{kind}[^>]*>([^<]*)</t{kind}>", markup) for kind in "hd")
+    assert heads == ["model size", "strategy", "words removed", "share", "low", "high", "clauses"]
+    assert cells == ["all sizes", "LoRA", "neutral word", "12.5%", "10.0%", "20.0%", "1,200"]
+
+
 def test_a_small_p_value_is_not_written_as_none():
     frame = pd.DataFrame({"p_holm": [0.00004, 0.0312], "page_p": [0.2, 1e-12], "precision": [0.0001, 0.5]})
     markup = figures.table_html(frame, caption="Tests", formats=dict.fromkeys(frame.columns, ".3f"))

@@ -44,41 +44,11 @@ def test_panels_follow_model_size_not_the_alphabet(lift, tmp_path):
     assert titles == ["<b>70M</b>", "<b>160M</b>", "<b>1B</b>"]
 
 
-def test_scales_of_frames_without_sizes_come_in_the_order_given(distances, tmp_path):
-    frame = distances.drop(columns="parameters")
-    figure = figures.draw_distances(frame, folder=tmp_path, scales=("4m", "1m", "300k"))
+def test_scales_of_frames_without_sizes_come_in_the_order_given(pairs, tmp_path):
+    frame = pairs.drop(columns="parameters")
+    figure = figures.draw_differences(frame, "normalised_entropy", folder=tmp_path, scales=("4m", "1m", "300k"))
     titles = [note["text"] for note in figure.spec["layout"]["annotations"] if note["text"].startswith("<b>")]
-    assert titles == ["<b>4M</b>", "<b>1M</b>", "<b>300K</b>"]
-
-
-def test_distances_average_seed_pairs_inside_a_clause(distances, tmp_path):
-    figure = figures.draw_distances(distances, folder=tmp_path)
-    between = distances.query("scale == '300k' and strategy_a == 'full' and strategy_b == 'lora' and id == 'c00'")
-    assert len(between) == 4
-    rows = figure.spec["layout"]["yaxis"]["ticktext"]
-    assert rows[:4] == [
-        "full fine-tuning: two seeds", "LoRA: two seeds", "QLoRA: two seeds", "full fine-tuning and LoRA"
-    ]  # fmt: skip
-    stored = pd.read_csv(tmp_path / "distances.csv").query("scale == '300k' and strategy_b == 'lora'")
-    stored = stored[stored["strategy_a"] == "full"].set_index("id")["jensen_shannon"]
-    assert len(stored) == 40
-    assert stored["c00"] == pytest.approx(between["jensen_shannon"].mean())
-    box = next(trace for trace in figure.spec["data"] if trace["y"] == [3] and trace["xaxis"] == "x")
-    assert box["median"][0] == pytest.approx(stored.median(), abs=1e-5)
-    assert "noise floor" in figure.caption
-
-
-def test_a_box_has_whiskers_of_at_most_one_and_a_half_lengths():
-    from compliance_xai.figures.marks import Box
-    from compliance_xai.figures.theme import Style
-
-    found = Box(0, [1, 2, 3, 4, 20], Style("")).summary
-    assert found == {"whislo": 1, "q1": 2, "med": 3, "q3": 4, "whishi": 4}
-
-
-def test_one_seed_has_no_noise_floor_and_the_caption_says_so(distances, tmp_path):
-    figure = figures.draw_distances(distances.query("seed_a == 0 and seed_b == 0"), folder=tmp_path)
-    assert "With one training seed there is no noise floor" in figure.caption
+    assert titles == ["<b>4M</b>", "<b>1M</b>", "<b>300K</b>", "<b>all sizes</b>"]
 
 
 def test_differences_show_their_intervals(pairs, tmp_path):
@@ -124,6 +94,8 @@ def test_corpus_figures_count_what_they_show(corpus_frames, tmp_path):
     assert figure.n == f"{drawn:,} clauses"
     lengths = figures.draw_corpus_lengths(corpus_frames["lengths"], folder=tmp_path)
     assert lengths.n == "175 clause–rule pairs"
+    words = corpus_frames["lengths"].query("text == 'clause'").groupby("context")["words"]
+    assert lengths.spec["data"][0]["x"] == pytest.approx(words.median().sort_index().tolist())
     categories = figures.draw_corpus_categories(corpus_frames["categories"], folder=tmp_path)
     for trace in categories.spec["data"]:
         assert sum(trace["x"]) == pytest.approx(100, abs=1e-3)
@@ -145,28 +117,26 @@ def test_the_score_matrix_is_complete_and_signed(attribution, tmp_path):
     assert re.fullmatch(r"Heat map: parts of the rule\. .* → .*: [+−]\d+\.\d\d nats.*", figure.alt)
 
 
-@pytest.mark.parametrize("draw", ["draw_distances", "draw_category_lift", "draw_lift_by_scale"])
-def test_an_empty_frame_is_nothing_to_plot(draw, distances, lift, tmp_path):
-    frame = {"draw_distances": distances}.get(draw, lift)
+@pytest.mark.parametrize("draw", ["draw_category_lift", "draw_lift_by_scale"])
+def test_an_empty_frame_is_nothing_to_plot(draw, lift, tmp_path):
     with pytest.raises(NothingToPlot, match="expected at least one row to plot"):
-        getattr(figures, draw)(frame.iloc[:0], folder=tmp_path)
+        getattr(figures, draw)(lift.iloc[:0], folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sentence_stands_where_nothing_can_be_plotted(distances, tmp_path, monkeypatch):
+def test_a_sentence_stands_where_nothing_can_be_plotted(lift, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, **options: shown.append(bundle))
-    figures.show_drawn(figures.draw_distances, distances.iloc[:0], folder=tmp_path, otherwise="No <gold> here.")
+    figures.show_drawn(figures.draw_category_lift, lift.iloc[:0], folder=tmp_path, otherwise="No <gold> here.")
     assert shown == [{"text/html": '<p class="cx-nothing">No &lt;gold&gt; here.</p>', "text/plain": "No <gold> here."}]
 
 
 def test_every_figure_says_n_and_interval_and_has_a_text(
-    focus, focus_summary, pairs, distances, lift, quality, log, attribution, corpus_frames, tmp_path
+    focus, focus_summary, pairs, lift, quality, log, attribution, corpus_frames, tmp_path
 ):
     drawn = [
         figures.draw_focus_paired(focus, focus_summary, "normalised_entropy", folder=tmp_path),
         figures.draw_differences(pairs, "normalised_entropy", folder=tmp_path),
-        figures.draw_distances(distances, folder=tmp_path),
         figures.draw_category_lift(lift, folder=tmp_path),
         figures.draw_lift_by_scale(lift, folder=tmp_path),
         figures.draw_quality_by_scale(quality, folder=tmp_path),

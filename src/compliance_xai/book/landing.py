@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from compliance_xai.figures.tables import claims_html
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, Summary, open_summary
@@ -52,6 +53,17 @@ def format_landing(folders: dict[Path, str]) -> str:
         parts += ["## The paper's claims", "```{raw} html", claims_html(decided, short=True)]
         parts += ["<p>These verdicts hold for the models and texts of this study only.</p>", "```"]
     return "\n".join(parts) + "\n"
+
+
+def format_citation(file: Path) -> str:
+    """Who made this, when, and how to cite it, from ``CITATION.cff``; Markdown."""
+    cited = yaml.safe_load(file.read_text(encoding="utf-8"))
+    names = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in cited["authors"]]
+    fields = {"title": "{" + cited["title"] + "}", "author": " and ".join("{" + name + "}" for name in names)}
+    fields |= {"year": str(cited["date-released"])[:4], "version": cited["version"]}
+    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
+    told = f"{' and '.join(names)}, version {cited['version']}, {cited['date-released']}. {cited['license']} licence."
+    return f"{told}\n\n```bibtex\n@software{{compliance_xai,\n{lines}\n}}\n```\n"
 
 
 def find_results(summary: Summary) -> list[Result]:

@@ -10,18 +10,21 @@ import base64
 import json
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compliance_xai.corpus.features import segment
-from compliance_xai.files import digest, write_atomic
+from compliance_xai.files import digest
 from compliance_xai.models.loading import without_progress_bars
+from compliance_xai.pipeline.cells import rung_of
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.review import RuleWriter, load_writer
 from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.stage_examples import load_examples
+from compliance_xai.pipeline.stores import keep_file, read_kept, write_changed
 from compliance_xai.study.settings import Study
 
 LARGEST = 1_100_000
@@ -45,23 +48,18 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
     """
     folder = project / "book" / "runs" / "_static" / "live"
     folder.mkdir(parents=True, exist_ok=True)
-    found, written = [], []
+    found, scripts = [], []
     for scale, strategy, key in _find_cells(plan):
         script = folder / f"{scale}-{strategy}.js"
-        mark = f"// {digest([key, code_digest(ROOMS)])}\n"
-        if not (script.is_file() and script.read_text(encoding="utf-8").startswith(mark)):
-            packed = _pack_cell(plan.study, scale, strategy)
-            if packed is None:
-                continue
-            _write(script, f"{mark}window.liveModels = window.liveModels || {{}};\n"
-                           f"window.liveModels[{json.dumps(script.stem)}] = {_to_json(packed)};\n")  # fmt: skip
-        found.append({"name": script.stem, "scale": scale, "strategy": strategy})
-        written.append(script)
-    for stale in set(folder.glob("*.js")) - {*written, folder / "index.js"}:
+        make = partial(_pack_cell, plan.study, script.stem, scale, strategy)
+        keep_file(script, digest([key, code_digest(ROOMS)]), make)
+        if read_kept(script).strip():
+            found.append({"name": script.stem, "scale": scale, "strategy": strategy})
+            scripts.append(script)
+    for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js"}:
         stale.unlink()
-    index = folder / "index.js"
-    _write(index, f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n")
-    return [index, *written]
+    listed = f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n"
+    return [write_changed(folder / "index.js", listed), *scripts]
 
 
 def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
@@ -71,25 +69,26 @@ def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
         done = job.stage == "finetune" and plan.states[name] == "done"
         if done and job.scale and job.strategy and plan.study.strategies[job.strategy].kind in KINDS:
             found.setdefault(job.scale, []).append((job.scale, job.strategy, job.key))
-    sizes = [scale for scale in plan.study.scales if scale in found and _count(plan.study, scale) <= LARGEST]
+    sizes = [
+        scale for scale in plan.study.scales if scale in found and rung_of(plan.study, scale).parameters <= LARGEST
+    ]
     return found[sizes[-1]] if sizes else []
 
 
-def _count(study: Study, scale: str) -> int:
-    from compliance_xai.pipeline.cells import rung_of
-
-    return rung_of(study, scale).parameters
-
-
-def _pack_cell(study: Study, scale: str, strategy: str) -> dict[str, Any] | None:
-    """What the page needs of one model; None if its architecture, tokenizer or prompt is not one the engine knows."""
+def _pack_cell(study: Study, name: str, scale: str, strategy: str) -> str:
+    """The script of one model; empty if its architecture, tokenizer or prompt is not one the engine knows."""
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     with without_progress_bars():
         writer = load_writer(study, scale, strategy)
         examples = load_examples(study)
         words = {word.text.lower() for example in examples["train"] for word in segment(example.clause)}
         clauses = [example.clause for example in examples[study.corpus.evaluate_on][:CHECKED]]
-        return pack_model(writer, clauses, sorted(words))
+        packed = pack_model(writer, clauses, sorted(words))
+    if packed is None:
+        return ""
+    return (
+        f"window.liveModels = window.liveModels || {{}};\nwindow.liveModels[{json.dumps(name)}] = {_to_json(packed)};"
+    )
 
 
 def pack_model(writer: RuleWriter, clauses: Sequence[str], words: Sequence[str]) -> dict[str, Any] | None:
@@ -154,12 +153,6 @@ def _describe(writer: RuleWriter, clause: str) -> dict[str, Any]:
     rule = writer.write([clause], max_new_tokens=MAX_TOKENS)[0]
     scores_F = writer.explain(clause, rule).scores.sum(axis=1)
     return {"clause": clause, "rule": rule, "scores": np.round(scores_F.astype(float), 4).tolist()}
-
-
-def _write(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with write_atomic(path) as part:
-            part.write_text(text, encoding="utf-8")
 
 
 def _to_json(content: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compliance_xai.book.evidence import format_findings, format_power
-from compliance_xai.book.landing import format_landing
+from compliance_xai.book.landing import format_citation, format_landing
 from compliance_xai.book.markdown import raw_html
 from compliance_xai.book.measured import (
     AGREEMENT,
@@ -92,6 +92,8 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     summaries = {project / STORED / REFERENCE: f"{REFERENCE}.html"}
     summaries[stage_folder(plan.study.name, "summary")] = f"runs/{plan.study.name}/summary.html"
     parts.append(_write(runs / "landing.md", format_landing(summaries)))
+    if (cited := project / "CITATION.cff").is_file():
+        parts.append(_write(runs / "citation.md", format_citation(cited)))
     parts.append(_write(runs / "verdicts.md", raw_html(format_findings(project))))
     parts.append(_write(runs / "strategies_kinds.md", format_kinds()))
     parts.append(_write(runs / "strategies_ladders.md", format_ladders()))

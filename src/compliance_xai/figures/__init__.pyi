@@ -16,8 +16,9 @@ from .focus_figures import (
     draw_focus_by_scale,
     draw_focus_paired,
     draw_lift_by_scale,
+    draw_noise,
+    draw_separation,
 )
-from .pattern_figures import draw_distances, draw_noise, draw_separation
 from .planning_figures import draw_growth, draw_power
 from .quality_figures import draw_error_kinds, draw_errors_by_scale, draw_quality_by_scale
 from .tables import claims_html, format_interval, statements_html, table_html, verdicts_html

@@ -7,7 +7,7 @@ import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.forms import rows_chart
-from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Panel
+from compliance_xai.figures.marks import Axis, Bars, Chart, Panel
 from compliance_xai.figures.theme import SPLIT_STYLES, make_style
 from compliance_xai.records import CATEGORIES
 from compliance_xai.study.labels import label_of
@@ -49,26 +49,23 @@ def draw_corpus_counts(counts: pd.DataFrame) -> Drawing:
 
 @drawn
 def draw_corpus_lengths(lengths: pd.DataFrame) -> Drawing:
-    """Words of clauses and of rules by context, as boxes (columns ``text``, ``context``, ``words``)."""
-    texts = {"clause": ("words", "#7a6fb0"), "rule": ("names, values and operators", "#5f8f86")}
-    order = sorted(set(lengths["context"]))
-    y = Axis("", (len(order) - 0.5, -0.5), {at: label_of(name).text for at, name in enumerate(order)}, names=True)
-    panels = []
-    for text, (unit, colour) in texts.items():
-        some = lengths[lengths["text"] == text]
-        groups = {place: some.loc[some["context"] == name, "words"] for place, name in enumerate(order)}
-        boxes = [Box(place, values, make_style("", colour)) for place, values in groups.items() if len(values)]
-        longest = max(box.summary["whishi"] for box in boxes)
-        panels.append(Panel(f"{text}s", Axis(unit, (0, 1.05 * longest)), y, boxes))
+    """Words of clauses and of rules by context: medians, middle halves (columns ``text``, ``context``, ``words``)."""
+    words = lengths.groupby(["text", "context"])["words"]
+    frame = words.agg(value="median", low=lambda one: one.quantile(0.25), high=lambda one: one.quantile(0.75), n="size")
+    panels = {"clause": "clauses, in words", "rule": "rules, in names, values and operators"}
+    rows = {name: label_of(name).text for name in sorted(set(lengths["context"]))}
+    chart = rows_chart(
+        frame.reset_index(), row="context", rows=rows, n="n", panel="text", panels=panels, series="", x_title="length",
+        styles={"": make_style("median")},
+    )  # fmt: skip
     return Drawing(
         "corpus-lengths",
-        Chart(panels, 20 + 32 * len(order), share_y=True, legend=False),
+        chart,
         lengths,
         title="Length of clauses and rules by regulatory context",
-        caption="Clauses in words; rules in names, values and operators.",
+        caption="Marks are medians; lines span the middle half of the clauses, and of the rules.",
         n=f"{lengths['id'].nunique():,} clause–rule pairs",
-        interval="the box spans the quartiles, the whiskers reach at most 1.5 box lengths further; points beyond are "
-        "only in the data",
+        interval="none",
     )
 
 

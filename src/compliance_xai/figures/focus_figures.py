@@ -1,4 +1,4 @@
-"""Figures of focus: clause by clause, over model size, between strategies, and by category of word."""
+"""Figures of how models read: focus, categories of words, and how far apart two patterns of one clause are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Drawing, drawn
+from compliance_xai.figures.contract import Drawing, drawn, require_rows
 from compliance_xai.figures.forms import (
     count_clauses,
+    count_range,
     order_scales,
     pad,
     rows_chart,
@@ -21,9 +22,19 @@ from compliance_xai.figures.forms import (
 from compliance_xai.figures.marks import Axis, Chart, Panel, Points
 from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.records import CATEGORIES
-from compliance_xai.study.labels import format_interval, label_of, say_value, strategy_label
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
+from compliance_xai.study.labels import format_interval, format_number, label_of, say_value, strategy_label
 
 INTERVAL = "95 %, for other clauses and other trainings"
+SOURCES = {
+    "batch": "same model, another batch",
+    "dtype": "same model, another float type",
+    "seeds": "two seeds of one strategy",
+    "strategies": "two strategies",
+    "baselines": "same model, another way to remove words",
+    "methods": "same model, another method",
+}
+_MEASURES = ("jensen_shannon", "spearman", "rank_biased_overlap")
 
 
 @drawn
@@ -194,3 +205,63 @@ def draw_lift_by_scale(
         caption="Where the log lift is above zero, these words carry more than their share of the clause.",
         n=count_clauses(frame["n_clauses"], baseline, sign),
     )
+
+
+@drawn
+def draw_noise(
+    noise: pd.DataFrame, measure: str = "jensen_shannon", *, sign: str = "net", scales: Sequence[str] = ()
+) -> Drawing:
+    """How far apart two patterns are, by what differs between them (``stats.noise_table``); a panel per model size."""
+    frame = select(noise, "noise", "mean", sign=sign, measure=measure)
+    return Drawing(
+        f"noise-{measure.replace('_', '-')}",
+        rows_chart(
+            frame, row="source", rows={name: text for name, text in SOURCES.items() if name in set(frame["source"])},
+            value="mean", panels=order_scales(frame, scales), x_title=label_of(measure).axis, series="",
+            styles={"": Style("mean distance")},
+        ),
+        frame,
+        title="How far apart are two patterns, by what differs between them?",
+        caption="Fine-tuned models only. A difference between strategies means something only if it exceeds the "
+        "difference between two seeds of one strategy.",
+        n=f"{count_range(frame['n_clauses'])} clauses per row, fewest where one model is computed in another way; "
+        f"{sign} scores",
+        interval="95 % bootstrap over clauses, pairs averaged within each clause first",
+    )  # fmt: skip
+
+
+@drawn
+def draw_separation(
+    tests: pd.DataFrame, *, first: str = "full", baseline: str = "delete", sign: str = "net"
+) -> Drawing:
+    """Distances from ``first`` to each other strategy over those between seeds, a panel for each distance.
+
+    ``tests`` is ``stats.compare_patterns``; its rows of all sizes are drawn. The untouched base is so far off that only
+    the caption gives its ratio.
+    """
+    ends = ("ratio_low", "ratio_high")
+    where = {"baseline": baseline, "sign": sign, "scale": ALL_SCALES}
+    chosen = beside(select(tests, "separation", "ratio", ends=ends, **where), first)
+    base = chosen.loc[chosen["other"] == CONTROL, "ratio"]
+    frame = require_rows(chosen[chosen["other"] != CONTROL], "separation")
+    note = ""
+    if len(base):
+        far = " to ".join(dict.fromkeys(format_number(ratio, 1) for ratio in (base.min(), base.max())))
+        note = f" Not drawn: the untouched base, {far} times as far."
+    own = strategy_label(first)
+    return Drawing(
+        "separation",
+        rows_chart(
+            frame, row="other", rows={row: style.label for row, style in style_strategies(frame["other"]).items()},
+            value="ratio", ends=ends, series="other", listed=False, mark=(1.0, "as two seeds of one strategy"),
+            panels={name: label_of(name).text for name in _MEASURES if name in set(frame["measure"])}, panel="measure",
+            x_title="distance between strategies / between seeds of one strategy",
+        ),
+        frame,
+        title=f"Are patterns further from those of {own} than two seeds are from each other?",
+        caption=f"Each mark: the distance (root mean square) between runs of {own} and runs of the strategy in the "
+        "row with other seeds, divided by that between two seeds of one of the two. On the dotted line two strategies "
+        f"differ no more than two seeds do. All sizes together.{note}",
+        n=count_clauses(frame["n_clauses"], baseline, sign),
+        interval=INTERVAL,
+    )  # fmt: skip

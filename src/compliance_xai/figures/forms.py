@@ -134,7 +134,6 @@ def size_chart(
     mark: tuple[float, str] | None = None,
     span: tuple[float, float] | None = None,
     from_zero: bool = False,
-    points: pd.DataFrame | None = None,
 ) -> Chart:
     """Values against model size: a panel per measure or category, and a line with intervals per strategy.
 
@@ -148,8 +147,6 @@ def size_chart(
         Labels of the panels, in drawing order.
     span, from_zero
         One range for all panels; or from zero to what each panel needs.
-    points
-        Single values, drawn small beside the means: columns ``panel``, ``strategy``, ``parameters``, ``value``.
 
     Raises
     ------
@@ -174,10 +171,6 @@ def size_chart(
         here = marks[marks[panel] == key]
         layers = [reference(mark[0], reach, mark[1], upright=False)] if mark else []
         for strategy, style in styles.items():
-            if points is not None:
-                own = points[(points["panel"] == key) & (points["strategy"] == strategy)]
-                at = own["parameters"].to_numpy() * dodge[strategy]
-                layers.append(Points(at, own["value"].to_numpy(), style, size=5, opacity=0.5, listed=False))
             some = here[here["strategy"] == strategy].sort_values("parameters")
             notes = _notes(some, style.label, [size_label(scale) for scale in some["scale"]])
             at, y, low, high = (some[column].to_numpy(dtype=float) for column in ("parameters", "value", "low", "high"))
@@ -299,4 +292,5 @@ def count_range(counts: Iterable[Any]) -> str:
 def count_clauses(counts: Iterable[Any], baseline: str, sign: str, each: str = "") -> str:
     """How many clauses a mark stands for, and how its scores were made."""
     removed = _REMOVED.get(baseline, f"removal: {label_of(baseline).text}")
-    return f"{count_range(counts)} clauses{each}; {removed}; {sign} scores"
+    told = count_range(counts)
+    return f"{told} clause{'s' * (told != '1')}{each}; {removed}; {sign} scores"

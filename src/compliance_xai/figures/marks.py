@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from compliance_xai.figures.theme import GREY, Style
-from compliance_xai.study.labels import format_number
 
 
 @dataclass(frozen=True)
@@ -78,23 +77,6 @@ class Bars:
 
 
 @dataclass(frozen=True, eq=False)
-class Box:
-    """A horizontal box at one place: quartiles, and whiskers that reach at most 1.5 box lengths further."""
-
-    place: float
-    values: Any
-    style: Style
-
-    @property
-    def summary(self) -> dict[str, float]:
-        """``whislo``, ``q1``, ``med``, ``q3`` and ``whishi``."""
-        from matplotlib.cbook import boxplot_stats
-
-        found = boxplot_stats(np.asarray(self.values, dtype=float))[0]
-        return {name: float(found[name]) for name in ("whislo", "q1", "med", "q3", "whishi")}
-
-
-@dataclass(frozen=True, eq=False)
 class Heat:
     """A table of shaded cells, from -1 to 1 if ``signed``, else from 0 to 1; a cell that is not a number is blank.
 
@@ -107,7 +89,7 @@ class Heat:
     unchanged: np.ndarray | None = None
 
 
-Layer = Points | Bars | Box | Heat
+Layer = Points | Bars | Heat
 
 
 @dataclass(frozen=True)
@@ -179,7 +161,7 @@ def describe(chart: Chart, most: int = 12) -> str:
     return f"{start}{ends} The data file has all values."
 
 
-_KINDS = {Heat: "Heat map", Box: "Box plots", Bars: "Bars"}
+_KINDS = {Heat: "Heat map", Bars: "Bars"}
 
 
 def _say(panel: Panel) -> Iterator[tuple[float, str]]:
@@ -193,9 +175,6 @@ def _say(panel: Panel) -> Iterator[tuple[float, str]]:
                 told = zip(values[chosen], notes[chosen], strict=True)
             case Bars():
                 told = zip(np.asarray(layer.length, dtype=float), layer.notes, strict=True)
-            case Box():
-                median = layer.summary["med"]
-                told = [(median, f"{(panel.y.ticks or {})[layer.place]}\nmedian {format_number(median, 3)}")]
             case Heat():
                 shades = np.abs(np.nan_to_num(layer.shades))
                 told = [(shades.flat[at], layer.notes[at // shades.shape[1]][at % shades.shape[1]])

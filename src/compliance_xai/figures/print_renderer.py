@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Heat, Panel, Points
+from compliance_xai.figures.marks import Axis, Bars, Chart, Heat, Panel, Points
 from compliance_xai.figures.theme import NEGATIVE, POSITIVE, SEQUENTIAL, clean
 
 _FONTS = (
@@ -145,12 +145,6 @@ def _draw_layer(axis: Any, layer: Any) -> None:
             known = layer.low is not None and np.isfinite(layer.low).any()
             ends = [layer.length - layer.low, layer.high - layer.length] if known else None
             axis.barh(layer.places, layer.length, left=layer.start, height=0.62, color=layer.style.colour, xerr=ends)
-        case Box():
-            line = {"color": layer.style.colour, "linewidth": 1.3}
-            axis.bxp(
-                [layer.summary], positions=[layer.place], widths=0.5, orientation="horizontal", showfliers=False,
-                manage_ticks=False, boxprops=line, medianprops=line, whiskerprops=line, capprops=line,
-            )  # fmt: skip
         case Heat():
             looks = {"xticklabels": False, "yticklabels": False, "cbar": False, "ax": axis}
             if layer.unchanged is not None:

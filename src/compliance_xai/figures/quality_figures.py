@@ -28,8 +28,6 @@ def draw_quality_by_scale(
     quality
         ``stats.summarise_measures`` of the scores: ``measure``, ``scale``, ``parameters``, ``strategy``, ``mean``,
         ``low``, ``high``, ``n_clauses``; of one split.
-    seeds
-        Means of single seeds, drawn small: ``measure``, ``parameters``, ``strategy``, ``value``.
     """
     name = "quality-by-scale"
     frame = select(quality, name, "mean", measure=list(measures))
@@ -38,7 +36,6 @@ def draw_quality_by_scale(
         name,
         panel="measure",
         panels={measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])},
-        points=None if seeds is None else seeds.assign(panel=seeds["measure"]),
         span=(-0.03, 1.05) if set(measures) <= {"exact", "parses", "semantic"} else None,
     )
     return Drawing(
@@ -47,8 +44,7 @@ def draw_quality_by_scale(
         frame,
         title="Quality of the written rules against model size",
         caption="Means over clauses. Semantic similarity is lenient: two rules that differ in one digit are nearly the "
-        "same sentence. Read it together with exact match."
-        + ("" if seeds is None else " Small marks: single training seeds."),
+        "same sentence. Read it together with exact match.",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
     )
 
@@ -68,6 +64,7 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
         At most this many kinds, the most frequent ones; further ones would be rows of marks at zero.
     """
     frame, rows = _most_frequent(shares, "error-kinds", kinds)
+    most = "The most frequent kind" if len(rows) == 2 else f"The {len(rows) - 1} most frequent kinds"
     panels = (
         order_scales(frame) if panel == "scale" else {str(split): say_value(panel, split) for split in frame[panel]}
     )
@@ -80,7 +77,7 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
         frame,
         title="What is wrong with the rules",
         caption="Share of rules that have each kind of error at least once; a rule can have several. "
-        f"The {len(rows) - 1} most frequent kinds over all runs. {_NO_RULE}",
+        f"{most} over all runs. {_NO_RULE}",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
         interval=WILSON,
     )  # fmt: skip

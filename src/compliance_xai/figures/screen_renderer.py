@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.figures.marks import Axis, Bars, Box, Chart, Heat, Points
+from compliance_xai.figures.marks import Axis, Bars, Chart, Heat, Points
 from compliance_xai.figures.theme import GREY, clean
 
 _FONT = {"size": 13, "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"}
@@ -170,18 +170,9 @@ def _trace(layer: Any) -> list[Any]:
                     error_x=_reach(layer.length, layer.low, layer.high, "#444"), width=0.62,
                 )
             ]  # fmt: skip
-        case Box():
-            five = {key: [layer.summary[name]] for key, name in _BOX.items()}
-            line = {"color": layer.style.colour, "width": 1.6}
-            return [
-                go.Box(**five, y=[layer.place], orientation="h", width=0.5, line=line, name=plain(layer.style.label))
-            ]
         case Heat():
             return _heat(layer)
     raise TypeError(type(layer))
-
-
-_BOX = {"lowerfence": "whislo", "q1": "q1", "median": "med", "q3": "q3", "upperfence": "whishi"}
 
 
 def _points(layer: Points) -> list[Any]:

@@ -28,6 +28,8 @@ def table_html(
 ) -> str:
     """A frame as an HTML table, numbers to the right, every cell escaped; nothing where it has no row.
 
+    Remarks on rows (column ``reason``) become footnotes, also of rows that are left out as they have no number.
+
     Parameters
     ----------
     formats
@@ -39,8 +41,9 @@ def table_html(
     limit
         At most this many rows; the caption says so where there are more.
     """
+    frame, notes, remarks = _take_remarks(frame)
     if frame.empty:
-        return ""
+        return f'<p class="cx-nothing">{html.escape(caption)}: not computed.</p>{notes}' if notes else ""
     code, specifications, last = set(code), {}, ""
     for name in map(str, frame.columns):
         ends = last if name.endswith(("low", "high")) else ""
@@ -50,13 +53,14 @@ def table_html(
     }
     head = "".join(f'<th scope="col"{_class(kinds[name])}>{html.escape(heading_of(str(name)))}</th>' for name in frame)
     body = []
-    for values in frame.head(limit).itertuples(index=False, name=None):
+    for mark, values in zip(remarks, frame.head(limit).itertuples(index=False, name=None), strict=False):
         cells = []
         for (name, kind), value in zip(kinds.items(), values, strict=True):
             tiny = isinstance(value, float) and value < 0.001 and _P_VALUE.search(name)
             text = "< 0.001" if tiny else _say(value, specifications[name])
             shown = html.escape(text if kind else say_value(name, text))
             shown = _BREAKS.sub(r"\1<wbr>", shown) if name in code else shown
+            shown += f"<sup>{mark}</sup>" if mark and not cells else ""
             cells.append(f"<td{_class(kind or ('cx-long' if len(text) > 60 else ''))}>{shown}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     if len(frame) > limit:
@@ -64,7 +68,25 @@ def table_html(
     return (
         f'<div class="cx-table"><p class="cx-caption">{html.escape(caption)}</p>'
         f'<div class="cx-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></div>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}</div>"
+    )
+
+
+def _take_remarks(frame: pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]]:
+    """The rows that have a number, the footnotes of all rows, and the mark of each row's footnote."""
+    numbers = frame.select_dtypes("float")
+    blank = numbers.isna().all(axis=1) & (numbers.shape[1] > 1)
+    reasons = frame["reason"].fillna("").astype(str) if "reason" in frame else pd.Series("", frame.index)
+    marks = {text: str(place) for place, text in enumerate(filter(None, dict.fromkeys(reasons[~blank])), 1)}
+    notes = [f"<sup>{mark}</sup> {html.escape(text)}" for text, mark in marks.items()]
+    missing = reasons[blank & (reasons != "")].value_counts(sort=False)
+    notes += [f"Not computed in {count} {'row' if count == 1 else 'rows'}: {html.escape(str(text))}"
+              for text, count in missing.items()]  # fmt: skip
+    shown = "".join(f'<p class="cx-note">{note}.</p>' for note in notes)
+    return (
+        frame[~blank].drop(columns="reason", errors="ignore"),
+        shown,
+        [marks.get(text, "") for text in reasons[~blank]],
     )
 
 
@@ -94,7 +116,7 @@ def statements_html(findings: Iterable[Mapping[str, Any]]) -> str:
     """What each verdict rests on: a sentence on every comparison, what belongs beside it, and a table of numbers."""
     rows, parts = [], []
     for finding in findings:
-        statements = finding.get("statements", ())
+        statements = [one for one in finding.get("statements", ()) if finding["verdict"] != NOT_JUDGED or one["p"]]
         doubts = (f" It stays open: {one['doubt']}." if one["doubt"] else "" for one in statements)
         said = [one["sentence"] + doubt for one, doubt in zip(statements, doubts, strict=True)]
         lists = [("", said), ("Not part of the verdict:", finding.get("beside", ()))]

@@ -139,6 +139,7 @@ def label_of(name: str) -> Label:
     return LABELS.get(name) or Label(name.replace("_", " "))
 
 
+_TOGETHER = {"trained": "all fine-tuned", "trained less base": "fine-tuned less base"}
 SIZES = frozenset({"scale", "a", "b"})
 NAMED = frozenset(
     {"measure", "method", "category", "kind", "name", "source", "metric", "outcome", "test", "companion", "control"}
@@ -159,7 +160,7 @@ def say_value(column: str, value: object) -> str:
     if column in SIZES:
         return "all sizes" if text == "all" else size_label(text)
     if column == "other" or column.startswith("strategy"):
-        return strategy_label(text)
+        return _TOGETHER.get(text) or strategy_label(text)
     return label_of(text).text if column in NAMED else text
 
 
@@ -294,6 +295,8 @@ _STATISTICS = {
     "hit": Label("rests on it", "", ".0%"),
     "chance": Label("by chance", "", ".0%"),
     "above_chance": Label("difference", "", ".0%"),
+    "known": Label("known", "", ".3f"),
+    "held_out": Label("held out", "", ".3f"),
     "adjusted": Label("over the base", "", ".3f"),
     "beyond_zero": Label("above zero", "", ".1%"),
     "beyond_margin": Label("above it", "", ".1%"),
