@@ -28,7 +28,7 @@ def table_html(
 ) -> str:
     """A frame as an HTML table, numbers to the right, every cell escaped; nothing where it has no row.
 
-    Remarks on rows (column ``reason``) become footnotes, also of rows that are left out as they have no number.
+    Remarks on rows (column ``reason``) become footnotes; of rows without a number nothing else is shown.
 
     Parameters
     ----------
@@ -74,9 +74,10 @@ def table_html(
 
 def _take_remarks(frame: pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]]:
     """The rows that have a number, the footnotes of all rows, and the mark of each row's footnote."""
-    numbers = frame.select_dtypes("float")
+    if "reason" not in frame:
+        return frame, "", [""] * len(frame)
+    numbers, reasons = frame.select_dtypes("float"), frame["reason"].fillna("").astype(str)
     blank = numbers.isna().all(axis=1) & (numbers.shape[1] > 1)
-    reasons = frame["reason"].fillna("").astype(str) if "reason" in frame else pd.Series("", frame.index)
     marks = {text: str(place) for place, text in enumerate(filter(None, dict.fromkeys(reasons[~blank])), 1)}
     notes = [f"<sup>{mark}</sup> {html.escape(text)}" for text, mark in marks.items()]
     missing = reasons[blank & (reasons != "")].value_counts(sort=False)
