@@ -27,7 +27,7 @@ def test_bad_input_is_one_message_without_a_traceback(toy, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("scales=[xl]", "expected rungs of the ladder 'toy': s, m, found 'xl'"),
+        ("scales=[xl]", "rung of the ladder 'toy': expected one of s, m, found 'xl'"),
         ("ladder=tow", "ladder 'tow': expected a ladder.yaml, or one of the shipped ladders: toy"),
         ("corpus.source=table", "key 'corpus.path': expected a file for the source 'table', found no path"),
         ("corpus={source: table, path: x.csv}", "key 'corpus.path': expected a file that exists, found nothing at"),

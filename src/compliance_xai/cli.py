@@ -325,28 +325,20 @@ def search_study(
     study: StudyArgument,
     set_: SetOption = None,
     cores: CoresOption = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--to", help="Also keep all trials there as CSV, for example data/results/mine; the book shows them."
-        ),
-    ] = None,
 ) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
     from compliance_xai.machine import count_cores
-    from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search, search_settings
+    from compliance_xai.pipeline.search import FOLDER, TRIALS, search_settings
 
     loaded, console = _load(study, set_), _console()
     trials = search_settings(
         loaded,
-        lambda cell, trial, loss: console.print(f"{cell.scale} {cell.strategy} trial {trial}: {loss:.4f}"),
+        lambda cell, trial, loss: console.print(f"{cell.scale}, {cell.strategy}, trial {trial}: {loss:.4f}"),
         cores=cores or count_cores(),
     )
     _print_frame(console, "Best trials", trials[trials["best"]].drop(columns="best"))
     place = loaded.folder / FOLDER
     console.print(f"All trials: {place / TRIALS}. Settings for a study: {place / 'best.yaml'}", soft_wrap=True)
-    if folder:
-        console.print(f"Kept: {export_search(loaded, folder)}", soft_wrap=True)
 
 
 @study_app.command("export")

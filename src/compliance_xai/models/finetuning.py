@@ -67,6 +67,11 @@ class TrainResult:
     micro_batch: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def last_loss(self) -> float:
+        """Validation loss at the end, nats per rule token."""
+        return float(self.log.loc[self.log["split"] == "validation", "loss"].iloc[-1])
+
 
 def finetune(
     rung: Rung,

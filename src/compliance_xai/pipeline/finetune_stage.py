@@ -59,11 +59,10 @@ def finetune(work: Work) -> dict[str, pd.DataFrame]:
         # A piece of its own: a training that is done stays done if this fails, for lack of memory for example.
         movement = work.make_piece(f"movement-{seed}", measure, key=key)
         result = finetuning.read_result(piece.folder)
-        validation_log = result.log[result.log["split"] == "validation"]
         summary = {
             "trained": result.trained,
             "parameters": result.parameters,
-            "validation_loss": float(validation_log["loss"].iloc[-1]),
+            "validation_loss": result.last_loss,
             "tokens": int(result.log["tokens"].max()),
         }
         timing = {
@@ -72,11 +71,10 @@ def finetune(work: Work) -> dict[str, pd.DataFrame]:
             "micro_batch": result.micro_batch,
             "notes": "; ".join(result.notes),
         }
-        tables["movement"].append(pd.read_parquet(movement.folder / "movement.parquet").assign(seed=seed))
-        tables["log"].append(result.log.assign(seed=seed))
-        tables["token_losses"].append(result.token_losses.assign(seed=seed))
-        tables["summary"].append(pd.DataFrame([{"seed": seed, **summary}]))
-        tables["timing"].append(pd.DataFrame([{"seed": seed, **timing}]))
+        moved = pd.read_parquet(movement.folder / "movement.parquet")
+        found = (result.log, result.token_losses, moved, pd.DataFrame([summary]), pd.DataFrame([timing]))
+        for frames, frame in zip(tables.values(), found, strict=True):
+            frames.append(frame.assign(seed=seed))
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
     return {name: frame[["seed", *frame.columns.drop("seed")]] for name, frame in joined.items()}
 

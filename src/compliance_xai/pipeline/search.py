@@ -22,7 +22,7 @@ import pandas as pd
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, write_json
 from compliance_xai.machine import limit_threads
-from compliance_xai.models.finetuning import TrainResult, finetune, read_result
+from compliance_xai.models.finetuning import finetune, read_result
 from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
 from compliance_xai.pipeline.finetune_stage import training_key
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
@@ -163,7 +163,7 @@ def _read_trained(work: Work) -> tuple[float, float] | None:
     name = f"seed-{work.study.seeds[0]}"
     if (piece := work.find_piece(name, training_key(work, work.study.seeds[0]))) is None:
         return None
-    return _last_loss(read_result(piece.folder)), piece.seconds
+    return read_result(piece.folder).last_loss, piece.seconds
 
 
 def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, float]:
@@ -172,25 +172,13 @@ def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, fl
     splits = load_examples(study)
     train, validation = (require_split(study, splits, name) for name in ("train", "validation"))
     try:
-        result = finetune(
-            rung,
-            work.cell[1],
-            fit_settings(settings, rung),
-            train,
-            validation,
-            seed=study.seeds[0],
-            out=out,
-            template=choose_prompt(study, rung),
-        )
-        loss = _last_loss(result)
+        fitted, prompt = fit_settings(settings, rung), choose_prompt(study, rung)
+        seed = study.seeds[0]
+        loss = finetune(rung, work.cell[1], fitted, train, validation, seed=seed, out=out, template=prompt).last_loss
     except FloatingPointError:
         loss = float("inf")  # a rate that breaks the training off is a result of the search
     shutil.rmtree(out, ignore_errors=True)
     return loss, time.monotonic() - started
-
-
-def _last_loss(result: TrainResult) -> float:
-    return float(result.log.loc[result.log["split"] == "validation", "loss"].iloc[-1])
 
 
 def format_best(trials: pd.DataFrame) -> str:

@@ -137,9 +137,7 @@ class Work:
     @property
     def cell(self) -> tuple[str, str]:
         """Scale and strategy of a stage that works on one cell."""
-        if self.job.scale is None or self.job.strategy is None:
-            raise InputError(f"stage {self.job.stage!r}", expected="a cell", found="none", remedy="Name the cell.")
-        return self.job.scale, self.job.strategy
+        return str(self.job.scale), str(self.job.strategy)
 
     def read(self, *paths: Path) -> None:
         """Note files from outside the study's results as inputs."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,27 +197,22 @@ def hold_lock(path: Path, what: str, *, wait: float = 0, say: Callable[[str], No
         likes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
-    end, said = time.monotonic() + wait, False
-    while True:
+    lock = FileLock(path)
+    try:
         try:
-            lock.acquire()
-            break
+            lock.acquire(timeout=0)
         except Timeout:
-            pid = find_holder(path)
-            if time.monotonic() >= end:
-                raise InputError(
-                    what,
-                    expected="no other process at work on it",
-                    found=f"process {pid or 'of another machine'}, which is",
-                    remedy=f"Wait until it ends, or end it with 'kill {pid}'; finished work is kept."
-                    if pid
-                    else "Wait.",
-                ) from None
-            if not said:
-                say(f"{what}: waiting for process {pid}, which is at work on it")
-                said = True
-            time.sleep(0.2)
+            if wait:
+                say(f"{what}: waiting for process {find_holder(path)}, which is at work on it")
+            lock.acquire(timeout=wait, poll_interval=0.2)
+    except Timeout:
+        pid = find_holder(path)
+        raise InputError(
+            what,
+            expected="no other process at work on it",
+            found=f"process {pid or 'of another machine'}, which is",
+            remedy=f"Wait until it ends, or end it with 'kill {pid}'; finished work is kept." if pid else "Wait.",
+        ) from None
     try:
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield
