@@ -556,7 +556,7 @@ def convert_rules(
 
 
 def _print_unknown(constructs: list[Unknown]) -> None:
-    """One line per kind of construct that the notation has no place for, with the lines where it stands."""
+    """One line per kind of construct that the notation has no place for, with its lines."""
     lines: dict[tuple[str, str], list[int]] = {}
     for unknown in constructs:
         lines.setdefault((unknown.name, unknown.reading), []).append(unknown.line)
@@ -578,7 +578,9 @@ def new_study(
     clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
     title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
     out: Annotated[Path | None, typer.Option(help="The file.", show_default="studies/NAME.yaml")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the default where no flag says.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing: take the default if no flag says otherwise.")
+    ] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
     from compliance_xai.corpus.corpora import SOURCES

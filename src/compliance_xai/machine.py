@@ -174,7 +174,7 @@ def say(line: str) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Let the numerical libraries of this process use so many threads, whether they are loaded already or not."""
+    """Let the numerical libraries of this process use this many threads, whether they are loaded already or not."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)

@@ -111,6 +111,17 @@ def test_the_command_converts_and_reports(shared_data, tmp_path, capsys, monkeyp
     assert list(read_statements(tmp_path / "b.lrml")) == list(read_statements(source))
 
 
+def test_a_file_is_replaced_only_where_that_is_asked_for(tmp_path, capsys, monkeypatch):
+    (tmp_path / "a.csv").write_text("key,rule\na,exist(b)\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("precious", encoding="utf-8")
+    code, _, err = run(capsys, monkeypatch, tmp_path / "a.csv", tmp_path / "b.csv")
+    assert code == 2
+    assert "b.csv: expected a new file, found one that exists. Choose another name, or give --overwrite." in err
+    assert (tmp_path / "b.csv").read_text(encoding="utf-8") == "precious"
+    assert run(capsys, monkeypatch, tmp_path / "a.csv", tmp_path / "b.csv", "--overwrite")[0] == 0
+    assert list(read_statements(tmp_path / "b.csv")) == list(read_statements(tmp_path / "a.csv"))
+
+
 def test_the_command_takes_limits_and_fails_where_nothing_is_found(shared_inputs, tmp_path, capsys, monkeypatch):
     source = shared_inputs / "xml" / "constructs.xml"
     code, _, err = run(capsys, monkeypatch, source, tmp_path / "a.csv", "--limit", "unknown=5")

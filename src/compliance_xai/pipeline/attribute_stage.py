@@ -77,7 +77,7 @@ def attribute(work: Work) -> dict[str, pd.DataFrame]:
         ``noise``: the first ``NOISE_CLAUSES`` once more, one row at a time (``batch``) and in another float type
         (``dtype``): ``seed, method, baseline, id, source, sign, deviation`` (nats, the largest of a score),
         ``stats.DISTANCES`` of the two patterns, ``reason`` (why there is none, else empty).
-        ``precision_effects`` (``precision.precision_frame``, first seed and baseline) where the study asks for it.
+        ``precision_effects`` (``precision.precision_frame``, first seed and baseline) if the study asks for it.
     """
     scale, strategy = work.cell
     examples = attributed_examples(work.study)
@@ -124,7 +124,7 @@ class Reader:
         chosen = self.work.study.attribution
         method = change.pop("method", chosen.method)
         if method == "integrated_gradients":
-            baseline = "delete"  # it has a reference of its own
+            baseline = "delete"  # it has its own reference
         options = Options(
             prompt=self.opened.template,
             method=method,

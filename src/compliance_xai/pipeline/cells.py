@@ -19,7 +19,7 @@ from compliance_xai.study.strategy_settings import StrategySettings
 
 @dataclasses.dataclass(frozen=True)
 class OpenModel:
-    """A model in memory, with its tokenizer and what surrounds a clause; ``name`` is for people."""
+    """A model in memory, with its tokenizer and what surrounds a clause; ``name`` is what readers see."""
 
     name: str
     model: Any
@@ -100,7 +100,7 @@ def is_chat(study: Study, rung: Rung) -> bool:
 
 
 def fit_settings(settings: StrategySettings, rung: Rung) -> StrategySettings:
-    """A strategy's settings, with the rung's batch plan where the study gives none; no result depends on it."""
+    """A strategy's settings, with the rung's batch plan if the study gives none; no result depends on it."""
     plan = {"micro_batch": rung.batch.micro_batch, "gradient_checkpointing": rung.batch.gradient_checkpointing}
     silent = {name: value for name, value in plan.items() if value and not getattr(settings, name)}
     return settings.model_copy(update=silent)

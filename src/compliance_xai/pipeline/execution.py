@@ -38,7 +38,7 @@ TAKES = re.compile(r"\*Takes\*[^.]*\.")
 """What a notebook's source says about its time; its executed page says what it took instead."""
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
 RUNNER_VARIABLE = "COMPLIANCE_XAI_RUNNER"
-"""The process id of the run that a job belongs to; where that is gone, the job ends itself."""
+"""The process id of the run that a job belongs to; once that is gone, the job ends itself."""
 NOTES_KEPT, NOTE_LENGTH = 20, 500
 
 
@@ -96,7 +96,7 @@ def keep_page(
 ) -> Path:
     """The executed notebook of something that is no job of a study, such as a lesson; made once for its key.
 
-    It is kept as ``<name>.ipynb`` in its folder. The title replaces that of the source where it is given.
+    It is kept as ``<name>.ipynb`` in its folder. The title replaces that of the source if it is given.
     """
 
     def make(part: Path) -> None:
@@ -208,9 +208,9 @@ def run_notebook(
 def _run_process(
     name: str, prepared: Path, part: Path, parameters: Mapping[str, Any], *, threads: int, limit: float | None
 ) -> tuple[int | None, str]:
-    """Exit status, None where it took too long, and what the process wrote to standard error beside the notebook.
+    """Exit status (None if it took too long) and what the process wrote to standard error beside the notebook.
 
-    Meanwhile the notebook's line of progress is printed; where the run that started all this is gone, it is ended.
+    Meanwhile the notebook's line of progress is printed; once the run that started all this is gone, it is ended.
     """
     runner, shown = os.environ.get(RUNNER_VARIABLE), ""
     end = time.monotonic() + limit if limit else float("inf")

@@ -38,7 +38,7 @@ class NotebookFailed(RuntimeError):
     job_name, reason
         Which notebook, and what went wrong, in one line.
     kept
-        Where the attempt is kept, or None where there is nothing to keep.
+        Where the attempt is kept, or None if there is nothing to keep.
     bad_input
         Whether the reason is one that the reader can remove (an ``InputError``, a full disk), not a defect.
     """
@@ -49,7 +49,7 @@ class NotebookFailed(RuntimeError):
 
 
 def explain_system(message: str) -> str | None:
-    """A message of the operating system with what to do about it; None where it is nothing that a reader can change.
+    """A message of the operating system with what to do about it; None if a reader cannot change it.
 
     Examples
     --------

@@ -200,7 +200,7 @@ class _Measured:
             yield example, rows, "" if rows else "no element was recognised in the rule"
 
     def _explain(self, example: Example, rule: str) -> Attribution:
-        """The attribution of a written rule; that of the reference where it is the same text."""
+        """The attribution of a written rule; that of the reference if it is the same text."""
         chosen = self.study.attribution
         baseline = chosen.baselines[0]
         if rule == example.rule:

@@ -20,7 +20,7 @@ def ladder(work: Work) -> dict[str, pd.DataFrame]:
     StageResult
         ``rungs``: one row per scale with ``scale``, ``parameters`` (int), ``path``, ``revision``, ``licence``,
         ``template`` (plain or chat), ``dtype``, ``description`` (str), ``pinned`` (bool: whether another day gives the
-        same weights) and, where the shape is known, the fields of ``rungs.Shape``.
+        same weights) and, if the shape is known, the fields of ``rungs.Shape``.
     """
     models = load_ladder(work.study.ladder)
     rows = []

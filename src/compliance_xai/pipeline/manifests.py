@@ -65,7 +65,7 @@ def write_manifest(manifest: Manifest, folder: Path | str) -> Path:
 
 
 def read_manifest(folder: Path | str) -> Manifest | None:
-    """The manifest of a stage's folder, or None where the stage is not complete.
+    """The manifest of a stage's folder, or None if the stage is not complete.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def read_manifest(folder: Path | str) -> Manifest | None:
 
 
 def peek_manifest(folder: Path | str) -> Manifest | None:
-    """The manifest of a stage's folder, or None where there is none that can be read."""
+    """The manifest of a stage's folder, or None if there is none that can be read."""
     try:
         return read_manifest(folder)
     except InputError:

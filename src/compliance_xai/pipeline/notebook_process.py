@@ -125,14 +125,14 @@ class _InProcess(Engine):
 
 
 def _end_with(parent: int) -> None:
-    """End this process where the one that started it is gone."""
+    """End this process once the one that started it is gone."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 def main(arguments: list[str]) -> int:
-    """Run a notebook; exit status 0 where it ran to its end, ``FAILED`` after an error in a cell, 2 for bad input."""
+    """Run a notebook; exit status 0 if it ran to its end, ``FAILED`` after an error in a cell, 2 for bad input."""
     prepared, part, parameters, parent = arguments
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     # bitsandbytes announces optional kernels that nothing here depends on.

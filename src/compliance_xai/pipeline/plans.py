@@ -14,7 +14,7 @@ from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study, load_study
 
 CHARACTERS = 3.0
-"""Characters of a clause or rule per token where the tokenizer is not at hand; English prose has about four, rule
+"""Characters of a clause or rule per token if the tokenizer is not at hand; English prose has about four, rule
 notation about three, and planning for too much does no harm."""
 
 
@@ -53,7 +53,7 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
 
 
 def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Texts:
-    """Lengths of pairs in tokens: counted where the tokenizer is at hand, else characters over ``CHARACTERS``."""
+    """Lengths of pairs in tokens: counted if the tokenizer is at hand, else characters over ``CHARACTERS``."""
     if rung.is_local and rung.is_there:
         from compliance_xai.models.batches import encode_examples
         from compliance_xai.models.loading import load_tokenizer

@@ -46,7 +46,7 @@ def read_raw(work: Work) -> RawFrames:
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Findings computed from stored raw frames, and where they differ from the stored findings (empty: nowhere)."""
+    """Findings computed from stored raw frames, and their differences from the stored findings, if any."""
 
     findings: list[Finding]
     differences: list[str]

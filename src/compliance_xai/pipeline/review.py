@@ -29,7 +29,7 @@ from compliance_xai.rules.notation.parse import tokens
 from compliance_xai.study.settings import Study, load_study
 
 FLOOR = math.log(2)
-"""Nats: a word counts where the part of the rule is at most half as likely without it."""
+"""Nats: a word counts if the part of the rule is at most half as likely without it."""
 
 WORDS, CLAUSE, REPEATS, NOTHING = "words", "the clause as a whole", "an earlier part of the rule", "nothing"
 

@@ -46,7 +46,7 @@ def search_settings(
 ) -> pd.DataFrame:
     """Try settings for every fine-tuned cell, with the study's first seed; finished trials are read, not repeated.
 
-    The first trial of a cell has the study's own settings: where the study has trained that seed, it is read. Writes
+    The first trial of a cell has the study's own settings: if the study has trained that seed, it is read. Writes
     ``results/<study>/search``: ``trials.csv`` (the table below) and ``best.yaml``, the ``by_scale`` settings of the
     lowest validation loss, to be written into a study.
 
@@ -60,7 +60,7 @@ def search_settings(
     Returns
     -------
     pandas.DataFrame
-        ``scale, strategy, trial, learning_rate, full_learning_rate, rank, steps`` (NaN where a strategy has none),
+        ``scale, strategy, trial, learning_rate, full_learning_rate, rank, steps`` (NaN if a strategy has none),
         ``validation_loss`` (nats per rule token, at the end; infinite where training broke off), ``seconds``, ``best``.
 
     Raises
@@ -73,7 +73,7 @@ def search_settings(
             f"study {study.name!r}, key 'launch.config'",
             expected="none for a search, each of whose trials trains in one process",
             found=repr(study.launch.config),
-            remedy="Give --set launch={} where the models fit one device; else search on a smaller scale.",
+            remedy="Give --set launch={} if the models fit one device; else search with a smaller model.",
         )
     folder = study.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def _run_trial(study: Study, cell: Cell, trial: int, folder: Path) -> dict[str, 
 
 
 def _read_trained(work: Work) -> tuple[float, float] | None:
-    """Loss and seconds of the study's own training of its first seed; None where that is not finished."""
+    """Loss and seconds of the study's own training of its first seed; None if that is not finished."""
     name = f"seed-{work.study.seeds[0]}"
     if (piece := work.find_piece(name, training_key(work, work.study.seeds[0]))) is None:
         return None

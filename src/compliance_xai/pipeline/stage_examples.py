@@ -22,7 +22,7 @@ def read_corpus(study: Study) -> Corpus:
 
 
 def read_vocabulary(study: Study) -> dict[str, str] | None:
-    """Phrase -> feature category, where the corpus brings its own vocabulary (the synthetic one does)."""
+    """Phrase -> feature category, if the corpus brings its own vocabulary (the synthetic one does)."""
     if study.corpus.source != "synthetic":
         return None
     from compliance_xai.corpus.synthetic.vocabulary import words_of_category
@@ -48,7 +48,7 @@ def require_split(study: Study, splits: dict[str, list[Example]], name: str) -> 
 
 
 def evaluated_examples(study: Study) -> list[Example]:
-    """What rules are generated for: the evaluated split and the held-out documents or context, where there are any."""
+    """What rules are generated for: the evaluated split and the held-out documents or context, if there are any."""
     splits = load_examples(study)
     return [*require_split(study, splits, study.corpus.evaluate_on), *splits.get("document", [])]
 

@@ -235,7 +235,7 @@ def open_study(study: Path | str, overrides: Mapping[str, Any] | None = None) ->
 
 
 def check_parameters(shell: Any) -> None:
-    """Refuse a misspelt parameter: papermill sets it in a cell of its own and goes on with the defaults."""
+    """Refuse a misspelt parameter: papermill sets it in a new cell and goes on with the defaults."""
     cells = [text for text in (shell.user_ns.get("In", []) if shell else ()) if text.strip()]
     for before, text in itertools.pairwise(cells[:2]):
         if text.startswith("# Parameters\n"):
@@ -252,7 +252,7 @@ def _name_of(line: ast.stmt) -> str:
 def stage(work: Callable[[Work], Mapping[str, pd.DataFrame]]) -> Callable[..., StageResult]:
     """Make a stage of the function that does its work: it returns the stage's tables by name.
 
-    The stage is called with a study, or the path or name of its file, and with scale and strategy where it works on
+    The stage is called with a study, or the path or name of its file, and with scale and strategy if it works on
     one cell (see ``run_stage``). It has the function's name.
     """
     name = work.__name__
@@ -376,7 +376,7 @@ def show_provenance(study: str, stage: str, scale: str | None = None, strategy: 
 
 
 def require_results(job: Job) -> None:
-    """Refuse to go on where the results of a job are missing, of other settings, or damaged."""
+    """Refuse to go on if the results of a job are missing, of other settings, or damaged."""
     if problem := find_unusable(job):
         raise InputError(
             str(job.folder),

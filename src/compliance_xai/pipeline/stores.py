@@ -1,7 +1,7 @@
 """What is made once for its key and known to be whole: a folder of results, or a file. And the lock around the making.
 
-A key is a digest of all that decides a content. Beside the key stands what was written: size, time and SHA-256 of every
-file, so that a damaged one is found, named and made again, never taken for a result.
+A key is a digest of all that decides the content. The key is kept with size, time and SHA-256 of every file
+that was written, so that a damaged one is found, named and made again, never taken for a result.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def find_folder(folder: Path, key: str, *, say: Callable[[str], None] = print) -
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is no file, empty where it is damaged."""
+    """A JSON object; None if there is no file, empty if it is damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -191,10 +191,10 @@ def hold_lock(path: Path, what: str, *, wait: float = 0, say: Callable[[str], No
     Parameters
     ----------
     what
-        For people: what is done under it.
+        What is done under it, for messages.
     wait
-        Seconds to wait for another process, which is named by its process id; infinite where it may take as long as it
-        likes.
+        Seconds to wait for another process, which is named by its process id; infinity to wait as
+        long as it takes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)

@@ -30,7 +30,7 @@ from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Study
 
 STORED = Path("data") / "results"
-"""Where studies that are kept lie, in the project's folder."""
+"""Where kept studies are, in the project's folder."""
 DESCRIPTION = "study.json"
 
 TABLES: Mapping[str, Mapping[str, str]] = {

@@ -1,7 +1,7 @@
 """The workshop's lessons: executed with their solutions and kept, shown in the book, handed out without solutions.
 
 Sources are text notebooks in ``workshop/``. A lesson is executed once for its text, the code that it calls and the
-shipped data (``make workshop``); the book takes it from there, and shows it without results where nobody executed it.
+shipped data (``make workshop``); the book takes it from there, and shows it without results if nobody executed it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Lesson:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """What readers see."""
         return f"lesson {self.name.replace('_', ' ')}"
 
     @property
@@ -90,7 +90,7 @@ def run_lessons(lessons: Iterable[Lesson], *, report: Callable[[str], None] = pr
 
 
 def write_pages() -> list[Path]:
-    """Put every lesson into the book: as executed where that is current, otherwise without results and with a note."""
+    """Put every lesson into the book: as executed if that is current, otherwise without results and with a note."""
     folder = find_project_folder() / PAGES
     return [write_changed(folder / f"{lesson.name}.ipynb", _format_page(lesson)) for lesson in find_lessons()]
 
