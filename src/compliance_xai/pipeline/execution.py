@@ -332,35 +332,21 @@ def make_parameters(job: Job, study: Path | str) -> dict[str, Any]:
     return {"study": str(study), **cell}
 
 
-class Progress:
-    """Lines that say which job starts and ends, and how many of the planned ones are through.
+def report(job: Job, outcome: str, seconds: float = 0.0, message: str = "") -> None:
+    """Say that a job starts, or how it ended (``done``, ``failed``), and how many of the planned ones have ended.
 
     The processes of one run share a folder, named by ``COMPLIANCE_XAI_PROGRESS``: a file for every job that ended, and
     ``total``. Without it only the job is named.
     """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        named = os.environ.get(PROGRESS_VARIABLE)
-        self.folder = Path(named) if named else None
-
-    def start(self) -> None:
-        """Say that the job starts."""
-        self._print("start", self.job.label)
-
-    def end(self, outcome: str, seconds: float, message: str = "") -> None:
-        """Say how the job ended and note it for the run's summary."""
-        if self.folder:
-            self.folder.joinpath(f"{self.job.name}.{outcome}").write_text(message, encoding="utf-8")
-        self._print(outcome, f"{self.job.label}, {seconds:.0f} s")
-
-    def _print(self, word: str, text: str) -> None:
-        count = ""
-        if self.folder:
-            ended = sum(1 for path in self.folder.iterdir() if path.suffix in (".done", ".failed"))
-            total = self.folder.joinpath("total").read_text(encoding="utf-8")
-            count = f"[{ended:>{len(total)}}/{total}] "
-        print(f"{count}{word:<6} {text}", flush=True)
+    count, took = "", "" if outcome == "start" else f", {seconds:.0f} s"
+    if place := os.environ.get(PROGRESS_VARIABLE):
+        folder = Path(place)
+        if outcome != "start":
+            folder.joinpath(f"{job.name}.{outcome}").write_text(message, encoding="utf-8")
+        ended = sum(path.suffix in (".done", ".failed") for path in folder.iterdir())
+        total = folder.joinpath("total").read_text(encoding="utf-8")
+        count = f"[{ended:>{len(total)}}/{total}] "
+    print(f"{count}{outcome:<6} {job.label}{took}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -378,17 +364,16 @@ def _execute_named(study_path: str, name: str, limit: float | None) -> None:
     jobs = make_jobs(study)
     require_choice(f"study {study.name!r}, job", name, jobs, remedy="'compliance-xai study plan' lists the jobs.")
     job = jobs[name]
-    shown = Progress(job)
-    shown.start()
+    report(job, "start")
     with measure_time() as watch:
         try:
             execute_job(job, make_parameters(job, study_path), threads=study.threads, limit=limit)
         except Exception as error:
             known = isinstance(error, (NotebookFailed, InputError))
             reason = str(error) if known else explain_system(str(error)) or f"{type(error).__name__}: {error}"
-            shown.end("failed", watch.seconds, reason)
+            report(job, "failed", watch.seconds, reason)
             raise
-    shown.end("done", watch.seconds, f"{watch.seconds:.3f}")
+    report(job, "done", watch.seconds, f"{watch.seconds:.3f}")
 
 
 if __name__ == "__main__":
