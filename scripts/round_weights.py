@@ -26,11 +26,10 @@ def round_weights(source: Path, name: str, target: Path) -> None:
     with write_atomic(target) as part:
         shutil.copytree(source, part, ignore=shutil.ignore_patterns("README.md", "training.json"))
         weights = load_file(part / "model.safetensors")
-        rounded = {
-            key: dequantize(quantize(values, kind), kind) if values.ndim == 2 and values.shape[1] % BLOCK == 0 else values
-            for key, values in weights.items()
-        }
-        save_file(rounded, part / "model.safetensors", metadata={"format": "pt"})
+        for key, values in weights.items():
+            if values.ndim == 2 and values.shape[1] % BLOCK == 0:
+                weights[key] = dequantize(quantize(values, kind), kind)
+        save_file(weights, part / "model.safetensors", metadata={"format": "pt"})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ strategies:
   full: {{learning_rate: 1e-3, steps: 2, batch_size: 4, evaluations: 1}}
   lora: {{learning_rate: 1e-3, steps: 2, batch_size: 4, evaluations: 1, rank: 2}}
 seeds: [0, 1]
-generate: {{max_new_tokens: 8}}
+generate: {{max_new_tokens: 8, examples: 2}}
 attribution: {{clauses: 3, document_clauses: 1, baselines: [delete], precision_clauses: 1,
   second_method: surrogate_ridge, second_clauses: 2}}
 metrics: {{encoder: null}}
@@ -249,6 +249,8 @@ def test_tables_hold_every_seed_and_clause(first):
     assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
     assert (focus["noise_floor"] < 1e-4).all()
     assert pipeline.read_stage(study, "attribute", "s", "none")["checks"]["passed"].all()
+    floors = pipeline.read_stage(study, "compare_scales")["floors"]
+    assert {"nearest rule", "constant rule", "another rule", "2 examples in the prompt of s"} == set(floors["floor"])
     compared = pipeline.read_stage(study, "compare_strategies")
     assert set(compared["focus"]["strategy"]) == {"none", "full", "lora"}
     assert set(compared["contrasts"]["n_clauses"].dropna()) == {2, 3}  # clauses of held-out documents are kept apart

@@ -3,6 +3,7 @@
 import pytest
 
 from compliance_xai.corpus.corpora import load_corpus
+from compliance_xai.corpus.nearest import put_examples_first
 from compliance_xai.records import Example
 from compliance_xai.rules.scores import SCORES, Pairs
 from compliance_xai.stats.floors import ANOTHER, CONSTANT, NEAREST, constant_rule, floor_rules, nearest_rules
@@ -20,6 +21,15 @@ def test_the_nearest_rule_is_that_of_the_clause_with_most_words_in_common():
     ]
     wanted = [example("d", "A door and doors high", ""), example("e", "wide stairs", "")]
     assert nearest_rules(train, wanted) == ["doors", "stairs"]
+
+
+def test_examples_stand_before_the_clause_as_the_prompt_shows_them_nearest_last():
+    train = [example("a", "a roof", "R"), example("b", "a wide stair", "S"), example("c", "a wide wide door", "D")]
+    shown = put_examples_first(train, [example("d", "a wide stair door", "")], 2, "Clause: {clause}\nRule:\n")
+    assert f"Clause: {shown[0].clause}\nRule:\n" == (
+        "Clause: a wide wide door\nRule:\nD\n\nClause: a wide stair\nRule:\nS\n\nClause: a wide stair door\nRule:\n"
+    )
+    assert (shown[0].id, shown[0].rule) == ("d", "")
 
 
 def test_a_clause_without_a_known_word_gets_the_first_rule():

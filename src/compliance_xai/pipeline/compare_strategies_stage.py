@@ -20,6 +20,7 @@ from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.reliability import feature_reliability, measure_reliability, noise_table, split_half_table
 from compliance_xai.stats.study_tables import RUN, RawFrames, as_categories, strategy_tables
 from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.study.labels import size_label
 from compliance_xai.study.settings import Study
 
 FOCUS = (*MEASURES, "total_mass")
@@ -91,6 +92,16 @@ def score_floors(study: Study) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _few_shot_floors(work: Work) -> list[pd.DataFrame]:
+    """What untouched bases write with training pairs in their prompts, each named by its size."""
+    bases = [cell for cell in work.study.cells() if not work.study.strategies[cell.strategy].trains]
+    found = []
+    for cell in bases if work.study.generate.examples else ():
+        frame = work.result("generate", *cell)["few_shot"]
+        found.append(frame.assign(floor=frame["floor"] + f" in the prompt of {size_label(cell.scale)}"))
+    return found
+
+
 def join_raw(work: Work) -> RawFrames:
     """The raw frames of a study whose cells are done."""
     focus = join_cells(work, "attribute", "focus")
@@ -100,7 +111,7 @@ def join_raw(work: Work) -> RawFrames:
         words=join_cells(work, "attribute", "words"),
         clauses=focus[facts].drop_duplicates([*RUN, "id"]).reset_index(drop=True),
         scores=join_cells(work, "generate", "scores"),
-        floors=score_floors(work.study),
+        floors=pd.concat([score_floors(work.study), *_few_shot_floors(work)], ignore_index=True),
         runs=runs,
         elements=join_cells(work, "attribute", "elements"),
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
+from compliance_xai.corpus.nearest import put_examples_first
 from compliance_xai.models.generation import generate_rules
-from compliance_xai.pipeline.cells import open_model, rung_of
-from compliance_xai.pipeline.stage_examples import evaluated_examples
+from compliance_xai.pipeline.cells import OpenModel, open_model, rung_of
+from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.records import write_generations
+from compliance_xai.records import Example, Generation, write_generations
 from compliance_xai.rules.scores import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
 
@@ -25,10 +29,10 @@ def generate(work: Work) -> dict[str, pd.DataFrame]:
         ``corpus_scores``: ``seed``, ``split``, ``metric``, ``value``. ``errors``: one row per error of a rule with
         ``seed``, ``id``, ``split``, ``kind`` (of ``error_kinds.KINDS``), ``where``, ``expected``, ``found``.
         ``verdicts``: one row per seed and clause with ``seed``, ``id``, ``split`` and the columns of
-        ``rules.scores.list_verdicts``.
+        ``rules.scores.list_verdicts``. ``few_shot``, for the untouched base if the study asks for it: ``floor``,
+        ``id``, ``split`` and the scores of rules that it writes with training pairs in its prompt.
     """
     scale, strategy = work.cell
-    rung = rung_of(work.study, scale)
     examples = evaluated_examples(work.study)
     encoder = load_encoder(work.study.metrics.encoder) if work.study.metrics.encoder else None
     notation = work.study.corpus.notation
@@ -36,15 +40,7 @@ def generate(work: Work) -> dict[str, pd.DataFrame]:
     generations, scores, totals, errors, verdicts = [], [], [], [], []
     for seed in work.study.seeds_of(strategy, scale):
         opened = open_model(work.study, scale, strategy, seed, used=work.inputs)
-        written = generate_rules(
-            opened.model,
-            opened.tokenizer,
-            examples,
-            seed=seed,
-            template=opened.template,
-            max_new_tokens=work.study.generate.max_new_tokens,
-            batch_size=min(work.study.generate.batch_size, rung.batch.generate or work.study.generate.batch_size),
-        )
+        written = _write(work, opened, examples, seed)
         generations += written
         rules = [generation.rule for generation in written]
         told = ("id", "split", "context", "identifier_role", "number_role")
@@ -63,4 +59,34 @@ def generate(work: Work) -> dict[str, pd.DataFrame]:
     write_generations(generations, work.new_file("generations.parquet"))
     tables = {"scores": scores, "errors": errors, "verdicts": verdicts}
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    return joined | {"corpus_scores": pd.DataFrame(totals)}
+    joined["corpus_scores"] = pd.DataFrame(totals)
+    if work.study.generate.examples and not work.study.strategies[strategy].trains:
+        joined["few_shot"] = _write_from_examples(work, opened, examples, choices)
+    return joined
+
+
+def _write(work: Work, opened: OpenModel, examples: Sequence[Example], seed: int) -> list[Generation]:
+    chosen = work.study.generate
+    return generate_rules(
+        opened.model,
+        opened.tokenizer,
+        examples,
+        seed=seed,
+        template=opened.template,
+        max_new_tokens=chosen.max_new_tokens,
+        batch_size=min(chosen.batch_size, rung_of(work.study, work.cell[0]).batch.generate or chosen.batch_size),
+    )
+
+
+def _write_from_examples(
+    work: Work, opened: OpenModel, examples: Sequence[Example], choices: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Scores of what the untouched base writes with training pairs in its prompt, up to the first empty line."""
+    train = require_split(work.study, load_examples(work.study), "train")
+    count = work.study.generate.examples
+    text = rung_of(work.study, work.cell[0]).prompt or work.study.prompt.template
+    shown = put_examples_first(train, examples, count, text)
+    rules = [written.rule.partition("\n\n")[0].strip() for written in _write(work, opened, shown, 0)]
+    scored = score_rules(rules, [example.rule for example in examples], **choices)
+    about = {"floor": f"{count} examples", "id": [e.id for e in examples], "split": [e.split for e in examples]}
+    return pd.concat([pd.DataFrame(about), scored.reset_index(drop=True)], axis=1)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from compliance_xai.corpus.nearest import find_nearest
 from compliance_xai.records import Example
 
 NEAREST, CONSTANT, ANOTHER = "nearest rule", "constant rule", "another rule"
@@ -31,10 +32,7 @@ def floor_rules(train: Sequence[Example], wanted: Sequence[Example], *, seed: in
 
 
 def nearest_rules(train: Sequence[Example], wanted: Sequence[Example]) -> list[str]:
-    """For each wanted clause, the rule of the training clause that shares most words with it.
-
-    Cosine of tf-idf vectors of words (scikit-learn's ``TfidfVectorizer`` with its defaults, fitted on the training
-    clauses); the first of equally similar clauses counts. Reads no rule of ``wanted``.
+    """For each wanted clause, the rule of the training clause that shares most words with it (``find_nearest``).
 
     Examples
     --------
@@ -42,12 +40,7 @@ def nearest_rules(train: Sequence[Example], wanted: Sequence[Example]) -> list[s
     >>> nearest_rules(train, [Example("c", "every stair", "", "", "test")])
     ['exist(stair)']
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    words = TfidfVectorizer().fit([example.clause for example in train])
-    known, asked = (words.transform([example.clause for example in side]) for side in (train, wanted))
-    similarity = (asked @ known.T).toarray()  # rows have length one, so the product is the cosine
-    return [train[index].rule for index in similarity.argmax(axis=1)]
+    return [train[places[0]].rule for places in find_nearest(train, wanted, 1)]
 
 
 def constant_rule(train: Sequence[Example]) -> str:

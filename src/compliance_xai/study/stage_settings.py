@@ -109,6 +109,8 @@ class GenerateSettings(Settings):
     """Where a rule that does not end is cut; it is marked as not finished."""
     batch_size: Clauses = 32
     """Clauses decoded together; results do not depend on it."""
+    examples: MaybeClauses = 0
+    """With how many training pairs in its prompt, the nearest ones, the untouched base writes rules as a floor too."""
 
 
 class AttributionSettings(Settings):
