@@ -12,7 +12,7 @@ from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.corpus.table_source import TableOptions
 from compliance_xai.errors import InputError
 from compliance_xai.records import Attribution, TargetToken, attribution_row
-from compliance_xai.rules.compare.elements import list_elements, mark_wrong
+from compliance_xai.rules.compare.rule_elements import list_elements, mark_wrong
 from compliance_xai.rules.scores import SCORES, corpus_scores, list_errors, list_verdicts, load_score, score_rules
 from compliance_xai.stats.competence import competence_table
 from compliance_xai.stats.floors import floor_rules

@@ -8,7 +8,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from compliance_xai.attribution import error_signals
 from compliance_xai.corpus.features import segment
 from compliance_xai.records import Attribution, TargetToken
-from compliance_xai.rules.compare.elements import Element, list_elements
+from compliance_xai.rules.compare.rule_elements import Element, list_elements
 from compliance_xai.stats import error_detector as detector
 
 CLAUSE = "Exit doors shall be not less than 850 mm wide."

@@ -15,7 +15,7 @@ import pandas as pd
 
 from compliance_xai.attribution.focus import KEYS, SIGNS, mass, read_keys
 from compliance_xai.records import Attribution, attribution_from_row
-from compliance_xai.rules.compare.elements import Element, list_elements
+from compliance_xai.rules.compare.rule_elements import Element, list_elements
 
 LITERALS = ("value", "reference")
 """Kinds of elements that can be literal copies."""

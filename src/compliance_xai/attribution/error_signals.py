@@ -17,7 +17,7 @@ import numpy as np
 from compliance_xai.attribution.elements import spelled_by
 from compliance_xai.attribution.focus import mass, normalised_entropy
 from compliance_xai.records import Attribution, Feature
-from compliance_xai.rules.compare.elements import Element, mark_wrong
+from compliance_xai.rules.compare.rule_elements import Element, mark_wrong
 
 ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak")
 BASELINES = ("unlikely", "unsure", "clause_words", "unspelled")

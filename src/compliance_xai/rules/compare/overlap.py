@@ -7,30 +7,19 @@ https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8; tes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-
-import numpy as np
+from collections import Counter
+from typing import NamedTuple
 
 ENTITY_WEIGHT = 2
 """How much an entity (the words of an innermost term) counts, against 1 for a term."""
 
 
-@dataclass(frozen=True)
-class _Element:
-    """A term, or (``entity``) an innermost term once more without its name; its words are ``words[start:end]``."""
+class _Element(NamedTuple):
+    """A term, or (``entity``) an innermost term once more without its name, and the words below it."""
 
     name: str
-    start: int
-    end: int
+    words: Counter[str]
     entity: bool
-
-
-@dataclass(frozen=True)
-class _Outline:
-    """The elements of one text, terms in the order they open and then entities, and all its words in order."""
-
-    elements: list[_Element]
-    words: list[str]
 
 
 def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
@@ -57,13 +46,9 @@ def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
     >>> pair_overlap("if( a( wall))", "if( a( wall door))")
     (1.0, 0.5)
     """
-    wanted = _outline(_without_clue(reference))
-    given = _outline(_without_clue(prediction))
-    named = [each for each in given.elements if each.name.strip() or each.start < each.end]
-    given = _Outline(named, given.words)
-    vocabulary = {word: column for column, word in enumerate(sorted(set(wanted.words) & set(given.words)))}
-    counts_WV, counts_GV = _bags(wanted, vocabulary), _bags(given, vocabulary)
-    return _covered(given, counts_GV, wanted, counts_WV), _covered(wanted, counts_WV, given, counts_GV)
+    wanted, given = _outline(_without_clue(reference)), _outline(_without_clue(prediction))
+    given = [each for each in given if each.name.strip() or each.words]
+    return _covered(given, wanted), _covered(wanted, given)
 
 
 def _without_clue(text: str) -> str:
@@ -91,10 +76,10 @@ def _split_words(text: str) -> list[str]:
 _BRACKET = re.compile(r"[()]")
 
 
-def _outline(text: str) -> _Outline:
-    """Terms with their words. A term's words are one run of the text's words, so a run is all that is kept."""
+def _outline(text: str) -> list[_Element]:
+    """The elements of a text: terms in the order they open, then entities."""
     words: list[str] = []
-    terms: list[list] = []  # name, start, end, innermost
+    terms: list[list] = []  # name, start and end in the words, innermost
     stack: list[int] = []
     current = ""
 
@@ -122,36 +107,24 @@ def _outline(text: str) -> _Outline:
             close()
     while stack:
         close()
-    elements = [_Element(name, start, end, False) for name, start, end, _ in terms]
-    entities = [_Element("", start, end, True) for _, start, end, innermost in terms if innermost]
-    return _Outline(elements + entities, words)
+    elements = [(name, Counter(words[start:end]), innermost) for name, start, end, innermost in terms]
+    return [
+        *(_Element(name, bag, False) for name, bag, _ in elements),
+        *(_Element("", bag, True) for _, bag, innermost in elements if innermost),
+    ]
 
 
-def _bags(outline: _Outline, vocabulary: dict[str, int]) -> np.ndarray:
-    """How often each shared word occurs in each element: int32, elements x vocabulary."""
-    columns = np.array([vocabulary.get(word, -1) for word in outline.words], dtype=np.int64)
-    counts_EV = np.zeros((len(outline.elements), len(vocabulary)), dtype=np.int32)
-    for row, element in enumerate(outline.elements):
-        inside = columns[element.start : element.end]
-        counts_EV[row] = np.bincount(inside[inside >= 0], minlength=len(vocabulary))
-    return counts_EV
-
-
-def _covered(side: _Outline, counts_SV: np.ndarray, other: _Outline, counts_OV: np.ndarray) -> float:
+def _covered(side: list[_Element], other: list[_Element]) -> float:
     """Weighted share of the elements of ``side`` that ``other`` covers, each by its best unused match."""
-    unused: dict[str, list[int]] = {}
-    for row, element in enumerate(other.elements):
-        unused.setdefault(element.name, []).append(row)
+    unused: dict[str, list[_Element]] = {}
+    for element in other:
+        unused.setdefault(element.name, []).append(element)
     score = 0.0
-    for row, element in enumerate(side.elements):
-        options = unused.get(element.name)
-        if not options or element.start == element.end:
-            continue
-        shared = np.minimum(counts_SV[row], counts_OV[options]).sum(axis=1)
-        best = int(shared.argmax())  # the first of equals, as in the original
-        if shared[best] > 0:
-            matched = other.elements[options.pop(best)]
-            weight = ENTITY_WEIGHT if matched.entity else 1
-            score += int(shared[best]) / (element.end - element.start) * weight
-    total = len(side.elements) + sum(element.entity for element in side.elements) * (ENTITY_WEIGHT - 1)
+    for element in side:
+        shared = [(element.words & option.words).total() for option in unused.get(element.name, ())]
+        if any(shared):
+            best = shared.index(max(shared))  # the first of equals, as in the original
+            matched = unused[element.name].pop(best)
+            score += shared[best] / element.words.total() * (ENTITY_WEIGHT if matched.entity else 1)
+    total = sum(ENTITY_WEIGHT if element.entity else 1 for element in side)
     return score / total if total else 0.0

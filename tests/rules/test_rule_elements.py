@@ -1,7 +1,7 @@
 import pytest
 
 from compliance_xai.corpus.corpora import load_corpus
-from compliance_xai.rules.compare.elements import list_elements, mark_wrong
+from compliance_xai.rules.compare.rule_elements import list_elements, mark_wrong
 
 REFERENCE = (
     "if(not(is(door.location,garage))),then(obligation(and(greaterThan(door.width,1200 mm),asPer(requirement,c1_2.1))))"
