@@ -70,7 +70,15 @@ def test_chapters_about_evidence_type_no_number(chapter):
 
 def test_a_finding_without_an_effect_has_an_empty_cell():
     finding = {"claim": "C1", "statement": "s", "verdict": "inconclusive", "effect": None, "low": None, "high": None}
-    finding |= {"effect_name": "", "n": 0, "reason": "a single seed", "what_would_change": "More <seeds>."}
+    finding |= {
+        "study": "x",
+        "corpus": "c",
+        "ladder": "l",
+        "effect_name": "",
+        "n": 0,
+        "reason": "a single seed",
+        "what_would_change": "More <seeds>.",
+    }
     page = verdicts_html([finding], caption="c")
     assert "More &lt;seeds&gt;." in page
     assert "<td></td>" in page

@@ -141,7 +141,7 @@ def test_remarks_are_footnotes_and_rows_without_a_number_are_left_out():
     frame = pd.DataFrame({"scale": ["1m", "4m", "12m"], "mean": [0.5, np.nan, 0.7], "low": [0.4, np.nan, 0.6]})
     markup = figures.table_html(frame.assign(reason=["", "one <seed>", "few clauses"]), caption="Means")
     assert markup.count("<tr>") == 3
-    assert "<td>12M<sup>1</sup></td>" in markup
+    assert "<td><span>12M<sup>1</sup></span></td>" in markup
     notes = re.findall(r'<p class="cx-note">(.*?)</p>', markup)
     assert notes == ["<sup>1</sup> few clauses.", "Not computed in 1 row: one &lt;seed&gt;."]
     nothing = figures.table_html(frame[1:2].assign(reason="one seed"), caption="Means")

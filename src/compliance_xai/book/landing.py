@@ -15,7 +15,7 @@ from compliance_xai.pipeline.summary_stage import DESCRIPTION, Summary, open_sum
 from compliance_xai.stats.claims import NOT_JUDGED
 from compliance_xai.stats.error_detector import describe_gain
 from compliance_xai.stats.frames import CONTROL
-from compliance_xai.study.labels import format_interval, size_label, strategy_label
+from compliance_xai.study.labels import format_interval, size_label, strategy_label, typeset
 
 _WIDTH, _HEIGHT = 180, 22
 
@@ -107,14 +107,16 @@ def _right_words(summary: Summary) -> Iterator[Result]:
 
 
 def _observed(summary: Summary) -> Iterator[Result]:
-    """The answer to each further question that has the smallest p value."""
-    rows = summary.read("observations").sort_values("p", kind="stable").drop_duplicates("question").sort_index()
+    """One answer to each further question: of all models together, or the one with the smallest p value."""
+    rows = summary.read("observations")
+    rows = rows.assign(single=~rows["comparison"].str.startswith("All"))
+    rows = rows.sort_values(["single", "p"], kind="stable").drop_duplicates("question").sort_index()
     for row in rows.to_dict("records"):
         nothing = 1.0 if row["unit"].startswith("times") or row["unit"] == "share left" else 0.0
         sentence = str(row["sentence"])
         if sentence.startswith(str(row["comparison"])) and ":" in sentence:  # a number that needs its question
             sentence = f"{row['question']} {sentence}"
-        yield Result(sentence, row["value"], row["low"], row["high"], nothing)
+        yield Result(typeset(sentence), row["value"], row["low"], row["high"], nothing)
 
 
 def _unseen_context(summary: Summary) -> Iterator[Result]:

@@ -60,7 +60,7 @@ def table_html(
             text = "< 0.001" if tiny else _say(value, specifications[name])
             shown = html.escape(text if kind else say_value(name, text))
             shown = _BREAKS.sub(r"\1<wbr>", shown) if name in code else shown
-            shown += f"<sup>{mark}</sup>" if mark and not cells else ""
+            shown = f"<span>{shown}<sup>{mark}</sup></span>" if mark and not cells else shown
             cells.append(f"<td{_class(kind or ('cx-long' if len(text) > 60 else ''))}>{shown}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     if len(frame) > limit:
