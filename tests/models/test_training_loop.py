@@ -261,6 +261,43 @@ def test_a_pair_that_does_not_fit_alone_is_an_input_error_and_other_errors_pass(
         tune(rungs["qwen2"], examples, tmp_path / "out", settings_of())
 
 
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_activations_are_computed_again_if_a_single_pair_does_not_fit(rungs, examples, tmp_path, monkeypatch, kind):
+    settings = settings_of(kind, batch_size=2, steps=2, evaluations=1)
+    tune(rungs["llama"], examples, tmp_path / "whole", settings)
+
+    def full(model, ids_BT, target_BT, multiple=1):
+        if model.training and not loops.find_base(model).is_activation_checkpointing:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return rule_losses(model, ids_BT, target_BT)
+
+    monkeypatch.setattr(loops, "rule_losses", full)
+    result = tune(rungs["llama"], examples, tmp_path / "again", settings)
+    assert result.micro_batch == 1
+    assert result.notes[-1] == (
+        "out of memory at step 1: activations are computed again instead of stored; the loss is the same"
+    )
+    assert_same(weights_of(tmp_path / "again"), weights_of(tmp_path / "whole"), rtol=1e-2, atol=1e-4)
+
+
+def test_a_large_model_on_a_cpu_sees_few_lengths_so_that_memory_does_not_grow(rungs, examples, tmp_path, monkeypatch):
+    settings = settings_of(batch_size=1, steps=8)
+    expected = tune(rungs["qwen2"], examples, tmp_path / "exact", settings)
+    shapes = set()
+
+    def note(model, ids_BT, target_BT, multiple=1):
+        shapes.add((ids_BT.shape[1], multiple))
+        return rule_losses(model, ids_BT, target_BT, multiple)
+
+    monkeypatch.setattr(loops, "rule_losses", note)
+    monkeypatch.setattr(loops, "LARGE", 0)
+    result = tune(rungs["qwen2"], examples, tmp_path / "padded", settings)
+    assert {length % 32 for length, _ in shapes} == {0}
+    assert {multiple for _, multiple in shapes} == {32}
+    assert len(shapes) < len({len(example.clause) for example in examples})
+    np.testing.assert_allclose(result.log["loss"], expected.log["loss"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_number_that_is_none_stops_with_the_step_and_the_last_good_checkpoint(
     rungs, examples, tmp_path, monkeypatch, kept

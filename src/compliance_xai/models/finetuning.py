@@ -21,7 +21,13 @@ from compliance_xai.models.launch import connect
 from compliance_xai.models.loading import ignored_settings, load_base, load_tokenizer, require_room_for_tokens
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template, share_lost
 from compliance_xai.models.strategies import apply_strategy, count_parameters, merge_adapters, save_trained
-from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer, validation_losses
+from compliance_xai.models.training_loop import (
+    Loop,
+    choose_precision,
+    make_optimizer,
+    recompute_activations,
+    validation_losses,
+)
 from compliance_xai.records import Example, write_table
 from compliance_xai.study.ladders import Rung
 from compliance_xai.study.strategy_settings import HYBRIDS
@@ -188,7 +194,7 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
         device_map=("auto" if accelerator.num_processes == 1 else {"": accelerator.device}) if single else None,
     )
     if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     return model
 
 

@@ -177,7 +177,10 @@ class Loop:
             )
 
     def _gather_gradients(self, step: int, batch: Sequence[int]) -> float:
-        """Gradients of the whole batch; if memory is too small, again with passes of half the rows."""
+        """Gradients of the whole batch; if memory is too small, again with passes of half the rows.
+
+        If not even a single pair fits, its activations are computed again instead of stored.
+        """
         from accelerate.utils.memory import clear_device_cache
 
         while True:
@@ -186,16 +189,19 @@ class Loop:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                tried = self.progress.micro_batch
-                if tried == 1 or self.accelerator.num_processes > 1:
+                tried, plain = self.progress.micro_batch, find_base(self.accelerator.unwrap_model(self.model))
+                if (tried == 1 and plain.is_activation_checkpointing) or self.accelerator.num_processes > 1:
                     raise _no_memory(f"training step {step + 1}", tried, error) from error
             self.optimizer.zero_grad()
             clear_device_cache(garbage_collection=True)
-            self.progress.micro_batch = math.ceil(tried / 2)
-            note = (
-                f"out of memory at step {step + 1}: {self.progress.micro_batch} pairs at once instead of {tried}, "
-                "their gradients added up; the loss is the same"
-            )
+            note = f"out of memory at step {step + 1}: activations are computed again instead of stored"
+            if tried == 1:
+                recompute_activations(plain)
+            else:
+                self.progress.micro_batch = math.ceil(tried / 2)
+                note = f"out of memory at step {step + 1}: {self.progress.micro_batch} pairs at once instead of {tried}"
+                note += ", their gradients added up"
+            note += "; the loss is the same"
             self.progress.notes.append(note)
             _log.warning(note)
 
@@ -255,6 +261,16 @@ class Loop:
         weights = [weight.detach() for part in part_trained(self.model) for weight in part]
         largest = [float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")]
         return float(np.max(largest, initial=0.0))  # Python's max would ignore NaN
+
+
+def find_base(model: Any) -> Any:
+    """The transformers model inside one with adapters; another model as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def recompute_activations(model: Any) -> None:
+    """Compute a model's activations again in the backward pass instead of storing them."""
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
 
 def length_multiple(model: Any) -> int:
