@@ -68,7 +68,6 @@ figures.show_drawn(
     sign=primary["sign"],
     folder=folder,
     scales=settings.scales,
-    otherwise="No two patterns to compare.",
 )
 noise = result["noise"][result["noise"]["sign"] == primary["sign"]].assign(
     value=lambda frame: [
@@ -116,7 +115,6 @@ figures.show_drawn(
     moved,
     folder=folder,
     where=settings.scales[-1],
-    otherwise="Nothing was trained.",
 )
 
 # %% [markdown] tags=["optional"]
@@ -176,7 +174,6 @@ figures.show_drawn(
     "log_words",
     folder=folder,
     scales=settings.scales,
-    otherwise="No pair of strategies to compare.",
     **view,
 )
 numbers = ["difference", "low", "high", "p", "p_runs"]
@@ -203,7 +200,6 @@ figures.show_drawn(
     folder=folder,
     first=full,
     title="difference in the log of the number of words",
-    otherwise="No strategy to compare with full fine-tuning.",
     **view,
 )
 

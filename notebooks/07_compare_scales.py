@@ -41,9 +41,7 @@ sizes = result["sizes"]
 
 # %% tags=["hide-input"]
 evaluated = result["quality"][result["quality"]["split"] == settings.corpus.evaluate_on]
-figures.show_drawn(
-    figures.draw_quality_by_scale, evaluated, folder=folder, otherwise="With one model size there is no trend to show."
-)
+figures.show_drawn(figures.draw_quality_by_scale, evaluated, folder=folder)
 
 # %% tags=["hide-input"]
 quality = result["quality"]
@@ -72,9 +70,7 @@ figures.show_html(
 
 # %% tags=["hide-input"]
 shares = result["error_shares"][result["error_shares"]["split"] == settings.corpus.evaluate_on]
-figures.show_drawn(
-    figures.draw_errors_by_scale, shares, folder=folder, otherwise="With one model size there is no trend to show."
-)
+figures.show_drawn(figures.draw_errors_by_scale, shares, folder=folder)
 
 # %% [markdown] tags=["optional"]
 # ## Do strategies make different mistakes?
@@ -137,13 +133,7 @@ figures.show_html(
 # the fine-tuned models; what the untouched base does over the same sizes is not the work of fine-tuning.
 
 # %% tags=["hide-input"]
-figures.show_drawn(
-    figures.draw_lift_by_scale,
-    lift,
-    folder=folder,
-    otherwise="No clause of this study has a numerical constraint or a rule identifier.",
-    **view,
-)
+figures.show_drawn(figures.draw_lift_by_scale, lift, folder=folder, **view)
 
 # %% tags=["hide-input"]
 changes = sizes[(sizes["category"] != "") & (sizes["method"] == primary["method"])]
@@ -161,4 +151,4 @@ figures.show_html(
 # ## Every category
 
 # %% tags=["hide-input"]
-figures.show_drawn(figures.draw_category_lift, lift, folder=folder, otherwise="No category to show.", **view)
+figures.show_drawn(figures.draw_category_lift, lift, folder=folder, **view)

@@ -56,7 +56,6 @@ for measure, label in measures.items():
         folder=folder,
         label=label,
         baseline=baseline,
-        otherwise=f"Nothing to show for {label}.",
     )
 
 # %% tags=["hide-input"]
@@ -86,7 +85,6 @@ figures.show_drawn(
     result["distance_by_context"],
     folder=folder,
     first=full,
-    otherwise="Seeds have no distance to compare with.",
 )
 
 # %% [markdown] tags=["optional"]

@@ -100,13 +100,8 @@ if results.holds("correctness"):
 # %% tags=["hide-input"]
 METRICS = ["exact_match", "equivalence_rate", "parse_rate", "lrml_f1", "chrf", "numeric_fidelity"]
 METRICS += ["identifier_fidelity", "semantic_similarity"]
-if results.holds("scores", "quality"):
-    figures.show_drawn(
-        figures.draw_quality_by_scale,
-        results.read_evaluated("scores"),
-        folder=results.figures,
-        otherwise="No rule was scored.",
-    )
+if results.holds("quality", "scores"):
+    figures.show_drawn(figures.draw_quality_by_scale, results.read_evaluated("scores"), folder=results.figures)
     quality = results.read("quality").groupby(["scale", "strategy", "split", "metric"], sort=False)["value"].mean()
     quality = quality.unstack().reindex(columns=METRICS).dropna(axis="columns", how="all")
     show_table(quality.reset_index(), caption="All scores by split: means over training seeds")
@@ -116,21 +111,14 @@ if results.holds("scores", "quality"):
 
 # %% tags=["hide-input"]
 if results.holds("error_shares"):
-    figures.show_drawn(
-        figures.draw_errors_by_scale,
-        results.read_evaluated("error_shares"),
-        folder=results.figures,
-        otherwise="No rule was written.",
-    )
+    figures.show_drawn(figures.draw_errors_by_scale, results.read_evaluated("error_shares"), folder=results.figures)
 
 # %% [markdown] tags=["optional"]
 # ## How focused is attribution?
 
 # %% tags=["hide-input"]
 if results.holds("summary"):
-    figures.show_drawn(
-        figures.draw_focus_by_scale, results.read_main("summary"), **options, otherwise="No clause has mass."
-    )
+    figures.show_drawn(figures.draw_focus_by_scale, results.read_main("summary"), **options)
 
 # %% [markdown] tags=["optional"]
 # ## Who rests on fewer words?
@@ -159,7 +147,6 @@ if results.holds("noise"):
         results.read("noise"),
         folder=results.figures,
         scales=results.scales,
-        otherwise="There are no two patterns to compare.",
     )
 if results.holds("patterns"):
     patterns = results.read_main("patterns", **view)
@@ -168,7 +155,6 @@ if results.holds("patterns"):
         patterns,
         first=full,
         **options,
-        otherwise="There is one seed, so no distance between seeds to compare with.",
     )
     pooled = beside(patterns[patterns["scale"] == "all"], full)
     show_table(
@@ -189,7 +175,6 @@ if results.holds("controls"):
         first=full,
         title="difference in the log of the number of words",
         **options,
-        otherwise="There is no strategy to compare full fine-tuning with.",
     )
 
 # %% [markdown] tags=["optional"]
@@ -198,8 +183,7 @@ if results.holds("controls"):
 # %% tags=["hide-input"]
 if results.holds("lift", "sizes"):
     lift = results.read_main("lift")
-    nothing = "This corpus has no such words."
-    figures.show_drawn(figures.draw_lift_by_scale, lift, **options, otherwise=nothing)
+    figures.show_drawn(figures.draw_lift_by_scale, lift, **options)
     sizes = results.read("sizes")
     changes = results.read_main("sizes", **view)
     changes = changes[changes["strategy"].isin(("trained", "none", "trained less base"))]
@@ -210,7 +194,7 @@ if results.holds("lift", "sizes"):
         caption="Change of log lift with model size (0.05 is 5 % more weight), with 95 % interval for other clauses "
         "and other trainings; a slope means something only if a line fits",
     )
-    figures.show_drawn(figures.draw_category_lift, lift, **options, otherwise=nothing)
+    figures.show_drawn(figures.draw_category_lift, lift, **options)
 
 # %% [markdown] tags=["optional"]
 # ## Does correctness level off?
@@ -250,7 +234,6 @@ if results.holds("area_summary", "curve_summary"):
             attribution=baseline,
             operator=operator,
             folder=results.figures,
-            otherwise="Nothing was judged.",
         )
 
 # %% [markdown] tags=["optional"]
@@ -278,6 +261,7 @@ if results.holds("held_out", "by_context"):
     held_out = results.read_main("held_out")
     held_out = held_out[held_out["baseline"].isin((view["baseline"], ""))]
     sentences = [describe_held_out(held_out, measure) for measure in MEASURES]
+    sentences = [text for text in sentences if "no interval" not in text and "not measured" not in text]
     apart = results.read_main("distance_by_context") if results.holds("distance_by_context") else None
     sentences += describe_separation(apart, full) if apart is not None else []
     figures.show_html("".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences))
@@ -289,7 +273,6 @@ if results.holds("held_out", "by_context"):
             label=MEASURES[measure],
             folder=results.figures,
             baseline=view["baseline"],
-            otherwise=f"There is nothing to show for {MEASURES[measure]}.",
         )
     if apart is not None:
         figures.show_drawn(
@@ -297,7 +280,6 @@ if results.holds("held_out", "by_context"):
             apart,
             first=full,
             folder=results.figures,
-            otherwise="There is one seed, so no distance between seeds to compare with.",
         )
 
 # %% [markdown] tags=["optional"]
@@ -325,7 +307,6 @@ if results.holds("movement"):
         moved[moved["scale"] == largest],
         where=largest,
         folder=results.figures,
-        otherwise="Nothing moved.",
     )
 
 # %% [markdown] tags=["optional"]

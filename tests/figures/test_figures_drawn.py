@@ -190,3 +190,10 @@ def test_every_kind_of_strategy_has_a_style_of_its_own():
     styles = style_strategies([*KINDS, "mine"])
     assert len({style.colour for name, style in styles.items() if name != "mine"}) == len(KINDS)
     assert len({style.marker for name, style in styles.items() if name != "none"}) == len(KINDS)
+
+
+def test_without_a_sentence_a_figure_with_nothing_to_plot_shows_nothing(lift, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **options: shown.append(bundle))
+    figures.show_drawn(figures.draw_category_lift, lift.iloc[:0], folder=tmp_path)
+    assert shown == []

@@ -154,12 +154,12 @@ def show(figure: Figure) -> None:
     show_html(figure_html(figure), text=f"{figure.title}. {figure.alt}")
 
 
-def show_drawn(draw: Callable[..., Figure], *arguments: Any, otherwise: str, **options: Any) -> None:
-    """Draw a figure and show it, or the sentence ``otherwise`` if there is nothing to plot."""
+def show_drawn(draw: Callable[..., Figure], *arguments: Any, otherwise: str = "", **options: Any) -> None:
+    """Draw a figure and show it, or the sentence ``otherwise`` (if there is one) where there is nothing to plot."""
     try:
         figure = draw(*arguments, **options)
     except NothingToPlot:
-        show_html(f'<p class="cx-nothing">{html.escape(otherwise)}</p>', text=otherwise)
+        show_html(otherwise and f'<p class="cx-nothing">{html.escape(otherwise)}</p>', text=otherwise)
     else:
         show(figure)
 
