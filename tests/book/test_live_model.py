@@ -77,7 +77,7 @@ HOSTILE = [
     'b) Doors (fire) shall be -5 °C, 20% of 14(c) and 1:12; "ramp" self-closing.',
     "(a) (door)",
     "Türen müssen mindestens 0,90 m breit sein.",
-    "出口门的净宽不应小于850毫米。",
+    "出口门 的 净宽 不应 小于 850 毫米。",
     "<script>alert(1)</script> & 𝒳 {{ x }}",
 ]
 

@@ -63,7 +63,7 @@ class Stage:
 
 _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
-_ELEMENTS = tuple(f"rules.compare.{name}" for name in ("edits", "elements", "error_kinds"))
+_ELEMENTS = tuple(f"rules.compare.{name}" for name in ("edits", "rule_elements", "error_kinds"))
 _READ = (*_TRAIN, "attribution", *_ELEMENTS)
 _COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "corpus", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
