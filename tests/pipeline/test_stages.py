@@ -15,6 +15,7 @@ from compliance_xai import pipeline
 from compliance_xai.book.building import format_overview
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
+from compliance_xai.files import sha256_file
 from compliance_xai.pipeline.grid import make_jobs
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.running import Plan
@@ -210,6 +211,9 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
         assert example.rule not in everything
     kept = summary(tmp_path / "kept")
     assert kept.description == {**results.description, "note": "The machine was busy."}
+    model = kept.description["models"]["s"]
+    weights = find_data_folder() / "ladders" / "tiny" / "s" / "model.safetensors"
+    assert (model["name"], model["model.safetensors"]) == ("s", sha256_file(weights))
     assert list(kept.read("precision")["strategy"]) == ["none", "full", "lora", "lora"]
     moved = kept.read("movement")
     assert list(moved) == ["scale", "strategy", "seed", "layer", "matrix", "relative_change"]

@@ -27,6 +27,7 @@ from compliance_xai.pipeline.stages import Work, open_study, read_stage, run_sta
 from compliance_xai.stats.declared import declared_from_json
 from compliance_xai.stats.study_tables import RawFrames
 from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
 STORED = Path("data") / "results"
@@ -64,7 +65,8 @@ class Summary:
     folder
         Holds a CSV file for each table, ``findings.json`` and ``study.json``.
     description
-        What was run: ``study`` (its settings), ``data``, ``version``, ``versions``, ``machine``, ``finished``,
+        What was run: ``study`` (its settings), ``models`` (by size: name, number of parameters, and SHA-256 of each
+        file or hub id and revision), ``data`` (SHA-256), ``version``, ``versions``, ``machine``, ``finished``,
         ``seconds`` (by stage), ``peak_memory_bytes`` and ``note``.
     """
 
@@ -218,10 +220,15 @@ def _describe(work: Work) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     for manifest in manifests.values():
         seconds[manifest["stage"]] = round(seconds.get(manifest["stage"], 0.0) + manifest["wall_seconds"], 1)
+    models = {}
+    for rung in map(load_ladder(study.ladder).rung, study.scales):
+        used = next(one for one in manifests.values() if (one["stage"], one["scale"]) == ("generate", rung.name))
+        models[rung.name] = {"name": Path(rung.path).name, "parameters": rung.parameters} | used["parameters"]["rung"]
     settings = study.model_dump(mode="json", exclude={"corpus": {"path"}})
     settings["strategies"] = {name: chosen.used() for name, chosen in study.strategies.items()}
     return {
         "study": settings,
+        "models": models,
         "data": manifests["corpus"]["parameters"]["data"],
         "version": last["versions"]["compliance-xai"],
         "versions": last["versions"],
