@@ -179,3 +179,48 @@ figures.show_html(
         caption="Rules that no element was taken from",
     )
 )
+
+# %% [markdown]
+# ## What a reviewer is told
+#
+# `compliance-xai review` raises flags. Their thresholds, and the regression that orders the parts of a rule, are chosen
+# on the validation split, separately for each fine-tuned model. *Precision* is the share of flagged parts, words or
+# rules that point at an error; *recall* is the share of those that are flagged. The other splits were not used to
+# choose anything.
+
+# %% tags=["hide-input"]
+from compliance_xai.stats.review_flags import FLAGS, describe_reading
+
+for sentence in describe_reading(result["reading"], result["risk"]["name"].tolist()):
+    figures.show_html(f"<p>{sentence}</p>", text=sentence)
+flags = result["flags"]
+if len(flags):
+    flags["flag"] = [FLAGS[name].says for name in flags["flag"]]
+    for measure in ("precision", "recall"):
+        columns = (flags[f"{measure}{end}"] for end in ("", "_low", "_high"))
+        flags[measure] = [figures.format_interval(*row) for row in zip(*columns, strict=True)]
+    flags = flags[["scale", "strategy", "split", "flag", "n_items", "n_wrong", "n_flagged", "precision", "recall"]]
+    flags = flags.rename(columns={"n_items": "items", "n_wrong": "with an error", "n_flagged": "flagged"})
+figures.show_html(
+    figures.table_html(
+        flags,
+        caption="Flags: precision and recall with 95 % bootstrap intervals over clauses",
+    )
+)
+numbers = ["read", "found", "low", "high"]
+figures.show_html(
+    figures.table_html(
+        result["reading"],
+        caption="The share of wrong parts found by reading the most suspect ones, all fine-tuned models together",
+        formats=dict.fromkeys(numbers, ".2f"),
+    )
+)
+numbers = ["auroc", "low", "high", "difference", "difference_low", "difference_high"]
+models = result["risk_models"]
+figures.show_html(
+    figures.table_html(
+        models[["scale", "strategy", "signal", "n_elements", "n_wrong", *numbers, "reason"]] if len(models) else models,
+        caption="Models of risk on validation, out of fold: area under ROC, and difference to the likelihood alone",
+        formats=dict.fromkeys(numbers, ".3f"),
+    )
+)

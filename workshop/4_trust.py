@@ -228,7 +228,7 @@ pd.DataFrame({"first k words": [1, 3, 5], "share that both models name": np.mean
 # ## In a review
 #
 # A reviewer has no gold and no reference rule: only the clause, and a rule that somebody's model wrote.
-# `review_clause` lists what each part of that rule rests on.
+# `review_clause` lists what to check, the likeliest error first, and what each part of that rule rests on.
 
 # %%
 from compliance_xai import figures
@@ -258,22 +258,22 @@ rows = []
 for name, some in (("wrong", wrong), ("exact", right)):
     for e in some:
         parts = review_clause(writer, e.clause).parts
-        unsupported = parts["rests_on"] != "words"
+        unsupported = parts["words"] == ""
         rows.append(
             {
                 "rule": name,
                 "parts": len(parts),
                 "rest on no word": unsupported.mean(),
                 "least sure part": parts["probability"].min(),
+                "flagged": (parts["flags"] != "").mean(),
             }
         )
 pd.DataFrame(rows).groupby("rule").mean().round(2)
 
 # %% [markdown]
-# Check first what rests on nothing *and* is unsure; then what rests on nothing: `obligation`, units and comparators
-# are the usual ones. A mark is no verdict. A part can rest on nothing and be right (habit is often right), or rest on
-# a word and be wrong (the wrong number of two). What an explanation gives a reviewer is an *order* in which to look,
-# not permission to look away.
+# Check first what the clause does not contain and what the model was not sure of. That a part rests on no single word
+# says little: habit is often right, and a part can rest on a word and be wrong (the wrong number of two). A flag is no
+# verdict. It gives a reviewer an *order* in which to look, not permission to look away.
 
 # %% [markdown]
 # ```{solution-end}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from compliance_xai.models.planning import CellPlan, Device
+    from compliance_xai.pipeline.review import RuleWriter
     from compliance_xai.pipeline.running import Outcome, Plan
     from compliance_xai.rules.legalruleml.safe_xml import Unknown
     from compliance_xai.study.settings import Study
@@ -641,10 +642,13 @@ def _whole(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-@app.command("explain")
-def explain_clause(
+@app.command("review")
+@app.command("explain", hidden=True)
+def review_rules(
     study: StudyArgument,
-    clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")],
+    clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")] = "",
+    file: Annotated[Path | None, typer.Option(help="A table (CSV, JSON Lines, Parquet) with a column clause.")] = None,
+    out: Annotated[Path, typer.Option(help="With --file: where tables and report go.")] = Path("review"),
     scale: Annotated[str, typer.Option(help="Which scale of the study.", show_default="the largest")] = "",
     strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
     seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
@@ -652,26 +656,50 @@ def explain_clause(
     model: ModelOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Let a trained model write the rule of a clause, and say what each part of the rule rests on."""
+    """Let a trained model write the rule of a clause, and say where it is probably wrong, the likeliest error first."""
     from compliance_xai.models.loading import without_progress_bars
-    from compliance_xai.pipeline.review import NOTHING, load_writer, review_clause
+    from compliance_xai.pipeline.review import load_writer, read_clauses, review_clause
 
+    if bool(clause) == (file is not None):
+        found = "both" if clause else "neither"
+        raise InputError("review", expected="a clause or --file", found=found, remedy="Give one of the two.")
+    clauses = read_clauses(file) if file is not None else []
     loaded = _load(study, set_, model)
     trained = [name for name, settings in loaded.strategies.items() if settings.trains]
     with without_progress_bars():
         writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
+    if file is not None:
+        _review_file(writer, clauses, out)
+        return
+    with without_progress_bars():
         review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
     if as_json:
-        parts = review.parts.to_dict("records")
-        _print_json({"model": writer.name, "clause": review.clause, "rule": review.rule, "parts": parts})
+        tables = {name: json.loads(getattr(review, name).to_json(orient="records")) for name in ("parts", "checks")}
+        _print_json({"model": writer.name, "clause": review.clause, "rule": review.rule} | tables)
         return
     console = _console()
     console.print(_plain(f"{writer.name}\n{review.rule}"), soft_wrap=True)
-    shown = review.parts.drop(columns=["kind", "start", "end"])
-    shown = shown.assign(probability=shown["probability"].round(2), clause_nats=shown["clause_nats"].round(1))
-    _print_frame(console, "What each part rests on", shown)
-    unsupported = int((review.parts["rests_on"] == NOTHING).sum())
-    console.print(f"{unsupported} of {len(review.parts)} parts rest on nothing in the clause: check these first.")
+    checks = review.checks.drop(columns=["start", "end"]).round({"chance": 2})
+    _print_frame(console, "What to check, the likeliest error first", checks)
+    parts = review.parts.drop(columns=["start", "end", "flags"]).round({"risk": 2, "probability": 2})
+    _print_frame(console, "The parts of the rule and the words they rest on", parts)
+    if len(review.alternatives):
+        _print_frame(console, "Runners-up", review.alternatives.round({"odds": 4}))
+    console.print(f"{review.expected_errors:.1f} of {len(parts)} parts are expected to be wrong.")
+    if writer.evidence.measured.empty:
+        console.print(f"Nothing was measured for this model: run 'compliance-xai study run {loaded.name}' first.")
+
+
+def _review_file(writer: RuleWriter, clauses: list[tuple[str, str]], out: Path) -> None:
+    from rich.progress import Progress
+
+    from compliance_xai.pipeline.review import review_many
+
+    with Progress(console=_console(), transient=True) as bar:
+        task = bar.add_task("review", total=len(set(clauses)))
+        rows = review_many(writer, clauses, out, report=lambda done: bar.update(task, completed=done))
+    failed = sum(bool(row["error"]) for row in rows)
+    print(f"{len(rows)} clauses reviewed{f', {failed} of them not readable' if failed else ''}: {out / 'report.html'}")
 
 
 @workshop_app.command("run")

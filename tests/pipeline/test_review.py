@@ -1,97 +1,194 @@
-"""A rule under review: its parts, and what each rests on, for a model whose habits are known."""
+"""A rule under review: what is flagged, in which order, and what a batch leaves behind."""
 
+import base64
+import hashlib
 import json
+import math
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from compliance_xai import cli
+from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
+from compliance_xai.figures.review_report import report_html
 from compliance_xai.pipeline import review
-from compliance_xai.pipeline.review import (
-    CLAUSE,
-    NOTHING,
-    REPEATS,
-    WORDS,
-    RuleWriter,
-    load_writer,
-    review_clause,
-    split_rule,
-)
-from compliance_xai.records import Attribution, Feature, TargetToken
+from compliance_xai.pipeline.review import Evidence, RuleWriter, load_writer, read_clauses, review_clause, review_many
+from compliance_xai.records import Attribution, TargetToken
+from compliance_xai.rules.compare.elements import list_elements
+from compliance_xai.stats.review_flags import FLAGS, Risk
 
-RULE = "if(exist(ramp)),then(obligation(lessThan(ramp.width,2.5 m)))"
-CLAUSE_TEXT = "Ramps shall be under 2.5 m."
-
-
-def test_the_parts_of_a_rule_are_its_names_operators_numbers_and_units():
-    assert [(text, kind) for text, kind, _, _ in split_rule(RULE)] == [
-        ("ramp", "name"),
-        ("obligation", "operator"),
-        ("lessThan", "operator"),
-        ("ramp", "name"),
-        ("width", "name"),
-        ("2.5", "number"),
-        ("m", "unit"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [RULE, "then(asPer(x,c3_5.7.2)", "is(a.b,'two words')", "no rule at all", "and(,)", "", "count(exit),1:12"],
-)
-def test_parts_say_where_they_stand_in_broken_rules_too(rule):
-    parts = list(split_rule(rule))
-    assert all(rule[start:end] == text for text, _, start, end in parts)
-    assert parts == sorted(parts, key=lambda part: part[2])
-
-
-def test_an_identifier_keeps_its_dots():
-    assert [part[0] for part in split_rule("asPer(requirement,c3_5.7.2)")] == ["asPer", "requirement", "c3_5.7.2"]
+RULE = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.width,2.6 m)))"
+CLAUSE = "Unless covered, ramps shall be at most 2.5 m."
 
 
 class Stub(RuleWriter):
-    """Writes ``RULE``; "Ramps" decides the first name, "2.5" the number, the whole clause the width."""
+    """Writes ``RULE``; "ramps" decides the object, "2.5" the number, of which the model is not sure."""
 
     def write(self, clauses, *, max_new_tokens=192):
+        if any(len(clause) > 1000 for clause in clauses):
+            raise InputError("clause", expected="a short clause", found="a long one", remedy="Shorten it.")
         return [RULE] * len(clauses)
 
-    def explain(self, clause, rule=None, **options):
-        parts = [(start, end) for _, _, start, end in split_rule(RULE)]
-        tokens = tuple(TargetToken(start, end, RULE[start:end]) for start, end in parts)
-        words = ("Ramps", "shall", "be", "under", "2.5", "m")
-        places = [CLAUSE_TEXT.index(word) for word in words]
-        features = tuple(Feature(p, p + len(w), w, "other") for w, p in zip(words, places, strict=True))
-        scores = np.zeros((6, 7), dtype=np.float32)
-        scores[0, 0], scores[4, 5], scores[1, 1] = 3.0, 9.0, 0.5
-        return Attribution("", clause, RULE, features, tokens, scores, np.log(np.full(7, 0.5, dtype=np.float32)))
+    def explain(self, clause, rule=None, *, id="", **options):
+        rule = rule or RULE
+        elements = list_elements(rule)
+        features = tuple(segment(clause))
+        if not features:
+            raise InputError(
+                "clause", expected="a clause with at least one word", found=repr(clause), remedy="Write it."
+            )
+        scores = np.zeros((len(features), len(elements)), dtype=np.float32)
+        for place, feature in enumerate(features):
+            for column, element in enumerate(elements):
+                scores[place, column] = 3.0 * (feature.text == "ramps" and element.text == "ramp")
+                scores[place, column] += 9.0 * (feature.text == "2.5" and element.kind == "value")
+        tokens = tuple(TargetToken(e.start, e.end, e.text) for e in elements)
+        return Attribution(id, clause, rule, features, tokens, scores, np.zeros(len(elements), dtype=np.float32))
+
+    def confidence(self, pairs):
+        found = []
+        for _, rule in pairs:
+            kinds = [element.kind for element in list_elements(rule)]
+            log_probs = np.array([-1.5 if kind == "value" else -0.01 for kind in kinds])
+            if "2.5 m" in rule:
+                log_probs += 0.05
+            found.append((log_probs, np.full(len(kinds), 0.1)))
+        return found
 
 
 @pytest.fixture
-def reviewed(monkeypatch):
-    empty = np.log(np.array([[0.01, 0.5, 0.5, 0.5, 0.1, 1e-6, 0.5]], dtype=np.float32))
-    monkeypatch.setattr(review, "score_masks", lambda *arguments, **options: empty)
-    return review_clause(Stub("stub", None, None), CLAUSE_TEXT)
+def writer():
+    return Stub("stub", torch.nn.Linear(2, 2), None)
 
 
-def test_each_part_rests_on_words_the_clause_an_earlier_part_or_nothing(reviewed):
-    assert reviewed.parts["rests_on"].tolist() == [WORDS, NOTHING, NOTHING, REPEATS, CLAUSE, WORDS, NOTHING]
-    assert reviewed.parts["words"].tolist() == ["Ramps 3.0", "", "", "", "", "2.5 9.0", ""]
-    assert reviewed.parts["probability"].tolist() == pytest.approx([0.5] * 7)
-    assert reviewed.parts.loc[4, "clause_nats"] == pytest.approx(np.log(5), abs=1e-5)
+def test_what_the_clause_does_not_contain_comes_first(writer):
+    reviewed = review_clause(writer, CLAUSE)
+    first = reviewed.checks.iloc[0]
+    assert (first["where"], first["text"]) == ("rule", "2.6")
+    assert first["reason"] == f"{FLAGS['absent'].says}; {FLAGS['improbable'].says}"
+    assert first["precision"] == "not measured; not measured"
+    parts = reviewed.parts.set_index("part")
+    assert parts.loc["2.6", "probability"] == pytest.approx(math.exp(-1.5))
+    assert parts.loc["2.6", "words"] == "2.5 9.0"
+    assert parts.loc["2.6", "risk"] == 1.0
+    assert reviewed.parts["risk"].idxmax() == reviewed.parts["part"].tolist().index("2.6")
 
 
-def test_a_review_on_a_page_is_escaped(reviewed):
-    markup = review.review_html(reviewed)
-    assert markup.count('class="cx-nowhere"') == 4  # three parts and the key below them
-    hostile = review.Review("<b>", "<i>x</i>", reviewed.attribution, reviewed.parts.iloc[:0])
-    assert "<i>x</i>" not in review.review_html(hostile)
+def test_measured_flags_say_how_often_they_are_right(writer):
+    bounds = {
+        f"{name}{end}": value
+        for name in ("precision", "recall")
+        for end, value in (("", 0.6), ("_low", 0.4), ("_high", 0.8))
+    }
+    measured = pd.DataFrame([{"flag": name, **bounds} for name in FLAGS])
+    evidence = Evidence(
+        dict.fromkeys(FLAGS, 0.5) | {"unread": 0.0, "improbable": math.inf, "elsewhere": math.inf}, measured
+    )
+    checks = review_clause(Stub("stub", None, None, evidence=evidence), CLAUSE).checks
+    missed = checks[checks["where"] == "clause"]
+    assert missed["text"].tolist() == ["Unless"]
+    assert missed["chance"].tolist() == [0.6]
+    assert set(checks["precision"]) == {"60% [40%, 80%]"}
 
 
-def test_a_model_that_writes_nothing_is_named(monkeypatch):
-    monkeypatch.setattr(Stub, "write", lambda self, clauses: [""])
+def test_the_runner_up_of_a_number_and_the_words_against_it(writer):
+    rows = review_clause(writer, CLAUSE).alternatives.set_index("part")
+    assert rows.loc["2.6", "runner_up"] == "2.5"
+    assert rows.loc["2.6", "odds"] > 1
+    assert rows.loc["lessThanEqual", "odds"] == pytest.approx(1.0)
+
+
+def test_a_text_that_is_no_rule_is_flagged(writer):
+    checks = review_clause(writer, CLAUSE, rule="ramp must be wide").checks
+    assert FLAGS["broken"].says in checks["reason"].tolist()
+
+
+def test_a_review_on_a_page_is_escaped(writer):
+    hostile = "<script>alert(1)</script> shall be at most 2.5 m"
+    page = review.review_html(review_clause(writer, hostile, rule="then(obligation(is(<i>.x,9 m)))"))
+    assert "<script>" not in page
+    assert "<i>" not in page
+    assert 'class="cx-nowhere"' in page
+
+
+def test_a_model_that_writes_nothing_is_named(writer):
     with pytest.raises(InputError, match="model stub: expected a rule, found nothing"):
-        review_clause(Stub("stub", None, None), "A clause.")
+        review_clause(writer, CLAUSE, rule=" ")
+
+
+def test_nothing_is_lost_in_a_batch(writer, tmp_path):
+    bad = {"empty": "", "long": "wide " * 400, "markup": "<b>ramps</b> shall be 2.5 m", "control": "ramps \x07 2.5 m"}
+    clauses = [("good", CLAUSE), *bad.items(), ("good", CLAUSE)]
+    rows = review_many(writer, clauses, tmp_path)
+    assert sorted(row["id"] for row in rows) == sorted(["good", *bad])
+    assert {row["id"] for row in rows if row["error"]} == {"empty", "long"}
+    assert [bool(row["error"]) for row in rows] == [True, True, False, False, False]  # what needs a person comes first
+    assert len(pd.read_csv(tmp_path / "clauses.csv")) == 5
+    assert "2.6" in pd.read_csv(tmp_path / "checks.csv")["text"].tolist()
+
+
+def test_an_interrupted_batch_goes_on(writer, tmp_path, monkeypatch):
+    review_many(writer, [("a", CLAUSE)], tmp_path)
+    with (tmp_path / "reviews.jsonl").open("a") as file:
+        file.write('{"id": "half')
+    asked = []
+    monkeypatch.setattr(Stub, "write", lambda self, clauses: asked.extend(clauses) or [RULE] * len(clauses))
+    rows = review_many(writer, [("a", CLAUSE), ("b", CLAUSE + " x")], tmp_path)
+    assert asked == [CLAUSE + " x"]
+    assert len(rows) == 2
+    review_many(Stub("stub", torch.nn.Linear(2, 2), None), [("a", CLAUSE)], tmp_path)  # another model starts anew
+    assert asked[-1] == CLAUSE
+
+
+def test_the_report_needs_no_network_and_runs_its_own_script_only(writer, tmp_path):
+    rows = review_many(writer, [('<img src=x onerror="a()">', "<script>a()</script> 2.5 m shall")], tmp_path)
+    page = report_html(rows, "stub")
+    assert page == (tmp_path / "report.html").read_text()
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1
+    allowed = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in page
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?://|<img|<link", page)
+
+
+def test_a_review_can_be_read_by_scripts(writer, toy, monkeypatch, capsys):
+    monkeypatch.setattr(review, "load_writer", lambda *cell: writer)
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "review", "toy", CLAUSE, "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert (said["model"], said["clause"], said["rule"]) == (writer.name, CLAUSE, RULE)
+    assert said["checks"][0]["text"] == "2.6"
+    assert len(said["parts"]) == len(list_elements(RULE))
+
+
+def test_a_review_needs_a_clause_or_a_file(toy, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "explain", "toy"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "expected a clause or --file, found neither" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_table_of_clauses_needs_a_column(tmp_path):
+    path = tmp_path / "clauses.csv"
+    path.write_text("clause,id\nA door,x\nA gate,\n")
+    assert read_clauses(path) == [("x", "A door"), ("2", "A gate")]
+    path.write_text("text\nA door\n")
+    with pytest.raises(InputError, match="expected a column clause, found text"):
+        read_clauses(path)
+
+
+def test_what_was_measured_is_read_back():
+    risk = Risk("likelihood", ("unlikely",), (0.0,), (1.0,), (2.0,), -1.0)
+    stored = json.loads(json.dumps(vars(risk)))
+    assert Risk(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}) == risk
+    assert risk.predict(pd.DataFrame({"unlikely": [0.5]}))[0] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -118,15 +215,3 @@ def test_a_shipped_model_reads_the_number():
     assert strongest.text == "850"
     assert writer.tokens(found.target)[-1] == ""
     assert writer.log_probs([clause], found.target)[0] == pytest.approx(found.baseline_log_probs, abs=1e-4)
-
-
-def test_a_review_can_be_read_by_scripts(reviewed, toy, monkeypatch, capsys):
-    writer = Stub("s, full, seed 0", None, None)
-    monkeypatch.setattr(review, "load_writer", lambda *cell: writer)
-    monkeypatch.setattr(review, "review_clause", lambda *given: reviewed)
-    monkeypatch.setattr("sys.argv", ["compliance-xai", "explain", "toy", CLAUSE_TEXT, "--json"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    said = json.loads(capsys.readouterr().out)
-    assert (said["model"], said["clause"], said["rule"]) == (writer.name, CLAUSE_TEXT, RULE)
-    assert said["parts"][4] == reviewed.parts.loc[4].to_dict()

@@ -7,7 +7,9 @@ the statistics, measures no model again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,26 @@ from compliance_xai.attribution.error_signals import SIGNALS, element_rows
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
+from compliance_xai.attribution.review_items import ITEM_SIGNALS, PART, list_items, list_words, mark_items
 from compliance_xai.machine import track
-from compliance_xai.models.generation import read_confidence
+from compliance_xai.models.generation import generate_rules, read_confidence
 from compliance_xai.pipeline.attribute_stage import open_reader
 from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.grid import MEASURING
 from compliance_xai.pipeline.joining import join_cells, keep_method
-from compliance_xai.pipeline.stage_examples import attributed_examples
+from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_generations
+from compliance_xai.records import (
+    Attribution,
+    Example,
+    Generation,
+    attribution_from_row,
+    read_attribution_rows,
+    read_generations,
+)
 from compliance_xai.stats import error_detector as detector
 from compliance_xai.stats.gold_summary import summarise_gold
+from compliance_xai.stats.review_flags import choose_thresholds, fit_risk, measure_flags, reading_table
 from compliance_xai.stats.summary import summarise_measures
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
@@ -37,6 +48,8 @@ from compliance_xai.study.settings import Study
 ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
 CELL = ("scale", "parameters", "strategy")
+REVIEWED = 40
+"""Clauses of the validation split on which the flags of a review are measured, for each fine-tuned model."""
 JUDGED = (*MEASURES, "random_deletion", "reversed_deletion", "random_top_1_drop", "random_top_3_drop")
 
 
@@ -56,6 +69,11 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         ``id``, ``split``); ``signals`` and ``regressions`` (``detector.rank_signals`` of signals, and of regressions
         on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
         that no element was taken from: ``scale, strategy, seed, id, reason``).
+
+        For reviews (``pipeline.review``), of fine-tuned models: ``items`` (``review_items.list_items`` without their
+        texts, with ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
+        (``review_flags.measure_flags``, thresholds chosen on validation), ``risk`` (``review_flags.Risk`` of each cell,
+        as JSON), ``risk_models`` (its rivals on validation), ``reading`` (``review_flags.reading_table``).
     """
     bootstrap = work.study.thresholds.bootstrap
     examples = {example.id: example for example in attributed_examples(work.study)}
@@ -66,7 +84,7 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
     gold = pd.concat([gold, gold.assign(kind=ALL_KINDS)], ignore_index=True)
     tables = {"correctness": summarise_gold(gold, (*CELL, "baseline", "sign", "kind"), bootstrap=bootstrap)}
     parts = [_measure_cell(work, *cell, examples) for cell in work.study.cells()]
-    for name in ("areas", "curves", "elements", "left_out"):
+    for name in _COLUMNS:
         tables[name] = pd.concat([part[name] for part in parts], ignore_index=True)
     areas, curves = (
         tables[name][tables[name]["split"] == work.study.corpus.evaluate_on] for name in ("areas", "curves")
@@ -76,6 +94,7 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
     # Short clauses have fewer steps, if less than a word would go in each.
     whole = curves[curves.groupby([*CELL, "seed", "id", "operator"])["step"].transform("max") == curves["step"].max()]
     tables["curve_summary"] = summarise_measures(whole, "kept", by=(*by, "order", "step"), bootstrap=bootstrap)
+    tables |= _judge_review(tables["items"], bootstrap)
     return tables | _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
 
 
@@ -111,6 +130,7 @@ _COLUMNS = {
     ),
     "elements": ("seed", "id", "split", "element", "kind", "wrong", *SIGNALS),
     "left_out": ("seed", "id", "split", "reason"),
+    "items": ("seed", "id", "split", "item", "kind", *ITEM_SIGNALS, "wrong"),
 }
 
 
@@ -127,10 +147,16 @@ def _measure_model(
             rows["areas"] += [keys | {"operator": operator} | row for row in measures]
             rows["curves"] += [keys | {"operator": operator} | row for row in curves]
     if study.strategies[strategy].trains:  # a base that was not tuned writes another notation
-        for example, elements, reason in model.inspect(examples.values()):
+        for example, elements, items, reason in model.inspect(examples.values(), model.rules):
             keys = {"seed": seed, "id": example.id, "split": example.split}
             rows["elements"] += [keys | row for row in elements]
+            rows["items"] += [keys | row for row in items]
             rows["left_out"] += [keys | {"reason": reason}] if reason else []
+        rows["items"] += [
+            {"seed": seed, "id": example.id, "split": "validation"} | row
+            for example, _, items, _ in model.inspect(*model.validate())
+            for row in items
+        ]
     return {name: pd.DataFrame.from_records(rows[name], columns=list(columns)) for name, columns in _COLUMNS.items()}
 
 
@@ -157,6 +183,8 @@ class _Measured:
             for baseline, attribution in found
             if attribution.provenance["method"] == work.study.attribution.method
         }
+        train = require_split(work.study, load_examples(work.study), "train")
+        self.known = frozenset(word for example in train for word in list_words(example.clause))
         written = work.result("generate", scale, strategy).path("generations.parquet")
         self.rules = {rule.id: rule for rule in read_generations(written) if rule.seed == seed}
 
@@ -183,30 +211,71 @@ class _Measured:
             singles = whole, whole - scores[operator]
         return judge_scores(score, scores, effort=effort, singles=singles)
 
-    def inspect(self, examples: Iterable[Example]) -> Iterator[tuple[Example, list[dict[str, Any]], str]]:
-        """The elements of the rule that the model wrote for each example, with their signals; or why there are none."""
+    def validate(self) -> tuple[list[Example], dict[str, Generation]]:
+        """Examples of the validation split, and the rules that the model writes for them."""
+        splits = load_examples(self.study)
+        examples = require_split(self.study, splits, "validation")[:REVIEWED]
+        limit = self.study.generate.max_new_tokens
+        made = generate_rules(self.model, self.tokenizer, examples, seed=0, template=self.prompt, max_new_tokens=limit)
+        return examples, {rule.id: rule for rule in made}
+
+    def inspect(
+        self, examples: Iterable[Example], rules: Mapping[str, Generation]
+    ) -> Iterator[tuple[Example, list[dict[str, Any]], list[dict[str, Any]], str]]:
+        """The elements of each example's rule and the items of its review, with signals; or why there are none."""
         readable = []
         for example in examples:
-            written = self.rules[example.id]
+            written = rules[example.id]
             if written.stopped and written.rule.strip():
                 readable.append(example)
             else:
-                yield example, [], "no rule was written" if written.stopped else "the rule was cut at the token limit"
-        pairs = [(example.clause, self.rules[example.id].rule) for example in readable]
+                reason = "no rule was written" if written.stopped else "the rule was cut at the token limit"
+                yield example, [], [], reason
+        pairs = [(example.clause, rules[example.id].rule) for example in readable]
         sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
         for example, (log_probs_T, entropies_T) in track(list(zip(readable, sure, strict=True)), "rules inspected"):
-            explained = self._explain(example, self.rules[example.id].rule)
-            rows = element_rows(explained, example.rule, log_probs_T, entropies_T, self.study.corpus.notation)
-            yield example, rows, "" if rows else "no element was recognised in the rule"
+            rule = rules[example.id].rule
+            explained = self._explain(example, rule)
+            notation = self.study.corpus.notation
+            rows = element_rows(explained, example.rule, log_probs_T, entropies_T, notation)
+            if explained.provenance["method"] != "leave_one_out" or explained.provenance["baseline"] != "delete":
+                explained = attribute(self.model, self.tokenizer, example.clause, rule, Options(prompt=self.prompt))
+            items = list_items(explained, log_probs_T, entropies_T, self.known, notation=notation)
+            marked = mark_items(items, rule, example.rule, notation=notation)
+            items = [item | {"wrong": wrong} for item, wrong in zip(items, marked, strict=True)]
+            yield example, rows, items, "" if rows else "no element was recognised in the rule"
 
     def _explain(self, example: Example, rule: str) -> Attribution:
         """The attribution of a written rule; that of the reference if it is the same text."""
         chosen = self.study.attribution
         baseline = chosen.baselines[0]
-        if rule == example.rule:
+        if rule == example.rule and (example.id, baseline) in self.attributions:
             return self.attributions[example.id, baseline]
         options = self.reader.options(baseline)
         return attribute(self.model, self.tokenizer, example.clause, rule, options, id=example.id)
+
+
+def _judge_review(items: pd.DataFrame, bootstrap: int) -> dict[str, pd.DataFrame]:
+    """Thresholds, flags and the model of risk of each cell, all chosen on validation; and what its order finds."""
+    flags, risks, models, parts = [], [], [], []
+    for cell, group in items.groupby(list(CELL), sort=False):
+        keys = dict(zip(CELL, cell, strict=True))
+        validation = group[group["split"] == "validation"]
+        flags.append(measure_flags(group, choose_thresholds(validation), bootstrap=bootstrap).assign(**keys))
+        risk, table = fit_risk(validation[validation["item"] == PART], bootstrap=bootstrap)
+        models.append(table.assign(**keys))
+        risks.append(keys | {"name": risk.name, "risk": json.dumps(dataclasses.asdict(risk))})
+        own = group[(group["item"] == PART) & (group["split"] != "validation")]
+        parts.append(own.assign(risk=risk.predict(own)))
+    found = {
+        "flags": flags,
+        "risk_models": models,
+        "reading": [reading_table(pd.concat(parts), bootstrap=bootstrap)] if parts else [],
+    }
+    tables = {
+        name: pd.concat(frames, ignore_index=True) if frames else pd.DataFrame() for name, frames in found.items()
+    }
+    return tables | {"risk": pd.DataFrame(risks, columns=[*CELL, "name", "risk"])}
 
 
 def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> dict[str, pd.DataFrame]:

@@ -142,18 +142,21 @@ def predict_wrong(
         columns = list(names)
         x, y = train[columns].to_numpy(dtype=float), train["wrong"].to_numpy(dtype=bool)
         if test is not None:
-            predicted[model] = _fit(x, y).predict_proba(target[columns].to_numpy(dtype=float))[:, 1]
+            predicted[model] = fit_regression(x, y).predict_proba(target[columns].to_numpy(dtype=float))[:, 1]
             continue
         probability = np.full(len(train), np.nan)
         for seen, unseen in GroupKFold(FOLDS).split(x, y, train["id"]):
             # A fold without a wrong element would have nothing to learn from; its elements get the share of wrong ones.
             both = 0 < y[seen].sum() < len(seen)
-            probability[unseen] = _fit(x[seen], y[seen]).predict_proba(x[unseen])[:, 1] if both else y[seen].mean()
+            probability[unseen] = (
+                fit_regression(x[seen], y[seen]).predict_proba(x[unseen])[:, 1] if both else y[seen].mean()
+            )
         predicted[model] = probability
     return target.assign(**predicted)
 
 
-def _fit(x: np.ndarray, y: np.ndarray) -> Any:
+def fit_regression(x: np.ndarray, y: np.ndarray) -> Any:
+    """A pipeline of standardisation and logistic regression, fitted to signals and whether each element is wrong."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -1,0 +1,133 @@
+"""What a reviewer checks, item by item, with signals of an error: parts of a rule, words of a clause, the rule itself.
+
+The signals of a part are those of ``error_signals`` and whether the clause says it at all. A word that decides
+something (a number, a condition, an exception, a negation) may have been missed where nothing in the rule rests on it.
+Nothing here needs a reference rule; ``mark_items`` says afterwards, against one, which items point at an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from compliance_xai.attribution.error_signals import SIGNALS, element_signals
+from compliance_xai.attribution.said_in_clause import find_absent, read_clause
+from compliance_xai.records import Attribution
+from compliance_xai.rules.compare.elements import list_elements, mark_wrong
+from compliance_xai.rules.compare.error_kinds import error_kinds
+from compliance_xai.rules.scores import parses
+
+PART, WORD, RULE = "part", "word", "rule"
+DECIDING = ("number", "condition", "negation")
+"""Categories of words that must leave a trace in the rule."""
+
+ITEM_SIGNALS = (*SIGNALS, "absent", "unread", "broken", "unseen", "no_duty")
+"""Larger is more suspect; NaN for items that have no such signal. ``absent``: 1 for an amount, unit, comparator or
+reference that the clause does not contain. ``unread``: minus the nats by which the word raises the part that rests on
+it most. Of the rule as a whole: ``broken`` (1 where it cannot be parsed), ``unseen`` (words of the clause that no
+training clause has; NaN where those are not known), ``no_duty`` (1 where no word of the clause obliges, permits,
+forbids or compares)."""
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_MISSED = ("missing_condition", "missing_exception", "missing_requirement", "missing_reference", "wrong_negation")
+
+
+def list_items(
+    attribution: Attribution,
+    log_probs_T: np.ndarray,
+    entropies_T: np.ndarray,
+    known: Collection[str] = (),
+    *,
+    notation: str = "lrml",
+) -> list[dict[str, Any]]:
+    """The items of a rule that an attribution by leave-one-out explains.
+
+    Parameters
+    ----------
+    log_probs_T, entropies_T
+        Of the rule's tokens (``models.generation.read_confidence``), nats.
+    known
+        The words of the training clauses (``list_words``).
+
+    Returns
+    -------
+    list of dict
+        ``item`` (``part``, ``word`` or ``rule``), ``kind`` (of the element, or the word's category), ``text``, ``start,
+        end`` (characters of the rule for parts, of the clause for words) and ``ITEM_SIGNALS``.
+    """
+    rule, features = attribution.target, attribution.features
+    elements = list_elements(rule, notation)
+    absent = find_absent(rule, read_clause(attribution.clause, features), notation)
+    items = [
+        _item(
+            PART,
+            e.kind,
+            e.text,
+            e.start,
+            e.end,
+            absent=float(gone),
+            **element_signals(attribution, e, log_probs_T, entropies_T),
+        )
+        for e, gone in zip(elements, absent, strict=True)
+    ]
+    spans = [(e.start, e.end) for e in elements]
+    raised_FE = (
+        np.stack([_towards(attribution, *span) for span in spans], axis=1) if spans else np.zeros((len(features), 1))
+    )
+    items += [
+        _item(WORD, f.category, f.text, f.start, f.end, unread=-float(raised_E.max()))
+        for f, raised_E in zip(features, raised_FE, strict=True)
+        if f.category in DECIDING
+    ]
+    unseen = float(len(set(list_words(attribution.clause)) - set(known))) if known else float("nan")
+    broken = float(not parses(rule)) if notation == "lrml" else float("nan")
+    duty = any(f.category in ("deontic", "comparator") for f in features)
+    return [
+        *items,
+        _item(RULE, RULE, "", 0, len(rule), broken=broken, unseen=unseen, no_duty=float(not duty)),
+    ]
+
+
+def _item(item: str, kind: str, text: str, start: int, end: int, **signals: float) -> dict[str, Any]:
+    place = {"item": item, "kind": kind, "text": text, "start": start, "end": end}
+    return place | dict.fromkeys(ITEM_SIGNALS, float("nan")) | signals
+
+
+def _towards(attribution: Attribution, start: int, end: int) -> np.ndarray:
+    """How much each word raises the log-probability of a part of the rule; nats."""
+    inside_T = [t.start < end and start < t.end and t.start < t.end for t in attribution.target_tokens]
+    return attribution.scores[:, np.array(inside_T, dtype=bool)].sum(axis=1)
+
+
+def list_words(text: str) -> list[str]:
+    """Runs of letters, in lower case: what is compared with the words of training clauses."""
+    return _LETTERS.findall(text.lower())
+
+
+def mark_items(items: Sequence[dict[str, Any]], rule: str, reference: str, *, notation: str = "lrml") -> list[bool]:
+    """Whether each item of ``list_items`` points at an error of the rule, against its reference.
+
+    A part: whether it is wrong (``rules.compare.elements.mark_wrong``). A number of the clause: whether the reference
+    has it and the rule does not. A condition or negation: whether the rule leaves something out, or negates what the
+    reference does not. The rule: whether anything is wrong with it.
+    """
+    if notation == "lrml":
+        errors = {error.kind for error in error_kinds(rule, reference)}
+    else:
+        errors = {"text"} if rule.split() != reference.split() else set()
+    parts = iter(wrong for _, wrong in mark_wrong(rule, reference, notation))
+    missing = set(re.findall(r"\d+(?:\.\d+)?", reference)) - set(re.findall(r"\d+(?:\.\d+)?", rule))
+    marked = []
+    for item in items:
+        if item["item"] == PART:
+            marked.append(next(parts))
+        elif item["item"] == RULE:
+            marked.append(bool(errors))
+        elif item["kind"] == "number":
+            marked.append(bool(missing & set(re.findall(r"\d+(?:\.\d+)?", item["text"]))))
+        else:
+            marked.append(bool(errors & set(_MISSED)))
+    return marked

@@ -1,0 +1,171 @@
+"""What a clause says itself: its amounts, comparators and references, for comparison with those of a rule.
+
+Amounts are compared by value and dimension: ``1 200 mm``, ``1,200 mm`` and ``1.2 m`` are one amount, ``0,90 m`` is 900
+mm. Needs no model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from compliance_xai.records import Feature
+from compliance_xai.rules.compare.elements import Element, list_elements
+from compliance_xai.rules.notation.quantities import Amount, read_amount
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:[:/]\d+)?")
+_RANGE = ("to", "and", "or", "by", "x", "×")
+_GROUPS = re.compile(r"(?<![A-Za-z\d.])\d+(?:\.\d+)*")
+_WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_NAMED = {word: str(place) for place, word in enumerate(_WORDS, start=1)}
+_DIRECTIONS = {
+    "greaterThanEqual": "least minimum min ≥ ⩾ ≧ >=",
+    "lessThanEqual": "most maximum max within upto ≤ ⩽ ≦ <=",
+    "lessThan": "less fewer smaller lower shorter narrower below under thinner closer flatter <",
+    "greaterThan": "more greater larger higher longer wider taller deeper thicker steeper further above over beyond "
+    "excess exceed exceeds exceeding exceeded >",
+}
+_OPPOSITE = {"lessThan": "greaterThanEqual", "greaterThan": "lessThanEqual"}
+_OPPOSITE |= {value: key for key, value in _OPPOSITE.items()}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a clause says: amounts in base units, plain numbers, comparators of rules, and numbers as written.
+
+    A comparator is there with its opposite, since ``not less than`` can become an obligation to be greater or equal, or
+    a prohibition of being less.
+    """
+
+    amounts: frozenset[Amount]
+    numbers: frozenset[Fraction]
+    comparators: frozenset[str]
+    groups: frozenset[str]
+    letters: str
+
+
+def read_clause(clause: str, features: Sequence[Feature]) -> Said:
+    """Read what a clause says.
+
+    Parameters
+    ----------
+    features
+        Its words, from ``corpus.features.segment``.
+    """
+    found = [*_list_amounts(features)]
+    return Said(
+        amounts=frozenset(amount for amount, _ in found if amount),
+        numbers=frozenset(number for _, number in found),
+        comparators=frozenset(_list_comparators(features)),
+        groups=frozenset(_GROUPS.findall(clause)),
+        letters=re.sub(r"[\W_]", "", clause).lower(),
+    )
+
+
+def _list_amounts(features: Sequence[Feature]) -> Iterator[tuple[Amount | None, Fraction]]:
+    for place, feature in enumerate(features):
+        text = _NAMED.get(feature.text.lower(), re.sub(r"(?<=\d)\s(?=\d{3})", "", feature.text))  # 1 200
+        match = _NUMBER.search(text)
+        if match is None:
+            continue
+        units = [text[match.end() :], *_units_after(features, place + 1)]
+        for number in _spellings(match[0]):
+            yield from _read_with_units(number, units)
+
+
+def _units_after(features: Sequence[Feature], start: int) -> list[str]:
+    """Units that follow a number, or the range that it begins: one word, or several that make one unit."""
+    while start < len(features) and (features[start].category == "number" or features[start].text in _RANGE):
+        start += 1
+    words = [f.text for f in itertools.takewhile(lambda f: f.category == "unit", features[start : start + 3])]
+    return [*words[:1], " ".join(words), "".join(words), ""]
+
+
+def _spellings(number: str) -> set[str]:
+    """A comma divides thousands or begins the decimals; both are read where both are possible."""
+    return {number.replace(",", ""), number.replace(",", ".")} if "," in number else {number}
+
+
+def _read_with_units(number: str, units: Sequence[str]) -> Iterator[tuple[Amount | None, Fraction]]:
+    try:
+        value = Fraction(number.replace(":", "/"))
+    except (ValueError, ZeroDivisionError):
+        return
+    for unit in dict.fromkeys(units):
+        yield read_amount(f"{number} {unit}".strip()), value
+
+
+def _list_comparators(features: Sequence[Feature]) -> Iterator[str]:
+    for category, group in itertools.groupby(features, key=lambda feature: feature.category):
+        if category not in ("comparator", "negation"):
+            continue
+        words = [feature.text.lower() for feature in group]
+        text = {*words, "".join(words)}
+        for name, spelled in _DIRECTIONS.items():
+            if text & set(spelled.split()):
+                exact = f"{name}Equal" if "equal" in text and not name.endswith("Equal") else name
+                yield from (exact, _OPPOSITE[exact])
+        if "or" in words and text & {"more", "greater", "above"}:
+            yield from ("greaterThanEqual", "lessThan")
+        if "or" in words and text & {"less", "fewer", "below"}:
+            yield from ("lessThanEqual", "greaterThan")
+
+
+def find_absent(rule: str, said: Said, notation: str = "lrml") -> list[bool]:
+    """For each element of a rule (``list_elements``): is it an amount, unit, comparator or reference not in the clause?
+
+    Examples
+    --------
+    >>> from compliance_xai.corpus.features import segment
+    >>> clause = "A ramp shall be at least 1 200 mm wide."
+    >>> said = read_clause(clause, segment(clause))
+    >>> find_absent("obligation(greaterThanEqual(ramp.width,1.2 m))", said)
+    [False, False, False, False, False, False]
+    >>> find_absent("lessThanEqual(ramp.width,1200 m)", said)  # another comparator, and another unit
+    [True, False, False, False, True]
+    """
+    elements = list_elements(rule, notation)
+    absent = []
+    for place, element in enumerate(elements):
+        following = elements[place + 1] if place + 1 < len(elements) else None
+        before = elements[place - 1] if place else None
+        if element.kind == "value":
+            unit = following.text if following is not None and following.kind == "unit" else ""
+            absent.append(not _has_amount(element.text, unit, said) and _fraction(element.text) not in said.numbers)
+        elif element.kind == "unit":
+            value = before.text if before is not None else ""
+            amount = read_amount(f"{value} {element.text}")
+            other = amount is None or amount.unit not in {known.unit for known in said.amounts}
+            absent.append(not _has_amount(value, element.text, said) and (other or _fraction(value) in said.numbers))
+        else:
+            absent.append(_is_absent(element, said))
+    return absent
+
+
+def _has_amount(number: str, unit: str, said: Said) -> bool:
+    return read_amount(f"{number} {unit}".strip()) in said.amounts
+
+
+def _fraction(number: str) -> Fraction | None:
+    try:
+        return Fraction(number.replace(" ", "").replace(":", "/"))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _is_absent(element: Element, said: Said) -> bool:
+    if element.kind == "comparator":
+        return element.text != "equal" and element.text not in said.comparators
+    if element.kind != "reference":
+        return False
+    parts = [part for part in re.split(r"[_\s]+", element.text.lower()) if any(letter.isdigit() for letter in part)]
+    return not all(_is_cited(part, said) for part in parts)
+
+
+def _is_cited(part: str, said: Said) -> bool:
+    """Whether a clause has a part of a reference: as it is (``e2as1``), or by its number (``t1`` is Table 1)."""
+    number = re.fullmatch(r"[a-z]?(\d+(?:\.\d+)*)", part)
+    return number[1] in said.groups if number else re.sub(r"\W", "", part) in said.letters
