@@ -27,7 +27,13 @@ def make_parts(clauses=60, seed=0, *, sees=0.0, split="validation"):
     frame = frame.assign(unlikely=rng.normal(size=n) + wrong, unsupported=rng.normal(size=n) + sees * wrong)
     frame = frame.reindex(columns=[*ITEM_SIGNALS])
     return frame.assign(
-        split=split, item="part", kind="value", id=np.repeat([f"c{i}" for i in range(clauses)], 5), wrong=wrong
+        scale="1m",
+        strategy="full",
+        split=split,
+        item="part",
+        kind="value",
+        id=np.repeat([f"c{i}" for i in range(clauses)], 5),
+        wrong=wrong,
     )
 
 

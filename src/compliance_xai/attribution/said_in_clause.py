@@ -14,9 +14,11 @@ from fractions import Fraction
 
 from compliance_xai.records import Feature
 from compliance_xai.rules.compare.elements import Element, list_elements
+from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.quantities import Amount, read_amount
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:[:/]\d+)?")
+_POWER = re.compile(r"(square|cubic) (\w+)")
 _RANGE = ("to", "and", "or", "by", "x", "×")
 _GROUPS = re.compile(r"(?<![A-Za-z\d.])\d+(?:\.\d+)*")
 _WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -81,7 +83,9 @@ def _units_after(features: Sequence[Feature], start: int) -> list[str]:
     while start < len(features) and (features[start].category == "number" or features[start].text in _RANGE):
         start += 1
     words = [f.text for f in itertools.takewhile(lambda f: f.category == "unit", features[start : start + 3])]
-    return [*words[:1], " ".join(words), "".join(words), ""]
+    joined = " ".join(words).lower()
+    written_out = _POWER.sub(lambda match: match[2] + {"square": "2", "cubic": "3"}[match[1]], joined)
+    return [*words[:1], " ".join(words), "".join(words), re.sub(r"degrees? celsius", "degC", written_out), ""]
 
 
 def _spellings(number: str) -> set[str]:
@@ -108,6 +112,8 @@ def _list_comparators(features: Sequence[Feature]) -> Iterator[str]:
             if text & set(spelled.split()):
                 exact = f"{name}Equal" if "equal" in text and not name.endswith("Equal") else name
                 yield from (exact, _OPPOSITE[exact])
+        if text & {"between", "from"}:
+            yield from COMPARATORS
         if "or" in words and text & {"more", "greater", "above"}:
             yield from ("greaterThanEqual", "lessThan")
         if "or" in words and text & {"less", "fewer", "below"}:
@@ -168,4 +174,6 @@ def _is_absent(element: Element, said: Said) -> bool:
 def _is_cited(part: str, said: Said) -> bool:
     """Whether a clause has a part of a reference: as it is (``e2as1``), or by its number (``t1`` is Table 1)."""
     number = re.fullmatch(r"[a-z]?(\d+(?:\.\d+)*)", part)
-    return number[1] in said.groups if number else re.sub(r"\W", "", part) in said.letters
+    if number and number[1] in said.groups:
+        return True
+    return part[0].isalpha() and re.sub(r"\W", "", part) in said.letters

@@ -49,6 +49,8 @@ MODELS = {"likelihood": ("unlikely",), "without attribution": _NOT_ATTRIBUTED, "
 READ = 0.2
 """The share of parts that a hurried reviewer reads."""
 
+CELL = ("scale", "strategy")
+
 ORDERS = {"random": None, "likelihood": "unlikely", "entropy": "unsure", "risk": "risk"}
 """Orders of reading, by the column whose largest values come first."""
 
@@ -173,12 +175,12 @@ def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tu
 
 
 def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How many wrong parts are found by reading the most suspect ones, in each of ``ORDERS``.
+    """How many wrong parts are found by reading the most suspect ones of each model, in each of ``ORDERS``.
 
     Parameters
     ----------
     parts
-        ``split, id, wrong, risk`` and the signals; parts of all models that count.
+        ``scale, strategy, split, id, wrong, risk`` and the signals.
 
     Returns
     -------
@@ -193,11 +195,13 @@ def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2
             record = {"order": name, "n_parts": len(group), "n_wrong": int(wrong.sum()), "read": read}
             numbers = (read, np.nan, np.nan)
             if column is not None:
-                first = np.argsort(-group[column].to_numpy(dtype=float), kind="stable")[: round(read * len(group))]
-                hit = np.zeros(len(group))
-                hit[first] = wrong[first]
+                cells = group.groupby(list(CELL), sort=False)[column]
+                place = cells.rank(method="first", ascending=False)
+                hit = (place <= (read * cells.transform("size")).round()).to_numpy() & wrong
                 clauses = (
-                    pd.DataFrame({"hit": hit, "wrong": wrong.astype(float)}, index=group["id"]).groupby(level=0).sum()
+                    pd.DataFrame({"hit": hit.astype(float), "wrong": wrong.astype(float)}, index=group["id"])
+                    .groupby(level=0)
+                    .sum()
                 )
                 sides = (clauses["hit"].to_numpy(), clauses["wrong"].to_numpy())
                 numbers = bootstrap_ratio(*sides, n_resamples=bootstrap, seed=seed)
@@ -216,6 +220,8 @@ def describe_reading(table: pd.DataFrame, risk: Sequence[str]) -> list[str]:
         The name of the model of risk of each fine-tuned model.
     """
     sentences = []
+    if table.empty:
+        return ["No fine-tuned model wrote a rule with parts, so there is nothing to review."]
     for keys, rows in groups(table, ["split"]):
         found = rows.set_index("order")["found"].to_dict()
         first = rows.iloc[0]
