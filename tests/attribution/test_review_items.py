@@ -7,7 +7,7 @@ from compliance_xai.attribution.review_items import list_items, list_words, mark
 from compliance_xai.attribution.said_in_clause import find_absent, read_clause
 from compliance_xai.corpus.features import segment
 from compliance_xai.records import Attribution, TargetToken
-from compliance_xai.rules.compare.elements import list_elements
+from compliance_xai.rules.compare.rule_elements import list_elements
 
 CLAUSE = "Unless it is fixed, a ramp shall be at least 1200 mm wide."
 RULE = "if(exist(ramp)),then(obligation(greaterThanEqual(ramp.width,900 mm)))"

@@ -18,7 +18,7 @@ from compliance_xai.figures.review_report import report_html
 from compliance_xai.pipeline import review
 from compliance_xai.pipeline.review import Evidence, RuleWriter, load_writer, read_clauses, review_clause, review_many
 from compliance_xai.records import Attribution, TargetToken
-from compliance_xai.rules.compare.elements import list_elements
+from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.stats.review_flags import FLAGS, Risk
 
 RULE = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.width,2.6 m)))"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from compliance_xai.records import Feature
-from compliance_xai.rules.compare.elements import Element, list_elements
+from compliance_xai.rules.compare.rule_elements import Element, list_elements
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.quantities import Amount, read_amount
 

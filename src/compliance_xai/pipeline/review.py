@@ -31,7 +31,7 @@ from compliance_xai.pipeline.cells import OpenModel, open_model
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
 from compliance_xai.pipeline.stages import read_stage
 from compliance_xai.records import Attribution, Example
-from compliance_xai.rules.compare.elements import list_elements
+from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.stats.review_flags import FLAGS, Risk
 from compliance_xai.study.settings import Study, load_study
