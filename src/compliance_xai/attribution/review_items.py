@@ -110,7 +110,7 @@ def list_words(text: str) -> list[str]:
 def mark_items(items: Sequence[dict[str, Any]], rule: str, reference: str, *, notation: str = "lrml") -> list[bool]:
     """Whether each item of ``list_items`` points at an error of the rule, against its reference.
 
-    A part: whether it is wrong (``rules.compare.rule_elements.mark_wrong``). A number of the clause: whether the reference
+    A part: whether it is wrong (``rule_elements.mark_wrong``). A number of the clause: whether the reference
     has it and the rule does not. A condition or negation: whether the rule leaves something out, or negates what the
     reference does not. The rule: whether anything is wrong with it.
     """
