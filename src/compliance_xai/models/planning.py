@@ -145,7 +145,7 @@ def shape_of(rung: Rung) -> Shape:
 
 
 def weight_bytes(rung: Rung, settings: StrategySettings, *, bfloat16: bool) -> float:
-    """Bytes of the loaded model with its adapters: float32 where weights are trained, the passes' precision else."""
+    """Bytes of the loaded model with its adapters: float32 if weights are trained, else the passes' precision."""
     shape = shape_of(rung)
     whole = whole_weights(rung, settings) > 0
     each = 4 if whole or not bfloat16 else 2
@@ -160,7 +160,7 @@ def activation_bytes(
     """Bytes that backward needs of one pass over ``rows`` pairs of the longest length.
 
     Per token and layer (decoder of Llama's kind, flash attention): the residual stream before attention and before the
-    feed-forward, a float32 copy of each for the norm where it is bfloat16, and both normalised where the norms' weights
+    feed-forward, a float32 copy of each for the norm if it is bfloat16, and both normalised if the norms' weights
     are trained; inputs and outputs of the linear layers in the precision of the passes. With ``gradient_checkpointing``
     one residual per layer, and all of this for a single layer. DoRA keeps two outputs more of every adapted layer, the
     base's and the adapter's, for the gradient of its lengths. Logits exist at the rules' positions only, as such,
@@ -218,7 +218,7 @@ def training_flops(rung: Rung, settings: StrategySettings, texts: Texts) -> floa
     """Floating-point operations of one step over mean lengths.
 
     A multiplication and an addition per weight and token, forward and once more for the gradient of the inputs; a third
-    time for the gradient of trained weights; a fourth where activations are computed again. Attention's products with
+    time for the gradient of trained weights; a fourth if activations are computed again. Attention's products with
     keys and values grow with the length. The head acts on the rules' tokens only.
     """
     shape = shape_of(rung)

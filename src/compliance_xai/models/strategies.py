@@ -23,12 +23,11 @@ from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.loading import load_base, load_tokenizer, require_room_for_tokens, without_progress_bars
 from compliance_xai.study.ladders import Rung
 from compliance_xai.study.model_sources import read_json
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from compliance_xai.study.strategy_settings import StrategySettings
 
 ADAPTERS = "adapter_model.safetensors"
 WHOLE = "whole_weights.safetensors"

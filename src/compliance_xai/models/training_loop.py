@@ -22,11 +22,10 @@ from compliance_xai.models.batches import cut_batch, make_tensors, plan_batches,
 from compliance_xai.models.checkpoints import Checkpoints, Progress
 from compliance_xai.models.prompts import Encoded
 from compliance_xai.models.strategies import part_trained
+from compliance_xai.study.strategy_settings import StrategySettings
 
 if TYPE_CHECKING:
     import torch
-
-    from compliance_xai.study.strategy_settings import StrategySettings
 
 LOGGED = 40
 """Points of the training curve."""

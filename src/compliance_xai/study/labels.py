@@ -86,7 +86,7 @@ def typeset(text: str) -> str:
 
 
 def format_number(value: float, digits: int = 2) -> str:
-    """A number with a real minus sign; a dash where there is none.
+    """A number with a real minus sign; a dash if there is none.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def format_number(value: float, digits: int = 2) -> str:
 
 
 def format_interval(value: float, low: float, high: float, digits: int = 2) -> str:
-    """A value with its interval as one text; the value alone where there is no interval.
+    """A value with its interval as one text; the value alone if there is no interval.
 
     Examples
     --------
@@ -127,7 +127,7 @@ class Label(NamedTuple):
 
 
 def label_of(name: str) -> Label:
-    """The label of a column, measure or value; the name with spaces for underscores where none is registered.
+    """The label of a column, measure or value; the name with spaces for underscores if none is registered.
 
     Examples
     --------
@@ -358,7 +358,7 @@ HEADINGS: Mapping[str, str] = {
     "what": "what is trained",
     "what_would_change": "what would change it",
 }
-"""Headings that differ from what the same name says elsewhere."""
+"""Headings that differ from the label of the same name elsewhere."""
 
 LABELS: Mapping[str, Label] = (
     _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _SIGNALS | _TRAINING | _STATISTICS | _NAMES

@@ -286,7 +286,7 @@ def _take_models(values: dict[str, Any], models: Sequence[str]) -> None:
 
 
 def _fill_by_size(study: Study, written: Mapping[str, Any]) -> Study:
-    """The study with the usual settings for each model's size where its file gives none."""
+    """The study with the usual settings for each model's size if its file gives none."""
     asked = {name: set(SizeSettings.model_fields) - set(written[name] or ()) for name in study.strategies}
     if not any(keys for name, keys in asked.items() if study.strategies[name].trains):
         return study

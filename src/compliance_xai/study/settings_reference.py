@@ -60,7 +60,7 @@ def _walk(schema: Mapping[str, Any], defs: Mapping[str, Any], key: str) -> Itera
 
 
 def _find_group(entry: Mapping[str, Any], defs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """The group of settings that an entry holds, and how its key goes on: by name for a mapping, ``[]`` for a list."""
+    """The group of settings that an entry holds, and how its key continues: by name in a mapping, ``[]`` in a list."""
     if "$ref" in entry:
         model = defs[entry["$ref"].rpartition("/")[2]]
         return ("", model) if "properties" in model else None

@@ -172,7 +172,7 @@ def explain(error: ValidationError, model: Any, path: Path, lines: Lines, *, exa
 
 
 def _number(words: re.Match[str]) -> str:
-    """What stands for the beginning of a message of pydantic's."""
+    """The replacement for the beginning of one of pydantic's messages."""
     return "a number " if words[2] else ""
 
 
