@@ -185,7 +185,7 @@ def test_overrides_are_typed_and_checked_like_the_file(tmp_path):
 def test_a_study_that_is_not_there_gets_a_suggestion():
     with pytest.raises(InputError, match="Did you mean 'quick'"):
         load_study("quik")
-    with pytest.raises(InputError, match="The studies here are: embedded, hybrids, nzbc, .*quick, .*reference"):
+    with pytest.raises(InputError, match=r"The studies here are: embedded, hybrids, nzbc, .*quick, .*reference"):
         load_study("zzz")
 
 
