@@ -644,7 +644,7 @@ def test_a_study_of_rules_in_another_language_runs_without_a_parser(project):
     pd.DataFrame(rows).to_csv(project / "prolog.csv", index=False)
     study = make_study(
         project, "prolog", seeds="[0]",
-        corpus=f"{{source: table, path: {project}/prolog.csv, rules: text, train: 12, validation: 3, test: 3}}",
+        corpus=f"{{source: table, path: {project}/prolog.csv, rules: text, train: 12, validation: 2, test: 2}}",
         tests="{C4: {outcome: exact}}",
         attribution="{clauses: 2, baselines: [delete], precision_clauses: 1, second_method: surrogate_ridge}",
         faithfulness="{clauses: 2, points: 2, random_orders: 1, masks: 6, operators: [mask, delete]}",
