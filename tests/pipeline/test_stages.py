@@ -326,6 +326,11 @@ def test_wrong_elements_of_written_rules_are_found(project, monkeypatch):
     assert result["left_out"][["id", "reason"]].to_numpy().tolist() == [
         [examples[1].id, "the rule was cut at the token limit"]
     ]
+    items = result["items"]
+    whole = items[items["item"] == "rule"].set_index("id")["wrong"]
+    assert whole[whole].index.tolist() == [examples[0].id]  # the rule with the wrong word
+    assert {"absent", "improbable", "unread", "broken"} <= set(result["flags"]["flag"])
+    assert result["reading"]["order"].unique().tolist() == ["random", "likelihood", "entropy", "risk"]
     assert set(result["signals"]["reason"]) == {
         "1 clauses with a wrong element, at least 5 are needed",
         "0 clauses with a wrong element, at least 5 are needed",
