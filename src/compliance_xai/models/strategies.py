@@ -278,8 +278,9 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
 
 def _require_base(rung: Rung, base: PreTrainedModel, file: Path) -> None:
     """Stop if adapters say that they were trained on another base; those made elsewhere do not say so."""
-    stored, found = read_json(file), _describe_base(base)
-    for name in found if stored and found else ():
+    stored = read_json(file)
+    found = (_describe_base(base) or {}) if stored else {}
+    for name in found:
         if found[name] != stored.get(name):
             what = {"model_type": "architecture", "quantised": "quantisation"}.get(name, name)
             raise _other_base(rung, file, f"adapters of a base with another {what}")
