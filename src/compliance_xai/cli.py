@@ -489,7 +489,7 @@ def describe_corpus(
     console = _console()
     options = None
     if column or delimiter or encoding or decimal != "." or rules != "lrml":
-        names = dict(entry.partition("=")[::2] for entry in column or ())
+        names = {name: text for name, _, text in (entry.partition("=") for entry in column or ())}
         for name in names:
             require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
         options = TableOptions(**names, delimiter=delimiter, encoding=encoding, decimal=decimal, rules=rules)

@@ -192,7 +192,8 @@ def make_jobs(study: Study) -> dict[str, Job]:
         code = stage_code(stage)
         needed = {name: jobs[name].key for name in needs}
         key = digest({"stage": stage, "settings": settings, "code": code, "needs": needed})
-        job = Job(study.name, stage, *cell, key, needs, ("corpus",) if any(cell) else (), settings, code)
+        scale, strategy = cell
+        job = Job(study.name, stage, scale, strategy, key, needs, ("corpus",) if scale else (), settings, code)
         jobs[job.name] = job
         return job.name
 
