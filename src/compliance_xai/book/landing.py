@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -125,14 +126,14 @@ def _unseen_context(summary: Summary) -> Iterator[Result]:
     rows = summary.read_main("scores", measure="exact", scale=summary.scales[-1])
     shares = rows[rows["strategy"] != CONTROL].groupby("strategy", sort=False)
     for strategy, own in shares:
-        by_split = own.set_index("split")
-        if {"test", "document"} <= set(by_split.index):
-            known, new = by_split.loc["test"], by_split.loc["document"]
+        rows_of: dict[str, Any] = {row["split"]: row for row in own.to_dict("records")}
+        if {"test", "document"} <= set(rows_of):
+            known, new = rows_of["test"], rows_of["document"]
             yield Result(
                 f"In contexts that it was trained on, {strategy_label(str(strategy))} at "
                 f"{size_label(summary.scales[-1])} writes {known['mean']:.0%} of the rules exactly right; in one that "
                 f"it has never seen, {new['mean']:.0%}.",
-                float(new["mean"]), float(new["low"]), float(new["high"]), float(known["mean"]),
+                new["mean"], new["low"], new["high"], known["mean"],
             )  # fmt: skip
             return
 
@@ -141,7 +142,7 @@ def _detector(summary: Summary) -> Iterator[Result]:
     if summary.holds("signals", "regressions"):
         signals = summary.read_main("signals").dropna(subset=["auroc"])
         if len(signals):
-            best = signals.loc[signals["auroc"].idxmax()]
+            best = signals.sort_values("auroc").iloc[-1]
             sentence = describe_gain(summary.read_main("signals"), summary.read_main("regressions"))[0]
             yield Result(
                 f"Can attribution find wrong parts of a rule? {sentence}",

@@ -129,7 +129,7 @@ def draw_removal_curves(curves: pd.DataFrame, *, attribution: str = "delete", op
         here = frame[frame["scale"] == scale]
         layers = []
         for order, (style, dash) in _OTHER_ORDERS.items():  # these belong to no strategy and are averaged over all
-            some = here[here["order"] == order].groupby("removed", as_index=False)["mean"].mean()
+            some = here[here["order"] == order].groupby("removed")[["mean"]].mean().reset_index()
             layers.append(line_of(some, "removed", "mean", style, "", line=dash, symbols=False))
         for name, style in style_strategies(frame["strategy"]).items():
             some = here[(here["order"] == "score") & (here["strategy"] == name)]

@@ -209,7 +209,8 @@ def line_of(frame: pd.DataFrame, x: str, y: str, style: Style, said: str, **look
     """
     some = frame.sort_values(x, kind="stable")
     at, values, *ends = (some[name].to_numpy(dtype=float) for name in (x, y, "low", "high") if name in some)
-    notes = [typeset(said.format(label=style.label, **row)) for row in some.to_dict("records") if said]
+    rows: list[dict[str, Any]] = some.to_dict("records") if said else []  # pyright: ignore[reportAssignmentType]
+    notes = [typeset(said.format(label=style.label, **row)) for row in rows]
     return Points(at, values, style, *ends, notes=notes, **{"line": "solid"} | looks)
 
 

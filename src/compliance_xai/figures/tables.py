@@ -49,9 +49,12 @@ def table_html(
         ends = last if name.endswith(("low", "high")) else ""
         specifications[name] = last = (formats or {}).get(name) or ends or label_of(name).format
     kinds = {
-        name: "cx-code" if name in code else "cx-number" if frame[name].dtype.kind in "iuf" else "" for name in frame
+        str(name): "cx-code" if name in code else "cx-number" if frame[name].dtype.kind in "iuf" else ""
+        for name in frame
     }
-    head = "".join(f'<th scope="col"{_class(kinds[name])}>{html.escape(heading_of(str(name)))}</th>' for name in frame)
+    head = "".join(
+        f'<th scope="col"{_class(kind)}>{html.escape(heading_of(name))}</th>' for name, kind in kinds.items()
+    )
     body = []
     for mark, values in zip(remarks, frame.head(limit).itertuples(index=False, name=None), strict=False):
         cells = []
