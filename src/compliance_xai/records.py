@@ -255,7 +255,7 @@ def _arrow_type(hint: Any) -> pa.DataType:
 
 def _from_arrow(hint: Any, value: Any) -> Any:
     """A value of the type ``hint``, from what Parquet makes of it."""
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return hint(**{name: _from_arrow(part, value[name]) for name, part in get_type_hints(hint).items()})
     if hint == tuple[int, int]:
         return tuple(value.values())

@@ -95,8 +95,9 @@ def _download(file: PublicFile, path: Path, report: Report | None) -> None:
                 if report:
                     report(arrived, file.size)
 
+    save: Any = receive
     try:
-        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=receive)
+        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=save)
     except InputError:
         raise
     except requests.RequestException as error:

@@ -59,9 +59,9 @@ def table_html(
     for mark, values in zip(remarks, frame.head(limit).itertuples(index=False, name=None), strict=False):
         cells = []
         for (name, kind), value in zip(kinds.items(), values, strict=True):
-            tiny = isinstance(value, float) and value < 0.001 and _P_VALUE.search(name)
+            tiny = isinstance(value, float) and value < 0.001 and _P_VALUE.search(str(name))
             text = "< 0.001" if tiny else _say(value, specifications[name])
-            shown = html.escape(text if kind else say_value(name, text))
+            shown = html.escape(text if kind else say_value(str(name), text))
             shown = _BREAKS.sub(r"\1<wbr>", shown) if name in code else shown
             shown = f"<span>{shown}<sup>{mark}</sup></span>" if mark and not cells else shown
             cells.append(f"<td{_class(kind or ('cx-long' if len(text) > 60 else ''))}>{shown}</td>")

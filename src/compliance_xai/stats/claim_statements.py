@@ -62,7 +62,7 @@ def band_of(value: float, bands: tuple[float, ...]) -> str:
     return ("negligible", "small", "moderate", "large")[sum(value >= bound for bound in bands)]
 
 
-def percent(value: float, low: float, high: float, sign: str = "") -> str:
+def percent(value: float, low: float, high: float, *, sign: str = "") -> str:
     """A share with its interval in per cent.
 
     Examples
@@ -102,7 +102,7 @@ class Evidence:
         rows = frame[(frame[list(chosen)] == list(chosen.values())).all(axis=1)]
         return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
 
-    def views(self, rows: pd.DataFrame, effect: str, margin: float, turn: np.ndarray | None = None) -> Views | None:
+    def views(self, rows: pd.DataFrame, effect: str, margin: float, turn: Any = None) -> Views | None:
         """``Views`` of one comparison; None where the primary view has no effect."""
         declared = self.declared
         found = gather_views(rows, declared.primary, declared.second_method, effect, margin=margin, turn=turn)

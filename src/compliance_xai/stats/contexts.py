@@ -190,7 +190,7 @@ def separate_contexts(shares: pd.DataFrame, examples: Sequence[Example], *, perm
     both = pd.concat([placed.assign(context=ALL_CONTEXTS), placed], ignore_index=True)
     table = compare_patterns(both, by=("split", "context", *VIEW), permutations=permutations)
     few = table["n_clauses"] < LEAST_CLAUSES
-    bounds = [name for name in table if name.endswith(("_low", "_high", "p_runs", "p_runs_smallest"))]
+    bounds = [name for name in table.columns if str(name).endswith(("_low", "_high", "p_runs", "p_runs_smallest"))]
     table.loc[few, bounds] = np.nan
     unsaid = few & (table["reason"] == "")
     table.loc[unsaid, "reason"] = [

@@ -61,7 +61,7 @@ class Declared:
     @property
     def primary(self) -> dict[str, str]:
         """The view that decides: net scores of the main method, averaged over ways of removing a word."""
-        baseline = AVERAGE if len(self.averaged) > 1 else self.averaged[0]
+        baseline = AVERAGE if len(self.averaged) > 1 else next(iter(self.averaged))
         return {"method": self.method, "baseline": baseline, "sign": "net"}
 
     def first(self, kind: str) -> str | None:

@@ -6,6 +6,7 @@ A model that does no better than these has not learnt to write rules, and how it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,6 @@ def constant_rule(train: Sequence[Example]) -> str:
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectors = TfidfVectorizer(token_pattern=r"\w+").fit_transform([example.rule for example in train])
+    vectors: Any = TfidfVectorizer(token_pattern=r"\w+").fit_transform([example.rule for example in train])
     mean = np.asarray(vectors.sum(axis=0)).ravel()
     return train[int((vectors @ mean).argmax())].rule

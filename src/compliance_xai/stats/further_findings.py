@@ -65,12 +65,12 @@ def source_tables(
         full, other = declared.pairs[0]
         kept = ~pd.MultiIndex.from_frame(shares[["scale", "strategy"]]).isin(list(left_out))
         net = shares[kept & (shares["sign"] == declared.primary["sign"])]
-        options = {"outcome": declared.tests.C1.outcome}
         single = net[net["baseline"] != AVERAGE]
-        sources = compare_sources(single, full, other, main=(declared.method, declared.averaged[0]), **options)
+        main, outcome = (declared.method, declared.averaged[0]), declared.tests.C1.outcome
+        sources = compare_sources(single, full, other, main=main, outcome=outcome)
         primary = net[(net["method"] == declared.method) & (net["baseline"] == declared.primary["baseline"])]
         enlarged = [name for name, kind in declared.kinds.items() if kind == "lora+"]
-        remaining = [compare_remaining(primary, full, other, name, **options) for name in enlarged]
+        remaining = [compare_remaining(primary, full, other, name, outcome=outcome) for name in enlarged]
     return {"sources": sources, "remaining": pd.concat(remaining, ignore_index=True) if remaining else pd.DataFrame()}
 
 
@@ -135,7 +135,7 @@ def _stability(declared: Declared, patterns: pd.DataFrame) -> Iterable[Observati
             continue
         other = row["strategy_b"] if row["strategy_a"] == full else row["strategy_a"]
         turned = row["strategy_a"] != full
-        bounds, told = compare_spread(row, str(full), other)
+        bounds, told = compare_spread({str(key): value for key, value in row.items()}, str(full), other)
         pair = chosen[(chosen["strategy_a"] == row["strategy_a"]) & (chosen["strategy_b"] == row["strategy_b"])]
         cells = pair[(pair["scale"] != ALL_SCALES) & (pair["method"] == declared.method)]
         larger = int(((cells["spread"] < 1) if turned else (cells["spread"] > 1)).sum())
@@ -194,10 +194,9 @@ def _unseen(declared: Declared, held_out: pd.DataFrame) -> Iterable[Observation]
         for name, told in (("", ""), ("adjusted_", "Over what the untouched base does: ")):
             key = "adjusted" if name else "difference"
             if math.isfinite(row[key]):
-                numbers = [math.expm1(row[part]) for part in (key, f"{name}low", f"{name}high")]
-                sentence = (
-                    f"{told}{percent(*numbers, sign='+')} words in the held-out context (p = {row[f'{name}p']:.2g})."
-                )
+                value, low, high = (math.expm1(row[part]) for part in (key, f"{name}low", f"{name}high"))
+                more = percent(value, low, high, sign="+")
+                sentence = f"{told}{more} words in the held-out context (p = {row[f'{name}p']:.2g})."
                 unit = "more words, over the base" if name else "more words"
                 n = int(row["n_held_out"])
-                yield Observation(question, "held-out context", *numbers, unit, row[f"{name}p"], n, sentence)
+                yield Observation(question, "held-out context", value, low, high, unit, row[f"{name}p"], n, sentence)
