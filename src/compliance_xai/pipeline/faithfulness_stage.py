@@ -259,7 +259,7 @@ def _judge_review(items: pd.DataFrame, bootstrap: int) -> dict[str, pd.DataFrame
     """Thresholds, flags and the model of risk of each cell, all chosen on validation; and what its order finds."""
     flags, risks, models, parts = [], [], [], []
     for cell, group in items.groupby(list(CELL), sort=False):
-        keys = dict(zip(CELL, cell, strict=True))
+        keys: dict[str, Any] = dict(zip(CELL, cell, strict=True))
         validation = group[group["split"] == "validation"]
         flags.append(measure_flags(group, choose_thresholds(validation), bootstrap=bootstrap).assign(**keys))
         risk, table = fit_risk(validation[validation["item"] == PART], bootstrap=bootstrap)

@@ -10,7 +10,7 @@ import dataclasses
 import html
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,15 +160,15 @@ def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
         stage = read_stage(study, "faithfulness")
     except InputError:
         return Evidence(known=known)
-    if not {"flags", "risk"} <= set(stage.names):
+    if "flags" not in stage or "risk" not in stage:
         return Evidence(known=known)
     tables = {name: stage[name] for name in ("flags", "risk")}
     own = {name: t[(t["scale"] == scale) & (t["strategy"] == strategy)] for name, t in tables.items()}
     measured = own["flags"][own["flags"]["split"] == "validation"]
     if measured.empty:
         return Evidence(known=known)
-    values = json.loads(own["risk"]["risk"].iloc[0])
-    risk = Risk(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values: dict[str, Any] = json.loads(own["risk"]["risk"].iloc[0])
+    risk = Risk(**values | {name: tuple(value) for name, value in values.items() if isinstance(value, list)})
     return Evidence(dict(zip(measured["flag"], measured["threshold"], strict=True)), measured, risk, known)
 
 
@@ -233,7 +233,7 @@ def judge_rule(
     )
 
 
-def _raise_flags(item: dict[str, Any], thresholds: dict[str, float]) -> str:
+def _raise_flags(item: Mapping[Any, Any], thresholds: dict[str, float]) -> str:
     raised = [n for n, f in FLAGS.items() if f.item == item["item"] and item[f.signal] >= thresholds[n]]
     return ", ".join(raised)
 

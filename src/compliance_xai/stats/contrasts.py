@@ -103,7 +103,7 @@ def _compare(
         return {"n_scales": len(scales), "reason": "no seed that both strategies were trained with"}
     sides = [[(name, scale, run[side]) for scale in scales for run in pairs[scale]] for side, name in ((0, a), (1, b))]
     values_a, values_b = (table.take(side) for side in sides)
-    kept: np.ndarray = ~np.isnan(values_a + values_b).any(axis=0)
+    kept = np.asarray(~np.isnan(values_a + values_b).any(axis=0))
     result: dict[str, Any] = {"n_clauses": int(kept.sum()), "n_dropped": int((~kept).sum()), "n_scales": len(scales)}
     result |= {"n_runs": len(sides[0]), "reason": ""}
     if kept.sum() < 2:

@@ -170,8 +170,8 @@ def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tu
     signals = MODELS[best]
     scaler, regression = fit_regression(parts[list(signals)].to_numpy(float), parts["wrong"].to_numpy(bool))
     columns = (scaler.mean_, scaler.scale_, regression.coef_[0])
-    numbers = (tuple(float(value) for value in column) for column in columns)
-    return Risk(best, signals, *numbers, float(regression.intercept_[0])), table
+    means, scales, weights = (tuple(float(value) for value in column) for column in columns)
+    return Risk(best, signals, means, scales, weights, float(regression.intercept_[0])), table
 
 
 def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
