@@ -195,6 +195,14 @@ def test_findings_and_designs_come_back(planted):
     assert set(RULES) == {"all", *CLAIMS}
 
 
+def test_what_a_single_seed_cannot_tell_is_null_in_the_file():
+    kinds = {"full": "full", "lora": "lora"}
+    declared, raw = declare(seeds=1, sizes=ONE, kinds=kinds, second=None), make_study(seeds=1, sizes=ONE, kinds=kinds)
+    found = judge(declared, tabulate(raw, declared))
+    assert '"p_smallest": null' in findings_to_json(found)
+    assert [one.verdict for one in findings_from_json(findings_to_json(found))] == [NOT_JUDGED] * 4
+
+
 def test_raw_frames_are_all_that_is_needed(tmp_path):
     small = declare(seeds=2, sizes=ONE)
     raw = make_study(seeds=2, sizes=ONE, clauses=12)

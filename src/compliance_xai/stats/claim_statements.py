@@ -165,6 +165,7 @@ class Comparison:
         second = (views.second[0], *interval_of(views.second)) if asked and views.second else _NAN
         numbers = [self.show(part) for part in (views.primary[0], low, high)]
         numbers += [p, views.confidence(0.0), views.confidence(views.margin), *(part / second_range for part in second)]
+        numbers.append(math.nan if smallest is None else smallest)
         names = (
             "value",
             "low",
@@ -175,10 +176,11 @@ class Comparison:
             "second_value",
             "second_low",
             "second_high",
+            "p_smallest",
         )
         runs = row["n_runs"] if "n_runs" in row else row["n_seeds"] * row["n_scales"]
         return Statement(
-            claim=self.claim, comparison=self.name, unit=self.unit, margin=self.margin, p_smallest=smallest, size=size,
+            claim=self.claim, comparison=self.name, unit=self.unit, margin=self.margin, size=size,
             agree=views.agree, beyond=views.beyond, views=len(views.others), second=views.second_says,
             n_clauses=int(row["n_clauses"]), n_runs=int(runs), left_out=evidence.left_out(self.strategies),
             answer=answer[0], doubt=answer[1], sentence=sentence,
