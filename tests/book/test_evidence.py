@@ -10,10 +10,12 @@ import pytest
 from compliance_xai.book import evidence
 from compliance_xai.figures import verdicts_html
 from compliance_xai.figures.tables import typeset
-from compliance_xai.pipeline.raw_frames import DECLARED, recompute
+from compliance_xai.pipeline.raw_frames import DECLARED, declare, recompute
 from compliance_xai.stats import power
 from compliance_xai.stats.claims import SUPPORTED, findings_from_json
-from compliance_xai.stats.declared import CLAIMS
+from compliance_xai.stats.declared import CLAIMS, why_undecidable
+from compliance_xai.study.ladders import load_ladder
+from compliance_xai.study.settings import list_studies, load_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STORED = sorted(path.parent for path in (REPOSITORY / evidence.STORED).glob("*/findings.json"))
@@ -106,3 +108,10 @@ def test_the_power_page_draws_what_its_tables_say(tmp_path, monkeypatch):
     assert ((drawn["low"] <= drawn["value"]) & (drawn["value"] <= drawn["high"])).all()
     none = drawn[drawn["value"] == 0].iloc[0]
     assert none["high"] == pytest.approx(0.2775, abs=1e-3)  # Wilson, 0 of 10: z² / (10 + z²)
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_what_a_shipped_study_can_decide_is_known_before_its_models_are_made(name):
+    declared = declare(load_study(name))
+    assert set(why_undecidable(declared)) == set(CLAIMS)
+    assert all(load_ladder(load_study(name).ladder).listed(scale).parameters for scale in declared.families)

@@ -104,7 +104,7 @@ def _format_shipped(studies: int) -> str:
         study = load_study(name)
         declared, undecidable = declare(study), why_undecidable(declare(study))
         sizes = tuple(
-            round(math.log10(load_ladder(study.ladder).rung(s).parameters), 2) for s in declared.largest_family
+            round(math.log10(load_ladder(study.ladder).listed(s).parameters), 2) for s in declared.largest_family
         )
         for claim, design in power.DESIGNS.items():
             row: dict[str, Any] = {

@@ -26,7 +26,7 @@ def declare(study: Study) -> Declared:
         corpus=study.corpus.source,
         ladder=str(study.ladder),
         kinds={name: settings.kind for name, settings in study.strategies.items()},
-        families={scale: rungs.rung(scale).family or str(study.ladder) for scale in study.scales},
+        families={scale: rungs.listed(scale).family or str(study.ladder) for scale in study.scales},
         seeds={(scale, name): len(study.seeds_of(name, scale)) for scale, name in study.cells()},
         tests=study.tests,
         thresholds=study.thresholds,

@@ -198,15 +198,25 @@ class Ladder:
         InputError
             If there is none, or its weights are missing.
         """
-        for rung in self.absent:
-            if rung.name == name:
-                raise InputError(
-                    f"ladder {self.name!r}, rung {name!r}",
-                    expected=f"its weights in {rung.path}",
-                    found="none",
-                    remedy=f"They are not shipped; make them with: {rung.obtain}",
-                )
-        known = {rung.name: rung for rung in self.rungs}
+        rung = self.listed(name)
+        if rung in self.absent:
+            raise InputError(
+                f"ladder {self.name!r}, rung {name!r}",
+                expected=f"its weights in {rung.path}",
+                found="none",
+                remedy=f"They are not shipped; make them with: {rung.obtain}",
+            )
+        return rung
+
+    def listed(self, name: str) -> Rung:
+        """The rung of that name, whether its weights are there or not.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        known = {rung.name: rung for rung in (*self.absent, *self.rungs)}
         require_choice(f"ladder {self.name!r}, rung", name, known)
         return known[name]
 
