@@ -25,7 +25,7 @@ def copy(tmp_path):
 
 @pytest.fixture(scope="module")
 def jobs():
-    return make_jobs(load_study("reference"))
+    return make_jobs(load_study("hybrids"))
 
 
 def edit(package, name, pattern, replacement):

@@ -20,6 +20,9 @@ from compliance_xai.study.strategy_settings import StrategySettings
 MARGIN = 0.9
 """Share of a device's memory that may be planned; the rest goes to fragments, kernels and the libraries."""
 
+LEAST_MEMORY = 1e6
+"""Bytes below which a stated memory must be a slip, such as a number without its unit."""
+
 LIBRARIES = 0.45e9
 """Bytes that Python and the libraries take in main memory."""
 
@@ -324,10 +327,13 @@ def read_bytes(text: str) -> float:
     80000000000.0
     """
     try:
-        return float(TypeAdapter(ByteSize).validate_python(text))
+        size = float(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
+        size = 0.0
+    if size < LEAST_MEMORY:
         expected, remedy = "a number and a unit", "Write 80GB or 16GiB."
-        raise InputError("--device-memory", expected=expected, found=repr(text), remedy=remedy) from None
+        raise InputError("--device-memory", expected=expected, found=repr(text), remedy=remedy)
+    return size
 
 
 def choose_device(memory: str | None = None, tflops: float | None = None) -> Device:

@@ -68,7 +68,7 @@ _READ = (*_TRAIN, "attribution", *_ELEMENTS)
 _COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "corpus", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
-_JUDGE = ("records", "files", "pipeline.raw_frames", "attribution.focus", "stats")
+_JUDGE = ("records", "files", "pipeline.raw_frames", "corpus.nearest", "attribution.focus", "stats")
 _SUMMARY = (*_JUDGE, "pipeline.joining", "attribution.distances", "attribution.precision")
 
 STAGES: Mapping[str, Stage] = {
