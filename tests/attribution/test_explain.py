@@ -81,9 +81,7 @@ def test_chat_messages_are_written_with_the_template_of_the_tokenizer(qwen2):
 
 
 def test_chat_messages_need_a_chat_template_and_one_clause(qwen2):
-    with pytest.raises(
-        InputError, match="expected a chat template, because the prompt is a list of messages, found no"
-    ):
+    with pytest.raises(InputError, match="a chat template, because the prompt is a list of messages, found none"):
         explain(qwen2, prompt=[{"role": "user", "content": "{clause}"}])
     tokenizer = copy.deepcopy(qwen2.tokenizer)
     tokenizer.chat_template = CHAT

@@ -33,7 +33,7 @@ def test_a_ladder_lists_its_rungs_by_size_with_folders_resolved(tmp_path):
     assert ladder.rung("small").is_pinned
     assert not ladder.rung("big").is_local
     assert not ladder.rung("big").is_pinned
-    with pytest.raises(InputError, match="rung: expected one of small, big, found 'tiny'"):
+    with pytest.raises(InputError, match="rung: expected one of small, big, later, found 'tiny'"):
         ladder.rung("tiny")
 
 

@@ -216,7 +216,7 @@ class Ladder:
         InputError
             If there is none.
         """
-        known = {rung.name: rung for rung in (*self.absent, *self.rungs)}
+        known = {rung.name: rung for rung in (*self.rungs, *self.absent)}
         require_choice(f"ladder {self.name!r}, rung", name, known)
         return known[name]
 
