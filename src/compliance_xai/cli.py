@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -489,7 +489,8 @@ def describe_corpus(
     console = _console()
     options = None
     if column or delimiter or encoding or decimal != "." or rules != "lrml":
-        names = {name: text for name, _, text in (entry.partition("=") for entry in column or ())}
+        pairs = (entry.partition("=") for entry in column or ())
+        names: dict[str, Any] = {name: text for name, _, text in pairs}
         for name in names:
             require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
         options = TableOptions(**names, delimiter=delimiter, encoding=encoding, decimal=decimal, rules=rules)

@@ -168,7 +168,8 @@ def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
     if measured.empty:
         return Evidence(known=known)
     values: dict[str, Any] = json.loads(own["risk"]["risk"].iloc[0])
-    risk = Risk(**values | {name: tuple(value) for name, value in values.items() if isinstance(value, list)})
+    listed: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    risk = Risk(**values | listed)
     return Evidence(dict(zip(measured["flag"], measured["threshold"], strict=True)), measured, risk, known)
 
 
