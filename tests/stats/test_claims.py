@@ -339,4 +339,7 @@ def test_further_findings_have_numbers_and_tests():
     whole = next(one for one in copied if one.comparison == "All fine-tuned models")
     assert whole.value == pytest.approx(0.6, abs=0.05)
     assert whole.n_clauses == 40
-    assert spread[0].sentence == "+22 % [+11, +35] words in the held-out context (p = 0.001)."
+    assert (
+        spread[0].sentence
+        == "In a context that it was not trained on, a model rests on +22 % [+11, +35] words (p = 0.001)."
+    )

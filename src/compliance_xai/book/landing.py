@@ -143,7 +143,8 @@ def _detector(summary: Summary) -> Iterator[Result]:
         signals = summary.read_main("signals").dropna(subset=["auroc"])
         if len(signals):
             best = signals.sort_values("auroc").iloc[-1]
-            sentence = describe_gain(summary.read_main("signals"), summary.read_main("regressions"))[0]
+            own = (summary.read_main(name, split=str(best["split"])) for name in ("signals", "regressions"))
+            sentence = describe_gain(*own)[0]
             yield Result(
                 f"Can attribution find wrong parts of a rule? {sentence}",
                 float(best["auroc"]), float(best["low"]), float(best["high"]), 0.5,

@@ -191,12 +191,16 @@ def _unseen(declared: Declared, held_out: pd.DataFrame) -> Iterable[Observation]
     for row in rows.to_dict("records"):
         if row["scale"] != ALL_SCALES or row["baseline"] != declared.primary["baseline"] or row["reason"]:
             continue
-        for name, told in (("", ""), ("adjusted_", "Over what the untouched base does: ")):
+        for name in ("", "adjusted_"):
             key = "adjusted" if name else "difference"
             if math.isfinite(row[key]):
                 value, low, high = (math.expm1(row[part]) for part in (key, f"{name}low", f"{name}high"))
                 more = percent(value, low, high, sign="+")
-                sentence = f"{told}{more} words in the held-out context (p = {row[f'{name}p']:.2g})."
+                over = ", beyond what the untouched base does" if name else ""
+                sentence = (
+                    f"In a context that it was not trained on, a model rests on {more} words{over} "
+                    f"(p = {row[f'{name}p']:.2g})."
+                )
                 unit = "more words, over the base" if name else "more words"
                 n = int(row["n_held_out"])
                 yield Observation(question, "held-out context", value, low, high, unit, row[f"{name}p"], n, sentence)
