@@ -29,6 +29,17 @@ def test_stored_findings_are_those_of_every_claim(folder):
     assert [finding.claim for finding in findings] == list(CLAIMS)
 
 
+def test_a_verdict_by_earlier_rules_says_so(tmp_path):
+    finding = json.loads((STORED[0] / "findings.json").read_text(encoding="utf-8"))[0]
+    old = {name: value for name, value in finding.items() if name != "statements"}
+    for name, record in (("old", old), ("new", finding | {"statements": []})):
+        (tmp_path / evidence.STORED / name).mkdir(parents=True)
+        (tmp_path / evidence.STORED / name / "findings.json").write_text(json.dumps([record]), encoding="utf-8")
+    page = evidence.format_findings(tmp_path)
+    assert "old (stored, by earlier rules)" in page
+    assert "new (stored)" in page
+
+
 @pytest.mark.skipif(not KEPT, reason="no study with raw frames is kept in this checkout")
 @pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
 def test_stored_findings_follow_from_the_stored_raw_frames(folder):
@@ -40,7 +51,7 @@ def test_the_page_of_verdicts_shows_every_stored_finding(folder):
     page = evidence.format_findings(REPOSITORY)
     for finding in findings_from_json((folder / "findings.json").read_text(encoding="utf-8")):
         (table,) = (part for part in page.split('class="cx-table"') if f'cx-caption">{finding.claim}: ' in part)
-        (row,) = (row for row in table.split("<tr>") if f"{folder.name} (stored)" in row)
+        (row,) = (row for row in table.split("<tr>") if f"{folder.name} (stored" in row)
         assert finding.verdict in row
         if finding.effect is not None:
             assert typeset(f"{finding.effect:.3f}") in row

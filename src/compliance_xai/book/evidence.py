@@ -52,9 +52,14 @@ def format_findings(project: Path) -> str:
     tables = []
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
         own = [finding for finding in findings if finding["claim"] == claim]
-        own = [finding | {"study": f"{finding['study']} ({finding['where']})"} for finding in own]
+        own = [finding | {"study": f"{finding['study']} ({_say_origin(finding)})"} for finding in own]
         tables.append(verdicts_html(own, caption=f"{claim}: {own[0]['statement']}"))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
+
+
+def _say_origin(finding: Mapping[str, Any]) -> str:
+    """Where a finding comes from; one without statements was judged before claims were graded."""
+    return finding["where"] + ("" if "statements" in finding else ", by earlier rules")
 
 
 def power_frame(claim: str, design: power.Design | None = None, *, studies: int = 0) -> pd.DataFrame:

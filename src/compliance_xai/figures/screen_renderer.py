@@ -52,7 +52,7 @@ def plain(text: object) -> str:
 
 
 def _lay_out(chart: Chart, columns: int, *, narrow: bool) -> dict[str, Any]:
-    """Axes and titles of the panels in so many columns, arranged by plotly."""
+    """Axes and titles of the panels in this many columns, arranged by plotly."""
     from plotly.subplots import make_subplots
 
     count = len(chart.panels)
