@@ -24,7 +24,7 @@ help: ## show this list
 	@echo "Usage: make COMMAND [STUDY=name or file] [CORES=n] [PYTHON=python3.12] [PIP_ARGS=...]"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
 
-book: known $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes 3 minutes)
+book: known $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes some 10 minutes)
 	@$(BIN)/compliance-xai study run "$(STUDY)" $(if $(CORES),--cores $(CORES))
 	@$(BIN)/compliance-xai book build "$(STUDY)"
 
