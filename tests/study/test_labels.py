@@ -1,6 +1,6 @@
 import pytest
 
-from compliance_xai.study.labels import LABELS, STRATEGY_LABELS, format_parameters, label_of, size_label
+from compliance_xai.study.labels import STRATEGY_LABELS, format_parameters, label_of, labels, size_label
 from compliance_xai.study.strategy_settings import KINDS
 
 
@@ -9,7 +9,7 @@ def test_every_kind_of_fine_tuning_has_a_label_of_its_own():
     assert len(set(STRATEGY_LABELS.values())) == len(KINDS)
 
 
-@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("name", labels())
 def test_formats_fit_numbers_and_labels_are_plain_words(name):
     label = label_of(name)
     assert format(0.5, label.format)

@@ -6,10 +6,14 @@ the labels given here, so that one thing is called the same everywhere.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 STRATEGY_LABELS: Mapping[str, str] = {
     "none": "untouched base",
@@ -136,7 +140,7 @@ def label_of(name: str) -> Label:
     >>> label_of("held_out").axis
     'held out'
     """
-    return LABELS.get(name) or Label(name.replace("_", " "))
+    return labels().get(name) or Label(name.replace("_", " "))
 
 
 _TOGETHER = {"trained": "all fine-tuned", "trained less base": "fine-tuned less base"}
@@ -172,195 +176,20 @@ def heading_of(column: str) -> str:
     >>> [heading_of(column) for column in ("n_clauses", "ratio_low", "qlora", "what it trains", "a")]
     ['clauses', 'low', 'QLoRA', 'what it trains', 'from']
     """
-    if column in HEADINGS or column.endswith(("_low", "_high")):
-        return HEADINGS.get(column) or column.rsplit("_", 1)[1]
+    headings = _read()["headings"]
+    if column in headings or column.endswith(("_low", "_high")):
+        return headings.get(column) or column.rsplit("_", 1)[1]
     return strategy_label(column) if column in STRATEGY_LABELS else label_of(column).axis
 
 
-_FOCUS = {
-    "normalised_entropy": Label("normalised entropy", "1 = even", ".3f"),
-    "gini": Label("Gini coefficient", "1 = concentrated", ".3f"),
-    "top_1_mass": Label("mass on the heaviest word", "", ".3f"),
-    "top_3_mass": Label("mass on the 3 heaviest words", "", ".3f"),
-    "effective_number": Label("effective number of words", "", ".2f"),
-    "log_words": Label("log of the number of words", "0.05 = 5 %", ".3f"),
-    "effective_fraction": Label("effective share of the words", "", ".3f"),
-    "total_mass": Label("total mass", "nats", ".3f"),
-    "log_lift": Label("log lift", "nats; 0 = its share of the clause", ".3f"),
-    "log_lift_numerical": Label("log lift of numerical constraints", "nats", ".3f"),
-    "log_lift_identifier": Label("log lift of identifiers and references", "nats", ".3f"),
-}
+@functools.cache
+def _read() -> Mapping[str, Mapping[str, Any]]:
+    """The groups of ``labels.yaml``."""
+    return yaml.safe_load(Path(__file__).with_name("labels.yaml").read_text(encoding="utf-8"))
 
-_DISTANCES = {
-    "jensen_shannon": Label("Jensen–Shannon distance", "0 = same, 1 = disjoint", ".3f"),
-    "spearman": Label("1 − Spearman's rank correlation", "", ".3f"),
-    "rank_biased_overlap": Label("1 − rank-biased overlap", "", ".3f"),
-}
 
-_SCORES = {
-    "exact": Label("exact match", "share of rules", ".2f"),
-    "equivalent": Label("same meaning", "share of rules", ".2f"),
-    "parses": Label("readable rule", "share of rules", ".2f"),
-    "lrml_f1": Label("LRML F1", "0 to 100", ".1f"),
-    "lrml_precision": Label("LRML precision", "0 to 100", ".1f"),
-    "lrml_recall": Label("LRML recall", "0 to 100", ".1f"),
-    "bleu": Label("BLEU", "0 to 100", ".1f"),
-    "chrf": Label("chrF", "0 to 100", ".1f"),
-    "semantic": Label("semantic similarity", "cosine", ".3f"),
-    "tree_edit_distance": Label("tree edit distance", "0 = same", ".2f"),
-    "token_edit_distance": Label("token edit distance", "0 = same", ".2f"),
-    "numeric_fidelity": Label("numeric fidelity", "F1", ".2f"),
-    "identifier_fidelity": Label("identifier fidelity", "F1", ".2f"),
-}
-_SCORES |= {
-    "exact_match": _SCORES["exact"],
-    "equivalence_rate": _SCORES["equivalent"],
-    "parse_rate": _SCORES["parses"],
-    "semantic_similarity": _SCORES["semantic"],
-}
-
-_GOLD = {
-    "precision_at_k": Label("precision at k", "", ".2f"),
-    "average_precision": Label("average precision", "", ".2f"),
-    "auroc": Label("area under the ROC curve", "0.5 = chance", ".2f"),
-    "chance_precision": Label("precision by chance", "", ".2f"),
-    "chance_average_precision": Label("average precision by chance", "", ".2f"),
-}
-
-_FAITHFULNESS = {
-    "deletion": Label("deletion", "normalised area", ".3f"),
-    "insertion": Label("insertion", "normalised area", ".3f"),
-    "random_deletion": Label("deletion, random order", "", ".3f"),
-    "reversed_deletion": Label("deletion, reversed order", "", ".3f"),
-    "lds": Label("linear datamodeling score", "rank correlation", ".3f"),
-    "top_1_drop": Label("drop without the heaviest word", "share of log p", ".3f"),
-    "top_3_drop": Label("drop without the 3 heaviest words", "share of log p", ".3f"),
-    "random_top_1_drop": Label("drop without a random word", "share of log p", ".3f"),
-    "random_top_3_drop": Label("drop without 3 random words", "share of log p", ".3f"),
-    "brier": Label("Brier score", "", ".3f"),
-    "brier_base": Label("Brier score without signals", "", ".3f"),
-    "ece": Label("calibration error", "", ".3f"),
-}
-
-_SIGNALS = {
-    "unsupported": Label("on other words"),
-    "top_elsewhere": Label("top word is another"),
-    "spread": Label("spread out"),
-    "weak": Label("on little"),
-    "unlikely": Label("unlikely token"),
-    "unsure": Label("unsure token"),
-    "clause_words": Label("long clause"),
-    "unspelled": Label("no such word"),
-    "attribution": Label("attribution signals"),
-}
-
-_TRAINING = {
-    "parameters": Label("all parameters", "", ",.0f"),
-    "trained": Label("trained parameters", "", ",.0f"),
-    "share": Label("share", "", ".1%"),
-    "learning_rate": Label("learning rate", "", ".2g"),
-    "full_learning_rate": Label("learning rate of whole weights", "", ".2g"),
-    "loss": Label("loss", "nats per rule token", ".4f"),
-    "validation_loss": Label("validation loss", "nats per rule token", ".4f"),
-    "target": Label("loss to match", "nats per rule token", ".4f"),
-    "relative_change": Label("relative change of the weights", "", ".3g"),
-    "tokens": Label("tokens read", "", ",.0f"),
-    "seconds": Label("time", "s", ".1f"),
-    "memory": Label("peak memory", "MiB", ".0f"),
-    "hidden_size": Label("width"),
-    "dtype": Label("float type"),
-}
-
-_STATISTICS = {
-    "mean": Label("mean", "", ".3f"),
-    "low": Label("low", "", ".3f"),
-    "high": Label("high", "", ".3f"),
-    "difference": Label("difference", "", ".3f"),
-    "p": Label("p", "", ".3f"),
-    "p_runs": Label("p (runs permuted)", "", ".3f"),
-    "p_runs_smallest": Label("smallest possible p", "", ".3f"),
-    "line_p": Label("p (a line fits)", "", ".3f"),
-    "icc": Label("ICC", "", ".2f"),
-    "correlation": Label("correlation of the halves", "", ".2f"),
-    "reliability": Label("reliability", "", ".2f"),
-    "ratio": Label("ratio", "", ".2f"),
-    "within_a": Label("seeds of a", "", ".3f"),
-    "within_b": Label("seeds of b", "", ".3f"),
-    "between": Label("between", "", ".3f"),
-    "mean_a": Label("at the first", "", ".3f"),
-    "mean_b": Label("at the second", "", ".3f"),
-    "change": Label("change", "", ".3f"),
-    "floor": Label("copied rules", "", ".1f"),
-    "above_floor": Label("difference", "", ".1f"),
-    "hit": Label("rests on it", "", ".0%"),
-    "chance": Label("by chance", "", ".0%"),
-    "above_chance": Label("difference", "", ".0%"),
-    "known": Label("known", "", ".3f"),
-    "held_out": Label("held out", "", ".3f"),
-    "adjusted": Label("over the base", "", ".3f"),
-    "beyond_zero": Label("above zero", "", ".1%"),
-    "beyond_margin": Label("above it", "", ".1%"),
-    "margin": Label("smallest effect", "", "g"),
-    "deviation": Label("deviation", "", ".1e"),
-    "tolerance": Label("tolerance", "", ".0e"),
-    "noise_floor": Label("noise floor", "nats", ".1e"),
-    "log_prob": Label("log-probability of the rule", "mean, nats", ".2g"),
-    "largest_token": Label("largest at one token", "nats", ".2g"),
-    "largest_score": Label("largest at one score", "nats", ".2g"),
-    "distance": Label("distance of patterns", "", ".3f"),
-    "same_word": Label("same word first", "", ".0%"),
-    "probability": Label("probability", "", ".2f"),
-    "clause_nats": Label("the clause adds", "nats", ".1f"),
-    "precision": Label("precision", "", ".2f"),
-    "recall": Label("recall", "", ".2f"),
-    "dof": Label("df"),
-    "n": Label("clauses", "", ",.0f"),
-    "n_clauses": Label("clauses", "", ",.0f"),
-    "n_runs": Label("pairs of runs", "", ",.0f"),
-    "n_dropped": Label("undefined", "", ",.0f"),
-    "n_links": Label("elements", "", ",.0f"),
-    "n_known": Label("known clauses", "", ",.0f"),
-    "n_held_out": Label("held-out clauses", "", ",.0f"),
-    "n_seeds": Label("seeds", "", ",.0f"),
-    "n_scales": Label("model sizes", "", ",.0f"),
-    "n_elements": Label("elements", "", ",.0f"),
-    "n_rules": Label("rules", "", ",.0f"),
-    "n_pairs": Label("pairs", "", ",.0f"),
-    "n_wrong": Label("wrong", "", ",.0f"),
-}
-
-_NAMES = {
-    "scale": Label("model size"),
-    "strategy_a": Label("strategy a"),
-    "strategy_b": Label("strategy b"),
-    "shapley": Label("Shapley values"),
-    "owen": Label("Owen values"),
-    "surrogate_lasso": Label("surrogate (lasso)"),
-    "surrogate_ridge": Label("surrogate (ridge)"),
-    "delete": Label("deleted"),
-    "mask": Label("neutral word"),
-    "counterfactual": Label("word of the same category"),
-    "document": Label("held out"),
-    "rule_identifier_all": Label("rule identifiers and references"),
-    "numerical_constraint": Label("numerical constraints"),
-}
-
-HEADINGS: Mapping[str, str] = {
-    "a": "from",
-    "b": "to",
-    "attribution": "scores made by",
-    "baseline": "words removed",
-    "effect_name": "effect",
-    "operator": "judged by",
-    "second": "second method",
-    "signal": "given",
-    "template": "prompt",
-    "what": "what is trained",
-    "what_would_change": "what would change it",
-}
-"""Headings that differ from the label of the same name elsewhere."""
-
-LABELS: Mapping[str, Label] = (
-    _FOCUS | _DISTANCES | _SCORES | _GOLD | _FAITHFULNESS | _SIGNALS | _TRAINING | _STATISTICS | _NAMES
-)
-"""Labels of measures, columns and values by their names in files."""
+@functools.cache
+def labels() -> Mapping[str, Label]:
+    """Labels of measures, columns and values by their names in files."""
+    groups = (group for name, group in _read().items() if name != "headings")
+    return {name: Label(*label) for group in groups for name, label in group.items()}
