@@ -30,7 +30,7 @@ import json
 import pandas as pd
 
 from compliance_xai import figures, pipeline
-from compliance_xai.stats.claims import RULES
+from compliance_xai.stats.claims import read_rules
 
 settings = pipeline.open_study(study, overrides)
 result = pipeline.findings(settings)
@@ -63,7 +63,7 @@ for question, rows in observations.groupby("question", sort=False):
 # %% tags=["hide-input"]
 tests = [{"claim": claim} | test.model_dump(mode="json") for claim, test in settings.tests]
 figures.show_html(figures.table_html(pd.DataFrame(tests), caption="Outcomes and smallest effects of interest"))
-rules = pd.DataFrame(RULES.items(), columns=["claim", "rule"])
+rules = pd.DataFrame(read_rules().items(), columns=["claim", "rule"])
 figures.show_html(figures.table_html(rules, caption="Decision rules"))
 
 # %% tags=["hide-input"]

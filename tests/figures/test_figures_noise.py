@@ -6,7 +6,7 @@ import pytest
 
 from compliance_xai import figures
 from compliance_xai.figures import NothingToPlot
-from compliance_xai.stats.controls import CONTROLS
+from compliance_xai.stats.contrasts import CONTROLS
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.records import Attribution, TargetToken, attribution_row
 from compliance_xai.rules.compare.rule_elements import list_elements, mark_wrong
 from compliance_xai.rules.scores import SCORES, corpus_scores, list_errors, list_verdicts, load_score, score_rules
-from compliance_xai.stats.competence import competence_table
-from compliance_xai.stats.floors import floor_rules
+from compliance_xai.stats.competence import competence_table, floor_rules
 
 THINGS = ("door", "ramp", "stair", "lobby", "corridor", "landing", "window", "gutter", "handrail", "drain")
 RULE = "compliant(X) :- {0}(X), width(X, W), W >= {1}."

@@ -5,11 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from compliance_xai.stats.competence import failing_cells
+from compliance_xai.stats.competence import ANOTHER, NEAREST, failing_cells
 from compliance_xai.stats.declared import Declared
-from compliance_xai.stats.floors import ANOTHER, NEAREST
 from compliance_xai.stats.study_tables import RawFrames, size_tables, strategy_tables
-from compliance_xai.study.claim_settings import ClaimTests, Thresholds
+from compliance_xai.study.stage_settings import ClaimTests, Thresholds
 
 SIZES = {"0.3m": 300_000, "1m": 1_000_000, "4m": 4_000_000}
 KINDS = {"none": "none", "full": "full", "lora": "lora", "qlora": "qlora"}

@@ -11,18 +11,17 @@ from made_study import KINDS, declare, make_study, tabulate
 from compliance_xai.stats.claims import (
     CONTRADICTED,
     NOT_JUDGED,
-    RULES,
     SUPPORTED,
     UNDECIDED,
     findings_frame,
     findings_from_json,
     findings_to_json,
     judge,
+    read_rules,
     statements_frame,
 )
-from compliance_xai.stats.competence import competence_table, correct_for_chance, failing_cells
+from compliance_xai.stats.competence import NEAREST, competence_table, correct_for_chance, failing_cells
 from compliance_xai.stats.declared import CLAIMS, declared_from_json, declared_to_json, why_undecidable
-from compliance_xai.stats.floors import NEAREST
 from compliance_xai.stats.further_findings import observe
 from compliance_xai.stats.statements import NO, OPEN, YES, Views, decide, decide_plateau
 from compliance_xai.stats.study_tables import RawFrames, find_clusters
@@ -192,7 +191,7 @@ def test_findings_and_designs_come_back(planted):
     assert declared_from_json(declared_to_json(declared)) == declared
     assert findings_frame(found)["claim"].tolist() == list(CLAIMS)
     assert len(statements_frame(found)) == 2 + 2 + 2 + 1
-    assert set(RULES) == {"all", *CLAIMS}
+    assert set(read_rules()) == {"all", *CLAIMS}
 
 
 def test_what_a_single_seed_cannot_tell_is_null_in_the_file():

@@ -8,8 +8,7 @@ import pytest
 from made_frames import PARAMETERS, focused, make_frame, none_of
 
 from compliance_xai.errors import InputError
-from compliance_xai.stats.contrasts import ONE_SEED, compare_strategies
-from compliance_xai.stats.controls import DIRECT, controls_table
+from compliance_xai.stats.contrasts import DIRECT, ONE_SEED, compare_strategies, controls_table
 from compliance_xai.stats.estimates import paired_difference
 
 ALL = tuple(PARAMETERS)

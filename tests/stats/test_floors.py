@@ -6,7 +6,7 @@ from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.corpus.nearest import put_examples_first
 from compliance_xai.records import Example
 from compliance_xai.rules.scores import SCORES, Pairs
-from compliance_xai.stats.floors import ANOTHER, CONSTANT, NEAREST, constant_rule, floor_rules, nearest_rules
+from compliance_xai.stats.competence import ANOTHER, CONSTANT, NEAREST, constant_rule, floor_rules, nearest_rules
 
 
 def example(name, clause, rule):

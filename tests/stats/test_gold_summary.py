@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai.attribution.alignment import GOLD_MEASURES, precision_at_k
-from compliance_xai.stats import gold_summary
+from compliance_xai.stats.summary import chance_bands, summarise_gold
 
 
 def test_the_chance_band_is_where_random_rankings_lie():
@@ -24,7 +24,7 @@ def test_the_chance_band_is_where_random_rankings_lie():
         means.append(pd.DataFrame(rows, columns=["id", "value"]).groupby("id")["value"].mean().mean())
     frame = pd.DataFrame(shapes, columns=["id", "link", "n_gold", "n_features"])
     frame = frame.assign(chance_precision=frame["n_gold"] / frame["n_features"], chance_average_precision=0.5)
-    band = gold_summary.chance_bands(frame)
+    band = chance_bands(frame)
     inside = np.mean(
         [band["precision_at_k_chance_low"] <= mean <= band["precision_at_k_chance_high"] for mean in means]
     )
@@ -45,7 +45,7 @@ def test_summary_takes_the_clause_as_unit():
     )
     twice = frame.assign(id="b", auroc=0.0)
     both = pd.concat([frame, frame.assign(seed=2), twice]).assign(scale="1m", strategy="full")
-    summary = gold_summary.summarise_gold(both, bootstrap=200)
+    summary = summarise_gold(both, bootstrap=200)
     row = summary[(summary["kind"] == "object") & (summary["sign"] == "absolute")].iloc[0]
     assert (row["n_clauses"], row["n_links"]) == (2, 2)
     assert row["auroc"] == 0.5  # mean of 1 (two seeds of a) and 0 (b)
@@ -57,6 +57,6 @@ def test_summary_takes_the_clause_as_unit():
 
 def test_a_frame_without_links_gives_an_empty_summary():
     columns = ["scale", "strategy", "method", "baseline", "sign", "kind", "id", "link", "reason"]
-    summary = gold_summary.summarise_gold(pd.DataFrame(columns=columns))
+    summary = summarise_gold(pd.DataFrame(columns=columns))
     assert summary.empty
     assert list(summary.columns[:6]) == columns[:6]

@@ -18,7 +18,7 @@ from compliance_xai.pipeline.raw_frames import declare
 from compliance_xai.pipeline.summary_stage import STORED
 from compliance_xai.stats import power
 from compliance_xai.stats.declared import why_undecidable
-from compliance_xai.stats.shares import wilson_interval
+from compliance_xai.stats.summary import wilson_interval
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import load_study
 

@@ -21,7 +21,7 @@ from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import pages_folder, stage_folder
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.plans import plan_study
-from compliance_xai.stats.shares import wilson_interval
+from compliance_xai.stats.summary import wilson_interval
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study, load_study

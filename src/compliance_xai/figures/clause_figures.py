@@ -26,11 +26,7 @@ def rule_html(rule: str) -> str:
 
 
 def attribution_html(
-    attribution: Attribution,
-    *,
-    generated: str | None = None,
-    heading: str = "",
-    target_label: str = "Reference rule",
+    attribution: Attribution, *, generated: str | None = None, heading: str = "", target_label: str = "Reference rule"
 ) -> str:
     """A clause with its words shaded by their summed score, above the rule that is explained; all text is escaped.
 
@@ -96,11 +92,8 @@ def draw_score_matrix(attribution: Attribution, *, name: str = "scores") -> Draw
         name,
         Chart([panel], 21 * count_f, ramp=Ramp(True, ends), min_width=min(150 + 17 * count_p, 2400)),
         _table(attribution, part_T),
-        title=f"Clause {attribution.id}: what each part of the rule rests on",
-        caption="Rows are the clause's words, columns the parts of the reference rule. Orange: without the word the "
-        "part becomes less likely. Blue: more likely. ⏎ ends the rule; ␣ is a space.",
         n=f"{count_f} words × {count_p} parts of one clause, one training seed",
-        interval="none",
+        words={"id": attribution.id},
     )
 
 

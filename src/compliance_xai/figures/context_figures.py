@@ -30,10 +30,7 @@ def draw_by_context(by_context: pd.DataFrame, measure: str, *, label: str, basel
         name,
         rows_chart(frame, row="context", rows=rows, value="mean", x_title=label),
         frame,
-        title=f"By regulatory context: {label}",
-        caption="Contexts that the models were trained on, and last the one that they were not trained on."
-        if held_out
-        else "Contexts that the models were trained on.",
+        words={"label": label, "last": ", and last the one that they were not trained on" if held_out else ""},
         n=f"{count_range(counts)} clauses per mark",
     )
 
@@ -65,11 +62,8 @@ def draw_distance_by_context(table: pd.DataFrame, *, first: str = "full") -> Dra
             x_title="times as far as two seeds",
         ),
         frame.drop(columns=["row", "held_out", "whole"]),
-        title="By regulatory context: are patterns further from those of "
-        f"{strategy_label(first)} than two seeds are from each other?",
-        caption="On the dotted line two strategies differ no more than two seeds do. All model sizes together.",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        interval="95 %, for other clauses and other trainings",
+        words={"first": strategy_label(first)},
     )  # fmt: skip
 
 

@@ -7,12 +7,13 @@ import functools
 import html
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from compliance_xai.errors import InputError
 from compliance_xai.figures.marks import Chart, describe
@@ -74,23 +75,32 @@ class Drawing:
     """A figure described, before it is drawn and saved.
 
     ``data`` is what is plotted, one row per mark or observation; ``interval`` is "none" where there are no intervals.
+    ``words`` are for the braces of the texts in ``figure_texts.yaml``.
     """
 
     name: str
     chart: Chart
     data: pd.DataFrame
-    title: str
-    caption: str
     n: str
+    title: str = ""
+    caption: str = ""
     interval: str = BOOTSTRAP
+    words: Mapping[str, Any] = field(default_factory=dict)
+
+
+@functools.cache
+def _read_texts() -> dict[str, dict[str, str]]:
+    return yaml.safe_load(Path(__file__).with_name("figure_texts.yaml").read_text(encoding="utf-8"))
 
 
 def drawn(make: Callable[..., Drawing]) -> Callable[..., Figure]:
-    """Let a function that describes a figure save it as well, in the ``folder`` that its call names."""
+    """Let a function that describes a figure take its texts, and save it in the ``folder`` that its call names."""
 
     @functools.wraps(make)
     def draw(*arguments: Any, folder: Path | str, **options: Any) -> Figure:
-        return save_figure(make(*arguments, **options), folder)
+        drawing, texts = make(*arguments, **options), _read_texts().get(make.__name__.removeprefix("draw_"), {})
+        told = {name: text.format(**drawing.words) for name, text in texts.items()}
+        return save_figure(replace(drawing, **told), folder)
 
     return draw
 

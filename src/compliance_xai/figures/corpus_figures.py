@@ -40,10 +40,7 @@ def draw_corpus_counts(counts: pd.DataFrame) -> Drawing:
         "corpus-counts",
         Chart([Panel("", x, y, bars)], 20 + 30 * len(table)),
         counts,
-        title="Clauses by regulatory context and split",
-        caption="The held-out split has the contexts or documents that no training clause comes from.",
         n=f"{int(table.to_numpy().sum()):,} clauses",
-        interval="none",
     )
 
 
@@ -58,15 +55,7 @@ def draw_corpus_lengths(lengths: pd.DataFrame) -> Drawing:
         frame.reset_index(), row="context", rows=rows, n="n", panel="text", panels=panels, series="", x_title="length",
         styles={"": make_style("median")},
     )  # fmt: skip
-    return Drawing(
-        "corpus-lengths",
-        chart,
-        lengths,
-        title="Length of clauses and rules by regulatory context",
-        caption="Marks are medians; lines span the middle half of the clauses, and of the rules.",
-        n=f"{lengths['id'].nunique():,} clause–rule pairs",
-        interval="none",
-    )
+    return Drawing("corpus-lengths", chart, lengths, n=f"{lengths['id'].nunique():,} clause–rule pairs")
 
 
 @drawn
@@ -82,11 +71,5 @@ def draw_corpus_categories(categories: pd.DataFrame) -> Drawing:
         styles={split: style for split, style in SPLIT_STYLES.items() if split in table.index},
     )  # fmt: skip
     return Drawing(
-        "corpus-categories",
-        chart,
-        frame[["category", "split", "features"]],
-        title="Which kinds of words the clauses are made of",
-        caption="Every word of a clause has one category; all later pages use these categories.",
-        n=f"{int(table.to_numpy().sum()):,} words",
-        interval="none",
+        "corpus-categories", chart, frame[["category", "split", "features"]], n=f"{int(table.to_numpy().sum()):,} words"
     )

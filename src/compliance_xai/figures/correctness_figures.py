@@ -69,10 +69,7 @@ def draw_correctness(correctness: pd.DataFrame, *, baseline: str = "delete") -> 
         name,
         chart,
         frame,
-        title="Does attribution point at the words that decide?",
-        caption="All elements of a rule together, then each kind, the best first; in brackets the number of clauses. "
-        "The clause's words are ranked by how much they raise the probability of the element. 1: the words that decide "
-        f"it in the gold alignment come first. Grey: 97.5 % of random rankings stay left of it.{left_out}",
+        words={"left_out": left_out},
         n=count_clauses(frame["n_clauses"], baseline, "positive", ", depending on the element"),
     )
 
@@ -98,14 +95,14 @@ def draw_faithfulness(summary: pd.DataFrame, *, attribution: str = "delete", ope
         x_title="1 = best possible",
     )  # fmt: skip
     made, judge = (label_of(name).text for name in (attribution, operator))
+    how = f"with one way of removing words ({made}) and judged with another ({judge})"
+    if attribution == operator:
+        how = f"and judged by removing words in the same way ({made}): circular, for comparison only"
     return Drawing(
         f"faithfulness-{attribution}-by-{operator}",
         chart,
         frame,
-        title="Does the model lose its rule when the words with high scores are removed?",
-        caption=f"Scores made and judged by removing words in the same way ({made}): circular, for comparison only."
-        if attribution == operator
-        else f"Scores made with one way of removing words ({made}) and judged with another ({judge}).",
+        words={"how": how},
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
     )
 
@@ -140,10 +137,6 @@ def draw_removal_curves(curves: pd.DataFrame, *, attribution: str = "delete", op
         f"removal-curves-{attribution}-by-{operator}",
         Chart(panels, 270, share_x=True, share_y=True),
         frame,
-        title="What is left of the rule as words are removed",
-        caption="Words with high scores are removed first. 1: the log-probability of the reference rule with the whole "
-        "clause; 0: with none of it. Faithful scores make a curve that falls at once. Grey lines are means over the "
-        "strategies: random orders, and the best and the worst order that the search found.",
         n=f"{count_range(frame['n_clauses'])} clauses per line",
     )
 
@@ -163,16 +156,10 @@ def draw_signals(signals: pd.DataFrame, *, name: str = "error-signals") -> Drawi
             x_title="area under the ROC curve", mark=(0.5, "by chance"),
         ),
         frame,
-        title="Which signals tell a wrong element of a written rule from a right one?",
-        caption="1: every wrong element looks more suspect than every right one. From attribution: mass on other words "
-        "than could spell the element, the heaviest word is such another, mass spread out, little mass. Without: an "
-        "unlikely token, an unsure model, a long clause, or no such word in it. Elements of all fine-tuned models "
-        "together; a clause is resampled with everything that was written for it.",
         n="; ".join(
             f"{row.n_wrong} wrong of {row.n_elements} elements in {row.n_clauses} clauses ({titles[str(row.split)]})"
             for row in frame.drop_duplicates("split").itertuples(index=False)
         ),
-        interval="95 % bootstrap over clauses",
     )  # fmt: skip
 
 
@@ -197,11 +184,5 @@ def draw_reliability(bins: pd.DataFrame) -> Drawing:
         "error-reliability",
         Chart(panels, 290),
         frame,
-        title="Are the predicted probabilities right?",
-        caption="Each point is a tenth of the elements, by rising predicted probability that the element is wrong. On "
-        "the dotted line a prediction of 0.3 is right in three of ten cases; above it, errors are more frequent than "
-        "predicted. Clauses of known contexts are predicted by a regression that has not seen them; the held-out "
-        "context by one that has seen the known contexts only.",
         n=f"{count_range((frame['n'].min(), frame['n'].max()))} elements per point",
-        interval="none",
     )  # fmt: skip

@@ -25,7 +25,6 @@ from compliance_xai.records import CATEGORIES
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
 from compliance_xai.study.labels import format_interval, format_number, label_of, say_value, strategy_label
 
-INTERVAL = "95 %, for other clauses and other trainings"
 SOURCES = {
     "batch": "same model, another batch",
     "dtype": "same model, another float type",
@@ -74,9 +73,7 @@ def draw_focus_paired(
         f"focus-{measure.replace('_', '-')}",
         Chart(panels, 300, share_x=True, share_y=True),
         clauses,
-        title=f"Focus of attribution by strategy: {label_of(measure).text}",
-        caption="Thin lines follow one clause through the strategies, seeds averaged; large marks are means over "
-        "clauses.",
+        words={"measure": label_of(measure).text},
         n=count_clauses(counts, baseline, sign, " of each model size, the same for every strategy"),
     )
 
@@ -97,9 +94,6 @@ def draw_focus_by_scale(
         name,
         size_chart(frame, name, panel="measure", panels=panels),
         frame,
-        title="How focused is attribution, by strategy and size?",
-        caption="Means over clauses. Low entropy, a high Gini coefficient, much mass on three words and few effective "
-        "words all say that a model rests its rule on little of the clause.",
         n=count_clauses(frame["n_clauses"], baseline, sign, " per mark"),
     )
 
@@ -124,11 +118,8 @@ def draw_differences(
             x_title=f"mean difference in {what}",
         ),
         frame,
-        title=f"Differences between strategies on the same clauses: {what}",
-        caption="Right of the dotted line the first strategy's value is larger. An interval that crosses the line "
-        "leaves the sign open.",
         n=count_clauses(frame["n_clauses"], baseline, sign, " per pair"),
-        interval=INTERVAL,
+        words={"what": what},
     )  # fmt: skip
 
 
@@ -152,12 +143,8 @@ def draw_controls(
         "controls",
         rows_chart(frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")),
         frame,
-        title=f"Does the difference remain? {title.capitalize()}, {name} against other strategies",
-        caption=f"Left of the dotted line {name} is more focused. Equal mass or log-probability: what is left of the "
-        "difference if both strategies are equally sure, by regression within pairs. Clauses: thirds by number of "
-        "words.",
         n=count_clauses((frame["n_clauses"].min(), frame["n_clauses"].max()), baseline, sign),
-        interval=INTERVAL,
+        words={"title": title.capitalize(), "name": name},
     )
 
 
@@ -175,9 +162,6 @@ def draw_category_lift(lift: pd.DataFrame, *, baseline: str = "delete", sign: st
             rows={name: say_value("category", name) for name in CATEGORIES if name in set(frame["category"])},
         ),
         frame,
-        title="Which kinds of words carry more than their share",
-        caption="Log of a category's share of the mass over its share of the clause's words: right of the dotted line "
-        "it carries more than its share. Only clauses that have the category count.",
         n=count_clauses(frame["n_clauses"], baseline, sign, ", depending on the category"),
     )  # fmt: skip
 
@@ -201,8 +185,6 @@ def draw_lift_by_scale(
         name,
         size_chart(frame, name, panel="category", panels=panels, **marks),
         frame,
-        title="Lift of numerical constraints and rule identifiers against model size",
-        caption="Where the log lift is above zero, these words carry more than their share of the clause.",
         n=count_clauses(frame["n_clauses"], baseline, sign),
     )
 
@@ -221,12 +203,8 @@ def draw_noise(
             styles={"": Style("mean distance")},
         ),
         frame,
-        title="How far apart are two patterns, by what differs between them?",
-        caption="Fine-tuned models only. A difference between strategies means something only if it exceeds the "
-        "difference between two seeds of one strategy.",
         n=f"{count_range(frame['n_clauses'])} clauses per row, fewest where one model is computed in another way; "
         f"{sign} scores",
-        interval="95 % bootstrap over clauses, pairs averaged within each clause first",
     )  # fmt: skip
 
 
@@ -258,10 +236,6 @@ def draw_separation(
             x_title="distance between strategies / between seeds of one strategy",
         ),
         frame,
-        title=f"Are patterns further from those of {own} than two seeds are from each other?",
-        caption=f"Each mark: the distance (root mean square) between runs of {own} and runs of the strategy in the "
-        "row with other seeds, divided by that between two seeds of one of the two. On the dotted line two strategies "
-        f"differ no more than two seeds do. All sizes together.{note}",
         n=count_clauses(frame["n_clauses"], baseline, sign),
-        interval=INTERVAL,
+        words={"own": own, "note": note},
     )  # fmt: skip

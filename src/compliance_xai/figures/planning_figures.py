@@ -56,11 +56,8 @@ def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int) -> Drawing:
         "power",
         Chart(panels, 220, columns=2, share_y=True),
         frame,
-        title="What a study can find",
-        caption=f"Simulated studies of {clauses} clauses. At effect 0 there is nothing to find, and the share is an "
-        "error rate." + (f" Not simulated: {'; '.join(absent)}." if absent else ""),
         n=f"{studies} simulated studies per point",
-        interval="95 % Wilson interval of the share",
+        words={"clauses": clauses, "absent": f" Not simulated: {'; '.join(absent)}." if absent else ""},
     )
 
 
@@ -96,10 +93,6 @@ def draw_growth(cases: pd.DataFrame, *, where: str) -> Drawing:
         "attribution-speed",
         Chart(panels, 290, share_y=True),
         frame,
-        title="Time of one leave-one-out attribution",
-        caption="Seconds for all words of one clause. The dotted line is the smallest number of positions that any "
-        "engine must compute, at this engine's median time per position: a curve beside it grows no faster than it "
-        f"must. shap is charged for as many evaluations as leave-one-out needs. {where}",
         n="one clause per point, the median of repeats that take turns",
-        interval="none",
+        words={"where": where},
     )

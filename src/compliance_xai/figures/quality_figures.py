@@ -10,7 +10,6 @@ from compliance_xai.stats.frames import CONTROL
 from compliance_xai.study.labels import label_of, say_value
 
 ANY = "any"
-WILSON = "95 % Wilson score interval over clauses, seeds averaged within each clause first"
 _NO_RULE = (
     "A text without any rule counts as a syntax error only, so read the other kinds together with that one. Beside "
     "trained strategies the untouched base, which was not trained to write such rules, is left out."
@@ -18,9 +17,7 @@ _NO_RULE = (
 
 
 @drawn
-def draw_quality_by_scale(
-    quality: pd.DataFrame, *, measures: tuple[str, ...] = ("exact", "semantic"), seeds: pd.DataFrame | None = None
-) -> Drawing:
+def draw_quality_by_scale(quality: pd.DataFrame, *, measures: tuple[str, ...] = ("exact", "semantic")) -> Drawing:
     """Quality of the written rules against model size, a panel per measure.
 
     Parameters
@@ -38,15 +35,7 @@ def draw_quality_by_scale(
         panels={measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])},
         span=(-0.03, 1.05) if set(measures) <= {"exact", "parses", "semantic"} else None,
     )
-    return Drawing(
-        name,
-        chart,
-        frame,
-        title="Quality of the written rules against model size",
-        caption="Means over clauses. Semantic similarity is lenient: two rules that differ in one digit are nearly the "
-        "same sentence. Read it together with exact match.",
-        n=f"{count_range(frame['n_clauses'])} clauses per mark",
-    )
+    return Drawing(name, chart, frame, n=f"{count_range(frame['n_clauses'])} clauses per mark")
 
 
 @drawn
@@ -75,11 +64,8 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
             span=span_from_zero([*frame["share"], *frame["high"]]),
         ),
         frame,
-        title="What is wrong with the rules",
-        caption="Share of rules that have each kind of error at least once; a rule can have several. "
-        f"{most} over all runs. {_NO_RULE}",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        interval=WILSON,
+        words={"most": most, "no_rule": _NO_RULE},
     )  # fmt: skip
 
 
@@ -92,11 +78,8 @@ def draw_errors_by_scale(shares: pd.DataFrame, *, panels: int = 6) -> Drawing:
         name,
         size_chart(frame, name, panel="kind", panels=kinds, value="share", y_title="share of rules", from_zero=True),
         frame,
-        title="What is wrong with the rules, against model size",
-        caption="Share of rules that have such an error at least once: any error, then the kinds that are most "
-        f"frequent over all runs. Each panel has a scale of its own. {_NO_RULE}",
         n=f"{count_range(frame['n_clauses'])} clauses per mark",
-        interval=WILSON,
+        words={"no_rule": _NO_RULE},
     )
 
 

@@ -44,10 +44,8 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str) -> Drawing:
         "learning-curves",
         Chart([Panel("", Axis("training step"), y, layers)], 300),
         log,
-        title=f"Learning curves: {own.label}",
-        caption="One line per training seed. Only the tokens of the rule count towards the loss.",
         n=f"{len(seeds)} training seed{'s' if len(seeds) != 1 else ''} ({', '.join(map(str, seeds))})",
-        interval="none",
+        words={"strategy": own.label},
     )
 
 
@@ -77,20 +75,11 @@ def draw_pretraining(curves: pd.DataFrame, *, clauses: int) -> Drawing:
             for rung, some in frame.groupby("rung", sort=False)
         ]
         panels.append(Panel(title, x, axes[column], layers))
-    return Drawing(
-        "pretraining",
-        Chart(panels, 280),
-        frame,
-        title="How the models of the embedded ladder learned, before any fine-tuning",
-        caption="Loss is the mean since the point before; the clause of a pair weighs less in it than the rule. Exact "
-        "rules are of clauses with combinations that were never trained, in notations that no study fine-tunes on.",
-        n=f"{clauses} clauses per point for exact rules",
-        interval="none",
-    )
+    return Drawing("pretraining", Chart(panels, 280), frame, n=f"{clauses} clauses per point for exact rules")
 
 
 @drawn
-def draw_movement(frame: pd.DataFrame, *, name: str = "movement", where: str = "") -> Drawing:
+def draw_movement(frame: pd.DataFrame, *, where: str = "") -> Drawing:
     """Relative change of every weight, a panel per strategy; the mean over seeds, shaded on a log scale.
 
     Parameters
@@ -100,7 +89,7 @@ def draw_movement(frame: pd.DataFrame, *, name: str = "movement", where: str = "
     where
         The model size, for the title.
     """
-    frame = select(frame, name, "relative_change")
+    frame = select(frame, "movement", "relative_change")
     means = frame.groupby(["strategy", "layer", "matrix"], sort=False)["relative_change"].mean().reset_index()
     rows, layers = _order_matrices(list(means["matrix"])), sorted(set(means["layer"]))
     top = max(float(means["relative_change"].max()), 10 * _FLOOR)
@@ -119,14 +108,11 @@ def draw_movement(frame: pd.DataFrame, *, name: str = "movement", where: str = "
     labels = {float(_shade(np.array(value), top)): f"{value:g}" for value in ticks}
     seeds = frame["seed"].nunique()
     return Drawing(
-        name,
+        "movement",
         Chart(panels, 30 + 19 * len(rows), share_x=True, share_y=True, ramp=Ramp(False, labels, "unchanged")),
         means,
-        title="Where the weights changed" + (f": {size_label(where)}" if where else ""),
-        caption="Size of a weight's change over its size before fine-tuning (Frobenius norms), with adapters merged in "
-        "a copy. Plain grey: unchanged. Blank: the layer has no such weight. –: outside the layers.",
         n="1 training seed" if seeds == 1 else f"{seeds} training seeds, averaged",
-        interval="none",
+        words={"where": f": {size_label(where)}" if where else ""},
     )
 
 

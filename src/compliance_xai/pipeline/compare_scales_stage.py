@@ -11,9 +11,8 @@ from compliance_xai.records import VIEW
 from compliance_xai.rules.compare.error_kinds import KINDS
 from compliance_xai.rules.scores import COLUMNS
 from compliance_xai.stats.competence import failing_cells
-from compliance_xai.stats.shares import error_shares
 from compliance_xai.stats.study_tables import size_tables
-from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.stats.summary import error_shares, summarise_measures
 
 
 @stage

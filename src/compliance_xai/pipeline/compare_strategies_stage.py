@@ -15,7 +15,7 @@ from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
 from compliance_xai.rules.scores import score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
-from compliance_xai.stats.floors import floor_rules
+from compliance_xai.stats.competence import floor_rules
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.stats.reliability import feature_reliability, measure_reliability, noise_table, split_half_table
 from compliance_xai.stats.study_tables import RUN, RawFrames, as_categories, strategy_tables
@@ -72,7 +72,7 @@ def compare_strategies(work: Work) -> dict[str, pd.DataFrame]:
 
 
 def score_floors(study: Study) -> pd.DataFrame:
-    """Scores of rules that need no training (``stats.floors``), on the clauses that rules are generated for.
+    """Scores of rules that need no training (``stats.competence``), on the clauses that rules are generated for.
 
     Returns
     -------

@@ -39,9 +39,8 @@ from compliance_xai.records import (
     read_generations,
 )
 from compliance_xai.stats import error_detector as detector
-from compliance_xai.stats.gold_summary import summarise_gold
 from compliance_xai.stats.review_flags import choose_thresholds, fit_risk, measure_flags, reading_table
-from compliance_xai.stats.summary import summarise_measures
+from compliance_xai.stats.summary import summarise_gold, summarise_measures
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 

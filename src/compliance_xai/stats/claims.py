@@ -13,13 +13,25 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from compliance_xai.stats.claim_statements import Evidence, levels_off, more_focused, patterns_differ, weight_rises
 from compliance_xai.stats.competence import failing_cells, name_cells
 from compliance_xai.stats.declared import CLAIMS, Declared, why_undecidable
-from compliance_xai.stats.statements import NO, OPEN, WIDE, YES, Statement
+from compliance_xai.stats.statements import (
+    NO,
+    OPEN,
+    WIDE,
+    YES,
+    Evidence,
+    Statement,
+    levels_off,
+    more_focused,
+    patterns_differ,
+    weight_rises,
+)
 from compliance_xai.study.labels import size_label
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_JUDGED = "supported", "contradicted", "undecided", "not judged"
@@ -30,40 +42,10 @@ FRAMES = {
 }
 """What ``judge`` reads, by stage: its name for a frame, and the name of the stage's table."""
 
-RULES = {
-    "all": (
-        "A cell counts only if its rules score better than those copied from the nearest training clause and enough of "
-        "them can be read. Intervals are 95 % and hold for other clauses and other trainings. The declared view "
-        "decides: net scores, averaged over ways of removing a word. Other removals and signs are counted, and a "
-        "second method must not find the opposite. A comparison is answered yes if the effect exists (p at most alpha) "
-        "on the claim's side and enough other views agree; no if it exists on the other side, or is surely smaller "
-        "than the smallest effect of interest; else it stays open. All comparisons of a claim must be answered yes for "
-        "it to be supported, and one no contradicts it."
-    ),
-    "C1": (
-        "The strategy's share of the squared distance between patterns of full fine-tuning and of an adapter, from "
-        "runs with different seeds. It exists if permuting strategies within seeds says so; its size is a band: "
-        "negligible, small, moderate or large. Not shown to exist and surely negligible counts against the claim."
-    ),
-    "C2": (
-        "How many per cent fewer words full fine-tuning rests on than an adapter does: the total effect. It exists if "
-        "both the interval and a permutation within seeds say so. The direct effect, at equal total mass and "
-        "log-probability, is shown beside it and decides nothing."
-    ),
-    "C3": (
-        "How the weight of two kinds of words, over their share of the clause, changes with model size inside one "
-        "family. If a straight line fits all sizes, its slope for ten times the parameters decides; if not, the change "
-        "from the smallest to the largest model does, and no step may surely fall. The change of the untouched base "
-        "over the same sizes is shown beside it."
-    ),
-    "C4": (
-        "Correct rules, not similar ones. Supported if an earlier step surely rose by more than the margin and the "
-        "last step surely stays within it; contradicted if the last step surely rises or falls by more. Near the best "
-        "possible score the task ends, not the models, and nothing is decided. Semantic similarity, the source's "
-        "measure, is shown with chance taken off."
-    ),
-}
-"""The decision rules in words."""
+
+def read_rules() -> dict[str, str]:
+    """The decision rules in words: what holds for all claims, and for each."""
+    return yaml.safe_load(Path(__file__).with_name("claim_rules.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -131,7 +113,7 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
         ``contrasts`` (``compare_strategies``) and ``controls`` (``controls_table``) of ``log_words``, ``runs``
         (``study_tables.RawFrames``), and ``sizes``
         (``compare_sizes`` of ``log_lift`` by view and category, of the outcome of C4, and of
-        ``claim_statements.OVER_CHANCE``).
+        ``statements.OVER_CHANCE``).
 
     Returns
     -------
@@ -143,7 +125,8 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
     undecidable = why_undecidable(declared)
     found = []
     for claim, statement in CLAIMS.items():
-        statements, beside = gather[claim](evidence)
+        gathered = list(gather[claim](evidence))
+        statements = [statement for statement, _ in gathered]
         if undecidable[claim]:
             verdict, change = NOT_JUDGED, "A study that has what this one lacks."
             reason = f"This study's design cannot decide it: {'; '.join(undecidable[claim])}."
@@ -158,7 +141,7 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
                 high=first.high if first else None, n=first.n_clauses if first else 0,
                 effect_name=f"{first.unit}: {first.comparison}" if first else "", reason=reason,
                 what_would_change=change, scope=_say_scope(evidence, claim), statements=tuple(statements),
-                beside=tuple(beside),
+                beside=tuple(text for _, beside in gathered for text in beside),
             )
         )  # fmt: skip
     return found

@@ -16,8 +16,7 @@ import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.records import VIEW, Example
-from compliance_xai.stats.contrasts import describe
-from compliance_xai.stats.estimates import paired_difference
+from compliance_xai.stats.contrasts import estimate
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED, RunTable, beside, groups
 from compliance_xai.stats.pattern_tests import compare_patterns
 from compliance_xai.study.labels import strategy_label
@@ -162,7 +161,7 @@ def _group_difference(strata_BC: Sequence[np.ndarray], held_C: np.ndarray, known
             sign * n / side.shape[1] * (side - mean) for side, mean, sign in zip(sides, means, (1, -1), strict=True)
         ]
         parts.append((means[0] - means[1] + np.concatenate(added, axis=1))[None])
-    return describe(paired_difference(parts, trainings=min(len(part) for part in strata_BC) > 1))
+    return estimate(parts, None, "value")
 
 
 ALL_CONTEXTS = ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compliance_xai.attribution.focus import AVERAGE
-from compliance_xai.study.claim_settings import ClaimTests, Thresholds
+from compliance_xai.study.stage_settings import ClaimTests, Thresholds
 
 CLAIMS = {
     "C1": "Attribution patterns of full fine-tuning differ statistically from those of LoRA and quantised LoRA.",

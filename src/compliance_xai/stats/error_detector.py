@@ -14,7 +14,7 @@ import pandas as pd
 
 from compliance_xai.attribution.error_signals import ATTRIBUTION, BASELINES, SIGNALS
 from compliance_xai.stats.frames import groups
-from compliance_xai.stats.resampling import bootstrap_ratio, interval, resample_counts
+from compliance_xai.stats.summary import bootstrap_ratio, interval, resample_counts
 
 MODELS = {"unlikely": ("unlikely",), "baselines": BASELINES, "attribution": ATTRIBUTION, "both": SIGNALS}
 """Logistic regressions: name -> the signals that it is given."""
@@ -47,7 +47,6 @@ def rank_signals(
     frame: pd.DataFrame,
     signals: Sequence[str],
     *,
-    by: Sequence[str] = ("split",),
     against: str | None = None,
     bootstrap: int = 2000,
     seed: int = 0,
@@ -57,19 +56,19 @@ def rank_signals(
     Parameters
     ----------
     frame
-        ``by``..., ``id`` (clause), ``wrong`` and the signals, one row per element.
+        ``split, id`` (clause), ``wrong`` and the signals, one row per element.
     against
         A signal; the difference of every other one's area to it is given too, on the same resamples.
 
     Returns
     -------
     pandas.DataFrame
-        ``by``..., ``signal, n_elements, n_wrong, n_clauses, auroc, low, high`` (95 % percentile bootstrap over clauses,
+        ``split, signal, n_elements, n_wrong, n_clauses, auroc, low, high`` (95 % percentile bootstrap over clauses,
         all elements of a clause together, whichever model wrote them), ``difference, difference_low,
         difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
     """
     records = []
-    for keys, group in groups(frame, by):
+    for keys, group in groups(frame, ["split"]):
         complete = group.dropna(subset=list(signals)).reset_index(drop=True)
         counts = {"n_elements": len(complete), "n_wrong": int(complete["wrong"].sum())}
         clusters, names = pd.factorize(complete["id"], sort=True)
@@ -83,22 +82,15 @@ def rank_signals(
             }
         for name in signals:
             record: dict[Any, Any] = keys | {"signal": name} | counts | {"n_clauses": len(names), "reason": reason}
-            for prefix, values in (("", areas.get(name)), ("difference", _minus(areas, name, against))):
-                low, high = (np.nan, np.nan) if values is None else interval(values[1:][~np.isnan(values[1:])])
-                centre = np.nan if values is None else float(values[0])
-                record |= {
-                    prefix or "auroc": centre,
-                    f"{prefix}_low".strip("_"): low,
-                    f"{prefix}_high".strip("_"): high,
-                }
+            more = areas[name] - areas[against] if against in areas and against != name else None
+            for centre, prefix, values in (("auroc", "", areas.get(name)), ("difference", "difference_", more)):
+                if values is not None:
+                    ends = interval(values[1:][~np.isnan(values[1:])])
+                    record |= {centre: float(values[0]), f"{prefix}low": ends[0], f"{prefix}high": ends[1]}
             records.append(record)
-    columns = [*by, "signal", "n_elements", "n_wrong", "n_clauses", "auroc", "low", "high"]
+    columns = ["split", "signal", "n_elements", "n_wrong", "n_clauses", "auroc", "low", "high"]
     columns += ["difference", "difference_low", "difference_high", "reason"]
     return pd.DataFrame.from_records(records, columns=columns)
-
-
-def _minus(areas: Mapping[str, np.ndarray], name: str, against: str | None) -> np.ndarray | None:
-    return areas[name] - areas[against] if against and against in areas and against != name else None
 
 
 def too_few(frame: pd.DataFrame) -> str:
@@ -188,7 +180,7 @@ def calibration_error(probability: np.ndarray, wrong: np.ndarray, bins: int = BI
 
 
 def calibration_table(
-    predicted: pd.DataFrame, *, models: Sequence[str] = tuple(MODELS), bootstrap: int = 2000, seed: int = 0
+    predicted: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How well the probabilities of ``predict_wrong`` are calibrated.
 
@@ -201,7 +193,7 @@ def calibration_table(
         ``model, bin, n, predicted, observed``.
     """
     scores, bins = [], []
-    for model in models if len(predicted) else ():
+    for model in MODELS if len(predicted) else ():
         probability, wrong = predicted[model].to_numpy(dtype=float), predicted["wrong"].to_numpy(dtype=bool)
         errors = pd.Series((probability - wrong) ** 2).groupby(predicted["id"].to_numpy()).agg(["sum", "size"])
         mean, low, high = bootstrap_ratio(

@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.attribution.focus import AVERAGE
-from compliance_xai.stats.claim_statements import compare_spread, percent
-from compliance_xai.stats.contrasts import describe
+from compliance_xai.stats.contrasts import estimate
 from compliance_xai.stats.declared import Declared
-from compliance_xai.stats.estimates import paired_difference
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED, RunTable, groups
 from compliance_xai.stats.pattern_tests import compare_remaining, compare_sources
+from compliance_xai.stats.statements import compare_spread, percent
 from compliance_xai.study.labels import size_label, strategy_label
 
 
@@ -105,8 +104,7 @@ def literal_table(elements: pd.DataFrame) -> pd.DataFrame:
                 record |= {"hit": float(np.mean([hit[:, kept].mean() for hit, _ in found]))}
                 record |= {"chance": float(np.mean([chance[:, kept].mean() for _, chance in found]))}
                 above = [(hit - chance)[None][..., kept] for hit, chance in found]
-                single = min(map(len, runs)) < 2
-                record |= describe(paired_difference(above, trainings=not single), "above_chance")
+                record |= estimate(above, None, "above_chance")
             records.append(keys | record)
     columns = ["method", "baseline", "scale", "strategy", "n_clauses", "hit", "chance", "above_chance"]
     return pd.DataFrame.from_records(records, columns=[*columns, "error", "dof", "low", "high", "p"])

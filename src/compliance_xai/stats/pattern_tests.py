@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.records import VIEW, need_columns
-from compliance_xai.stats.contrasts import NO_SIZE, describe, size_choices
+from compliance_xai.stats.contrasts import NO_SIZE, Choices, describe, size_choices
 from compliance_xai.stats.cross_seed import (
     Pair,
     excess,
@@ -154,34 +154,26 @@ def compare_patterns(
         run, there are distances and a ratio.
     """
     need_columns(masses, [*by, "scale", "strategy", "seed", "id", "feature", "share"], "compare_patterns")
-    records = []
+    records, choices = [], Choices(clusters, left_out, permutations, seed)
     for keys, group in groups(masses, by):
         patterns = Patterns(group, outcome)
         for a, b in itertools.combinations(group["strategy"].unique(), 2):
             for label, scales in size_choices(patterns.scales_of(a, b), a, b, left_out).items():
                 record: dict[str, Any] = dict.fromkeys((*COLUMNS, *_SHARES, *_RATIOS, *_SPREADS, "reason"), math.nan)
                 compare = _compare_base if CONTROL in (a, b) else _compare
-                record |= compare(patterns, a, b, scales, clusters, permutations, seed)
+                record |= compare(patterns, a, b, scales, choices)
                 records.append(keys | {"scale": label, "measure": outcome, "strategy_a": a, "strategy_b": b} | record)
     columns = [*by, "scale", "measure", "strategy_a", "strategy_b", *COLUMNS, *_SHARES, *_RATIOS, *_SPREADS, "reason"]
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def _compare(
-    patterns: Patterns,
-    a: str,
-    b: str,
-    scales: Sequence[str],
-    clusters: Mapping[str, str] | None,
-    permutations: int,
-    seed: int,
-) -> dict[str, Any]:
+def _compare(patterns: Patterns, a: str, b: str, scales: Sequence[str], choices: Choices) -> dict[str, Any]:
     few = "fewer than two seeds that both strategies have: no distance between seeds" if scales else NO_SIZE
 
     def take(scale: str, seeds: list[int]) -> np.ndarray:
         return patterns.pair(scale, a, b, seeds)
 
-    result, parts, chosen = _prepare(patterns, scales, (a, b), [take], clusters, few)
+    result, parts, chosen = _prepare(patterns, scales, (a, b), [take], choices.clusters, few)
     if result["reason"]:
         return result
     pairs = [Pair(block) for block in parts[0]]
@@ -191,15 +183,11 @@ def _compare(
     if not min(within) > 0:
         return result | {"reason": "seeds of one strategy give identical patterns: nothing to compare with"}
     result |= _shares(describe(excess(pairs, chosen)))
-    options = {"permutations": permutations, "seed": seed}
+    options = {"permutations": choices.permutations, "seed": choices.seed}
     for name, found in (("", excess_test(pairs, **options)), ("spread_", spread_test(pairs, **options))):
         result |= {f"{name}p_runs": float(found[0][0]), f"{name}p_runs_smallest": found[1]}
-    spread = describe(spread_ratio(pairs, chosen))
-    result |= {
-        "spread": math.exp(spread["value"]),
-        "spread_low": math.exp(spread["low"]),
-        "spread_high": math.exp(spread["high"]),
-    }
+    spread = describe(spread_ratio(pairs, chosen), "spread")
+    result |= {f"spread{end}": math.exp(spread[end.strip("_") or "spread"]) for end in ("", "_low", "_high")}
     return result | {"reason": "" if math.isfinite(result["error"]) else FEW_SEEDS}
 
 
@@ -211,15 +199,7 @@ def _shares(found: Mapping[str, float]) -> dict[str, float]:
     return result
 
 
-def _compare_base(
-    patterns: Patterns,
-    a: str,
-    b: str,
-    scales: Sequence[str],
-    clusters: Mapping[str, str] | None,
-    permutations: int,
-    seed: int,
-) -> dict[str, Any]:
+def _compare_base(patterns: Patterns, a: str, b: str, scales: Sequence[str], choices: Choices) -> dict[str, Any]:
     """The untouched base has one run: its distance to each seed of the other, over that between these seeds."""
     other = b if a == CONTROL else a
     few = "a single seed: no distance between seeds" if scales else NO_SIZE
@@ -228,7 +208,7 @@ def _compare_base(
         base = (CONTROL, patterns.seeds(scale, CONTROL)[0])
         return patterns.block(scale, [base, *((other, run) for run in seeds)])
 
-    result, parts, chosen = _prepare(patterns, scales, (other,), [take], clusters, few)
+    result, parts, chosen = _prepare(patterns, scales, (other,), [take], choices.clusters, few)
     if result["reason"]:
         return result
     apart = [pair_up(block[:, 0, 1:]) for block in parts[0]]
@@ -242,14 +222,7 @@ def _compare_base(
 
 
 def compare_sources(
-    masses: pd.DataFrame,
-    a: str,
-    b: str,
-    *,
-    main: tuple[str, str],
-    outcome: str = "jensen_shannon",
-    by: Sequence[str] = ("sign",),
-    clusters: Mapping[str, str] | None = None,
+    masses: pd.DataFrame, a: str, b: str, *, main: tuple[str, str], outcome: str = "jensen_shannon"
 ) -> pd.DataFrame:
     """What moves a pattern more than the choice between two strategies: another removal, another method, another seed?
 
@@ -265,14 +238,14 @@ def compare_sources(
     Returns
     -------
     pandas.DataFrame
-        ``by``..., ``source`` (``seeds``, ``removal`` or ``method``), ``other`` (which baseline or method), ``n_clauses,
+        ``sign, source`` (``seeds``, ``removal`` or ``method``), ``other`` (which baseline or method), ``n_clauses,
         n_scales, distance`` (root mean square, of the same model), ``strategies`` (between a and b, other seeds),
         ``ratio`` of the two with ``ratio_low, ratio_high`` (95 %), ``p`` (two-sided t test of a ratio of 1),
         ``reason``.
     """
     columns = ("n_clauses", "n_scales", "distance", "strategies", *_RATIOS, "p", "reason")
     records = []
-    for keys, group in groups(masses[masses["strategy"].isin([a, b])], by):
+    for keys, group in groups(masses[masses["strategy"].isin([a, b])], ["sign"]):
         views = [tuple(view) for view in group[["method", "baseline"]].drop_duplicates().itertuples(index=False)]
         for view in [main, *(view for view in views if view != main)] if main in views else ():
             source = "seeds" if view == main else "removal" if view[0] == main[0] else "method"
@@ -281,16 +254,12 @@ def compare_sources(
             ]
             used = group[chosen[0] | chosen[1]]
             patterns = Patterns(used, outcome, (*RUN, "method", "baseline"))
-            record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-            record |= _compare_source(patterns, a, b, main, view, clusters)
             other = "" if source == "seeds" else view[source == "removal"]
-            records.append(keys | {"source": source, "other": other} | record)
-    return pd.DataFrame.from_records(records, columns=[*by, "source", "other", *columns])
+            records.append(keys | {"source": source, "other": other} | _compare_source(patterns, a, b, main, view))
+    return pd.DataFrame.from_records(records, columns=["sign", "source", "other", *columns])
 
 
-def _compare_source(
-    patterns: Patterns, a: str, b: str, main: tuple[str, str], view: tuple[str, str], clusters: Mapping[str, str] | None
-) -> dict[str, Any]:
+def _compare_source(patterns: Patterns, a: str, b: str, main: tuple[str, str], view: tuple[str, str]) -> dict[str, Any]:
     def move(scale: str, seeds: list[int]) -> np.ndarray:
         if view == main:
             return Pair(patterns.pair(scale, a, b, seeds, *main)).within()
@@ -301,7 +270,7 @@ def _compare_source(
         return Pair(patterns.pair(scale, a, b, seeds, *main)).between()
 
     few = "fewer than two seeds that both strategies have"
-    result, parts, chosen = _prepare(patterns, patterns.scales_of(a, b), (a, b), [move, separate], clusters, few)
+    result, parts, chosen = _prepare(patterns, patterns.scales_of(a, b), (a, b), [move, separate], None, few)
     if result["reason"]:
         return result
     above, below = parts
@@ -313,40 +282,30 @@ def _compare_source(
 
 
 def compare_remaining(
-    masses: pd.DataFrame,
-    full: str,
-    adapter: str,
-    enlarged: str,
-    *,
-    outcome: str = "jensen_shannon",
-    by: Sequence[str] = VIEW,
-    clusters: Mapping[str, str] | None = None,
+    masses: pd.DataFrame, full: str, adapter: str, enlarged: str, *, outcome: str = "jensen_shannon"
 ) -> pd.DataFrame:
     """What is left of the squared distance between ``full`` and ``adapter`` once ``enlarged`` trains more of the model.
 
     Returns
     -------
     pandas.DataFrame
-        ``by``..., ``full, adapter, enlarged, n_clauses, n_scales, n_seeds, remaining`` (1: all of it), ``error, dof,
+        ``VIEW``..., ``full, adapter, enlarged, n_clauses, n_scales, n_seeds, remaining`` (1: all of it), ``error, dof,
         low, high`` (95 %), ``p`` (two-sided t test of a share of 1), ``reason``.
     """
     records = []
     names = (full, adapter, enlarged)
     columns = ("n_clauses", "n_scales", "n_seeds", "remaining", "error", "dof", "low", "high", "p", "reason")
-    for keys, group in groups(masses[masses["strategy"].isin(names)], by):
-        record: dict[str, Any] = dict.fromkeys(columns, math.nan)
-        record |= _compare_remaining(Patterns(group, outcome), full, adapter, enlarged, clusters)
+    for keys, group in groups(masses[masses["strategy"].isin(names)], VIEW):
+        record = _compare_remaining(Patterns(group, outcome), *names)
         records.append(keys | dict(zip(("full", "adapter", "enlarged"), names, strict=True)) | record)
-    return pd.DataFrame.from_records(records, columns=[*by, "full", "adapter", "enlarged", *columns])
+    return pd.DataFrame.from_records(records, columns=[*VIEW, "full", "adapter", "enlarged", *columns])
 
 
-def _compare_remaining(
-    patterns: Patterns, full: str, adapter: str, enlarged: str, clusters: Mapping[str, str] | None
-) -> dict[str, Any]:
+def _compare_remaining(patterns: Patterns, full: str, adapter: str, enlarged: str) -> dict[str, Any]:
     names = (full, adapter, enlarged)
     take = [lambda scale, seeds, other=other: patterns.pair(scale, full, other, seeds) for other in (enlarged, adapter)]
     few = "fewer than two seeds that all three strategies have"
-    result, parts, chosen = _prepare(patterns, patterns.scales_of(*names), names, take, clusters, few)
+    result, parts, chosen = _prepare(patterns, patterns.scales_of(*names), names, take, None, few)
     if result["reason"]:
         return result
     fewer, whole = ([Pair(block) for block in part] for part in parts)

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compliance_xai.stats.claim_statements import BEST
 from compliance_xai.stats.claims import CONTRADICTED, SUPPORTED, UNDECIDED
 from compliance_xai.stats.cross_seed import Pair, excess, excess_test, squared_distances
 from compliance_xai.stats.estimates import Estimate, paired_difference, swap_test
 from compliance_xai.stats.size_steps import order_test
-from compliance_xai.stats.statements import NO, YES, Views, decide, decide_plateau, decide_rise
-from compliance_xai.study.claim_settings import ClaimTests, Thresholds
+from compliance_xai.stats.statements import BEST, NO, YES, Views, decide, decide_plateau
+from compliance_xai.study.stage_settings import ClaimTests, Thresholds
 
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
 
@@ -90,17 +89,31 @@ def verdict_rates(
         Of the study; the defaults where None.
     """
     simulate = {"C1": _patterns, "C2": _focus, "C3": _weight, "C4": _plateau}[claim]
-    limits = thresholds or Thresholds(permutations=1000)
     rng = np.random.default_rng((seed, int(1000 * effect), int(claim[1])))
-    chosen = design or DESIGNS[claim]
+    limits = thresholds or Thresholds(permutations=1000)
     counts = dict.fromkeys(VERDICTS, 0)
-    for answers in simulate(chosen, effect, studies, rng, tests or ClaimTests(), limits):
+    for answers in simulate(_Simulation(design or DESIGNS[claim], effect, studies, rng, tests or ClaimTests(), limits)):
         counts[CONTRADICTED if NO in answers else SUPPORTED if set(answers) == {YES} else UNDECIDED] += 1
     return {verdict: count / studies for verdict, count in counts.items()}
 
 
 Answers = Iterator[list[str]]
 """For each simulated study, the answer of every comparison of the claim."""
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    design: Design
+    effect: float
+    studies: int
+    rng: np.random.Generator
+    tests: ClaimTests
+    limits: Thresholds
+
+    def answer(self, estimates: Sequence[Estimate], p_N: np.ndarray, margin: float) -> list[str]:
+        """What one comparison says in each study."""
+        rule = {"alpha": self.limits.alpha, "min_agreement": self.limits.min_agreement}
+        return [decide(view, p, **rule)[0] for view, p in zip(_of_studies(estimates, margin), p_N, strict=True)]
 
 
 def _of_studies(estimates: Sequence[Estimate], margin: float) -> Iterator[Views]:
@@ -110,14 +123,13 @@ def _of_studies(estimates: Sequence[Estimate], margin: float) -> Iterator[Views]
         yield Views(effects[0], tuple(effects[1:-1]), effects[-1], margin)
 
 
-def _patterns(
-    d: Design, effect: float, studies: int, rng: np.random.Generator, tests: ClaimTests, limits: Thresholds
-) -> Answers:
+def _patterns(s: _Simulation) -> Answers:
     """C1. A clause's pattern is the softmax of log weights; strategies tilt it, runs shake it."""
+    d, effect, studies, rng = s.design, s.effect, s.studies, s.rng
     words, loads = 12, 4
     spread = math.hypot(d.run_sd, d.residual_sd)
     tilt = spread * math.sqrt(effect / (1 - effect))
-    margin, found = -math.log1p(-tests.C1.bands[0]), []
+    margin, found = -math.log1p(-s.tests.C1.bands[0]), []
     shape = (studies, len(d.sizes), 1 + d.others, d.seeds, d.clauses, words)
     base = rng.normal(0, 1, (studies, 1, 1, 1, d.clauses, words))
     base = base + rng.normal(0, tilt, (studies, 1, 1 + d.others, 1, d.clauses, words))
@@ -134,14 +146,8 @@ def _patterns(
              for k in range(len(d.sizes))]
             for v in views
         ]  # fmt: skip
-        p, _ = excess_test(pairs[0], permutations=limits.permutations)
-        estimates = [excess(own) for own in pairs]
-        found.append(
-            [
-                decide(view, p[n], alpha=limits.alpha, min_agreement=limits.min_agreement)[0]
-                for n, view in enumerate(_of_studies(estimates, margin))
-            ]
-        )
+        p, _ = excess_test(pairs[0], permutations=s.limits.permutations)
+        found.append(s.answer([excess(own) for own in pairs], p, margin))
     return map(list, zip(*found, strict=True))
 
 
@@ -154,23 +160,17 @@ def _differences(d: Design, shift: float, blocks: int, studies: int, rng: np.ran
     return [shared + rng.normal(0, math.sqrt(2) * d.view_sd, noise) for _ in range(d.views + 2)]
 
 
-def _focus(
-    d: Design, effect: float, studies: int, rng: np.random.Generator, tests: ClaimTests, limits: Thresholds
-) -> Answers:
+def _focus(s: _Simulation) -> Answers:
     """C2. Positive: full fine-tuning rests on fewer words."""
+    d, effect, studies, rng = s.design, s.effect, s.studies, s.rng
     found = []
     for _ in range(d.others):
         sizes = [_differences(d, -math.log1p(-effect), d.seeds, studies, rng) for _ in d.sizes]
         views = [list(own) for own in zip(*sizes, strict=True)]
-        runs, _ = swap_test([own.mean(axis=-1) for own in views[0]], permutations=limits.permutations)
+        runs, _ = swap_test([own.mean(axis=-1) for own in views[0]], permutations=s.limits.permutations)
         estimates = [paired_difference(own) for own in views]
         p = np.maximum(runs, _two_sided(estimates[0]))
-        found.append(
-            [
-                decide(view, p[n], alpha=limits.alpha, min_agreement=limits.min_agreement)[0]
-                for n, view in enumerate(_of_studies(estimates, -math.log1p(-tests.C2.margin)))
-            ]
-        )
+        found.append(s.answer(estimates, p, -math.log1p(-s.tests.C2.margin)))
     return map(list, zip(*found, strict=True))
 
 
@@ -179,10 +179,9 @@ def _two_sided(found: Estimate) -> np.ndarray:
     return 2 * np.minimum(above, 1 - above)
 
 
-def _weight(
-    d: Design, effect: float, studies: int, rng: np.random.Generator, tests: ClaimTests, limits: Thresholds
-) -> Answers:
+def _weight(s: _Simulation) -> Answers:
     """C3. Three strategies; the weight rises in a straight line over log10(parameters)."""
+    d, effect, studies, rng = s.design, s.effect, s.studies, s.rng
     x = np.array(d.sizes)
     centred = x - x.mean()
     slope, whole = centred / (centred @ centred), np.eye(len(x))[-1] - np.eye(len(x))[0]
@@ -197,18 +196,15 @@ def _weight(
             )
             strata.append([values + rng.normal(0, d.view_sd, shape) for _ in range(d.views + 2)])
         views = [list(own) for own in zip(*strata, strict=True)]
-        found.append(list(_answer_weights(views, x, slope, whole, tests, limits)))
+        found.append(list(_answer_weights(s, views, x, slope, whole)))
     return map(list, zip(*found, strict=True))
 
 
 def _answer_weights(
-    views: list[list[np.ndarray]],
-    x: np.ndarray,
-    slope: np.ndarray,
-    whole: np.ndarray,
-    tests: ClaimTests,
-    limits: Thresholds,
+    s: _Simulation, views: list[list[np.ndarray]], x: np.ndarray, slope: np.ndarray, whole: np.ndarray
 ) -> Iterator[str]:
+    limits = s.limits
+
     def change(own: list[np.ndarray], weights: np.ndarray) -> Estimate:
         return paired_difference([np.einsum("nskc,k->nsc", values, weights) for values in own])
 
@@ -218,20 +214,19 @@ def _answer_weights(
     line_N = len(bends) * np.min(bends, axis=0) > limits.alpha
     falls = [change(views[0], step).interval()[1] for step in steps]
     per = {kind: [change(own, weights) for own in views] for kind, weights in ((True, slope), (False, whole))}
-    by_kind = {kind: list(_of_studies(own, math.log1p(tests.C3.margin))) for kind, own in per.items()}
+    by_kind = {kind: list(_of_studies(own, math.log1p(s.tests.C3.margin))) for kind, own in per.items()}
     for n, line in enumerate(line_N):
         view, weights = by_kind[bool(line)][n], slope if line else whole
         means = [values[n].mean(axis=-1) for values in views[0]]
         runs, _ = order_test(means, weights, limits.permutations, seed=0)
         p = max(runs, float(_two_sided(per[bool(line)][0])[n]))
         falling = ["a step"] if any(high[n] < 0 for high in falls) else []
-        yield decide_rise(view, p, falling, alpha=limits.alpha, min_agreement=limits.min_agreement)[0]
+        yield decide(view, p, alpha=limits.alpha, min_agreement=limits.min_agreement, falling=falling)[0]
 
 
-def _plateau(
-    d: Design, effect: float, studies: int, rng: np.random.Generator, tests: ClaimTests, limits: Thresholds
-) -> Answers:
+def _plateau(s: _Simulation) -> Answers:
     """C4. Rules are right or wrong; clauses differ in how hard they are."""
+    d, effect, studies, rng = s.design, s.effect, s.studies, s.rng
     levels = np.array([0.4] + [0.7] * (len(d.sizes) - 2) + [0.7 + effect])
     hard = rng.beta(2, 2, (studies, 1, 1, d.clauses)) - 0.5
     strata = []
@@ -243,5 +238,7 @@ def _plateau(
     for n in range(studies):
         effects = [(float(e.value[n]), float(e.error[n]), float(e.dof[n])) for e in steps]
         yield [
-            decide_plateau(effects, float(last[n]), BEST["equivalent"], margin=tests.C4.margin, alpha=limits.alpha)[0]
+            decide_plateau(effects, float(last[n]), BEST["equivalent"], margin=s.tests.C4.margin, alpha=s.limits.alpha)[
+                0
+            ]
         ]

@@ -11,7 +11,7 @@ import pandas as pd
 from compliance_xai.attribution.distances import DISTANCES, pair_distances
 from compliance_xai.records import VIEW, need_columns
 from compliance_xai.stats.frames import as_names, groups
-from compliance_xai.stats.resampling import bootstrap_mean
+from compliance_xai.stats.summary import bootstrap_mean
 
 CELL = ("scale", "strategy", *VIEW)
 

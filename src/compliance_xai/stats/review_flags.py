@@ -17,7 +17,7 @@ from compliance_xai.attribution.error_signals import BASELINES, SIGNALS
 from compliance_xai.attribution.review_items import PART, RULE, WORD
 from compliance_xai.stats.error_detector import fit_regression, predict_wrong, rank_signals
 from compliance_xai.stats.frames import groups
-from compliance_xai.stats.resampling import bootstrap_ratio
+from compliance_xai.stats.summary import bootstrap_ratio
 
 
 @dataclass(frozen=True)

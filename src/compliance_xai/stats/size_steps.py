@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.records import need_columns
-from compliance_xai.stats.contrasts import NUMBERS, ONE_SEED, describe
-from compliance_xai.stats.estimates import count_reach, paired_difference
+from compliance_xai.stats.contrasts import NUMBERS, Choices, estimate
+from compliance_xai.stats.estimates import count_reach
 from compliance_xai.stats.frames import CONTROL, TRAINED, RunTable, groups, scale_order
 
 TUNING = "trained less base"
@@ -66,8 +66,7 @@ def compare_sizes(
     members[TRAINED] = [name for name in names if pooled is None or name in pooled]
     if CONTROL in members:
         members[TUNING] = members[TRAINED]
-    records = []
-    order = scale_order(frame)
+    records, order, choices = [], scale_order(frame), Choices(clusters, left_out, permutations, seed)
     for keys, group in groups(frame, by):
         table = RunTable(group, measure, "compare_sizes")
         here = set(group["scale"].unique())
@@ -78,10 +77,10 @@ def compare_sizes(
                     record: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
                     bad = {n for s, n in left_out if s in weights} if strategy in (TRAINED, TUNING) else set()
                     kept = [name for name in own if name not in bad]
-                    record |= _change(table, kept, strategy == TUNING, weights, clusters, permutations, seed)
+                    record |= _change(table, kept, strategy == TUNING, weights, choices)
                     if kind == SLOPE:
                         record |= {"mean_a": math.nan, "mean_b": math.nan}
-                        record["line_p"] = _line_p(table, kept, strategy == TUNING, sizes, clusters)
+                        record["line_p"] = _line_p(table, kept, strategy == TUNING, sizes, choices)
                     place = {"measure": measure, "family": family, "strategy": strategy, "kind": kind, "a": a, "b": b}
                     records.append(keys | place | record)
     columns = [*by, "measure", "family", "strategy", "kind", "a", "b", *COLUMNS]
@@ -120,13 +119,7 @@ def _gather(
 
 
 def _change(
-    table: RunTable,
-    members: Sequence[str],
-    over_base: bool,
-    weights: Mapping[str, float],
-    clusters: Mapping[str, str] | None,
-    permutations: int,
-    seed: int,
+    table: RunTable, members: Sequence[str], over_base: bool, weights: Mapping[str, float], choices: Choices
 ) -> dict[str, Any]:
     strata, kept = _gather(table, members, over_base, list(weights))
     if not strata:
@@ -136,15 +129,14 @@ def _change(
     if kept.sum() < 2:
         return result | {"reason": "fewer than two clauses with a defined value in every run"}
     weight_K = np.array(list(weights.values()))
-    single = min(map(len, strata)) < 2
     changes = [np.einsum("bkc,k->bc", values, weight_K)[None] for values in strata]
-    found = paired_difference(changes, table.clusters(kept, clusters), trainings=not single)
     means = np.mean([values.mean(axis=(0, 2)) for values in strata], axis=0)
-    result |= {"mean_a": float(means[0]), "mean_b": float(means[-1]), "reason": ONE_SEED if single else ""}
-    result |= describe(found, "change")
-    if single:
+    result |= {"mean_a": float(means[0]), "mean_b": float(means[-1])}
+    result |= estimate(changes, table.clusters(kept, choices.clusters), "change")
+    if result["reason"]:
         return result
-    p, smallest = order_test([values.mean(axis=-1) for values in strata], weight_K, permutations, seed)
+    means = [values.mean(axis=-1) for values in strata]
+    p, smallest = order_test(means, weight_K, choices.permutations, choices.seed)
     return result | {"p_runs": p, "p_runs_smallest": smallest}
 
 
@@ -177,11 +169,7 @@ def order_test(
 
 
 def _line_p(
-    table: RunTable,
-    members: Sequence[str],
-    over_base: bool,
-    sizes: Mapping[str, float],
-    clusters: Mapping[str, str] | None,
+    table: RunTable, members: Sequence[str], over_base: bool, sizes: Mapping[str, float], choices: Choices
 ) -> float:
     """Smallest p-value of a change of slope from one step to the next, times their number; NaN where unknown."""
     strata, kept = _gather(table, members, over_base, list(sizes))
@@ -190,8 +178,6 @@ def _line_p(
     x_K = np.array(list(sizes.values()))
     slopes = [np.diff(values, axis=1) / np.diff(x_K)[:, None] for values in strata]
     bends = [np.diff(values, axis=1) for values in slopes]
-    found = []
-    for bend in range(len(x_K) - 2):
-        estimate = paired_difference([values[None, :, bend] for values in bends], table.clusters(kept, clusters))
-        found.append(describe(estimate)["p"])
+    groups_C = table.clusters(kept, choices.clusters)
+    found = [estimate([v[None, :, bend] for v in bends], groups_C, "bend")["p"] for bend in range(len(x_K) - 2)]
     return min(1.0, len(found) * min(found))

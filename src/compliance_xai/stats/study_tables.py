@@ -15,14 +15,13 @@ import pandas as pd
 from compliance_xai.attribution.focus import GROUPS, category_frame, pattern_frame, share_frame
 from compliance_xai.errors import InputError
 from compliance_xai.records import VIEW
-from compliance_xai.stats.claim_statements import OVER_CHANCE
 from compliance_xai.stats.competence import competence_table, correct_for_chance, failing_cells
-from compliance_xai.stats.contrasts import compare_strategies
-from compliance_xai.stats.controls import controls_table
+from compliance_xai.stats.contrasts import compare_strategies, controls_table
 from compliance_xai.stats.declared import Declared
 from compliance_xai.stats.further_findings import literal_table, source_tables
 from compliance_xai.stats.pattern_tests import compare_patterns
 from compliance_xai.stats.size_steps import compare_sizes
+from compliance_xai.stats.statements import OVER_CHANCE
 
 RUN = ("scale", "strategy", "seed")
 

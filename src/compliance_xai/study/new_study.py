@@ -71,38 +71,6 @@ def write_study(answers: Answers, out: Path | None = None) -> tuple[Path, Study]
     return out, study
 
 
-_FILE = """\
-# A study made by 'compliance-xai new-study'. Look at it: compliance-xai study plan {name}
-# Run it and build its book: make book STUDY={name}
-# Every setting, with its meaning and default: compliance-xai study settings, or the book's page 'Settings'.
-
-name: {quoted_name}
-title: {title}
-
-# The clauses and rules. Take fewer for a first look: train, validation, test and document are counts.
-corpus:
-  source: {corpus}
-
-# The base models, smallest first: a shipped ladder, a folder with a ladder.yaml, or rungs listed here.
-ladder: {ladder}
-scales: {scales}
-
-# How each is fine-tuned. What is left out follows kind and model size, as the comments say. These are
-# usual values; 'compliance-xai study search {name}' looks for better ones on the validation split.
-strategies:
-{strategies}
-
-# Training is repeated once for each seed; with one, nothing can be told apart from chance.
-seeds: {seeds}
-
-# Which words count: each is deleted, and replaced by a neutral one, in this many clauses.
-attribution:
-  unit: word
-  baselines: [delete, mask]
-  clauses: {clauses}
-
-# Thresholds of the verdicts have defaults; declare others here, before anything runs.
-"""
 _COUNTS = "\n  train: 1600\n  validation: 100\n  test: 120\n  document: 40"
 
 
@@ -122,7 +90,8 @@ def format_study(answers: Answers, folder: Path | None = None) -> str:
     listed = "".join(f"\n  - {_flow(rung | {'path': _relative(rung['path'], folder)})}" for rung in rungs)
     source = answers.ladder if is_shipped(answers.ladder) else _relative(answers.ladder, folder)
     path = f"\n  path: {json.dumps(_relative(answers.path, folder), ensure_ascii=False)}" if answers.path else ""
-    return _FILE.format(
+    template = Path(__file__).with_name("new_study.yaml").read_text(encoding="utf-8")
+    return template.format(
         name=answers.name,
         quoted_name=json.dumps(answers.name, ensure_ascii=False),
         title=json.dumps(answers.title or f"Study {answers.name}", ensure_ascii=False),

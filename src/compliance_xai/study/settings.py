@@ -16,12 +16,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.study import yaml_files
-from compliance_xai.study.claim_settings import ClaimTests, Thresholds
 from compliance_xai.study.folders import find_path, find_project_folder
 from compliance_xai.study.ladders import LadderSettings, is_shipped, load_ladder, path_rung
 from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.stage_settings import (
     AttributionSettings,
+    ClaimTests,
     CorpusSettings,
     FaithfulnessSettings,
     GenerateSettings,
@@ -29,6 +29,7 @@ from compliance_xai.study.stage_settings import (
     MetricSettings,
     PromptSettings,
     SearchSettings,
+    Thresholds,
 )
 from compliance_xai.study.strategy_settings import KINDS, SizeSettings, StrategySettings, usual_settings
 from compliance_xai.study.value_types import (
