@@ -13,15 +13,15 @@ from compliance_xai.stats.claims import (
     NOT_JUDGED,
     SUPPORTED,
     UNDECIDED,
-    findings_frame,
+    Finding,
     findings_from_json,
     findings_to_json,
     judge,
     read_rules,
-    statements_frame,
 )
 from compliance_xai.stats.competence import NEAREST, competence_table, correct_for_chance, failing_cells
 from compliance_xai.stats.declared import CLAIMS, declared_from_json, declared_to_json, why_undecidable
+from compliance_xai.stats.frames import records_frame
 from compliance_xai.stats.further_findings import observe
 from compliance_xai.stats.statements import NO, OPEN, YES, Views, decide, decide_plateau
 from compliance_xai.stats.study_tables import RawFrames, find_clusters
@@ -189,8 +189,8 @@ def test_findings_and_designs_come_back(planted):
     found = judge(declared, tables)
     assert findings_from_json(findings_to_json(found)) == found
     assert declared_from_json(declared_to_json(declared)) == declared
-    assert findings_frame(found)["claim"].tolist() == list(CLAIMS)
-    assert len(statements_frame(found)) == 2 + 2 + 2 + 1
+    assert records_frame(found, Finding, without=("statements", "beside"))["claim"].tolist() == list(CLAIMS)
+    assert [len(one.statements) for one in found] == [2, 2, 2, 1]
     assert set(read_rules()) == {"all", *CLAIMS}
 
 

@@ -6,9 +6,11 @@ import pandas as pd
 
 from compliance_xai.pipeline.raw_frames import DECLARED, declare
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.stats.claims import FRAMES, findings_frame, findings_to_json, judge, statements_frame
+from compliance_xai.stats.claims import FRAMES, Finding, findings_to_json, judge
 from compliance_xai.stats.declared import declared_to_json
-from compliance_xai.stats.further_findings import observations_frame, observe
+from compliance_xai.stats.frames import records_frame
+from compliance_xai.stats.further_findings import Observation, observe
+from compliance_xai.stats.statements import Statement
 
 
 @stage
@@ -35,7 +37,7 @@ def findings(work: Work) -> dict[str, pd.DataFrame]:
     work.new_file("findings.json").write_text(findings_to_json(found), encoding="utf-8")
     work.new_file(DECLARED).write_text(declared_to_json(declared), encoding="utf-8")
     return {
-        "findings": findings_frame(found),
-        "statements": statements_frame(found),
-        "observations": observations_frame(observed),
+        "findings": records_frame(found, Finding, without=("statements", "beside")),
+        "statements": records_frame((statement for one in found for statement in one.statements), Statement),
+        "observations": records_frame(observed, Observation),
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from pydantic import TypeAdapter
 
 from compliance_xai.stats.competence import failing_cells, name_cells
 from compliance_xai.stats.declared import CLAIMS, Declared, why_undecidable
@@ -74,19 +75,6 @@ class Finding:
     beside: tuple[str, ...] = ()
 
 
-def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
-    """One row per finding, a column per field but ``statements`` and ``beside``."""
-    names = [field.name for field in dataclasses.fields(Finding) if field.name not in ("statements", "beside")]
-    return pd.DataFrame([{name: getattr(finding, name) for name in names} for finding in findings], columns=names)
-
-
-def statements_frame(findings: Iterable[Finding]) -> pd.DataFrame:
-    """One row per statement of all findings, a column per field."""
-    names = [field.name for field in dataclasses.fields(Statement)]
-    rows = [dataclasses.asdict(statement) for finding in findings for statement in finding.statements]
-    return pd.DataFrame(rows, columns=names)
-
-
 def findings_to_json(findings: Iterable[Finding]) -> str:
     """Findings as JSON text, in order; numbers that could not be computed are null."""
     return json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2, allow_nan=False) + "\n"
@@ -94,11 +82,7 @@ def findings_to_json(findings: Iterable[Finding]) -> str:
 
 def findings_from_json(text: str) -> list[Finding]:
     """What ``findings_to_json`` wrote."""
-    found = []
-    for record in json.loads(text):
-        statements = tuple(Statement(**own) for own in record.get("statements", ()))
-        found.append(Finding(**record | {"statements": statements, "beside": tuple(record.get("beside", ()))}))
-    return found
+    return TypeAdapter(list[Finding]).validate_json(text)
 
 
 def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Finding]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ TRAINED = "trained"
 """Stands for every strategy but ``none``, averaged."""
 
 CONTROL = "none"
+
+
+def records_frame(records: Iterable[Any], kind: type, *, without: Collection[str] = ()) -> pd.DataFrame:
+    """One row for each record of a dataclass, a column for each of its fields but some."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in without]
+    return pd.DataFrame([[getattr(record, name) for name in names] for record in records], columns=names)
 
 
 def as_names(measures: str | Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ were found in does not.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,12 +36,6 @@ class Observation:
     p: float
     n_clauses: int
     sentence: str
-
-
-def observations_frame(observations: Iterable[Observation]) -> pd.DataFrame:
-    """One row per observation, a column per field."""
-    names = [field.name for field in dataclasses.fields(Observation)]
-    return pd.DataFrame([dataclasses.asdict(one) for one in observations], columns=names)
 
 
 def source_tables(

@@ -107,16 +107,21 @@ def measure_flags(
             rows = _of_flag(group, flag)
             flagged = (rows[flag.signal] >= thresholds[name]).to_numpy()
             wrong = rows["wrong"].to_numpy(dtype=bool)
-            counts = pd.DataFrame({"hit": flagged & wrong, "flagged": flagged, "wrong": wrong}, index=rows["id"])
-            clauses = counts.groupby(level=0).sum().astype(float)
             record: dict[str, Any] = {"flag": name, "threshold": thresholds[name], "n_items": len(rows)}
             record |= {"n_wrong": int(wrong.sum()), "n_flagged": int(flagged.sum())}
-            for measure, below in (("precision", "flagged"), ("recall", "wrong")):
-                sides = (clauses["hit"].to_numpy(), clauses[below].to_numpy())
-                numbers = bootstrap_ratio(*sides, n_resamples=bootstrap, seed=seed) if len(clauses) else (np.nan,) * 3
+            for measure, below in (("precision", flagged), ("recall", wrong)):
+                numbers = _share(flagged & wrong, below, rows["id"], bootstrap, seed)
                 record |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), numbers, strict=True))
             records.append(keys | record)
     return pd.DataFrame(records)
+
+
+def _share(some: np.ndarray, whole: np.ndarray, ids: pd.Series, bootstrap: int, seed: int) -> tuple[float, ...]:
+    """How many of ``whole`` are also in ``some``: the share with its interval over clauses."""
+    counts = pd.DataFrame({"some": some.astype(float), "whole": whole.astype(float)}).groupby(ids.to_numpy()).sum()
+    if counts.empty:
+        return (np.nan,) * 3
+    return bootstrap_ratio(counts["some"].to_numpy(), counts["whole"].to_numpy(), n_resamples=bootstrap, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -198,13 +203,7 @@ def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2
                 cells = group.groupby(list(CELL), sort=False)[column]
                 place = cells.rank(method="first", ascending=False)
                 hit = (place <= (read * cells.transform("size")).round()).to_numpy() & wrong
-                clauses = (
-                    pd.DataFrame({"hit": hit.astype(float), "wrong": wrong.astype(float)}, index=group["id"])
-                    .groupby(level=0)
-                    .sum()
-                )
-                sides = (clauses["hit"].to_numpy(), clauses["wrong"].to_numpy())
-                numbers = bootstrap_ratio(*sides, n_resamples=bootstrap, seed=seed)
+                numbers = _share(hit, wrong, group["id"], bootstrap, seed)
             records.append(keys | record | dict(zip(("found", "low", "high"), numbers, strict=True)))
     return pd.DataFrame(records)
 

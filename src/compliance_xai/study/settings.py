@@ -33,6 +33,7 @@ from compliance_xai.study.stage_settings import (
 )
 from compliance_xai.study.strategy_settings import KINDS, SizeSettings, StrategySettings, usual_settings
 from compliance_xai.study.value_types import (
+    DIFFERENT,
     Count,
     Settings,
     Slug,
@@ -41,7 +42,6 @@ from compliance_xai.study.value_types import (
     Text,
     Whole,
     refuse,
-    require_different,
 )
 
 EXAMPLE = "studies/quick.yaml"
@@ -74,13 +74,13 @@ class Study(Settings):
     """Clauses and rules."""
     ladder: Annotated[LadderSettings, Field(examples=["embedded"])] = LadderSettings(source="embedded")
     """The base models: the name of a shipped ladder, a path to a ladder of your own, or ``rungs`` listed here."""
-    scales: Annotated[tuple[Slug, ...], Field(min_length=1, examples=[["1m", "4m"]])]
+    scales: Annotated[tuple[Slug, ...], Field(min_length=1, examples=[["1m", "4m"]]), DIFFERENT]
     """Model sizes: rungs of the ladder, smallest first."""
     strategies: Annotated[
         dict[StrategyName, StrategySettings], Field(min_length=1, examples=[{"none": {}, "lora": {}}])
     ]
     """Strategies by name."""
-    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1), DIFFERENT] = (0,)
     """Training seeds: every cell is trained once with each."""
     fewer_seeds: dict[Slug, Count] = Field(default={}, examples=[{"30m": 3}])
     """Model sizes that are trained with only the first n seeds."""
@@ -129,11 +129,6 @@ class Study(Settings):
     @classmethod
     def _take_source(cls, ladder: Any) -> Any:
         return {"source": ladder} if isinstance(ladder, str) else ladder
-
-    @field_validator("scales", "seeds")
-    @classmethod
-    def _differ(cls, values: tuple) -> tuple:
-        return require_different(values)
 
     @model_validator(mode="after")
     def _check_left_out_cells(self) -> Study:

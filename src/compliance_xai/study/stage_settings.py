@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from compliance_xai.study.value_types import (
+    DIFFERENT,
     Clauses,
     Count,
     MaybeClauses,
@@ -20,7 +21,6 @@ from compliance_xai.study.value_types import (
     Tokens,
     Whole,
     refuse,
-    require_different,
 )
 
 Baseline = Literal["delete", "mask", "counterfactual"]
@@ -123,7 +123,7 @@ class AttributionSettings(Settings):
     cost 5 to 50 times more."""
     unit: Literal["word", "phrase", "sentence", "category"] = "word"
     """What a feature is."""
-    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("delete", "mask")
+    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1), DIFFERENT] = ("delete", "mask")
     """What takes a feature's place: nothing, a neutral word, or (``counterfactual``) a word of the same category from
     the training clauses."""
     averaged: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete", "counterfactual"]])] = None
@@ -146,11 +146,6 @@ class AttributionSettings(Settings):
     """Tokens in one forward pass; results do not depend on it."""
     precision_clauses: MaybeClauses = 0
     """On how many attributed clauses to measure what merging, dequantising and bfloat16 change; first seed only."""
-
-    @field_validator("baselines")
-    @classmethod
-    def _differ(cls, baselines: tuple[str, ...]) -> tuple[str, ...]:
-        return require_different(baselines)
 
     @property
     def primary_removals(self) -> tuple[str, ...]:
@@ -184,7 +179,7 @@ class FaithfulnessSettings(Settings):
     """How many of the attributed clauses of the held-out documents or context to test as well."""
     seeds: Count | None = 1
     """Use the models of the first n training seeds; null for all of them."""
-    operators: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("mask",)
+    operators: Annotated[tuple[Baseline, ...], Field(min_length=1), DIFFERENT] = ("mask",)
     """What takes a word's place while scores are tested; it should differ from what made them, or the test is
     circular."""
     points: Annotated[int, Field(strict=True, ge=2)] = 3
@@ -195,11 +190,6 @@ class FaithfulnessSettings(Settings):
     """Random masks for the linear datamodeling score."""
     beam: Count = 1
     """Width of the search for the best and the worst order; the source of the measure uses 5 on single words."""
-
-    @field_validator("operators")
-    @classmethod
-    def _differ(cls, operators: tuple[str, ...]) -> tuple[str, ...]:
-        return require_different(operators)
 
 
 class MetricSettings(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -45,9 +45,12 @@ def refuse(expected: str, found: str = "", remedy: str = "", key: tuple[str, ...
     return PydanticCustomError("refused", "expected {expected}", context)
 
 
-def require_different(values: tuple) -> tuple:
-    """The values, if no two of them are equal."""
+def _require_different(values: tuple) -> tuple:
     twice = next((value for index, value in enumerate(values) if value in values[:index]), None)
     if twice is not None:
         raise refuse("unique entries", f"{twice!r} more than once", "Remove one of them.")
     return values
+
+
+DIFFERENT = AfterValidator(_require_different)
+"""Of a list: no two entries are equal."""
