@@ -47,7 +47,7 @@ def test_figures_build_without_a_warning_or_a_foreign_address(tmp_path, hostile,
     (tmp_path / "book" / "index.md").write_text("# Start\n", encoding="utf-8")
     folder = tmp_path / "results" / "toy" / "compare_scales" / "figures"
     pieces = [
-        figures.attribution_html(hostile, generated=hostile.target),
+        figures.attribution_html(hostile),
         figures.figure_html(figures.draw_score_matrix(hostile, folder=folder)),
         figures.figure_html(figures.draw_quality_by_scale(quality, folder=folder)),
     ]

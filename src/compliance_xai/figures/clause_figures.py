@@ -25,9 +25,7 @@ def rule_html(rule: str) -> str:
     return re.sub(r"([,(]+)", r"\1<wbr>", html.escape(rule))
 
 
-def attribution_html(
-    attribution: Attribution, *, generated: str | None = None, heading: str = "", target_label: str = "Reference rule"
-) -> str:
+def attribution_html(attribution: Attribution, *, heading: str = "", target_label: str = "Reference rule") -> str:
     """A clause with its words shaded by their summed score, above the rule that is explained; all text is escaped.
 
     The strongest word of the clause has the full shade. Blue with a dotted underline: the word makes the rule *less*
@@ -35,8 +33,6 @@ def attribution_html(
 
     Parameters
     ----------
-    generated
-        The rule the model wrote itself, shown below the reference rule.
     target_label
         What the explained rule is.
     """
@@ -53,14 +49,10 @@ def attribution_html(
         cursor = feature.end
     pieces.append(html.escape(attribution.clause[cursor:]))
     label = heading or f"Clause {attribution.id}"
-    written = ""
-    if generated is not None:
-        same = " (the same text)" if generated == attribution.target else ""
-        written = f'<p class="cx-label">Rule the model wrote{same}</p><p class="cx-rule">{rule_html(generated)}</p>'
     return (
         f'<div class="cx-clause"><p class="cx-label">{html.escape(label)}</p><p class="cx-text">{"".join(pieces)}</p>'
         f'<p class="cx-label">{html.escape(target_label)}</p>'
-        f'<p class="cx-rule">{rule_html(attribution.target)}</p>{written}'
+        f'<p class="cx-rule">{rule_html(attribution.target)}</p>'
         f'<p class="cx-scale"><span>With the word the rule is less likely (−{strongest:.2g} nats)</span>'
         f'<span class="cx-ramp"></span><span>more likely (+{strongest:.2g} nats)</span></p></div>'
     )
@@ -115,19 +107,11 @@ def _join_tokens(attribution: Attribution) -> tuple[np.ndarray, list[str]]:
 
 def _table(attribution: Attribution, part_T: np.ndarray) -> pd.DataFrame:
     """One row for each word and token; ``part`` numbers the columns of the figure."""
-    count_f, count_t = attribution.scores.shape
-    rows, columns = np.repeat(np.arange(count_f), count_t), np.tile(np.arange(count_t), count_f)
-    return pd.DataFrame(
-        {
-            "feature": rows,
-            "word": [attribution.features[row].text for row in rows],
-            "category": [attribution.features[row].category for row in rows],
-            "position": columns,
-            "token": [attribution.target_tokens[column].text for column in columns],
-            "part": part_T[columns],
-            "score_nats": attribution.scores.ravel(),
-        }
-    )
+    names = {"text": "word", "token": "position", "token_text": "token", "score": "score_nats"}
+    table = attribution.to_frame().rename(columns=names)
+    return table.assign(part=part_T[table["position"]])[
+        ["feature", "word", "category", "position", "token", "part", "score_nats"]
+    ]
 
 
 def _clip(text: str) -> str:
