@@ -1,5 +1,4 @@
 from .clause_figures import attribution_html, draw_score_matrix
-from .context_figures import draw_by_context, draw_distance_by_context
 from .contract import Drawing, Figure, NothingToPlot, figure_html, save_figure, show, show_drawn, show_html
 from .corpus_figures import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
 from .correctness_figures import (
@@ -10,9 +9,11 @@ from .correctness_figures import (
     draw_signals,
 )
 from .focus_figures import (
+    draw_by_context,
     draw_category_lift,
     draw_controls,
     draw_differences,
+    draw_distance_by_context,
     draw_focus_by_scale,
     draw_focus_paired,
     draw_lift_by_scale,
