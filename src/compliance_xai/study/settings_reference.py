@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -139,29 +140,12 @@ def find_settings(part: str) -> list[Setting]:
 
 def format_page() -> str:
     """The reference as a Markdown page."""
-    lines = [
-        "# Settings",
-        "",
-        "Every key of a study's file and of a ladder's rungs, as `compliance-xai study settings` lists them too. The",
-        "option `--set KEY=VALUE` changes one for a run, such as `--set attribution.clauses=12`. A relative path is",
-        "looked for beside the file that names it, then in the working directory.",
-        "",
-    ]
-    for group in list_settings():
-        lines += [f"## `{group.key}`" if group.key else "## The study", "", group.meaning.replace("``", "`"), ""]
-        if not group.settings:
-            continue
-        lines += ["| Setting | Meaning | Allowed values | Default | Example |", "|---|---|---|---|---|"]
-        for setting in group.settings:
-            cells = (f"`{setting.key}`", setting.meaning, setting.allowed, setting.default, f"`{setting.example}`")
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
-    lines += ["## Defaults by model size", ""]
-    lines += ["Used if a strategy gives no value of its own; `compliance-xai study search` looks for better ones.", ""]
-    lines += ["| Parameters up to | Learning rate, whole weights | Learning rate, adapters | Rank | Batch | Steps |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for usual in USUAL:
-        size = "any" if usual.parameters == float("inf") else f"{usual.parameters / 1e6:,.0f} million"
-        rates = f"{usual.full_rate:g} | {usual.adapter_rate:g}"
-        lines.append(f"| {size} | {rates} | {usual.rank} | {usual.batch_size} | {usual.steps} |")
-    return "\n".join(lines) + "\n"
+    from jinja2 import Template
+
+    def row(setting: Setting) -> str:
+        cells = (f"`{setting.key}`", setting.meaning, setting.allowed, setting.default, f"`{setting.example}`")
+        return " | ".join(cell.replace("|", "\\|") for cell in cells)
+
+    template = Path(__file__).with_name("settings_page.md").read_text(encoding="utf-8")
+    page = Template(template, trim_blocks=True, keep_trailing_newline=True)
+    return page.render(groups=list_settings(), row=row, defaults=USUAL, unlimited=float("inf"))
