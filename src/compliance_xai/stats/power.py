@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ class _Simulation:
 
     def answer(self, estimates: Sequence[Estimate], p_N: np.ndarray, margin: float) -> list[str]:
         """What one comparison says in each study."""
-        rule = {"alpha": self.limits.alpha, "min_agreement": self.limits.min_agreement}
+        rule: dict[str, Any] = {"alpha": self.limits.alpha, "min_agreement": self.limits.min_agreement}
         return [decide(view, p, **rule)[0] for view, p in zip(_of_studies(estimates, margin), p_N, strict=True)]
 
 

@@ -370,12 +370,13 @@ class Comparison:
         numbers |= {
             f"second_{end}": one / second_range for end, one in zip(("value", "low", "high"), second, strict=True)
         }
+        rounded: dict[str, Any] = {name: _number(number) for name, number in numbers.items()}
         return Statement(
             **self.about, size=size, agree=views.agree, beyond=views.beyond, views=len(views.others),
             second=views.second_says, n_clauses=int(row["n_clauses"]), answer=answer[0], doubt=answer[1],
             sentence=sentence,
             n_runs=int(row["n_runs"] if "n_runs" in row else row["n_seeds"] * row["n_scales"]),
-            **{name: _number(number) for name, number in numbers.items()},
+            **rounded,
         )  # fmt: skip
 
     def nothing(self, rows: list[dict[str, Any]]) -> Statement:
