@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from compliance_xai import figures
 from compliance_xai.errors import InputError
@@ -264,3 +265,9 @@ def test_every_entry_of_the_legend_has_something_drawn(tmp_path):
     drawing = figures.Drawing("legend", chart, pd.DataFrame({"x": [1]}), title="t", caption="c", n="1", interval="none")
     figure = figures.save_figure(drawing, tmp_path)
     assert [(trace["name"], trace["showlegend"]) for trace in figure.spec["data"]] == [("one", True)]
+
+
+def test_every_figure_has_its_texts():
+    file = Path(figures.__file__).with_name("figure_texts.yaml")
+    names = {name.removeprefix("draw_") for name in figures.__all__ if name.startswith("draw_")}
+    assert set(yaml.safe_load(file.read_text(encoding="utf-8"))) == names
