@@ -94,6 +94,7 @@ def toy(tmp_path, monkeypatch) -> Toy:
     for name in ("studies", "notebooks", "book", "data/synthetic", "data/ladders/toy"):
         project.joinpath(name).mkdir(parents=True)
     shutil.copy(REPOSITORY / "Snakefile", project)
+    shutil.copytree(REPOSITORY / "profiles", project / "profiles")
     (project / "studies" / "toy.yaml").write_text(STUDY, encoding="utf-8")
     (project / "data" / "synthetic" / "SHA256SUMS").write_text("0  train.jsonl\n", encoding="utf-8")
     ladder = project / "data" / "ladders" / "toy"

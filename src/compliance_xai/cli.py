@@ -160,6 +160,9 @@ def run_study(
     limit: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="End a notebook that takes longer.")
     ] = None,
+    profile: Annotated[
+        str, typer.Option(help="How Snakemake is called: slurm for a cluster, or a folder such as profiles/slurm.")
+    ] = "local",
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
     from compliance_xai.machine import count_cores, measure_time
@@ -174,7 +177,7 @@ def run_study(
         console.print("Everything is current; nothing to run.")
         return
     with measure_time() as watch:
-        outcome = run_plan(plan, cores=cores or count_cores(), limit=limit)
+        outcome = run_plan(plan, cores=cores or count_cores(), limit=limit, profile=profile)
     _print_frame(console, "How long each stage took", sum_times(plan, outcome.done))
     console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
     _end_where_not_done(outcome)

@@ -68,7 +68,17 @@ def write_corpus(path: Path) -> None:
 
 def build_book(project: Path) -> Path:
     """Run the study in a project of its own; gives its built book."""
-    for name in ("notebooks", "workshop", "studies", "book", "benchmarks", "Snakefile", "_config.yml", "SECURITY.md"):
+    for name in (
+        "notebooks",
+        "workshop",
+        "studies",
+        "book",
+        "benchmarks",
+        "profiles",
+        "Snakefile",
+        "_config.yml",
+        "SECURITY.md",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, project / name, ignore=shutil.ignore_patterns("runs", "__pycache__"))

@@ -16,17 +16,20 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from compliance_xai.errors import InputError
+from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import digest
 from compliance_xai.pipeline.environment import run_environment
 from compliance_xai.pipeline.execution import PROGRESS_VARIABLE, RUNNER_VARIABLE
 from compliance_xai.pipeline.grid import PATIENCE, STAGES, STATES, Job, find_states, make_jobs, stages_of
 from compliance_xai.pipeline.manifests import peek_manifest
 from compliance_xai.pipeline.stores import find_holder, hold_lock, write_changed
-from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.folders import WORKING_VARIABLE, find_project_folder
 from compliance_xai.study.settings import RESOLVED, Study, dump_study, load_study, resolve_study_path
 
 LOCK = "run.lock"
 LOG = "snakemake.log"
+LOCAL = "local"
+"""The profile that executes notebooks on this machine."""
 ENDING = 4  # seconds that processes get to end by themselves
 
 
@@ -75,13 +78,15 @@ def make_plan(study: Path | str, overrides: Iterable[str] = (), *, models: Seque
     return Plan(loaded, path, jobs, find_states(jobs))
 
 
-def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
+def run_plan(plan: Plan, *, cores: int, limit: float | None = None, profile: str = LOCAL) -> Outcome:
     """Execute what is not done, as many notebooks at once as ``cores`` and the study's threads allow.
 
     One failing job does not stop the others that do not need it. ``limit``: seconds that one notebook may take.
+    ``profile``: a folder with Snakemake's settings, or the name of one in ``profiles/``; any but ``local`` hands the
+    notebooks to a cluster, whose jobs a killed run leaves behind: they are cancelled first.
     """
-    study = plan.study
-    if study.threads > cores:
+    study, here, settings = plan.study, profile == LOCAL, _find_profile(profile)
+    if here and study.threads > cores:
         raise InputError(
             f"study {study.name!r}, key 'threads'",
             expected=f"at most the {cores} cores of this run",
@@ -89,6 +94,9 @@ def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
             remedy="Give more --cores, or --set threads=1.",
         )
     with hold_lock(study.folder / LOCK, f"study {study.name!r}", wait=1):
+        _end_snakemake(plan)
+        if not here:
+            _cancel_left(study)
         _wait_for_orphans(plan)
         progress = study.folder / "progress"
         shutil.rmtree(progress, ignore_errors=True)
@@ -97,11 +105,14 @@ def run_plan(plan: Plan, *, cores: int, limit: float | None = None) -> Outcome:
         if find_project_folder() / plan.path == resolved:
             write_changed(resolved, dump_study(study))
         progress.joinpath("total").write_text(str(len(plan.pending)), encoding="utf-8")
-        status, interrupted = _call_snakemake(plan, cores, limit, progress)
-        _end_orphans(plan)
+        options = ["--profile", str(settings)]
+        options += ["--cores", str(cores)] if here else ["--slurm-jobname-prefix", _job_prefix(study)]
+        status, interrupted = _call_snakemake(plan, options, limit, progress, here=here)
+        _end_orphans(plan) if here else _cancel_left(study)
         # A job's name may hold dots ("0.3m-..."), so only the last one parts name and ending.
         done = {path.stem: float(path.read_text(encoding="utf-8") or 0) for path in sorted(progress.glob("*.done"))}
         failed = {path.stem: path.read_text(encoding="utf-8") for path in sorted(progress.glob("*.failed"))}
+        failed = {name: message for name, message in failed.items() if name not in done}  # a second attempt may succeed
     return Outcome(done, failed, interrupted, study.folder / LOG, status)
 
 
@@ -134,23 +145,73 @@ def _end_orphans(plan: Plan) -> None:
             psutil.Process(pid).kill()
 
 
-def _call_snakemake(plan: Plan, cores: int, limit: float | None, progress: Path) -> tuple[int, bool]:
+def _find_profile(profile: str) -> Path:
+    """The folder of a profile's settings."""
+    folder = find_project_folder() / "profiles"
+    for path in (folder / profile, Path(os.environ.get(WORKING_VARIABLE, "."), profile).resolve()):
+        if (path / "config.yaml").is_file():
+            return path
+    names = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
+    require_choice("--profile", profile, names, remedy="Give one of these, or a folder with a config.yaml.")
+    raise AssertionError  # a name of that list was found above
+
+
+def _job_prefix(study: Study) -> str:
+    """What the names of a study's SLURM jobs begin with."""
+    return f"compliance-{digest(str(study.folder.resolve()))[:16]}"
+
+
+def _cancel_left(study: Study) -> None:
+    """Cancel the SLURM jobs that a killed run left in the queue or at work."""
+    listed = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i %j"], capture_output=True, text=True, check=True
+    )
+    jobs = [line.split() for line in listed.stdout.splitlines()]
+    left = [number for number, name in jobs if name.startswith(_job_prefix(study))]
+    if left:
+        print(f"cancelling the SLURM jobs {' '.join(left)}, which an earlier run left behind", flush=True)
+        subprocess.run(["scancel", *left], check=True)
+
+
+def _end_snakemake(plan: Plan) -> None:
+    """End the Snakemake of a run that was killed: whoever holds the study's lock is the only one to have one."""
+    words = {"snakemake", f"study={plan.path}", str(find_project_folder())}
+    left = [process for process in psutil.process_iter(["cmdline"]) if words <= set(process.info["cmdline"] or ())]
+    for process in left:
+        print(f"ending process {process.pid}, the Snakemake of an earlier run", flush=True)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=ENDING)
+
+
+def _call_snakemake(
+    plan: Plan, options: Sequence[str], limit: float | None, progress: Path, *, here: bool
+) -> tuple[int, bool]:
     """Exit status, and whether the run was interrupted."""
     project = find_project_folder()
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile")]
-    command += ["--directory", str(project), "--cores", str(cores), "--keep-going", "--rerun-incomplete"]
-    # Snakemake's lock survives kill -9; the study's own lock does not, and is held already.
-    command += ["--nolock", "--rerun-triggers", "mtime", "--config", f"study={plan.path}"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile"), *options]
+    command += ["--directory", str(project), "--config", f"study={plan.path}"]
     command += [f"limit={limit}"] if limit else []
-    environment = run_environment() | {PROGRESS_VARIABLE: str(progress), RUNNER_VARIABLE: str(os.getpid())}
+    environment = run_environment() | {PROGRESS_VARIABLE: str(progress)}
+    if here:
+        environment[RUNNER_VARIABLE] = str(os.getpid())
     with (plan.study.folder / LOG).open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
+        process = subprocess.Popen(command, env=environment, stderr=log, cwd=project)
         with _pass_on_signals():
-            return _wait(process)
+            return _wait(process, plan, None if here else progress)
 
 
-def _wait(process: subprocess.Popen) -> tuple[int, bool]:
+def _wait(process: subprocess.Popen, plan: Plan, progress: Path | None) -> tuple[int, bool]:
+    """``progress``: where a cluster's jobs leave word, which is printed; jobs of this machine print it themselves."""
+    said: set[Path] = set()
     try:
+        while progress is not None and process.poll() is None:
+            time.sleep(1)
+            for path in sorted({*progress.glob("*.done"), *progress.glob("*.failed")} - said):
+                said.add(path)
+                print(
+                    f"[{len(said)}/{len(plan.pending)}] {path.suffix[1:]:<6} {plan.jobs[path.stem].label}", flush=True
+                )
         return process.wait(), False
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt, psutil.NoSuchProcess):

@@ -1,0 +1,91 @@
+"""What each notebook asks a cluster's scheduler for: memory, time and GPUs, planned from the sizes of its model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from compliance_xai.errors import InputError
+from compliance_xai.pipeline.grid import Job
+from compliance_xai.study.settings import Study
+
+SPARE_TIME, SPARE_MEMORY = 3.0, 1.25
+"""Factors on what is planned: a scheduler ends what exceeds its share."""
+
+MINUTES = 15
+"""For what every notebook does: import libraries, read tables, draw."""
+
+
+class Needs(NamedTuple):
+    """Megabytes of main memory, minutes (None if unknown) and GPUs of one notebook.
+
+    ``group``: the name of the small notebooks that may share one of the scheduler's jobs with it, or None.
+    """
+
+    memory: int
+    minutes: int | None
+    gpus: int
+    group: str | None
+
+
+def share_needs(path: Path, needs: Mapping[str, Needs] | None) -> dict[str, Needs]:
+    """Leave the needs for the processes that the scheduler will start; they (``needs`` is None) read them back."""
+    if needs is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(needs), encoding="utf-8")
+        return dict(needs)
+    return {name: Needs(*values) for name, values in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def plan_needs(
+    study: Study, jobs: Mapping[str, Job], *, gpus: int, tflops: float | None, small: int
+) -> dict[str, Needs]:
+    """The needs of every job, on machines with ``gpus`` that sustain ``tflops`` (10^12 operations per second).
+
+    The time of generation is not planned and taken to be that of attribution. The notebooks of a cell are grouped where
+    they take fewer than ``small`` minutes together.
+    """
+    # Only the process that plans imports these, not every job of the cluster.
+    from compliance_xai.models.planning import LIBRARIES, CellPlan, Device
+    from compliance_xai.pipeline.plans import plan_study
+
+    flops = None if tflops is None else tflops * 1e12
+    device = Device("a node", float("inf"), flops, bfloat16=gpus > 0, libraries=LIBRARIES)
+    cells: dict[tuple[str, str], CellPlan] = {}
+    try:
+        cells = {(cell.scale, cell.strategy): cell for cell in plan_study(study, device)}
+    except InputError as error:
+        print(f"Memory and time are not planned, every job gets the defaults: {error}", file=sys.stderr)
+    plain = Needs(_megabytes(LIBRARIES), MINUTES, 0, None)
+    needs = {}
+    for name, job in jobs.items():
+        if job.stage == "faithfulness":
+            heaviest = max((cell.inference for cell in cells.values()), default=LIBRARIES)
+            needs[name] = Needs(
+                _megabytes(heaviest), _minutes(*(c.attribution_hours for c in cells.values())), gpus, None
+            )
+        elif job.scale is None or job.strategy is None:
+            group = "first" if job.stage in ("corpus", "ladder") else "comparisons"
+            needs[name] = Needs(plain.memory, plain.minutes, 0, group)
+        elif (cell := cells.get((job.scale, job.strategy))) is None:
+            needs[name] = Needs(plain.memory, None, gpus, None)
+        else:
+            trains = job.stage == "finetune"
+            minutes = _minutes(cell.training_hours if trains else cell.attribution_hours)
+            both = _minutes(cell.training_hours, cell.attribution_hours, cell.attribution_hours)
+            group = "cells" if both is not None and both < small else None
+            needs[name] = Needs(_megabytes(cell.memory.peak if trains else cell.inference), minutes, gpus, group)
+    return needs
+
+
+def _megabytes(size: float) -> int:
+    """With room for what a notebook holds beside the model: tables, figures, the page."""
+    return round((SPARE_MEMORY * size + 2e9) / 1e6)
+
+
+def _minutes(*hours: float | None) -> int | None:
+    known = [value for value in hours if value is not None]
+    return MINUTES + round(60 * SPARE_TIME * sum(known)) if known and len(known) == len(hours) else None
