@@ -17,12 +17,12 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check bench workshop browser pdf bundle release ladder lab lock clean distclean setup
+.PHONY: help book test check bench workshop browser pdf bundle release ladder lab lock audit clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
 	@echo "Usage: make COMMAND [STUDY=name or file] [CORES=n] [PYTHON=python3.12] [PIP_ARGS=...]"
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
 
 book: known $(STAMP) ## run a study and build its book (STUDY=embedded by default; STUDY=quick takes some 10 minutes)
 	@$(BIN)/compliance-xai study run "$(STUDY)" $(if $(CORES),--cores $(CORES))
@@ -35,6 +35,10 @@ known: # a misspelt study is noticed before anything is set up
 
 test: $(STAMP) ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+audit: $(STAMP) ## list the licences of the pinned packages, and the advisories that name one
+	@$(BIN)/python scripts/dependencies.py licences
+	@$(BIN)/python scripts/dependencies.py audit
 
 check: lint test ## what CI asks for: format, lint, types, rooms, tests
 
