@@ -1,6 +1,6 @@
 # make book             set everything up, run the default study, build its book
 # make book STUDY=quick the same for another study: a file, or the name of one in studies/
-# make bench            measure attribution against other packages; BENCH=rules measures scoring
+# make bench            measure attribution against other packages; BENCH=rules measures scoring, BENCH=power simulates studies
 # make help             all commands
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -61,7 +61,7 @@ bundle: $(STAMP) ## write the built book as one HTML file to dist/
 release: $(STAMP) ## write HTML, one file, PDF, result tables and SHA256SUMS of a finished study to dist/
 	@$(BIN)/compliance-xai book release "$(STUDY)"
 
-bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and shap) or BENCH=rules
+bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and shap) or rules; BENCH=power simulates studies
 	@$(BIN)/python benchmarks/$(BENCH).py $(BENCH_ARGS)
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline

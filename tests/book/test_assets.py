@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from compliance_xai.book.assets import collect_assets
+from compliance_xai.book.building import collect_assets
 
 
 def _figure(root, study, name, content="x"):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import simulated_studies as power
+from power import SEEDS, STUDIES, describe_designs, simulate_rates, simulate_shipped
 
 from compliance_xai.book import evidence
 from compliance_xai.figures import verdicts_html
 from compliance_xai.figures.tables import typeset
 from compliance_xai.pipeline.raw_frames import DECLARED, declare, recompute
-from compliance_xai.stats import power
 from compliance_xai.stats.claims import SUPPORTED, findings_from_json
 from compliance_xai.stats.declared import CLAIMS, why_undecidable
 from compliance_xai.study.ladders import load_ladder
@@ -97,28 +98,48 @@ def test_a_finding_without_an_effect_has_an_empty_cell():
     assert "<td></td>" in page
 
 
-def test_power_rows_are_shares_that_grow_with_the_effect():
-    frame = evidence.power_frame("C2", studies=40)
-    assert frame["effect"].drop_duplicates().tolist() == list(power.EFFECTS["C2"])
-    assert frame["seeds"].drop_duplicates().tolist() == list(evidence.SEEDS)
-    assert frame[frame["effect"] == 0][SUPPORTED].max() <= 0.1
-    assert frame[(frame["effect"] == 0.15) & (frame["seeds"] == 5)][SUPPORTED].min() >= 0.8
+STORED_POWER = json.loads((REPOSITORY / evidence.POWER).read_text(encoding="utf-8"))
 
 
-def test_the_power_page_draws_what_its_tables_say(tmp_path, monkeypatch):
-    monkeypatch.setattr(evidence, "SHIPPED", ("embedded",))
-    monkeypatch.setattr(power, "EFFECTS", dict.fromkeys(power.EFFECTS, (0.0, 0.05)))
-    text = evidence.format_power(tmp_path / "power", studies=10)
+def test_what_is_simulated_is_what_the_stored_shares_are_of():
+    assert STORED_POWER["designs"] == describe_designs()
+    assert STORED_POWER["effects"] == {claim: list(effects) for claim, effects in power.EFFECTS.items()}
+    assert (STORED_POWER["studies"], STORED_POWER["units"]) == (STUDIES, power.UNITS)
+    assert {row["seeds"] for row in STORED_POWER["rates"]} == set(SEEDS)
+    for row in STORED_POWER["shipped"]:
+        assert row["reasons"] == list(why_undecidable(declare(load_study(row["study"])))[row["claim"]])
+
+
+@pytest.mark.parametrize(("claim", "effect"), [("C2", 0.05), ("C4", 0.1)])
+def test_stored_shares_are_those_of_a_new_simulation(claim, effect):
+    rows = [row for row in STORED_POWER["rates"] if (row["claim"], row["effect"], row["seeds"]) == (claim, effect, 2)]
+    assert rows == [simulate_rates(claim, effect, 2)]
+
+
+def test_stored_shares_of_a_shipped_study_are_those_of_its_design():
+    (row,) = (row for row in STORED_POWER["shipped"] if (row["study"], row["claim"]) == ("reference", "C4"))
+    assert row == simulate_shipped("reference", "C4")
+
+
+def test_power_grows_with_the_effect():
+    rates = pd.DataFrame(STORED_POWER["rates"]).set_index("claim").loc["C2"]
+    assert rates[rates["effect"] == 0][SUPPORTED].max() <= 0.1
+    assert rates[(rates["effect"] == 0.15) & (rates["seeds"] == 5)][SUPPORTED].min() >= 0.8
+
+
+def test_the_power_page_draws_what_its_tables_say(tmp_path):
+    rates = [row | {"supported": 0.0} for row in STORED_POWER["rates"]]
+    stored = tmp_path / "power.json"
+    studies = dict.fromkeys(STUDIES, 10)
+    stored.write_text(json.dumps(STORED_POWER | {"rates": rates, "studies": studies}), encoding="utf-8")
+    text = evidence.format_power(stored, tmp_path / "power")
     assert text.count("<table>") == 1 + len(power.EFFECTS) + 1
     assert 'href="../_static/power/power.csv"' in text
     drawn = pd.read_csv(tmp_path / "power" / "power.csv")
-    counted = {(row.claim, row.effect, row.seeds): row for row in drawn.itertuples()}
-    told = evidence.power_frame("C4", studies=10).set_index(["effect", "seeds"])
-    for effect in power.EFFECTS["C4"]:
-        assert counted["C4", effect, 5].value == told.loc[(effect, 5), SUPPORTED]
-    assert ((drawn["low"] <= drawn["value"]) & (drawn["value"] <= drawn["high"])).all()
-    none = drawn[drawn["value"] == 0].iloc[0]
-    assert none["high"] == pytest.approx(0.2775, abs=1e-3)  # Wilson, 0 of 10: z² / (10 + z²)
+    assert drawn[["claim", "effect", "seeds"]].to_dict("records") == [
+        {name: row[name] for name in ("claim", "effect", "seeds")} for row in rates
+    ]
+    assert drawn["high"].tolist() == pytest.approx([0.2775] * len(rates), abs=1e-3)  # Wilson, 0 of 10: z² / (10 + z²)
 
 
 @pytest.mark.parametrize("name", list_studies())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compliance_xai.book import measured
+from compliance_xai.book import evidence, strategy_parts
 from compliance_xai.book import parts as pages
 from compliance_xai.book import worked_example as worked
 from compliance_xai.records import Attribution, Feature, TargetToken
@@ -17,9 +17,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_verdicts_are_the_solvers():
-    text = pages.format_verdicts()
+    text = worked.format_verdicts()
     assert text.startswith("```{raw} html\n")
-    assert text.endswith("\n```")
+    assert text.rstrip().endswith("\n```")
     counts = {answer: text.count(f"b ({answer})") for answer in ("equivalent", "stronger", "different", "unknown")}
     assert counts == {"equivalent": 2, "stronger": 1, "different": 2, "unknown": 0}
     assert "door.width = 875 mm" in text
@@ -28,26 +28,25 @@ def test_verdicts_are_the_solvers():
 def test_scores_show_that_similar_is_not_right():
     from compliance_xai.rules.scores import score_rules
 
-    written = [worked.VARIANTS[name] for name in ("1.2 m", "1200 m")]
-    scores = score_rules(written, [worked.REFERENCE] * 2, encoder="minilm")
+    written = [worked.EXAMPLES["variants"][name] for name in ("1.2 m", "1200 m")]
+    scores = score_rules(written, [worked.EXAMPLES["reference"]] * 2, encoder="minilm")
     assert scores["equivalent"].tolist() == [1.0, 0.0]
     assert scores["semantic"][1] > scores["semantic"][0] > 0.98  # the chapter says so
-    assert f"{scores['semantic'][1]:.3f}" in pages.format_scores()
+    assert f"{scores['semantic'][1]:.3f}" in worked.format_scores()
 
 
 def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "format_scores", lambda: "scores")
-    monkeypatch.setattr(pages, "format_verdicts", lambda: "verdicts")
-    monkeypatch.setattr(pages, "format_plan", lambda: "plan")
-    monkeypatch.setattr(pages, "format_power", lambda folder: "power")
+    monkeypatch.setattr(worked, "format_scores", lambda: "scores")
+    monkeypatch.setattr(worked, "format_verdicts", lambda: "verdicts")
+    monkeypatch.setattr(strategy_parts, "format_plan", lambda: "plan")
     plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}), states={})
-    monkeypatch.setattr(pages, "format_speed", lambda project: "speed")
-    monkeypatch.setattr(pages, "format_costs", lambda study: "costs")
+    monkeypatch.setattr(evidence, "format_speed", lambda project: "speed")
+    monkeypatch.setattr(strategy_parts, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
-    assert {"power", "verdicts"} < set(parts)
+    assert {"speed", "verdicts"} < set(parts)
     assert {f"worked_{name}" for name in ("features", "plan", "review", "score", "scores", "verdicts")} < set(parts)
-    assert "No model of this study has been trained yet." in parts["worked_review"].read_text(encoding="utf-8")
-    monkeypatch.setattr(pages, "format_scores", lambda: pytest.fail("computed again"))
+    assert "No model of this study has been trained yet" in parts["worked_review"].read_text(encoding="utf-8")
+    monkeypatch.setattr(worked, "format_scores", lambda: pytest.fail("computed again"))
     before = {name: part.stat().st_mtime_ns for name, part in parts.items()}
     pages.write_parts(tmp_path, plan)
     assert {name: part.stat().st_mtime_ns for name, part in parts.items()} == before
@@ -66,7 +65,7 @@ def test_the_largest_trained_scale_writes_the_rules_under_review():
     study = SimpleNamespace(scales=("s", "m"), strategies={"none": {}, "full": {}, "lora": {}})
     jobs = {name: SimpleNamespace(key=f"key of {name}") for name in states}
     plan = SimpleNamespace(study=study, states=states, jobs=jobs)
-    assert pages.choose_reviewer(plan) == ("m", "lora", "key of m-lora-finetune")
+    assert worked.choose_reviewer(plan) == ("m", "lora", "key of m-lora-finetune")
 
 
 def test_the_measured_score_is_the_one_that_its_sentence_computes():
@@ -91,15 +90,15 @@ def test_the_measured_score_is_the_one_that_its_sentence_computes():
 
 
 def test_the_chapter_on_features_says_what_was_measured():
-    path = REPOSITORY / pages.AGREEMENT
+    path = REPOSITORY / evidence.AGREEMENT
     train, test = json.loads(path.read_text(encoding="utf-8"))["splits"]
     assert (train["role"], test["role"]) == ("tuned on", "held out")
     seen, unseen = train["labels"][0], test["labels"][0]
     assert unseen["label"] == "value"
     assert unseen["f1"] + 0.1 < seen["f1"]  # "clearly less well"
     assert unseen["high"] - unseen["low"] > 2 * (seen["high"] - seen["low"])  # "the interval is wide"
-    assert f"{unseen['f1']:.2f} ({unseen['low']:.2f}" in pages.format_agreement(path)
-    assert "<td>number</td><td>850</td>" in pages.format_features()
+    assert f"{unseen['f1']:.2f} ({unseen['low']:.2f}" in evidence.format_agreement(path)
+    assert "<td>number</td><td>850</td>" in worked.format_features()
 
 
 def test_chapters_include_parts_that_are_made():
@@ -124,7 +123,7 @@ def test_chapters_include_parts_that_are_made():
 
 
 def test_the_speed_figure_shows_what_was_measured(tmp_path):
-    assert "make bench" in pages.format_speed(tmp_path)
+    assert "make bench" in evidence.format_speed(tmp_path)
     cases = [
         {"varied": varied, "size": size, "system": system, "seconds": size * slow, "minimum": 100 * size}
         for varied in ("clause", "target")
@@ -137,10 +136,10 @@ def test_the_speed_figure_shows_what_was_measured(tmp_path):
     model = {"leave_one_out": loo, "long_prefix": {"ratio": 5.25}, "shap": {"ratio": 3.5}}
     result = {"growth": {"model": "1 M", "cases": cases}, "models": {"1 M": model}, "threads": 1}
     result |= {"machine": {"processor": "A <fast> one"}, "versions": {"captum": "0.9.0", "shap": "0.51.0"}}
-    path = tmp_path / measured.SPEED
+    path = tmp_path / evidence.SPEED
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(result), encoding="utf-8")
-    text = pages.format_speed(tmp_path)
+    text = evidence.format_speed(tmp_path)
     for shown in (
         ">2.75<",
         ">4.00<",

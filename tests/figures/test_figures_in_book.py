@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from compliance_xai import figures
-from compliance_xai.book.assets import collect_assets
+from compliance_xai.book.building import collect_assets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import re
+import filecmp
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from compliance_xai.book.colophon import format_provenance
-from compliance_xai.book.stored_studies import PAGES as STORED_PAGES
-from compliance_xai.book.stored_studies import StoredStudy, write_stored_pages
+from compliance_xai.book.markup import render
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest, sha256_file
+from compliance_xai.files import digest, read_package_data, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
-from compliance_xai.pipeline.execution import validate_notebook
-from compliance_xai.pipeline.grid import STAGES, STATES, pages_folder, stages_of
+from compliance_xai.pipeline.execution import keep_page, validate_notebook
+from compliance_xai.pipeline.grid import STAGES, pages_folder, stages_of
 from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.running import Plan, count_states
 from compliance_xai.pipeline.stores import is_kept, keep_file, read_kept, write_changed
-from compliance_xai.pipeline.summary_stage import DESCRIPTION
+from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
 from compliance_xai.pipeline.workshop import PAGES, SOURCES, find_lessons, write_pages
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Cell, Study
 
-if TYPE_CHECKING:
-    from compliance_xai.pipeline.running import Plan
-
-BEFORE = (
-    "The question",
-    ("book/background", "book/method", "book/features", "book/rules", "book/strategies", "book/attribution"),
-)
-ELSEWHERE = ("The evidence", ("book/verdicts", "book/reference", "book/hybrids", "book/new_zealand", "book/power"))
-CHAPTERS = {"book/reference": "reference", "book/hybrids": "hybrids", "book/new_zealand": "nzbc"}
-"""Chapters about a stored study, whose summary is the section below them."""
-WORKSHOP = ("Workshop", "book/workshop", "book/instructor")
-AFTER = (
-    "Using it",
-    (
-        *("book/limits", "book/practice", "book/reproduce", "book/scaling", "book/settings", "book/api"),
-        *("book/glossary", "book/security", "book/references"),
-    ),
-)
+CONTENTS = read_package_data(Path(__file__).with_name("contents.yaml"))
 PROVENANCE = "provenance"
 OVERVIEW = "overview"
+STORED_PAGES = Path("book") / "runs" / "stored"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
 LAST_STAGES = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings", "summary")
@@ -76,37 +60,35 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
     names = whole.intersection((*FIRST_STAGES, *LAST_STAGES))
     names |= {name for cell in study.cells() for name in _notebooks(study, cell)}
     present = names if present is None else names & set(present)
-    runs = [
-        {
-            "file": f"{base}/{cell.scale}-{cell.strategy}",
-            "sections": [{"file": f"{base}/{name}"} for name in _notebooks(study, cell) if name in present],
-        }
-        for cell in study.cells()
-    ]
-    runs = [{key: value for key, value in run.items() if value} for run in runs]
-    chapters: list[dict[str, Any]] = [{"file": f"{base}/{name}"} for name in FIRST_STAGES if name in present]
-    chapters.append({"file": f"{base}/{OVERVIEW}", "sections": runs})
-    chapters += [{"file": f"{base}/{name}"} for name in LAST_STAGES if name in present]
-    chapters += [{"file": EXPLORER}, {"file": f"{base}/{PROVENANCE}"}]
-    lessons = [f"{PAGES.as_posix()}/{lesson.name}" for lesson in find_lessons()]
-    return {
-        "format": "jb-book",
-        "root": "book/index",
-        "parts": [
-            {"caption": BEFORE[0], "chapters": [{"file": file} for file in BEFORE[1]]},
-            {"caption": f"Study: {study.title}", "chapters": chapters},
-            {"caption": ELSEWHERE[0], "chapters": [_make_chapter(file) for file in ELSEWHERE[1]]},
-            {"caption": WORKSHOP[0], "chapters": [{"file": file} for file in (WORKSHOP[1], *lessons, WORKSHOP[2])]},
-            {"caption": AFTER[0], "chapters": [{"file": file} for file in AFTER[1]]},
-        ],
-    }
+    runs = []
+    for cell in study.cells():
+        sections = [f"{base}/{name}" for name in _notebooks(study, cell) if name in present]
+        runs.append(_make_chapter(f"{base}/{cell.scale}-{cell.strategy}", [{"file": file} for file in sections]))
+    first, last = ([{"file": f"{base}/{name}"} for name in stages if name in present]
+                   for stages in (FIRST_STAGES, LAST_STAGES))  # fmt: skip
+    own = [*first, {"file": f"{base}/{OVERVIEW}", "sections": runs}, *last]
+    parts = []
+    for caption, listed in CONTENTS.items():
+        chapters: list[dict[str, Any]] = []
+        for name in listed:
+            if name == "study":
+                caption = f"Study: {study.title}"
+                chapters += [*own, {"file": EXPLORER}, {"file": f"{base}/{PROVENANCE}"}]
+            elif name == "lessons":
+                chapters += [{"file": f"{PAGES.as_posix()}/{lesson.name}"} for lesson in find_lessons()]
+            elif isinstance(name, dict):
+                ((chapter, stored),) = name.items()
+                kept = (find_project_folder() / STORED / stored / DESCRIPTION).is_file()
+                page = [{"file": f"{STORED_PAGES.as_posix()}/{stored}"}] if kept else []
+                chapters.append(_make_chapter(f"book/{chapter}", page))
+            else:
+                chapters.append({"file": f"book/{name}"})
+        parts.append({"caption": caption, "chapters": chapters})
+    return {"format": "jb-book", "root": "book/index", "parts": parts}
 
 
-def _make_chapter(file: str) -> dict[str, Any]:
-    name = CHAPTERS.get(file)
-    if name is None or not StoredStudy(name).folder.joinpath(DESCRIPTION).is_file():
-        return {"file": file}
-    return {"file": file, "sections": [{"file": f"{STORED_PAGES.as_posix()}/{name}"}]}
+def _make_chapter(file: str, sections: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"file": file, "sections": sections} if sections else {"file": file}
 
 
 def format_toc(toc: Mapping[str, Any]) -> str:
@@ -169,102 +151,28 @@ def write_overview(plan: Plan) -> list[Path]:
 
 def format_overview(plan: Plan) -> str:
     """The coverage page: what is done, stale, failed or not run for every scale and strategy."""
-    study = plan.study
-    lines = ["# Runs", "", f"Study: *{_plain(study.title)}*.", ""]
-    lines += [
-        "One run is one model scale with one fine-tuning strategy; its seeds are replicates inside it. A run is *done* "
-        "when all of its notebooks ran to their end with the present settings, code and inputs, *stale* when something "
-        "of these changed since, *failed* when the last attempt met an error, *left out* where the study says why, and "
-        "otherwise *not run*. Each leads to the run's page.",
-        "",
-        _count_runs(plan),
-        "",
-        "| scale | " + " | ".join(study.strategies) + " |",
-        "|---" * (len(study.strategies) + 1) + "|",
-    ]
-    for scale in study.scales:
-        cells = [_link_cell(plan, Cell(scale, name)) for name in study.strategies]
-        lines.append(f"| {scale} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {name} is left out: {_plain(reason)}." for name, reason in study.without.items())]
-    lines += ["", "| stage | notebooks | state | recorded time |", "|---|---|---|---|"]
-    for stage in (STAGES[name] for name in stages_of(study)):
+    runs = {cell: _cell_state(plan, cell) for cell in plan.study.cells()}
+    stages = []
+    for stage in (STAGES[name] for name in stages_of(plan.study)):
         members = [job for job in plan.jobs.values() if job.stage == stage.name]
-        counts = [plan.states[job.name] for job in members]
-        state = ", ".join(_mark(f"{counts.count(state)} {state}", state) for state in STATES if state in counts)
+        states = count_states(plan.states[job.name] for job in members)
         seconds = sum(manifest["wall_seconds"] for job in members if (manifest := read_manifest(job.folder)))
-        lines.append(f"| {stage.title} | {len(members)} | {state} | {_duration(seconds)} |")
-    return "\n".join(lines) + "\n"
+        stages.append((stage.title, len(members), states, seconds))
+    return render("overview.md", study=plan.study, runs=runs, counts=count_states(runs.values()), stages=stages)
 
 
 def format_cell(plan: Plan, cell: Cell) -> str:
     """One run's page: its settings, and its notebooks with their state, time and memory."""
-    study, settings = plan.study, plan.study.settings_of(cell.scale, cell.strategy).used()
-    seeds = ", ".join(str(seed) for seed in study.seeds_of(cell.strategy, cell.scale))
-    lines = [f"# {cell.scale}, {cell.strategy}", ""]
-    lines += [f"Study *{_plain(study.title)}*. Seeds: {seeds}.", ""]
-    lines += ["| notebook | state | time | peak memory |", "|---|---|---|---|"]
-    failed = []
-    for name in _notebooks(study, cell):
-        job, state = plan.jobs[name], plan.states[name]
-        manifest = read_manifest(job.folder)
-        title = STAGES[job.stage].title
-        link = f"[{title}]({name}.ipynb)" if job.page.is_file() else title
-        time = _duration(manifest["wall_seconds"]) if manifest else ""
-        memory = f"{manifest['peak_memory_bytes'] / 2**20:.0f} MiB" if manifest else ""
-        lines.append(f"| {link} | {_mark(state, state)} | {time} | {memory} |")
-        if state == "failed" and job.failed_page.is_file():
-            failed.append(f"- {title}: the failed attempt is kept in `{_inside(job.failed_page)}`.")
-    lines += ["", *failed] if failed else []
-    lines += ["", "| setting | value |", "|---|---|"]
-    lines += [f"| {name} | {_code(str(value))} |" for name, value in settings.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _link_cell(plan: Plan, cell: Cell) -> str:
-    if cell not in plan.study.cells():
-        return _mark("left out", "left-out")
-    state = _cell_state(plan, cell)
-    return _mark(f"[{state}]({cell.scale}-{cell.strategy}.md)", state)
-
-
-def _count_runs(plan: Plan) -> str:
-    """How many runs are in which state, in one sentence."""
-    cells = plan.study.cells()
-    states = [_cell_state(plan, cell) for cell in cells]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-    return f"Of {len(cells)} runs: {counts}."
-
-
-def _mark(text: str, state: str) -> str:
-    """Text in the colour of a state, with a dot before it (``custom.css``)."""
-    return f"[{text}]{{.cx-state .cx-{state.replace(' ', '-')}}}"
-
-
-def _inside(path: Path) -> str:
-    """A path as seen from the project's folder."""
-    project = find_project_folder()
-    return path.relative_to(project).as_posix() if path.is_relative_to(project) else path.name
+    jobs = [plan.jobs[name] for name in _notebooks(plan.study, cell)]
+    notebooks = [(STAGES[job.stage].title, job, plan.states[job.name], read_manifest(job.folder)) for job in jobs]
+    values = {"scale": cell.scale, "strategy": cell.strategy, "project": find_project_folder()}
+    return render("run.md", study=plan.study, notebooks=notebooks, **values)
 
 
 def _cell_state(plan: Plan, cell: Cell) -> str:
     """The state of a cell's worst notebook."""
     states = {plan.states[name] for name in _notebooks(plan.study, cell)}
-    return next(state for state in ("failed", "not run", "stale", "done") if state in states)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown leaves alone, inside a table too; ``{{`` would start a template."""
-    return re.sub(r"[\\`*_\[\]<>|$~{}]", r"\\\g<0>", text)
-
-
-def _code(text: str) -> str:
-    """A value in a code span of a table, where nothing else is special."""
-    shown = text.replace("`", "'").replace("|", r"\|")
-    return f"`{shown}`"
+    return next(state for state in ("failed", "not run", "stale", "damaged", "done") if state in states)
 
 
 def build(plan: Plan, *, partial: bool = False) -> Built:
@@ -277,7 +185,6 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     InputError
         If the gate refuses a page, or the build ends with a warning or an error; names the log.
     """
-    from compliance_xai.book.assets import collect_assets
     from compliance_xai.book.explorer import write_explorer
     from compliance_xai.book.live_model import write_live_models
     from compliance_xai.book.parts import write_parts
@@ -308,6 +215,39 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     _call_jupyter_book(project, toc, output / "book.log")
     keep_file(stamp, key, lambda: plan.study.name)
     return Built(index, rebuilt=True)
+
+
+def collect_assets(project: Path, studies: Iterable[str]) -> Path:
+    """Fill ``book/runs/_static`` with the files of the studies' figures, where pages link to; gives that folder.
+
+    Unchanged files are left alone, files of figures that are gone are removed. Works for a study that has not run.
+    """
+    static, results, kept = project / "book" / "runs" / "_static", project / "results", set()
+    static.mkdir(parents=True, exist_ok=True)
+    for path in sorted(path for study in studies for path in (results / study).rglob("figures/*")):
+        if path.suffix in (".png", ".svg", ".csv") and not path.name.startswith("."):
+            target = static.joinpath("figures", *(p for p in path.relative_to(results).parts if p != "figures"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.is_file() or not filecmp.cmp(path, target, shallow=False):
+                shutil.copyfile(path, target)
+            kept.add(target)
+    for stale in [path for path in (static / "figures").rglob("*") if path.is_file() and path not in kept]:
+        stale.unlink()
+    return static
+
+
+def write_stored_pages() -> list[Path]:
+    """The summary of every stored study as a page: the summary notebook, executed once for its tables and the code."""
+    project, written = find_project_folder(), []
+    notebook = project / "notebooks" / STAGES["summary"].notebook
+    for folder in sorted(path.parent for path in project.joinpath(STORED).glob(f"*/{DESCRIPTION}")):
+        files = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+        key = digest([sha256_file(notebook), code_digest(ROOMS), files])
+        values = {"study": (STORED / folder.name).as_posix()}
+        place, title = project / "results" / "stored" / folder.name / "page", f"Summary: {folder.name}"
+        page = keep_page(place, key, notebook, values, name=folder.name, title=title)
+        written.append(write_changed(project / STORED_PAGES / page.name, page.read_text(encoding="utf-8")))
+    return written
 
 
 def _describe_sources(project: Path, generated: Iterable[Path]) -> str:

@@ -1,145 +1,175 @@
-"""The book's parts about evidence as such: every verdict of every study that was run, and what a study can find."""
+"""The book's parts from stored files: every verdict, what simulated studies find, and what benchmarks measured."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from compliance_xai.figures.contract import figure_html
-from compliance_xai.figures.planning_figures import draw_power
+from compliance_xai.book.markup import placed_html, raw_html, render
+from compliance_xai.figures.planning_figures import draw_growth, draw_power
 from compliance_xai.figures.tables import table_html, verdicts_html
-from compliance_xai.pipeline.raw_frames import declare
 from compliance_xai.pipeline.summary_stage import STORED
-from compliance_xai.stats import power
-from compliance_xai.stats.declared import why_undecidable
+from compliance_xai.stats.claims import CONTRADICTED, SUPPORTED, UNDECIDED
 from compliance_xai.stats.summary import wilson_interval
-from compliance_xai.study.ladders import load_ladder
-from compliance_xai.study.settings import load_study
 
-SEEDS = (2, 3, 5)
-STUDIES = {"C1": 100, "C2": 400, "C3": 200, "C4": 400}
-"""Simulated studies for each number of the power page; patterns (C1) are whole distributions and take longest."""
-SHIPPED = ("embedded", "reference", "hybrids", "nzbc")
-"""Studies whose own design is simulated."""
+POWER = STORED / "power.json"
+"""What ``make bench BENCH=power`` simulated."""
+MEASURED = Path("benchmarks") / "results"
+AGREEMENT = MEASURED / "features.json"
+SPEED = MEASURED / "attribution.json"
 
 
-def read_findings(project: Path) -> list[dict[str, Any]]:
-    """Every finding there is, with ``study`` (its name) and ``where`` (``here`` or ``stored``).
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
-    Studies run here come first; a study that is also stored under ``data/results`` is listed twice, since settings,
-    machine or version may differ.
+
+# --- verdicts ---------------------------------------------------------------------------------------------------
+
+
+def format_findings(project: Path) -> str:
+    """One table of verdicts for each claim, over all corpora and ladders that were run; HTML.
+
+    Studies run here come first; one that is also stored under ``data/results`` is listed twice, since settings, machine
+    or version may differ.
     """
     here = sorted((project / "results").glob("*/findings/findings.json"))
     stored = sorted((project / STORED).glob("*/findings.json"))
     named = [("here", path.parents[1].name, path) for path in here]
     named += [("stored", path.parent.name, path) for path in stored]
-    return [
-        finding | {"study": name, "where": where}
+    findings = [
+        finding | {"study": f"{name} ({where}{'' if 'statements' in finding else ', by earlier rules'})"}
         for where, name, path in named
-        for finding in json.loads(path.read_text(encoding="utf-8"))
+        for finding in _read(path)
     ]
-
-
-def format_findings(project: Path) -> str:
-    """One table of verdicts for each claim, over all corpora and ladders that were run; HTML."""
-    findings = read_findings(project)
     tables = []
     for claim in dict.fromkeys(finding["claim"] for finding in findings):
         own = [finding for finding in findings if finding["claim"] == claim]
-        own = [finding | {"study": f"{finding['study']} ({_say_origin(finding)})"} for finding in own]
         tables.append(verdicts_html(own, caption=f"{claim}: {own[0]['statement']}"))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
 
 
-def _say_origin(finding: Mapping[str, Any]) -> str:
-    """Where a finding comes from; one without statements was judged before claims were graded."""
-    return finding["where"] + ("" if "statements" in finding else ", by earlier rules")
+# --- power ------------------------------------------------------------------------------------------------------
 
 
-def power_frame(claim: str, design: power.Design | None = None, *, studies: int = 0) -> pd.DataFrame:
-    """How often each verdict is given, by the size of the effect and the number of seeds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``effect`` (``stats.power.UNITS``; 0: nothing to find), ``seeds``, and the share of simulated studies with each
-        verdict (``power.VERDICTS``).
-    """
-    rows = []
-    for seeds in SEEDS if design is None else (design.seeds,):
-        chosen = dataclasses.replace(design or power.DESIGNS[claim], seeds=seeds)
-        for effect in power.EFFECTS[claim]:
-            found = power.verdict_rates(claim, effect, chosen, studies=studies or STUDIES[claim])
-            rows.append({"effect": effect, "seeds": seeds} | found)
-    return pd.DataFrame(rows).sort_values(["effect", "seeds"], kind="stable", ignore_index=True)
-
-
-def format_power(folder: Path, *, studies: int = 0) -> str:
-    """The power page's figure, whose files go to ``folder``, and its tables; HTML.
-
-    ``studies`` is the number of simulated studies for each number; that of ``STUDIES`` where 0.
-    """
-    designs = [{"claim": claim} | dataclasses.asdict(design) for claim, design in power.DESIGNS.items()]
-    frames = {claim: power_frame(claim, studies=studies) for claim in power.EFFECTS}
-    clauses = power.DESIGNS["C2"].clauses
-    figure = draw_power(
-        _drawn(frames, studies), clauses=clauses, studies=studies or min(STUDIES.values()), folder=folder
-    )
-    parts = [figure_html(dataclasses.replace(figure, folder=Path("..") / "_static" / folder.name))]
-    spreads = pd.DataFrame(designs).drop(columns=["sizes", "seeds"])
-    parts.append(table_html(spreads, caption="What is simulated: clauses, views and standard deviations"))
-    formats = {"effect": "g"} | dict.fromkeys(power.VERDICTS, ".0%")
-    for claim, frame in frames.items():
-        count = studies or STUDIES[claim]
-        caption = f"{claim}: verdicts of {count} simulated studies; effect: {power.UNITS[claim]}"
-        parts.append(table_html(frame, caption=caption, formats=formats))
-    return "\n".join([*parts, _format_shipped(studies)])
-
-
-def _format_shipped(studies: int) -> str:
-    """What each shipped study could find with its own numbers of clauses, seeds and sizes; HTML."""
-    rows = []
-    for name in SHIPPED:
-        study = load_study(name)
-        declared, undecidable = declare(study), why_undecidable(declare(study))
-        sizes = tuple(
-            round(math.log10(load_ladder(study.ladder).listed(s).parameters), 2) for s in declared.largest_family
-        )
-        for claim, design in power.DESIGNS.items():
-            row: dict[str, Any] = {
-                "study": name,
-                "claim": claim,
-                "cannot decide because": "; ".join(undecidable[claim]),
-            }
-            if not undecidable[claim]:
-                clauses = (study.corpus.test if claim == "C4" else study.attribution.clauses) or design.clauses
-                own = dataclasses.replace(
-                    design, clauses=min(clauses, 60) if claim == "C1" else clauses, seeds=len(study.seeds), sizes=sizes
-                )
-                for effect in power.EFFECTS[claim]:
-                    rate = power.verdict_rates(claim, effect, own, studies=studies or STUDIES[claim] // 2)
-                    row[f"{effect:g}"] = rate[power.SUPPORTED]
-            rows.append(row)
-    table = pd.DataFrame(rows)
-    effects = [str(name) for name in table if name not in ("study", "claim", "cannot decide because")]
-    table = table[["study", "claim", *sorted(effects, key=float), "cannot decide because"]]
+def format_power(path: Path, folder: Path) -> str:
+    """The power page's figure, whose files go to ``folder``, and its tables, from a stored simulation; HTML."""
+    stored = _read(path)
+    designs, studies, rates = stored["designs"], stored["studies"], pd.DataFrame(stored["rates"])
+    ends = [wilson_interval(row[SUPPORTED], studies[row["claim"]]) for row in stored["rates"]]
+    drawn = rates[["claim", "effect", "seeds"]].assign(unit=rates["claim"].map(stored["units"]), value=rates[SUPPORTED])
+    drawn[["low", "high"]] = ends
+    figure = draw_power(drawn, clauses=designs["C2"]["clauses"], studies=min(studies.values()), folder=folder)
+    spreads = pd.DataFrame.from_dict(designs, orient="index").drop(columns=["sizes", "seeds"])
+    spreads = spreads.rename_axis("claim").reset_index()
+    parts = [
+        placed_html(figure),
+        table_html(spreads, caption="What is simulated: clauses, views and standard deviations"),
+    ]
+    formats = {"effect": "g"} | dict.fromkeys((SUPPORTED, CONTRADICTED, UNDECIDED), ".0%")
+    for claim, frame in rates.groupby("claim"):
+        caption = f"{claim}: verdicts of {studies[claim]} simulated studies; effect: {stored['units'][claim]}"
+        parts.append(table_html(frame.drop(columns="claim"), caption=caption, formats=formats))
+    shipped = pd.DataFrame([{name: row[name] for name in ("study", "claim")} | row["supported"]
+                            for row in stored["shipped"]])  # fmt: skip
+    effects = sorted(set(shipped.columns) - {"study", "claim"}, key=float)
+    shipped = shipped[["study", "claim", *effects]]
+    shipped["cannot decide because"] = ["; ".join(row["reasons"]) for row in stored["shipped"]]
     caption = "Share of simulated studies that support a claim, by the size of the effect, for the design of each study"
-    return table_html(table, caption=caption, formats=dict.fromkeys(effects, ".0%"))
+    return "\n".join([*parts, table_html(shipped, caption=caption, formats=dict.fromkeys(effects, ".0%"))])
 
 
-def _drawn(frames: Mapping[str, pd.DataFrame], studies: int) -> pd.DataFrame:
-    """A row per claim, effect and number of seeds: the share that is supported, with its interval."""
+# --- benchmarks -------------------------------------------------------------------------------------------------
+
+
+def format_agreement(path: Path) -> str:
+    """How the categories agree with people's labels: a stored result of ``benchmarks/features.py``."""
+    splits = _read(path)["splits"]
+    rows = [
+        {"sentences": f"{split['split']}, {split['sentences']}, {split['role']}", "their label": row["label"]}
+        | {name: row[name] for name in ("words", "precision", "recall")}
+        | {"F1": f"{row['f1']:.2f} ({row['low']:.2f} to {row['high']:.2f})"}
+        for split in splits
+        for row in split["labels"]
+    ]
+    return render("agreement.md", frame=pd.DataFrame(rows), splits=splits)
+
+
+def format_planned(path: Path) -> str:
+    """Planned memory and time beside measured ones: a stored result of ``benchmarks/planner.py``."""
+    result = _read(path)
+    rows = [
+        {"scale": cell["scale"], "strategy": cell["strategy"]}
+        | {"memory, planned (MB)": cell["planned_bytes"] / 1e6, "measured (MB)": cell["measured_bytes"] / 1e6}
+        | {"memory, error": f"{cell['planned_bytes'] / cell['measured_bytes'] - 1:+.0%}"}
+        | {"step, planned (ms)": 1e3 * cell["planned_step_s"], "measured (ms)": 1e3 * cell["measured_step_s"]}
+        | {"time, error": f"{cell['planned_step_s'] / cell['measured_step_s'] - 1:+.0%}"}
+        for cell in [*result["cells"], *(result["gpu"]["cells"] if result["gpu"] else [])]
+    ]
+    formats = dict.fromkeys([name for name in rows[0] if name.endswith(("(MB)", "(ms)"))], ".0f")
+    gpu = f"GPU: {result['gpu']['device']}." if result["gpu"] else "No GPU was at hand, so no large model was measured."
+    return _format_measured(rows, "One training step: planned and measured", result, formats, gpu)
+
+
+def format_training(path: Path) -> str:
+    """Speed beside a plain trainer's: a stored result of ``benchmarks/training.py``."""
+    result = _read(path)
+    rows = [
+        {name: cell[name] for name in ("scale", "strategy")}
+        | {"plain trainer": f"{cell['plain_tokens_per_second']:,}", "here": f"{cell['tokens_per_second']:,}"}
+        | {"times as fast": f"{cell['ratio']:.2f} ({cell['lowest_ratio']:.2f} to {cell['highest_ratio']:.2f})"}
+        | {"largest difference of a loss": f"{cell['largest_relative_difference_of_a_loss']:.0e}"}
+        for cell in result["cells"]
+    ]
+    caption = (
+        f"Tokens per second of processor time, medians of {result['rounds']} rounds of {result['steps']} steps (with "
+        "the lowest and highest ratio); relative difference of the losses of the same batches"
+    )
+    return _format_measured(rows, caption, result)
+
+
+def _format_measured(
+    rows: list[dict[str, Any]],
+    caption: str,
+    result: Mapping[str, Any],
+    formats: Mapping[str, str] | None = None,
+    more: str = "",
+) -> str:
+    machine = result["machine"]
+    where = f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory']}; one thread. {more}"
+    return f"{raw_html(table_html(pd.DataFrame(rows), caption=caption, formats=formats))}\n\n{where}\n"
+
+
+def format_speed(project: Path) -> str:
+    """The measured speed of attribution, as a table and a figure, from what ``make bench`` left."""
+    path = project / SPEED
+    if not path.is_file():
+        return "Nothing was measured yet: `make bench` does it.\n"
+    measured = _read(path)
+    machine, versions = measured["machine"], measured["versions"]
+    where = (
+        f"{measured['growth']['model']} parameters in float32, {machine['processor']}, {measured['threads']} "
+        f"thread(s), captum {versions['captum']}, shap {versions['shap']}."
+    )
+    folder = project / "book" / "runs" / "_static" / "speed"
+    figure = draw_growth(pd.DataFrame(measured["growth"]["cases"]), folder=folder, where=where)
     rows = []
-    for claim, frame in frames.items():
-        for row in frame.to_dict("records"):
-            value = row[power.SUPPORTED]
-            low, high = wilson_interval(value, studies or STUDIES[claim])
-            point = {"claim": claim, "unit": power.UNITS[claim], "effect": row["effect"], "seeds": row["seeds"]}
-            rows.append(point | {"value": value, "low": low, "high": high})
-    return pd.DataFrame(rows)
+    for name, model in measured["models"].items():
+        alone = model["leave_one_out"]
+        seconds, efficiency = alone["seconds"], alone["efficiency"]
+        rows.append(
+            {"model": name, "captum, teacher-forced": alone["captum_over"]["this engine"]}
+            | {"at dense speed": 1 / efficiency["captum, teacher-forced"]}
+            | {"plain batched loop": seconds["plain batched loop"] / seconds["this engine"]}
+            | {"captum, long prefix": model["long_prefix"]["ratio"], "shap, evaluations": model["shap"]["ratio"]}
+            | {"efficiency": efficiency["this engine"]}
+        )
+    caption = (
+        "How many times as long others take on the same clauses, and the efficiency of this engine. At dense speed: "
+        "captum over an engine that computes no more than it must, as fast as a plain dense pass"
+    )
+    table = table_html(pd.DataFrame(rows), caption=caption, formats=dict.fromkeys(list(rows[0])[1:], ".2f"))
+    return raw_html(f"{table}\n{placed_html(figure)}") + "\n"

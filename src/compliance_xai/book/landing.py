@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from compliance_xai.book.markup import render
 from compliance_xai.figures.tables import claims_html
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, Summary, open_summary
 from compliance_xai.stats.claims import NOT_JUDGED
@@ -45,26 +46,16 @@ def format_landing(folders: dict[Path, str]) -> str:
     if shown is None:
         return "The study of this book has not finished yet, so there are no results to show.\n"
     summary, page = shown
-    items = "".join(f"<li><p>{html.escape(one.sentence)}</p>{draw_interval(one)}</li>" for one in find_results(summary))
-    name, link = html.escape(summary.name), f'<a href="{html.escape(page)}">all of its evidence</a>'
-    parts = ["## What we found", "```{raw} html", f'<ul class="cx-found">{items}</ul>']
-    parts += [f"<p>Study <em>{name}</em>: {link}. Bars are 95 % intervals; the thin line means no effect.</p>", "```"]
     decided = [finding for finding in summary.findings if finding["verdict"] != NOT_JUDGED]
-    if decided:
-        parts += ["## The paper's claims", "```{raw} html", claims_html(decided, short=True)]
-        parts += ["<p>These verdicts hold for the models and texts of this study only.</p>", "```"]
-    return "\n".join(parts) + "\n"
+    results = [(one, draw_interval(one)) for one in find_results(summary)]
+    return render("landing.md", summary=summary, page=page, results=results, claims=claims_html(decided, short=True))
 
 
 def format_citation(file: Path) -> str:
     """Who made this, when, and how to cite it, from ``CITATION.cff``; Markdown."""
     cited = yaml.safe_load(file.read_text(encoding="utf-8"))
     names = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in cited["authors"]]
-    fields = {"title": "{" + cited["title"] + "}", "author": " and ".join("{" + name + "}" for name in names)}
-    fields |= {"year": str(cited["date-released"])[:4], "version": cited["version"]}
-    lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    told = f"{' and '.join(names)}, version {cited['version']}, {cited['date-released']}. {cited['license']} licence."
-    return f"{told}\n\n```bibtex\n@software{{compliance_xai,\n{lines}\n}}\n```\n"
+    return render("citation.md", cited=cited, names=names)
 
 
 def find_results(summary: Summary) -> list[Result]:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 import yaml
 
 from compliance_xai import __version__
+from compliance_xai.book.markup import render
 from compliance_xai.errors import InputError
 from compliance_xai.files import count_more, sha256_file, write_atomic
 from compliance_xai.pipeline.summary_stage import export_summary
@@ -145,28 +146,17 @@ def assemble(book: Path, *, vectors: bool = False) -> str:
 
     pages = list(read_contents(find_project_folder() / "book" / "runs" / "_toc.yml"))
     known = {f"{file}.html": _slug(file) for _, file in pages}
-    chapters, contents, part = [], [], ""
+    chapters = []
     for caption, file in pages:
         article = lxml.html.parse(str(book / f"{file}.html"), lxml.html.HTMLParser(encoding="utf-8")).find(".//article")
         title = " ".join(article.find(".//h1").text_content().replace("#", "").split())
         _clean(article)
         _inline_pictures(article, book / file, vectors)
         _rename(article, file, known)
-        if caption and caption != part:
-            contents.append(f"</ul><p><strong>{html.escape(caption)}</strong></p><ul>" if contents else "<ul>")
-            part = caption
-        contents.append(f'<li><a href="#{_slug(file)}">{html.escape(title)}</a></li>')
         inner = "".join(str(lxml.html.tostring(child, encoding="unicode")) for child in article)
-        chapters.append(f'<section class="cx-chapter" id="{_slug(file)}">{inner}</section>')
+        chapters.append({"part": caption, "id": _slug(file), "title": title, "inner": inner})
     styles = "\n".join((book / "_static" / name).read_text(encoding="utf-8") for name in STYLES)
-    # The pages' stylesheet speaks of html[data-theme]; one file has the light theme.
-    return (
-        '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>compliance_xai</title>'
-        f"<style>{styles}</style></head><body>{_title_page()}"
-        f'<nav class="cx-contents" aria-label="Contents"><h2>Contents</h2>{"".join(contents)}</ul></nav>'
-        f"<main>{''.join(chapters)}</main></body></html>\n"
-    )
+    return render("single.html", version=__version__, styles=styles, chapters=chapters)
 
 
 def read_contents(toc: Path) -> Iterator[tuple[str, str]]:
@@ -193,27 +183,17 @@ def _slug(file: str) -> str:
     return "page-" + re.sub(r"[^A-Za-z0-9]+", "-", file.removeprefix("book/"))
 
 
-def _title_page() -> str:
-    return (
-        '<header class="cx-title-page"><h1>Which words does the model read?</h1>'
-        f"<p>compliance_xai {html.escape(__version__)}: a research compendium on how language models turn "
-        "building-code clauses into rules.</p>"
-        "<p>Code under the MIT licence; text and data under CC BY 4.0.</p></header>"
-    )
-
-
 def _clean(article: Any) -> None:
     """Take out what needs a script or another page, and let solutions fold without one."""
     for explorer in article.xpath(".//div[@class='ce']"):
         explorer.clear()
         explorer.text = NO_EXPLORER
-    unwanted = ".//script | .//link | .//noscript | .//button"
-    for bad in article.xpath(f"{unwanted} | .//a[contains(@class,'headerlink')] | .//*[@class='cx-links']"):
-        bad.drop_tree()
-    for wrapper in article.xpath(".//div[contains(@class,'tableofcontents')] | .//div[contains(@class,'toctree')]"):
-        wrapper.drop_tree()
-    for section in article.xpath(".//section[@id='all-pages']"):
-        section.drop_tree()
+    unwanted = ("script", "link", "noscript", "button", "a[contains(@class,'headerlink')]", "*[@class='cx-links']",
+                "div[contains(@class,'tableofcontents')]", "div[contains(@class,'toctree')]",
+                "section[@id='all-pages']")  # fmt: skip
+    for bad in article.xpath(" | ".join(f".//{each}" for each in unwanted)):
+        if bad.getparent() is not None:  # it went with what it was in
+            bad.drop_tree()
     for box in article.xpath(".//div[contains(@class,'solution') and contains(@class,'dropdown')]"):
         box.tag, title = "details", box.find("p")
         box.set("class", "cx-solution")
@@ -310,13 +290,7 @@ def _print(page: Path, target: Path) -> None:
         sheet.evaluate(
             "document.querySelectorAll('details.cx-solution, details.sd-dropdown').forEach(d => d.open = true)"
         )
-        options: dict[str, Any] = {
-            "prefer_css_page_size": True,
-            "print_background": True,
-            "outline": True,
-            "tagged": True,
-        }
-        sheet.pdf(
-            path=part, display_header_footer=True, header_template="<span></span>", footer_template=footer, **options
-        )
+        options: dict[str, Any] = dict.fromkeys(("prefer_css_page_size", "print_background", "outline", "tagged"), True)
+        options |= {"display_header_footer": True, "header_template": "<span></span>", "footer_template": footer}
+        sheet.pdf(path=part, **options)
         browser.close()

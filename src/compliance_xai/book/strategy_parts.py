@@ -3,15 +3,13 @@ need, what they cost."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from compliance_xai.book.markdown import raw_html
+from compliance_xai.book.markup import placed_html, raw_html
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS
-from compliance_xai.figures.contract import figure_html
 from compliance_xai.figures.tables import table_html
 from compliance_xai.figures.training_figures import draw_pretraining
 from compliance_xai.files import digest
@@ -44,25 +42,14 @@ def format_ladders() -> str:
     rows = []
     for file in sorted((find_data_folder() / "ladders").glob("*/ladder.yaml")):
         ladder = load_ladder(file)
-        absent = {rung.name for rung in ladder.absent}
-        rows += [
-            {
-                "ladder": ladder.name,
-                "scale": rung.name,
-                "parameters": rung.parameters,
-                "prompt": rung.template,
-                "licence": rung.licence,
-                "where from": _say_source(rung.name in absent, rung.obtain, rung.is_local, rung.path),
-            }
-            for rung in sorted((*ladder.rungs, *ladder.absent), key=lambda rung: rung.parameters)
-        ]
+        for rung in sorted((*ladder.rungs, *ladder.absent), key=lambda rung: rung.parameters):
+            source = "shipped" if rung.is_local else f"hub: {rung.path}"
+            rows.append(
+                {"ladder": ladder.name, "scale": rung.name, "parameters": rung.parameters, "prompt": rung.template}
+                | {"licence": rung.licence}
+                | {"where from": f"trained by you: {rung.obtain}" if rung in ladder.absent else source}
+            )
     return raw_html(table_html(pd.DataFrame(rows), caption="Models that a study can name"))
-
-
-def _say_source(absent: bool, obtain: str, local: bool, path: str) -> str:
-    if absent:
-        return f"trained by you: {obtain}"
-    return "shipped" if local else f"hub: {path}"
 
 
 def format_pretraining(draw_into: Path) -> str:
@@ -91,8 +78,7 @@ def format_pretraining(draw_into: Path) -> str:
         formats={"minutes": ".0f"},
     )
     figure = draw_pretraining(pd.DataFrame(points), clauses=CURVE_CLAUSES * len(BASE_NOTATIONS), folder=draw_into)
-    place = Path("..") / "_static" / draw_into.name
-    return raw_html(table + "\n" + figure_html(dataclasses.replace(figure, folder=place))) + "\n"
+    return raw_html(f"{table}\n{placed_html(figure)}") + "\n"
 
 
 def plan_key() -> str:

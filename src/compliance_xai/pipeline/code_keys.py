@@ -33,7 +33,6 @@ UNDECIDING = frozenset(
         "models.planning",
         "models.pretraining",
         "rules.legalruleml",
-        "stats.power",
     }
 )
 """Modules inside those rooms that no stage calls, so that they decide no result."""

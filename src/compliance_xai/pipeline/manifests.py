@@ -6,12 +6,14 @@ has been executed.
 
 from __future__ import annotations
 
+import functools
 import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -101,63 +103,18 @@ def stamps_of(manifest: Manifest) -> dict[str, list[Any]]:
     return {name: [*manifest["stamps"].get(name, (-1, -1)), sha256] for name, sha256 in manifest["outputs"].items()}
 
 
-def footer_html(manifest: Mapping[str, Any]) -> str:
-    """The provenance block at the foot of a page, as HTML with every value escaped."""
-    rows = [
-        ("Stage", manifest["stage"]),
-        ("Study", manifest["study"]),
-        *([("Run", f"{manifest['scale']}, {manifest['strategy']}")] if manifest["scale"] else []),
-        ("Seeds", ", ".join(str(seed) for seed in manifest["seeds"]) or "none"),
-        ("Wall time", f"{manifest['wall_seconds']:.1f} s, started {manifest['started']}"),
-        ("Peak memory", f"{manifest['peak_memory_bytes'] / 2**20:.0f} MiB"),
-        ("Machine", ", ".join(f"{name} {value}" for name, value in manifest["machine"].items())),
-        ("Versions", ", ".join(f"{name} {value}" for name, value in manifest["versions"].items())),
-        ("Code", manifest["code"][:16]),
-        ("Settings and inputs", manifest["key"][:16]),
-    ]
-    return (
-        "<section class='provenance' aria-label='Provenance'><h2>Provenance</h2>"
-        f"{_table(rows)}"
-        f"{_fold('Parameters', _flatten(manifest['parameters']))}"
-        f"{_fold('Inputs (SHA-256)', manifest['inputs'])}"
-        f"{_fold('Outputs (SHA-256)', manifest['outputs'])}"
-        f"{NOTES}"
-        "</section>"
-    )
-
-
 NOTES = "<!-- notes -->"
 """Where the notes come in, once the page has been executed."""
 
 
+def footer_html(manifest: Mapping[str, Any]) -> str:
+    """The provenance block at the foot of a page, as HTML with every value escaped."""
+    text = Path(__file__).with_name("footer.html").read_text(encoding="utf-8")
+    say = functools.partial(json.dumps, ensure_ascii=False)
+    return jinja2.Template(text, autoescape=True).render(**manifest, json=say, notes_place=NOTES)
+
+
 def notes_html(notes: list[str]) -> str:
     """What libraries said while a page or its results were made, folded."""
-    if not notes:
-        return ""
-    lines = "".join(f"<li><code>{_escape(note)}</code></li>" for note in notes)
-    return f"<details><summary>Notes of libraries ({len(notes)})</summary><ul>{lines}</ul></details>"
-
-
-def _fold(title: str, entries: Mapping[str, Any]) -> str:
-    return f"<details><summary>{_escape(title)}</summary>{_table(entries.items(), '<code>{}</code>')}</details>"
-
-
-def _table(entries: Iterable[tuple[str, Any]], frame: str = "{}") -> str:
-    cells = ((_escape(name), frame.format(_escape(value))) for name, value in entries)
-    rows = "".join(f"<tr><th scope='row'>{name}</th><td>{value}</td></tr>" for name, value in cells)
-    return f"<table><tbody>{rows}</tbody></table>"
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def _escape(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return html.escape(text, quote=True)
+    lines = "".join(f"<li><code>{html.escape(note)}</code></li>" for note in notes)
+    return f"<details><summary>Notes of libraries ({len(notes)})</summary><ul>{lines}</ul></details>" if notes else ""

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+import simulated_studies as power
 
-from compliance_xai.stats import power
 from compliance_xai.stats.claims import CONTRADICTED, SUPPORTED
 from compliance_xai.stats.estimates import paired_difference
 
