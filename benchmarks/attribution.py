@@ -34,9 +34,8 @@ import torch
 from keep import keep_result
 
 from compliance_xai.attribution.engine import Cost, score_masks, score_texts
-from compliance_xai.attribution.methods import leave_one_out_masks
+from compliance_xai.attribution.methods import leave_one_out_masks, surrogate_masks
 from compliance_xai.attribution.options import Options
-from compliance_xai.attribution.surrogate import surrogate_masks
 from compliance_xai.corpus.features import perturb, segment
 from compliance_xai.machine import describe_machine, package_versions
 from compliance_xai.models.prompts import render
@@ -247,11 +246,11 @@ def compare(model: Any, tokenizer: Any, pairs: Pairs, systems: dict[str, Callabl
             for name in systems
         } if "captum, teacher-forced" in systems else {},
         "efficiency": {
-            name: round(statistics.median(cost.minimum / each[name] / each["dense"] for each in times), 3)
+            name: round(statistics.median(cost.positions_minimum / each[name] / each["dense"] for each in times), 3)
             for name in systems
         },
         "dense_positions_per_second": round(middle["dense"]),
-        "positions": cost.report(),
+        "positions": vars(cost),
         "repeats": repeats,
     }  # fmt: skip
 
@@ -343,7 +342,7 @@ def count_random_masks(model: Any, tokenizer: Any, pairs: Pairs) -> dict[str, An
     for clause, rule in pairs:
         masks = surrogate_masks(len(segment(clause)), None)
         score_masks(model, tokenizer, clause, rule, masks, Options(prompt=PROMPT), cost=cost)
-    return cost.report()
+    return vars(cost)
 
 
 def measure_growth(model: Any, tokenizer: Any, pairs: Pairs, repeats: int) -> list[dict[str, Any]]:
@@ -366,7 +365,7 @@ def measure_growth(model: Any, tokenizer: Any, pairs: Pairs, repeats: int) -> li
             start = time.perf_counter()
             scored = len(run_shap(model, tokenizer, text, target, evaluations=24))
             seconds["shap"].append((time.perf_counter() - start) / scored * evaluations)
-        about = {"varied": varied, "size": size, "words": evaluations - 1, "minimum": cost.minimum}
+        about = {"varied": varied, "size": size, "words": evaluations - 1, "minimum": cost.positions_minimum}
         about["target_tokens"] = len(tokenizer(target)["input_ids"]) + 1
         rows += [
             about | {"system": system, "seconds": round(statistics.median(values), 5)}

@@ -97,7 +97,7 @@ def test_hidden_states_and_full_logits_give_the_same(tokenizer, monkeypatch):
     generic = score_texts(model, tokenizer, [CLAUSE, "Doors."], RULE, cost=cost)
     np.testing.assert_allclose(generic, fast, atol=1e-5)
     assert cost.path == "uncached"
-    assert cost.why == "not cached: its logits are not its head applied to the last hidden state"
+    assert cost.path_reason == "not cached: its logits are not its head applied to the last hidden state"
 
 
 def test_a_logit_scale_that_the_config_does_not_name_is_found_by_measuring(qwen2):
@@ -162,8 +162,8 @@ def test_features_and_tokens_are_spans_of_clause_and_rule(qwen2):
 def test_equal_rows_are_scored_once_and_given_back_everywhere(qwen2):
     cost = Cost()
     scores = score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE, "Doors.", CLAUSE], RULE, cost=cost)
-    assert (cost.rows, cost.unique) == (3, 2)
-    assert cost.minimum <= cost.computed < cost.naive
+    assert (cost.rows, cost.unique_rows) == (3, 2)
+    assert cost.positions_minimum <= cost.positions_computed < cost.positions_naive
     np.testing.assert_array_equal(scores[0], scores[2])
 
 

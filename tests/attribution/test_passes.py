@@ -27,8 +27,8 @@ def test_the_cached_path_equals_the_float64_reference(tokenizer, family):
     model, cost = build_model(family, len(tokenizer), std=0.06), Cost()
     texts = leave_one_out_texts()
     found = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT, batch_tokens=700), cost=cost)
-    assert (cost.path, cost.why) == ("cached", "")
-    assert cost.minimum <= cost.computed < cost.naive
+    assert (cost.path, cost.path_reason) == ("cached", "")
+    assert cost.positions_minimum <= cost.positions_computed < cost.positions_naive
     for row in (0, 1, len(texts) // 2, len(texts) - 1):
         np.testing.assert_allclose(found[row], reference_log_probs(model, tokenizer, texts[row], RULE), atol=1e-4)
     uncached = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), path="uncached")
@@ -103,9 +103,9 @@ def test_random_masks_share_what_they_begin_with(qwen2):
     cost = Cost()
     masks[20:30] = masks[:10]
     found = score_masks(qwen2.model, qwen2.tokenizer, CLAUSE, RULE, masks, Options(prompt=PROMPT), cost=cost)
-    assert (cost.rows, cost.unique) == (40, len(np.unique(masks, axis=0)))
-    assert cost.unique <= 30
-    assert cost.minimum <= cost.computed < 0.8 * cost.naive
+    assert (cost.rows, cost.unique_rows) == (40, len(np.unique(masks, axis=0)))
+    assert cost.unique_rows <= 30
+    assert cost.positions_minimum <= cost.positions_computed < 0.8 * cost.positions_naive
     for row in (0, 25):
         text = perturb(CLAUSE, FEATURES, masks[row])
         np.testing.assert_allclose(found[row], reference_log_probs(qwen2.model, qwen2.tokenizer, text, RULE), atol=1e-4)
@@ -170,7 +170,7 @@ def test_a_cache_that_gives_another_result_is_noticed_and_measured_again_when_a_
     model.model.layers[1] = other
     found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT), cost=cost)
     assert cost.path == "uncached"
-    assert "not cached: it differs by" in cost.why
+    assert "not cached: it differs by" in cost.path_reason
     np.testing.assert_allclose(found[0], reference_log_probs(model, tokenizer, CLAUSE, RULE), atol=1e-4)
 
 
@@ -185,7 +185,7 @@ def test_a_model_with_attention_code_of_its_own_takes_its_cache(tokenizer):
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     cost = Cost()
     found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, Options(prompt=PROMPT), cost=cost)
-    assert cost.path == "cached", cost.why
+    assert cost.path == "cached", cost.path_reason
     np.testing.assert_allclose(
         found[3], reference_log_probs(model, tokenizer, leave_one_out_texts()[3], RULE), atol=1e-4
     )
@@ -203,7 +203,7 @@ def test_a_model_with_a_state_instead_of_a_cache_is_scored_in_full(tokenizer):
     texts = leave_one_out_texts()[:4]
     found = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), cost=cost)
     assert cost.path == "uncached"
-    assert "not cached: " in cost.why
+    assert "not cached: " in cost.path_reason
     np.testing.assert_allclose(found[3], reference_log_probs(model, tokenizer, texts[3], RULE), atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains, sample_values
+from compliance_xai.attribution.methods import chain_masks, draw_orders, efficiency_gap, mean_gains, sample_values
 
 
 def random_game(n_features, n_tokens=2, seed=0):

@@ -7,7 +7,7 @@ does not grow with rows x positions x vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,41 +25,29 @@ from compliance_xai.records import Feature, TargetToken
 
 @dataclass
 class Cost:
-    """What scoring took. Every call that is given one adds to it.
+    """What scoring took, as the provenance has it. Every call that is given one adds to it.
 
     Attributes
     ----------
-    rows, unique
-        Rows asked for, and different ones among them.
-    computed
-        Positions that went through the model, padding included.
-    naive
-        Positions of all rows asked for, each in full.
-    minimum
-        Positions that rows do not share with an earlier one: the least that any engine can compute.
-    path, why
+    path, path_reason
         How the last rows were computed (``passes.PATHS``), and why not faster.
+    rows, unique_rows
+        Rows asked for, and different ones among them.
+    positions_computed
+        Positions that went through the model, padding included.
+    positions_naive
+        Positions of all rows asked for, each in full.
+    positions_minimum
+        Positions that rows do not share with an earlier one: the least that any engine can compute.
     """
 
-    rows: int = 0
-    unique: int = 0
-    computed: int = 0
-    naive: int = 0
-    minimum: int = 0
     path: str = ""
-    why: str = field(default="", repr=False)
-
-    def report(self) -> dict[str, Any]:
-        """The same as a record for the provenance."""
-        return {
-            "path": self.path,
-            "path_reason": self.why,
-            "rows": self.rows,
-            "unique_rows": self.unique,
-            "positions_computed": self.computed,
-            "positions_naive": self.naive,
-            "positions_minimum": self.minimum,
-        }
+    path_reason: str = ""
+    rows: int = 0
+    unique_rows: int = 0
+    positions_computed: int = 0
+    positions_naive: int = 0
+    positions_minimum: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +84,7 @@ def score_masks(
     masks_MF
         Truth values, shape (masks, features): keep the feature, or perturb it.
     options
-        ``prompt, unit, baseline, pool, draws, seed, batch_tokens, progress`` are used.
+        ``prompt, unit, baseline, pool, draws, seed, batch_tokens`` are used.
     features
         The features that the masks are about; those of ``segment`` where None.
     id
@@ -147,7 +135,7 @@ def score_texts(
     clauses
         ``N`` clauses.
     options
-        ``prompt, batch_tokens, progress`` are used.
+        ``prompt`` and ``batch_tokens`` are used.
     deduplicate
         Score identical token rows once.
     path
@@ -168,7 +156,7 @@ def score_texts(
     check_lengths(model, unique, encoded, id)
     cost = Cost() if cost is None else cost
     cost.rows += len(prompts)
-    cost.naive += sum(map(len, prompts)) + len(prompts) * (len(encoded.ids) - 1)
+    cost.positions_naive += sum(map(len, prompts)) + len(prompts) * (len(encoded.ids) - 1)
     scored = _score_rows(model, unique, encoded.ids, options, path, cost)
     if not deduplicate:
         return scored
@@ -239,21 +227,17 @@ def check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], target: Target
 def _score_rows(
     model: Any, prompts: Sequence[tuple[int, ...]], target: tuple[int, ...], options: Options, path: str, cost: Cost
 ) -> np.ndarray:
-    from tqdm import tqdm
-
     scores_NT = np.empty((len(prompts), len(target)), dtype=np.float32)
     if not prompts:
         return scores_NT
     branches = grow_tree(prompts, target)
-    cost.unique += len(set(prompts))
-    cost.minimum += sum(branch.own for branch in branches)
-    bar = tqdm(total=len(prompts), disable=not options.progress, unit="row", leave=False)
-    with evaluating(model), bar:
-        cost.path, cost.why = choose_path(model, prompts, target, path)
+    cost.unique_rows += len(set(prompts))
+    cost.positions_minimum += sum(branch.own for branch in branches)
+    with evaluating(model):
+        cost.path, cost.path_reason = choose_path(model, prompts, target, path)
         for batch, log_probs_RT, computed in score_tree(model, branches, target, cost.path, options.batch_tokens):
             scores_NT[[branch.index for branch in batch]] = log_probs_RT.cpu().numpy()
-            cost.computed += computed
-            bar.update(len(batch))
+            cost.positions_computed += computed
     if not np.isfinite(scores_NT).all():
         raise InputError(
             "model",

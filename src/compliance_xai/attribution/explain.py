@@ -12,11 +12,17 @@ import numpy as np
 from compliance_xai.attribution.engine import Cost, check_text, name_clause, read_target, score_masks
 from compliance_xai.attribution.head import knows_head
 from compliance_xai.attribution.integrated_gradients import integrate_gradients
-from compliance_xai.attribution.methods import Score, Solution, leave_one_out, leave_one_out_masks
+from compliance_xai.attribution.methods import (
+    Score,
+    Solution,
+    fit_surrogate,
+    leave_one_out,
+    leave_one_out_masks,
+    sample_values,
+    surrogate_masks,
+)
 from compliance_xai.attribution.model_parts import dtype_name, one_at_a_time, unwrap
-from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
-from compliance_xai.attribution.sampling import sample_values
-from compliance_xai.attribution.surrogate import fit_surrogate, surrogate_masks
+from compliance_xai.attribution.options import BUDGETS, DEFAULT_OPTIONS, Options
 from compliance_xai.corpus.features import group, segment
 from compliance_xai.errors import InputError
 from compliance_xai.models.prompts import make_template
@@ -75,7 +81,7 @@ def attribute(
             return score_masks(model, tokenizer, clause, target, masks_MF, options, features=features, id=id, cost=cost)
 
         solution = solve(score, clause, features, options)
-        solution.report.update(cost.report())
+        solution.report.update(vars(cost))
     return Attribution(
         id=id,
         clause=clause,
@@ -116,14 +122,9 @@ def _in_dtype(model: Any, dtype: str | None) -> Any:
 def _describe(model: Any, options: Options) -> dict[str, Any]:
     template: Any = options.prompt
     gradients = options.method == "integrated_gradients"
-    return {
-        "method": options.method,
-        "unit": options.unit,
+    stated = {name: getattr(options, name) for name in ("method", "unit", "draws", "budget", "seed", "batch_tokens")}
+    return stated | {
         "baseline": "zero_embedding" if gradients else options.baseline,
-        "draws": options.draws,
-        "budget": options.budget,
-        "seed": options.seed,
-        "batch_tokens": options.batch_tokens,
         "prompt": template.text,
         "chat": template.complete,
         "model": type(unwrap(model)).__name__,
@@ -139,10 +140,11 @@ def solve(score: Score, clause: str, features: Sequence[Feature], options: Optio
         masks_MF = leave_one_out_masks(n_features)
         log_probs_MT = score(masks_MF)
         return Solution(leave_one_out(log_probs_MT), log_probs_MT[0], report={"masks": len(masks_MF)})
+    budget = BUDGETS[method] if options.budget is None else options.budget
     if method in ("shapley", "owen"):
         levels = phrase_levels(clause, features) if method == "owen" else []
-        return sample_values(score, n_features, levels=levels, budget=options.budget, seed=options.seed)
-    masks_MF = surrogate_masks(n_features, options.budget, seed=options.seed)
+        return sample_values(score, n_features, levels=levels, budget=budget, seed=options.seed)
+    masks_MF = surrogate_masks(n_features, budget, seed=options.seed)
     return fit_surrogate(masks_MF, score(masks_MF), penalty=method.removeprefix("surrogate_"))
 
 

@@ -13,8 +13,10 @@ from compliance_xai.errors import InputError, require_choice
 if TYPE_CHECKING:
     from compliance_xai.models.prompts import Prompt
 
-SAMPLING_METHODS = ("shapley", "owen", "surrogate_lasso", "surrogate_ridge")
-METHODS = ("leave_one_out", *SAMPLING_METHODS, "integrated_gradients")
+BUDGETS = {"shapley": 2048, "owen": 2048, "surrogate_lasso": 96, "surrogate_ridge": 96}
+"""Masks of the methods that sample. Of a surrogate's, 64 are fitted, as in ContextCite, and 32 held out."""
+
+METHODS = ("leave_one_out", *BUDGETS, "integrated_gradients")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 BATCH_TOKENS = 2048
@@ -43,7 +45,7 @@ class Options:
         For ``counterfactual``: where texts are drawn from (``corpus.counterfactuals.collect_pool``), and how many for
         each feature. The log-probability under a mask is the mean over the draws.
     budget
-        Most masks of a method that samples; where None, 2048 for Shapley and Owen values, and 96 for a surrogate.
+        Most masks of a method that samples; ``BUDGETS`` where None.
     dtype
         Compute in ``float32``, ``float64``, ``bfloat16`` or ``float16``, on a copy of the model; where None, the model
         as it is. The log-softmax is in float32 in any case.
@@ -51,8 +53,6 @@ class Options:
         For methods and baselines that draw at random.
     batch_tokens
         Most tokens in a forward pass (one row always fits). Results do not depend on it (1e-5 in float32).
-    progress
-        Show a progress bar over rows on standard error.
 
     Raises
     ------
@@ -71,7 +71,6 @@ class Options:
     dtype: str | None = None
     seed: int = 0
     batch_tokens: int = BATCH_TOKENS
-    progress: bool = False
 
     def __post_init__(self) -> None:
         require_choice("attribution, method", self.method, METHODS)
@@ -83,7 +82,7 @@ class Options:
                 object.__setattr__(self, name, operator.index(value))
         if self.method == "integrated_gradients" and self.baseline != "delete":
             self._refuse("baseline", repr(self.baseline))
-        if self.budget is not None and self.method not in SAMPLING_METHODS:
+        if self.budget is not None and self.method not in BUDGETS:
             self._refuse("budget", str(self.budget))
         if self.pool is not None and self.baseline != "counterfactual":
             self._refuse("pool", "a pool")

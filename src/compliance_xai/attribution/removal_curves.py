@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution.methods import Score
-from compliance_xai.attribution.surrogate import rank_correlation
+from compliance_xai.attribution.methods import Score, rank_correlation
 
 TOPS = (1, 3)
 """How many of the first words are taken away for the top-k drop."""

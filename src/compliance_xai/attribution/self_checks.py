@@ -11,9 +11,15 @@ import numpy as np
 
 from compliance_xai.attribution import model_parts
 from compliance_xai.attribution.engine import score_masks, score_texts
-from compliance_xai.attribution.methods import leave_one_out, leave_one_out_masks
+from compliance_xai.attribution.methods import (
+    chain_masks,
+    draw_orders,
+    efficiency_gap,
+    leave_one_out,
+    leave_one_out_masks,
+    mean_gains,
+)
 from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
-from compliance_xai.attribution.sampling import chain_masks, draw_orders, efficiency_gap, mean_gains
 from compliance_xai.corpus.counterfactuals import write_perturbed
 from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError

@@ -86,13 +86,10 @@ def _count_masks(study: Study, examples: Sequence[Example]) -> int:
 
 def _budget(method: str, features: int) -> int:
     """Masks of one clause; a gradient takes two passes more than a score does."""
-    from compliance_xai.attribution import integrated_gradients, sampling, surrogate
+    from compliance_xai.attribution.integrated_gradients import STEPS
+    from compliance_xai.attribution.options import BUDGETS
 
-    if method == "leave_one_out":
-        return features
-    if method == "integrated_gradients":
-        return 3 * integrated_gradients.STEPS
-    return sampling.BUDGET if method in ("shapley", "owen") else surrogate.BUDGET
+    return {"leave_one_out": features, "integrated_gradients": 3 * STEPS, **BUDGETS}[method]
 
 
 def _count_processes(study: Study) -> tuple[int, bool]:
