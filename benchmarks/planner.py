@@ -26,13 +26,12 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.machine import describe_machine, package_versions
-from compliance_xai.models import planning
 from compliance_xai.models.batches import encode_examples, plan_batches
 from compliance_xai.models.checkpoints import Progress
 from compliance_xai.models.finetuning import prepare_model
 from compliance_xai.models.launch import connect
 from compliance_xai.models.loading import load_base, load_tokenizer, without_progress_bars
-from compliance_xai.models.planning import Texts, shape_of, training_flops
+from compliance_xai.models.planning import Needs, Texts
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Encoded
 from compliance_xai.models.strategies import apply_strategy
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
@@ -64,13 +63,14 @@ def probe_speed(
     A model with ``layers`` layers is saved, loaded and trained by the code that trains the real one, on rows of mean
     length; the median step counts.
     """
-    shape = replace(shape_of(rung), layers=min(layers, shape_of(rung).layers))
+    whole = Needs(rung, settings, texts).shape
+    shape = replace(whole, layers=min(layers, whole.layers))
     length, rule = round(texts.mean), max(1, round(texts.mean_rule))
     rows = [make_row(length, rule)] * settings.batch_size
     with tempfile.TemporaryDirectory() as folder:
         small = write_random(shape, Path(folder))
         seconds = time_steps(small, settings, rows, steps=steps, clock=clock)
-    return training_flops(small, settings, texts) / statistics.median(seconds[1:])
+    return Needs(small, settings, texts).training_flops() / statistics.median(seconds[1:])
 
 
 def make_row(length: int, rule: int) -> Encoded:
@@ -158,7 +158,7 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
     texts = measure_texts(rung, examples, DEFAULT_TEMPLATE)
     rows = encode_examples(load_tokenizer(rung), examples, DEFAULT_TEMPLATE, None)
     longest = sorted(rows, key=lambda row: -len(row.ids))[:BATCH]
-    memory = planning.training_memory(rung, settings, texts, bfloat16=False)
+    memory = Needs(rung, settings, texts).training_memory()
     batches = plan_batches([len(row.ids) for row in rows], BATCH, STEPS, seed=0)
     tokens = [sum(len(rows[row].ids) for row in batch) for batch in batches]
     speeds, paces = [], []
@@ -171,7 +171,7 @@ def measure_cell(scale: str, kind: str) -> dict[str, Any]:
             loop.take_step(step, batch)
         # Per token, and put on the mean length: a few batches are longer or shorter than the corpus.
         paces.append((time.process_time() - start) / sum(tokens[1:]) * BATCH * texts.mean)
-    operations = training_flops(rung, settings, texts)
+    operations = Needs(rung, settings, texts).training_flops()
     return {
         "scale": scale,
         "strategy": kind,
@@ -200,7 +200,7 @@ def measure_gpu() -> list[dict[str, Any]]:
             settings = make_settings(kind)
             torch.cuda.empty_cache()
             seconds = time_steps(model, settings, rows, steps=6)
-            memory = planning.training_memory(model, settings, texts, bfloat16=True)
+            memory = Needs(model, settings, texts, bfloat16=True).training_memory()
             pace = probe_speed(rung, settings, texts)
             cells.append(
                 {
@@ -208,7 +208,7 @@ def measure_gpu() -> list[dict[str, Any]]:
                     "strategy": kind,
                     "planned_bytes": round(memory.peak),
                     "measured_bytes": round(measure_step_memory(model, settings, rows)),
-                    "planned_step_s": training_flops(model, settings, texts) / pace,
+                    "planned_step_s": Needs(model, settings, texts).training_flops() / pace,
                     "measured_step_s": statistics.median(seconds[1:]),
                 }
             )

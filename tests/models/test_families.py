@@ -12,7 +12,7 @@ from compliance_xai.attribution.engine import score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.models.finetuning import finetune
 from compliance_xai.models.generation import generate_rules
-from compliance_xai.models.planning import Device, Texts, plan_cell
+from compliance_xai.models.planning import Device, Needs, Texts, plan_cell
 from compliance_xai.models.strategies import load_trained, movement_frame
 from compliance_xai.study.ladders import LadderSettings, load_ladder
 from compliance_xai.study.strategy_settings import StrategySettings
@@ -66,7 +66,7 @@ def test_parameters_are_those_of_the_model(family):
 def test_a_family_is_planned_trained_reloaded_and_attributed(family, examples, tmp_path, kind):
     rung, model = family
     settings = StrategySettings(kind=kind, steps=1, batch_size=4, learning_rate=1e-2, warmup=0.0, evaluations=1)
-    plan = plan_cell(rung, kind, settings, Texts(80, 60.0, 12, 10.0), Device("d", 16e9, flops=1e12))
+    plan = plan_cell(kind, Needs(rung, settings, Texts(80, 60.0, 12, 10.0)), Device("d", 16e9, flops=1e12))
     assert plan.fits
     result = finetune(rung, kind, settings, examples, examples[:2], seed=0, out=tmp_path / "out")
     assert result.trained == (model.num_parameters() if kind == "full" else result.trained) > 0

@@ -1,6 +1,7 @@
 """Memory and time before a run: numbers worked out by hand for a 7B shape, and a real step at a small one."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from compliance_xai.models import planning
 from compliance_xai.models.checkpoints import Progress
 from compliance_xai.models.finetuning import prepare_model
 from compliance_xai.models.launch import connect
-from compliance_xai.models.planning import Device, Texts, plan_cell, read_bytes
+from compliance_xai.models.planning import Device, Needs, Texts, plan_cell, read_bytes
 from compliance_xai.models.prompts import Encoded
 from compliance_xai.models.strategies import apply_strategy, count_parameters
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
@@ -29,12 +30,16 @@ def settings_of(kind, **keys):
     return StrategySettings(kind=kind, **(keys if kind == "none" else {"batch_size": 16, "micro_batch": 2, **keys}))
 
 
+def seven(kind, **keys):
+    return Needs(SEVEN, settings_of(kind, **keys), TEXTS)
+
+
 def test_a_7b_shape_has_the_weights_that_its_config_says():
     # One layer: q and o 3584 x 3584, k and v 3584 x 512, gate, up and down 3584 x 18944.
     layer = 2 * 3584 * 3584 + 2 * 3584 * 512 + 3 * 3584 * 18944
     assert layer == 233_046_016
-    assert planning.linear_weights(SEVEN.shape) == 28 * layer == 6_525_288_448
-    assert planning.embedding_weights(SEVEN.shape) == 2 * 152_064 * 3584 == 1_089_994_752
+    assert seven("full").linear_weights == 28 * layer == 6_525_288_448
+    assert seven("full").embedding_weights == 2 * 152_064 * 3584 == 1_089_994_752
     # The rest: biases of q, k and v (3584 + 2 x 512), two norms a layer and one at the end.
     rest = 28 * (3584 + 1024 + 2 * 3584) + 3584
     assert SEVEN.parameters == 6_525_288_448 + 1_089_994_752 + rest
@@ -43,21 +48,20 @@ def test_a_7b_shape_has_the_weights_that_its_config_says():
 def test_a_7b_shape_has_the_adapters_that_its_rank_says():
     # Rank 32: q and o 32 x 7168, k and v 32 x 4096, gate, up and down 32 x 22528.
     layer = 32 * (2 * 7168 + 2 * 4096 + 3 * 22_528)
-    assert planning.adapter_weights(SEVEN.shape, settings_of("lora")) == 28 * layer == 80_740_352
-    one = settings_of("lora", target_modules=("q_proj", "v_proj"))
-    assert planning.adapter_weights(SEVEN.shape, one) == 28 * 32 * (7168 + 4096)
+    assert seven("lora").adapter_weights == 28 * layer == 80_740_352
+    assert seven("lora", target_modules=("q_proj", "v_proj")).adapter_weights == 28 * 32 * (7168 + 4096)
 
 
 def test_a_7b_model_takes_the_memory_worked_out_by_hand():
-    full = planning.training_memory(SEVEN, settings_of("full"), TEXTS, bfloat16=True)
+    full = replace(seven("full"), bfloat16=True).training_memory()
     assert (full.weights, full.gradients, full.optimiser) == tuple(
         each * SEVEN.parameters for each in (4, 4, 8)
     )  # 122 GB before any activation
     adapters = 80_740_352
-    lora = planning.training_memory(SEVEN, settings_of("lora"), TEXTS, bfloat16=True)
+    lora = replace(seven("lora"), bfloat16=True).training_memory()
     assert lora.weights == 2 * SEVEN.parameters + 4 * adapters
     assert (lora.gradients, lora.optimiser) == (4 * adapters, 8 * adapters)
-    qlora = planning.training_memory(SEVEN, settings_of("qlora"), TEXTS, bfloat16=True)
+    qlora = replace(seven("qlora"), bfloat16=True).training_memory()
     # 4 bits, a byte for every 64 and four bytes for every 16,384 weights: 3.37 GB for the linear layers.
     linear = 6_525_288_448 * (0.5 + 1 / 64 + 1 / 4096)
     assert qlora.weights == pytest.approx(linear + 2 * (SEVEN.parameters - 6_525_288_448) + 4 * adapters)
@@ -70,11 +74,8 @@ def test_activations_of_a_7b_model_by_hand():
     # (2 x 512); gate, its activation, up and their product (4 x 18944).
     elements = 4 * 3584 + 2 * 3584 + 3 * 3584 + 2 * 512 + 4 * 18_944
     logits = 4 * 4 * 2 * 100 * 152_064
-    assert planning.activation_bytes(SEVEN.shape, settings_of("full"), 2, TEXTS, bfloat16=False) == (
-        400 * (28 * elements * 4 + 2 * 3584 * 4) + logits
-    )
-    again = settings_of("full", gradient_checkpointing=True)
-    assert planning.activation_bytes(SEVEN.shape, again, 2, TEXTS, bfloat16=False) == (
+    assert seven("full").activation_bytes(2) == (400 * (28 * elements * 4 + 2 * 3584 * 4) + logits)
+    assert seven("full", gradient_checkpointing=True).activation_bytes(2) == (
         400 * (elements * 4 + 28 * 3584 * 4 + 2 * 3584 * 4) + logits
     )
 
@@ -86,9 +87,9 @@ def test_keys_and_values_and_operations_of_a_7b_model_by_hand():
     tokens = 16 * 120
     attention = 4 * 28 * 3584 * 120 * tokens
     layers = 2 * 6_525_288_448 * tokens + attention
-    assert planning.training_flops(SEVEN, settings_of("full"), bare) == pytest.approx(3 * layers)
+    assert replace(seven("full"), texts=bare).training_flops() == pytest.approx(3 * layers)
     lora = 2 * layers + 6 * 80_740_352 * tokens
-    assert planning.training_flops(SEVEN, settings_of("lora"), bare) == pytest.approx(lora)
+    assert replace(seven("lora"), texts=bare).training_flops() == pytest.approx(lora)
 
 
 def write_random(folder):
@@ -133,12 +134,13 @@ def test_what_is_trained_is_what_a_model_trains(tmp_path, kind):
     from compliance_xai.models.loading import load_base
 
     rung = write_random(tmp_path)
-    assert planning.linear_weights(SMALL) + planning.embedding_weights(SMALL) < rung.parameters
     settings = StrategySettings(kind=kind, **({} if kind == "full" else {"rank": 4}))
+    needs = Needs(rung, settings, TEXTS)
+    assert needs.linear_weights + needs.embedding_weights < rung.parameters
     model = apply_strategy(load_base(rung, quantised=kind == "qlora"), settings, seed=0)
     trained, _ = count_parameters(model)
     # full-top counts the norm at the end by its share: less than one in a thousand
-    assert planning.trained_weights(rung, settings) == pytest.approx(trained, rel=1e-3)
+    assert needs.trained == pytest.approx(trained, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["full", "lora", "lora+", "dora", "lora-then-full", "full-top"])
@@ -147,7 +149,7 @@ def test_a_step_takes_the_memory_that_was_planned(tmp_path, kind):
     settings = StrategySettings(kind=kind, batch_size=8, steps=10)
     rows = [Encoded(tuple(index % 300 for index in range(120)), 60)] * 8
     measured = measure_step_memory(rung, settings, rows)
-    planned = planning.training_memory(rung, settings, Texts(120, 120.0, 60, 60.0), bfloat16=False).peak
+    planned = Needs(rung, settings, Texts(120, 120.0, 60, 60.0)).training_memory().peak
     assert planned == pytest.approx(measured, rel=0.25)
 
 
@@ -158,8 +160,8 @@ def test_several_passes_hold_gradients_beside_activations():
 
 
 def test_sharding_divides_what_is_not_activations():
-    alone = planning.training_memory(SEVEN, settings_of("full"), TEXTS, bfloat16=False)
-    shared = planning.training_memory(SEVEN, settings_of("full"), TEXTS, bfloat16=False, processes=8, sharded=True)
+    alone = seven("full").training_memory()
+    shared = replace(seven("full"), processes=8, sharded=True).training_memory()
     assert (shared.weights, shared.optimiser) == (alone.weights / 8, alone.optimiser / 8)
     assert shared.activations == alone.activations
     assert (alone.passes, shared.passes) == (8, 1)
@@ -178,7 +180,7 @@ def test_sharding_divides_what_is_not_activations():
 )
 def test_the_smallest_change_that_helps_is_named(kind, memory, remedy):
     device = Device("d", read_bytes(memory), bfloat16=True)
-    plan = plan_cell(SEVEN, kind, settings_of(kind), TEXTS, device, generate=(1, 100), batch_tokens=512)
+    plan = plan_cell(kind, seven(kind), device, generate=(1, 100), batch_tokens=512)
     assert plan.fits == (not remedy), plan
     assert plan.attribution_hours is None
     if remedy:
@@ -187,17 +189,16 @@ def test_the_smallest_change_that_helps_is_named(kind, memory, remedy):
 
 def test_hours_are_operations_over_speed():
     device = Device("d", 1e15, flops=2e14)
-    settings = settings_of("lora", steps=300)
-    plan = plan_cell(SEVEN, "lora", settings, TEXTS, device, seeds=3, scored_tokens=1e6)
-    operations = 3 * 300 * planning.training_flops(SEVEN, settings, TEXTS)
+    plan = plan_cell("lora", seven("lora", steps=300), device, seeds=3, scored_tokens=1e6)
+    operations = 3 * 300 * seven("lora").training_flops()
     assert plan.training_hours == pytest.approx(operations / 2e14 / 3600)
-    assert plan.attribution_hours == pytest.approx(3 * 2 * planning.scoring_flops(SEVEN, 1e6, TEXTS) / 2e14 / 3600)
+    assert plan.attribution_hours == pytest.approx(3 * 2 * seven("lora").scoring_flops(1e6) / 2e14 / 3600)
 
 
 def test_each_phase_has_its_own_operations():
-    device, settings = Device("d", 1e15, flops=2e14), settings_of("lora-then-full", steps=400, full_share=0.25)
-    plan = plan_cell(SEVEN, "lora-then-full", settings, TEXTS, device)
-    each = {kind: planning.training_flops(SEVEN, settings_of(kind), TEXTS) for kind in ("lora", "full")}
+    device = Device("d", 1e15, flops=2e14)
+    plan = plan_cell("lora-then-full", seven("lora-then-full", steps=400, full_share=0.25), device)
+    each = {kind: seven(kind).training_flops() for kind in ("lora", "full")}
     assert plan.training_hours == pytest.approx((300 * each["lora"] + 100 * each["full"]) / 2e14 / 3600)
     assert plan.trained == SEVEN.parameters  # of the second phase, which needs the more memory
 
@@ -211,7 +212,7 @@ def test_an_amount_of_memory_is_a_number_with_a_unit(text):
 
 def test_a_rung_without_a_shape_says_what_to_write():
     with pytest.raises(InputError, match="rung 'x': expected a shape in the ladder's file"):
-        planning.trained_weights(Rung("x", "a/b", 5), settings_of("full"))
+        plan_cell("lora", Needs(Rung("x", "a/b", 5), settings_of("lora"), TEXTS), Device("d", 1e9))
 
 
 def test_the_command_plans_models_that_are_not_there():

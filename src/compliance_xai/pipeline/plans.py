@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compliance_xai.corpus.features import segment
-from compliance_xai.models.planning import CellPlan, Device, Texts, plan_cell
+from compliance_xai.models.planning import CellPlan, Device, Needs, Texts, plan_cell
 from compliance_xai.pipeline.cells import fit_settings
 from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
 from compliance_xai.records import Example
@@ -36,17 +36,13 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
         texts = measure_texts(rung, train, study.prompt.template)
         plans.append(
             plan_cell(
-                rung,
                 strategy,
-                settings,
-                texts,
+                Needs(rung, settings, texts, processes=processes, sharded=sharded),
                 device,
                 seeds=len(study.seeds_of(strategy, scale)),
                 scored_tokens=scored * texts.mean,
                 generate=(rung.batch.generate or study.generate.batch_size, study.generate.max_new_tokens),
                 batch_tokens=rung.batch.attribution_tokens or study.attribution.batch_tokens,
-                processes=processes,
-                sharded=sharded,
             )
         )
     return plans
