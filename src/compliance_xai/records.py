@@ -140,6 +140,11 @@ class Attribution:
     provenance: dict[str, Any] = field(default_factory=dict)
     standard_errors: np.ndarray | None = None
 
+    def tokens_in(self, start: int, end: int) -> np.ndarray:
+        """Which target tokens share a character with the half-open span ``[start, end)`` of the target; bool, (T,)."""
+        tokens = self.target_tokens
+        return np.array([token.start < min(end, token.end) and start < token.end for token in tokens], dtype=bool)
+
     def sum_spans(self, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Scores towards parts of the target.
 
@@ -161,11 +166,9 @@ class Attribution:
         InputError
             If a span contains no token.
         """
-        start_T = np.array([token.start for token in self.target_tokens])
-        end_T = np.array([token.end for token in self.target_tokens])
         columns = []
         for start, end in spans:
-            inside_T = (start_T < end) & (start < end_T) & (start_T < end_T)
+            inside_T = self.tokens_in(start, end)
             if not inside_T.any():
                 raise InputError(
                     f"clause {self.id}, span ({start}, {end})",

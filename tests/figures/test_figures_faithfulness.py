@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from compliance_xai import figures
-from compliance_xai.attribution.error_signals import SIGNALS
+from compliance_xai.attribution.elements import SIGNALS
 from compliance_xai.stats import error_detector as detector
 
 SCALES = {"300k": 312_000, "1m": 1_050_000}

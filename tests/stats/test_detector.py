@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from compliance_xai.attribution import error_signals
+from compliance_xai.attribution import elements
 from compliance_xai.corpus.features import segment
 from compliance_xai.records import Attribution, TargetToken
 from compliance_xai.rules.compare.rule_elements import Element, list_elements
@@ -29,7 +29,7 @@ def make_attribution(mass):
 
 def words_for(kind, text):
     features = segment(CLAUSE, vocabulary={"door": "object", "wide": "property"})
-    matching = error_signals.matching_words(Element(kind, 0, len(text), text), features)
+    matching = elements.matching_words(Element(kind, 0, len(text), text), features)
     return [feature.text for feature, match in zip(features, matching, strict=True) if match]
 
 
@@ -48,7 +48,7 @@ def test_signals_by_hand():
     attribution = make_attribution({"850": {"850": 3.0, "Exit": 1.0}, "exitDoor": {"wide": 2.0, "doors": 1.0}})
     log_probs, entropies = np.array([-0.1, -0.2, -2.0, -0.4, -0.5, -0.6]), np.arange(6.0)
     by_text = {
-        element.text: error_signals.element_signals(attribution, element, log_probs, entropies)
+        element.text: elements.element_signals(attribution, element, log_probs, entropies)
         for element in list_elements(RULE)
     }
     value, thing, unit = by_text["850"], by_text["exitDoor"], by_text["mm"]
@@ -65,7 +65,7 @@ def test_signals_by_hand():
 
 
 def test_rows_say_what_is_wrong():
-    rows = error_signals.element_rows(make_attribution({}), RULE.replace("850", "900"), np.zeros(6), np.zeros(6))
+    rows = elements.element_rows(make_attribution({}), RULE.replace("850", "900"), np.zeros(6), np.zeros(6))
     assert [row["kind"] for row in rows if row["wrong"]] == ["value"]
     assert [row["element"] for row in rows] == list(range(6))
 
@@ -76,7 +76,7 @@ def make_elements(seed=0, clauses=40, each=6, strength=2.0):
     frame = pd.DataFrame(
         {"id": np.repeat([f"c{i:02d}" for i in range(clauses)], each), "split": "test", "wrong": wrong}
     )
-    for name in error_signals.SIGNALS:
+    for name in elements.SIGNALS:
         frame[name] = rng.normal(size=len(frame)).round(1)
     frame["unlikely"] += strength * wrong
     return frame

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compliance_xai.attribution.error_signals import SIGNALS
+from compliance_xai.attribution.elements import SIGNALS
 from compliance_xai.attribution.review_items import ITEM_SIGNALS
 from compliance_xai.stats.review_flags import (
     FLAGS,

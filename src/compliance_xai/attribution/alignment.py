@@ -17,8 +17,6 @@ from scipy.stats import rankdata
 from compliance_xai.attribution.focus import KEYS, SIGNS, mass, read_keys
 from compliance_xai.records import Attribution, Example, Link, attribution_from_row
 
-GOLD_MEASURES = ("precision_at_k", "average_precision", "auroc")
-
 
 def precision_at_k(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
     """Share of gold features among the ``k`` heaviest, ``k`` being the number of gold features (R-precision).
@@ -67,6 +65,10 @@ def auroc(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
     n_gold, n_other = int(gold.sum()), int((~gold).sum())
     above = rankdata(mass_F)[gold].sum() - n_gold * (n_gold + 1) / 2
     return float(above / (n_gold * n_other))
+
+
+GOLD_MEASURES = {"precision_at_k": precision_at_k, "average_precision": average_precision, "auroc": auroc}
+"""Each from masses and which features are gold."""
 
 
 def chance_average_precision(n_gold: int, n_features: int) -> float:
@@ -152,36 +154,20 @@ def _judge_link(attribution: Attribution, link: Link, sign: str) -> dict[str, An
     gold_F = np.array(
         [any(f.start < end and start < f.end for start, end in link.spans) for f in attribution.features], dtype=bool
     )
-    tokens_T = np.array(
-        [t.start < link.end and link.start < t.end and t.start < t.end for t in attribution.target_tokens], dtype=bool
-    )
-    n_features, n_gold = len(gold_F), int(gold_F.sum())
-    result: dict[str, Any] = {"n_features": n_features, "n_gold": n_gold, "n_target_tokens": int(tokens_T.sum())}
-    result |= dict.fromkeys(GOLD_MEASURES, float("nan"))
-    result["chance_precision"] = n_gold / n_features if n_gold else float("nan")
-    result["chance_average_precision"] = chance_average_precision(n_gold, n_features) if n_gold else float("nan")
+    tokens_T = attribution.tokens_in(link.start, link.end)
     mass_F = mass(attribution.scores[:, tokens_T], sign)
-    result["reason"] = _why_not(n_features, n_gold, int(tokens_T.sum()), mass_F)
-    if not result["reason"]:
-        result |= _rank_measures(mass_F, gold_F)
-    return result
-
-
-def _why_not(n_features: int, n_gold: int, n_tokens: int, mass_F: np.ndarray) -> str:
-    if n_gold == 0:
-        return "no feature overlaps the gold spans"
-    if n_gold == n_features:
-        return "every feature is gold"
-    if n_tokens == 0:
-        return "no target token overlaps the element"
-    if not mass_F.sum() > 0:
-        return "no mass towards the element"
-    return ""
-
-
-def _rank_measures(mass_F: np.ndarray, gold_F: np.ndarray) -> dict[str, float]:
+    n_features, n_gold, n_tokens = len(gold_F), int(gold_F.sum()), int(tokens_T.sum())
+    problems = {
+        "no feature overlaps the gold spans": n_gold == 0,
+        "every feature is gold": n_gold == n_features,
+        "no target token overlaps the element": n_tokens == 0,
+        "no mass towards the element": not mass_F.sum() > 0,
+    }
+    reason = next((reason for reason, holds in problems.items() if holds), "")
     return {
-        "precision_at_k": precision_at_k(mass_F, gold_F),
-        "average_precision": average_precision(mass_F, gold_F),
-        "auroc": auroc(mass_F, gold_F),
+        **{"n_features": n_features, "n_gold": n_gold, "n_target_tokens": n_tokens},
+        **{name: np.nan if reason else measure(mass_F, gold_F) for name, measure in GOLD_MEASURES.items()},
+        "chance_precision": n_gold / n_features if n_gold else np.nan,
+        "chance_average_precision": chance_average_precision(n_gold, n_features) if n_gold else np.nan,
+        "reason": reason,
     }

@@ -1,6 +1,6 @@
 """What a reviewer checks, item by item, with signals of an error: parts of a rule, words of a clause, the rule itself.
 
-The signals of a part are those of ``error_signals`` and whether the clause says it at all. A word that decides
+The signals of a part are those of ``elements`` and whether the clause says it at all. A word that decides
 something (a number, a condition, an exception, a negation) may have been missed where nothing in the rule rests on it.
 Nothing here needs a reference rule; ``mark_items`` says afterwards, against one, which items point at an error.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution.error_signals import SIGNALS, element_signals
+from compliance_xai.attribution.elements import SIGNALS, element_signals
 from compliance_xai.attribution.said_in_clause import find_absent, read_clause
 from compliance_xai.records import Attribution
 from compliance_xai.rules.compare.error_kinds import error_kinds
@@ -61,22 +61,12 @@ def list_items(
     rule, features = attribution.target, attribution.features
     elements = list_elements(rule, notation)
     absent = find_absent(rule, read_clause(attribution.clause, features), notation)
-    items = [
-        _item(
-            PART,
-            e.kind,
-            e.text,
-            e.start,
-            e.end,
-            absent=float(gone),
-            **element_signals(attribution, e, log_probs_T, entropies_T),
-        )
-        for e, gone in zip(elements, absent, strict=True)
-    ]
-    spans = [(e.start, e.end) for e in elements]
-    raised_FE = (
-        np.stack([_towards(attribution, *span) for span in spans], axis=1) if spans else np.zeros((len(features), 1))
-    )
+    items = []
+    for e, gone in zip(elements, absent, strict=True):
+        signals = element_signals(attribution, e, log_probs_T, entropies_T)
+        items.append(_item(PART, e.kind, e.text, e.start, e.end, absent=float(gone), **signals))
+    towards = [attribution.scores[:, attribution.tokens_in(e.start, e.end)].sum(axis=1) for e in elements]
+    raised_FE = np.stack(towards or [np.zeros(len(features))], axis=1)  # nats
     items += [
         _item(WORD, f.category, f.text, f.start, f.end, unread=-float(raised_E.max()))
         for f, raised_E in zip(features, raised_FE, strict=True)
@@ -85,21 +75,12 @@ def list_items(
     unseen = float(len(set(list_words(attribution.clause)) - set(known))) if known else float("nan")
     broken = float(not parses(rule)) if notation == "lrml" else float("nan")
     duty = any(f.category in ("deontic", "comparator") for f in features)
-    return [
-        *items,
-        _item(RULE, RULE, "", 0, len(rule), broken=broken, unseen=unseen, no_duty=float(not duty)),
-    ]
+    return [*items, _item(RULE, RULE, "", 0, len(rule), broken=broken, unseen=unseen, no_duty=float(not duty))]
 
 
 def _item(item: str, kind: str, text: str, start: int, end: int, **signals: float) -> dict[str, Any]:
     place = {"item": item, "kind": kind, "text": text, "start": start, "end": end}
     return place | dict.fromkeys(ITEM_SIGNALS, float("nan")) | signals
-
-
-def _towards(attribution: Attribution, start: int, end: int) -> np.ndarray:
-    """How much each word raises the log-probability of a part of the rule; nats."""
-    inside_T = [t.start < end and start < t.end and t.start < t.end for t in attribution.target_tokens]
-    return attribution.scores[:, np.array(inside_T, dtype=bool)].sum(axis=1)
 
 
 def list_words(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from compliance_xai.records import Feature
-from compliance_xai.rules.compare.rule_elements import Element, list_elements
+from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.quantities import Amount, read_amount
 
@@ -74,8 +74,12 @@ def _list_amounts(features: Sequence[Feature]) -> Iterator[tuple[Amount | None, 
         if match is None:
             continue
         units = [text[match.end() :], *_units_after(features, place + 1)]
-        for number in _spellings(match[0]):
-            yield from _read_with_units(number, units)
+        # A comma divides thousands or begins the decimals; both are read where both are possible.
+        for number in {match[0].replace(",", ""), match[0].replace(",", ".")}:
+            value = _fraction(number)
+            if value is not None:
+                for unit in dict.fromkeys(units):
+                    yield read_amount(f"{number} {unit}".strip()), value
 
 
 def _units_after(features: Sequence[Feature], start: int) -> list[str]:
@@ -86,20 +90,6 @@ def _units_after(features: Sequence[Feature], start: int) -> list[str]:
     joined = " ".join(words).lower()
     written_out = _POWER.sub(lambda match: match[2] + {"square": "2", "cubic": "3"}[match[1]], joined)
     return [*words[:1], " ".join(words), "".join(words), re.sub(r"degrees? celsius", "degC", written_out), ""]
-
-
-def _spellings(number: str) -> set[str]:
-    """A comma divides thousands or begins the decimals; both are read where both are possible."""
-    return {number.replace(",", ""), number.replace(",", ".")} if "," in number else {number}
-
-
-def _read_with_units(number: str, units: Sequence[str]) -> Iterator[tuple[Amount | None, Fraction]]:
-    try:
-        value = Fraction(number.replace(":", "/"))
-    except (ValueError, ZeroDivisionError):
-        return
-    for unit in dict.fromkeys(units):
-        yield read_amount(f"{number} {unit}".strip()), value
 
 
 def _list_comparators(features: Sequence[Feature]) -> Iterator[str]:
@@ -136,23 +126,24 @@ def find_absent(rule: str, said: Said, notation: str = "lrml") -> list[bool]:
     elements = list_elements(rule, notation)
     absent = []
     for place, element in enumerate(elements):
-        following = elements[place + 1] if place + 1 < len(elements) else None
-        before = elements[place - 1] if place else None
+        unit, number = ((elements[i] if 0 <= i < len(elements) else None) for i in (place + 1, place - 1))
+        text = element.text
         if element.kind == "value":
-            unit = following.text if following is not None and following.kind == "unit" else ""
-            absent.append(not _has_amount(element.text, unit, said) and _fraction(element.text) not in said.numbers)
+            amount = read_amount(f"{text} {unit.text if unit and unit.kind == 'unit' else ''}".strip())
+            absent.append(amount not in said.amounts and _fraction(text) not in said.numbers)
         elif element.kind == "unit":
-            value = before.text if before is not None else ""
-            amount = read_amount(f"{value} {element.text}")
+            value = number.text if number else ""
+            amount = read_amount(f"{value} {text}".strip())
             other = amount is None or amount.unit not in {known.unit for known in said.amounts}
-            absent.append(not _has_amount(value, element.text, said) and (other or _fraction(value) in said.numbers))
+            absent.append(amount not in said.amounts and (other or _fraction(value) in said.numbers))
+        elif element.kind == "comparator":
+            absent.append(text != "equal" and text not in said.comparators)
+        elif element.kind == "reference":
+            parts = [part for part in re.split(r"[_\s]+", text.lower()) if any(letter.isdigit() for letter in part)]
+            absent.append(not all(_is_cited(part, said) for part in parts))
         else:
-            absent.append(_is_absent(element, said))
+            absent.append(False)
     return absent
-
-
-def _has_amount(number: str, unit: str, said: Said) -> bool:
-    return read_amount(f"{number} {unit}".strip()) in said.amounts
 
 
 def _fraction(number: str) -> Fraction | None:
@@ -160,15 +151,6 @@ def _fraction(number: str) -> Fraction | None:
         return Fraction(number.replace(" ", "").replace(":", "/"))
     except (ValueError, ZeroDivisionError):
         return None
-
-
-def _is_absent(element: Element, said: Said) -> bool:
-    if element.kind == "comparator":
-        return element.text != "equal" and element.text not in said.comparators
-    if element.kind != "reference":
-        return False
-    parts = [part for part in re.split(r"[_\s]+", element.text.lower()) if any(letter.isdigit() for letter in part)]
-    return not all(_is_cited(part, said) for part in parts)
 
 
 def _is_cited(part: str, said: Said) -> bool:

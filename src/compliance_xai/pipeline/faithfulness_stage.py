@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from compliance_xai.attribution.elements import SIGNALS, element_rows
 from compliance_xai.attribution.engine import score_masks
-from compliance_xai.attribution.error_signals import SIGNALS, element_rows
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.attribution.removal_curves import MEASURES, Effort, judge_scores
@@ -64,7 +64,7 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         ``areas`` and ``curves`` (``faithfulness.judge_scores``, with ``CELL``, ``seed``, ``id``, ``split``,
         ``operator``); ``area_summary`` and ``curve_summary`` (``stats.summarise_measures`` of them on the evaluated
         split);
-        ``elements`` (``error_signals.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
+        ``elements`` (``elements.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
         ``id``, ``split``); ``signals`` and ``regressions`` (``detector.rank_signals`` of signals, and of regressions
         on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
         that no element was taken from: ``scale, strategy, seed, id, reason``).

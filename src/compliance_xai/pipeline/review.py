@@ -212,10 +212,7 @@ def judge_rule(
     parts = items[items["item"] == PART].reset_index(drop=True)
     parts["risk"] = evidence.risk.predict(parts) if len(parts) else np.zeros(0)
     spans = list(zip(parts["start"], parts["end"], strict=True))
-    inside = [
-        np.array([t.start < end and start < t.end and t.start < t.end for t in found.target_tokens])
-        for start, end in spans
-    ]
+    inside = [found.tokens_in(*span) for span in spans]
     parts["probability"] = [math.exp(float(log_probs_T[own_T].sum())) for own_T in inside]
     parts["words"] = [_name_words(found, found.scores[:, own_T].sum(axis=1)) for own_T in inside]
     shown = parts.rename(columns={"text": "part"})[

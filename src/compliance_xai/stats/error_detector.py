@@ -1,6 +1,6 @@
 """Does attribution find errors? How well signals rank wrong elements of generated rules, and predict them.
 
-The signals are those of ``attribution.error_signals``. Elements of one clause stay together: they are resampled, and
+The signals are those of ``attribution.elements``. Elements of one clause stay together: they are resampled, and
 left out of a regression, as a whole.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.error_signals import ATTRIBUTION, BASELINES, SIGNALS
+from compliance_xai.attribution.elements import ATTRIBUTION, BASELINES, SIGNALS
 from compliance_xai.stats.frames import groups
 from compliance_xai.stats.summary import bootstrap_ratio, interval, resample_counts
 

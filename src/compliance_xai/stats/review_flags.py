@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.error_signals import BASELINES, SIGNALS
+from compliance_xai.attribution.elements import BASELINES, SIGNALS
 from compliance_xai.attribution.review_items import PART, RULE, WORD
 from compliance_xai.stats.error_detector import fit_regression, predict_wrong, rank_signals
 from compliance_xai.stats.frames import groups
