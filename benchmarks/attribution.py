@@ -120,11 +120,11 @@ def build_model(shape: Sequence[int], dtype: str, device: str) -> Any:
 # --- systems --------------------------------------------------------------------------------------------------------
 
 
-def run_ours(model: Any, tokenizer: Any, clause: str, rule: str, prompt: str = PROMPT, path: str = "auto") -> Any:
+def run_ours(model: Any, tokenizer: Any, clause: str, rule: str, prompt: str = PROMPT, share: bool = True) -> Any:
     """Log-probabilities (masks, tokens) of leave-one-out."""
     features = segment(clause)
     masks = leave_one_out_masks(len(features))
-    return score_masks(model, tokenizer, clause, rule, masks, Options(prompt=prompt), features=features, path=path)
+    return score_masks(model, tokenizer, clause, rule, masks, Options(prompt=prompt), features=features, share=share)
 
 
 def run_captum(
@@ -410,7 +410,7 @@ def measure_cpu(repeats: int, clauses: int) -> dict[str, Any]:
         "this engine": run_ours,
         "captum, teacher-forced": run_captum,
         "plain batched loop": run_loop,
-        **{f"this engine, {path}": lambda *given, path=path: run_ours(*given, path=path) for path in ("uncached",)},
+        "this engine, uncached": lambda *given: run_ours(*given, share=False),
     }
     result: dict[str, Any] = {"clauses": source, "models": {}}
     result["lengths"] = {

@@ -13,7 +13,6 @@ from compliance_xai.attribution.engine import Cost, score_masks, score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
 from compliance_xai.corpus.features import perturb, segment
-from compliance_xai.errors import InputError
 
 FEATURES = segment(CLAUSE)
 
@@ -31,21 +30,21 @@ def test_the_cached_path_equals_the_float64_reference(tokenizer, family):
     assert cost.positions_minimum <= cost.positions_computed < cost.positions_naive
     for row in (0, 1, len(texts) // 2, len(texts) - 1):
         np.testing.assert_allclose(found[row], reference_log_probs(model, tokenizer, texts[row], RULE), atol=1e-4)
-    uncached = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), path="uncached")
+    uncached = score_texts(model, tokenizer, texts, RULE, Options(prompt=PROMPT), share=False)
     np.testing.assert_allclose(found, uncached, atol=1e-5)
     assert np.abs(found[1:] - found[0]).max() > 0.01
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("path", passes.PATHS)
-def test_a_path_does_not_depend_on_chunks_order_or_company(tokenizer, family, path):
+@pytest.mark.parametrize("share", [True, False])
+def test_a_path_does_not_depend_on_chunks_order_or_company(tokenizer, family, share):
     model = build_model(family, len(tokenizer))
     texts = leave_one_out_texts()
-    usual = score_texts(model, tokenizer, texts, RULE, path=path)
+    usual = score_texts(model, tokenizer, texts, RULE, share=share)
     order = np.random.default_rng(0).permutation(len(texts))
     for batch_tokens in (1, 200, 10**6):
         options, mixed = Options(batch_tokens=batch_tokens), [texts[i] for i in order]
-        other = score_texts(model, tokenizer, mixed, RULE, options, path=path, deduplicate=False)
+        other = score_texts(model, tokenizer, mixed, RULE, options, share=share, deduplicate=False)
         np.testing.assert_allclose(other, usual[order], atol=1e-5)
 
 
@@ -60,15 +59,15 @@ def test_reduced_precision_takes_the_same_path(tokenizer, family):
     model = build_model(family, len(tokenizer)).to(torch.bfloat16)
     cost = Cost()
     found = score_texts(model, tokenizer, leave_one_out_texts(), RULE, cost=cost)
-    uncached = score_texts(model, tokenizer, leave_one_out_texts(), RULE, path="uncached")
+    uncached = score_texts(model, tokenizer, leave_one_out_texts(), RULE, share=False)
     assert cost.path == "cached"
     np.testing.assert_allclose(found, uncached, atol=0.2)
     assert np.abs(found - uncached).mean() < 0.02
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-@pytest.mark.parametrize("path", passes.PATHS)
-def test_adapters_stay_unmerged_on_every_path(tokenizer, path):
+@pytest.mark.parametrize("share", [True, False])
+def test_adapters_stay_unmerged_on_every_path(tokenizer, share):
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
@@ -76,10 +75,12 @@ def test_adapters_stay_unmerged_on_every_path(tokenizer, path):
         build_model("llama", len(tokenizer)), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
     )
     texts = leave_one_out_texts()
-    found = score_texts(adapted, tokenizer, texts, RULE, Options(prompt=PROMPT), path=path)
+    found = score_texts(adapted, tokenizer, texts, RULE, Options(prompt=PROMPT), share=share)
     merged = copy.deepcopy(adapted).merge_and_unload()
     np.testing.assert_allclose(found[5], reference_log_probs(merged, tokenizer, texts[5], RULE), atol=1e-4)
-    plain = score_texts(build_model("llama", len(tokenizer)), tokenizer, texts, RULE, Options(prompt=PROMPT), path=path)
+    plain = score_texts(
+        build_model("llama", len(tokenizer)), tokenizer, texts, RULE, Options(prompt=PROMPT), share=share
+    )
     assert np.abs(found - plain).max() > 0.05
 
 
@@ -93,7 +94,9 @@ def test_four_bit_weights_take_the_cached_path(tokenizer, tmp_path):
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-    found, uncached = (score_texts(model, tokenizer, leave_one_out_texts(), RULE, path=path) for path in passes.PATHS)
+    found, uncached = (
+        score_texts(model, tokenizer, leave_one_out_texts(), RULE, share=share) for share in (True, False)
+    )
     np.testing.assert_allclose(found, uncached, atol=1e-4)
     assert np.abs(found[1:] - found[0]).max() > 0.05
 
@@ -243,21 +246,6 @@ def test_the_tree_computes_every_node_once():
     # The position that predicts the target's first token is always a row's own, so a few nodes count twice.
     twice = sum((*p,)[:-1] + p[-1:] in {q[: len(p)] for q in prompts if len(q) > len(p)} for p in prompts)
     assert len(nodes) <= sum(b.own for b in branches) <= len(nodes) + 2 * twice
-
-
-def test_a_path_that_is_none_is_named(qwen2):
-    with pytest.raises(InputError, match=r"path: expected one of auto, cached, uncached, found 'fast'"):
-        score_texts(qwen2.model, qwen2.tokenizer, [CLAUSE], RULE, path="fast")
-
-
-def test_a_path_that_a_model_cannot_take_is_refused(tokenizer):
-    import transformers
-
-    config = transformers.MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, state_size=4)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    message = r"path: expected a path that this model can take, found not cached: its cache holds LinearAttentionLayer"
-    with pytest.raises(InputError, match=message):
-        score_texts(model, tokenizer, leave_one_out_texts(), RULE, path="cached")
 
 
 def test_the_fewer_calls_cost_the_more_there_are(qwen2):

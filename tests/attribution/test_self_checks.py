@@ -49,24 +49,22 @@ def test_a_cache_that_leaks_is_caught(qwen2, monkeypatch):
 
 def test_padding_that_leaks_is_caught(tokenizer, monkeypatch):
     model = build_model("qwen2", len(tokenizer))
-    inner = passes._pad
+    inner = passes.last_hidden
 
-    def leaking(model, branches, batch_tokens):
+    def leaking(model, ids, **options):
         # As with left padding and no mask: rows shorter than the longest are read at shifted positions.
-        for batch, ids, last in inner(model, branches, batch_tokens):
-            shift = ids.shape[1] - last
-            yield batch, torch.stack([row.roll(int(n)) for row, n in zip(ids, shift, strict=True)]), last + shift
+        shifts = (ids.flip(1) != 0).int().argmax(1).tolist()
+        hidden = inner(model, torch.stack([row.roll(n) for row, n in zip(ids, shifts, strict=True)]), **options)
+        return torch.stack([row.roll(-n, 0) for row, n in zip(hidden, shifts, strict=True)])
 
-    monkeypatch.setattr(passes, "_pad", leaking)
+    monkeypatch.setattr(passes, "last_hidden", leaking)
     monkeypatch.setattr(passes, "_measure", lambda *_: "no")
     with pytest.raises(SelfCheckError, match=r"self-check failed: batched_equals_single on clause syn-1: dev"):
         self_check(model, tokenizer, EXAMPLE)
 
 
 def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
-    monkeypatch.setattr(
-        self_checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),)
-    )
+    monkeypatch.setattr(self_checks, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats, at most 0.0001"):
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
 
@@ -75,9 +73,7 @@ def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
 def test_a_neutral_word_in_the_middle_is_no_failure(qwen2, baseline, monkeypatch):
     example = dataclasses.replace(EXAMPLE, clause="Where a door opens it shall be wide now.")
     assert all(check.passed for check in self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline)))
-    monkeypatch.setattr(
-        self_checks._planted_deviation, "__defaults__", (lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0),)
-    )
+    monkeypatch.setattr(self_checks, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats"):
         self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline))
 

@@ -12,9 +12,6 @@ from scipy.stats import rankdata
 
 from compliance_xai.records import VIEW, need_columns
 
-DISTANCES = ("jensen_shannon", "spearman", "rank_biased_overlap")
-"""Each 0 for the same pattern: of the shares, of all ranks, and of ranks with the heaviest features counting most."""
-
 PERSISTENCE = 0.9
 """Of rank-biased overlap: the ten heaviest features carry 86 % of the weight (Webber et al. 2010, equation 21)."""
 
@@ -76,10 +73,17 @@ def rank_biased_distance(p_NF: np.ndarray, q_NF: np.ndarray, *, persistence: flo
     return np.where(defined, np.clip(1 - total, 0.0, 1.0), np.nan)
 
 
+DISTANCES = {
+    "jensen_shannon": jensen_shannon,
+    "spearman": spearman_distance,
+    "rank_biased_overlap": rank_biased_distance,
+}
+"""Each 0 for the same pattern: of the shares, of all ranks, and of ranks with the heaviest features counting most."""
+
+
 def all_distances(p_NF: np.ndarray, q_NF: np.ndarray) -> dict[str, np.ndarray]:
     """``DISTANCES`` of patterns, row by row."""
-    found = (jensen_shannon(p_NF, q_NF), spearman_distance(p_NF, q_NF), rank_biased_distance(p_NF, q_NF))
-    return dict(zip(DISTANCES, found, strict=True))
+    return {name: distance(p_NF, q_NF) for name, distance in DISTANCES.items()}
 
 
 def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:

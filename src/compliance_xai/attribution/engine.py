@@ -30,7 +30,7 @@ class Cost:
     Attributes
     ----------
     path, path_reason
-        How the last rows were computed (``passes.PATHS``), and why not faster.
+        How the last rows were computed (see ``passes``), and why not faster.
     rows, unique_rows
         Rows asked for, and different ones among them.
     positions_computed
@@ -74,7 +74,7 @@ def score_masks(
     *,
     features: Sequence[Feature] | None = None,
     id: str = "",
-    path: str = "auto",
+    share: bool = True,
     cost: Cost | None = None,
 ) -> np.ndarray:
     """Log-probability of every target token under keep-masks of the clause's features.
@@ -89,7 +89,7 @@ def score_masks(
         The features that the masks are about; those of ``segment`` where None.
     id
         Names the clause in errors.
-    path, cost
+    share, cost
         See ``score_texts``.
 
     Returns
@@ -112,7 +112,7 @@ def score_masks(
         baseline=options.baseline, pool=options.pool, draws=options.draws, seed=options.seed, id=id,
     )  # fmt: skip
     texts = [text for texts_D in texts_MD for text in texts_D]
-    scored = score_texts(model, tokenizer, texts, target, options, id=id, path=path, cost=cost)
+    scored = score_texts(model, tokenizer, texts, target, options, id=id, share=share, cost=cost)
     return scored.reshape(len(masks), -1, scored.shape[1]).mean(axis=1) if len(masks) else scored
 
 
@@ -125,7 +125,7 @@ def score_texts(
     *,
     id: str = "",
     deduplicate: bool = True,
-    path: str = "auto",
+    share: bool = True,
     cost: Cost | None = None,
 ) -> np.ndarray:
     """Log-probability of every token of one target after each of several clauses, teacher-forced.
@@ -138,8 +138,8 @@ def score_texts(
         ``prompt`` and ``batch_tokens`` are used.
     deduplicate
         Score identical token rows once.
-    path
-        ``auto``, or one of ``passes.PATHS``; ``uncached`` shares nothing between rows.
+    share
+        Compute what rows begin with once where the model allows it; otherwise every row in full.
     cost
         What the call took is added to it.
 
@@ -157,7 +157,7 @@ def score_texts(
     cost = Cost() if cost is None else cost
     cost.rows += len(prompts)
     cost.positions_naive += sum(map(len, prompts)) + len(prompts) * (len(encoded.ids) - 1)
-    scored = _score_rows(model, unique, encoded.ids, options, path, cost)
+    scored = _score_rows(model, unique, encoded.ids, options, share, cost)
     if not deduplicate:
         return scored
     row_of = {row: index for index, row in enumerate(unique)}
@@ -225,7 +225,7 @@ def check_lengths(model: Any, prompts: Sequence[tuple[int, ...]], target: Target
 
 
 def _score_rows(
-    model: Any, prompts: Sequence[tuple[int, ...]], target: tuple[int, ...], options: Options, path: str, cost: Cost
+    model: Any, prompts: Sequence[tuple[int, ...]], target: tuple[int, ...], options: Options, share: bool, cost: Cost
 ) -> np.ndarray:
     scores_NT = np.empty((len(prompts), len(target)), dtype=np.float32)
     if not prompts:
@@ -234,7 +234,7 @@ def _score_rows(
     cost.unique_rows += len(set(prompts))
     cost.positions_minimum += sum(branch.own for branch in branches)
     with evaluating(model):
-        cost.path, cost.path_reason = choose_path(model, prompts, target, path)
+        cost.path, cost.path_reason = choose_path(model, prompts, target) if share else ("uncached", "asked for")
         for batch, log_probs_RT, computed in score_tree(model, branches, target, cost.path, options.batch_tokens):
             scores_NT[[branch.index for branch in batch]] = log_probs_RT.cpu().numpy()
             cost.positions_computed += computed

@@ -84,10 +84,7 @@ def normalised_entropy(mass_F: np.ndarray) -> float:
     >>> normalised_entropy(np.array([1.0, 1.0, 0.0, 0.0]))
     0.5
     """
-    share = _share(mass_F)
-    if len(share) < 2 or np.isnan(share).any():
-        return float("nan")
-    return abs(_entropy(share)) / float(np.log(len(share)))
+    return abs(_entropy(mass_F)) / float(np.log(len(mass_F))) if len(mass_F) > 1 else float("nan")
 
 
 def effective_number(mass_F: np.ndarray) -> float:
@@ -100,8 +97,7 @@ def effective_number(mass_F: np.ndarray) -> float:
     >>> round(effective_number(np.array([1.0, 1.0, 0.0, 0.0])), 12)
     2.0
     """
-    share = _share(mass_F)
-    return float("nan") if len(share) == 0 or np.isnan(share).any() else float(np.exp(_entropy(share)))
+    return float(np.exp(_entropy(mass_F)))
 
 
 def gini(mass_F: np.ndarray) -> float:
@@ -190,13 +186,14 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
         ``half_correlation`` (see there).
     """
     records = []
-    for keys, attribution in _read(rows):
+    for row in rows:
+        attribution = attribution_from_row(row)
         scores = attribution.scores.astype(np.float64)
         for sign in SIGNS:
             mass_F = mass(scores, sign, floor=floor)
             effective = effective_number(mass_F)
             records.append(
-                keys
+                read_keys(row, attribution)
                 | {
                     "sign": sign,
                     "n_features": scores.shape[0],
@@ -215,7 +212,9 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
                     "half_correlation": half_correlation(scores, sign, floor=floor),
                 }
             )
-    return pd.DataFrame.from_records(records, columns=list(_FOCUS_COLUMNS))
+    sizes = ("n_features", "n_target_tokens", "noise_floor", "n_below_floor", "total_mass", "net_mass")
+    columns = [*KEYS, "sign", *sizes, "baseline_log_prob", *MEASURES, "half_correlation"]
+    return pd.DataFrame.from_records(records, columns=columns)
 
 
 def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None = None) -> pd.DataFrame:
@@ -299,14 +298,13 @@ def average_removals(rows: Iterable[dict[str, Any]], removals: Sequence[str]) ->
     """
     found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in rows if len(removals) > 1 else ():
-        method = attribution_from_row(row).provenance.get("method", "")
-        found.setdefault((row["id"], row["seed"], method), {})[row["baseline"]] = row
+        keys = read_keys(row, attribution_from_row(row))
+        found.setdefault((keys["id"], keys["seed"], keys["method"]), {})[row["baseline"]] = row
     averaged = []
     for own in found.values():
         if set(removals) <= set(own):
-            chosen = [own[name] for name in removals]
-            scores = np.mean([np.asarray(row["scores"], dtype=np.float64) for row in chosen], axis=0)
-            averaged.append(chosen[0] | {"baseline": AVERAGE, "scores": scores.astype(np.float32)})
+            scores = np.mean([np.asarray(own[name]["scores"], dtype=np.float64) for name in removals], axis=0)
+            averaged.append(own[removals[0]] | {"baseline": AVERAGE, "scores": scores.astype(np.float32)})
     return averaged
 
 
@@ -321,18 +319,16 @@ def word_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
         ``positive``.
     """
     frames = []
-    for keys, attribution in _read(rows):
+    for row in rows:
+        attribution = attribution_from_row(row)
         scores = attribution.scores.astype(np.float64)
-        signed = np.where(np.abs(scores) < floor, 0.0, scores).sum(axis=1)
         masses = {sign: mass(scores, sign, floor=floor) for sign in SIGNS}
-        columns = {
-            "feature": np.arange(len(signed)),
-            "category": [feature.category for feature in attribution.features],
-        }
-        values = {name: value.astype(np.float32) for name, value in (masses | {"net": signed}).items()}
-        frames.append(pd.DataFrame(keys | columns | values))
-    names = [*KEYS, "feature", "category", *SIGNS]
-    return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=pd.Index(names))
+        masses["net"] = np.where(np.abs(scores) < floor, 0.0, scores).sum(axis=1)
+        columns = {"feature": np.arange(len(scores)), "category": [f.category for f in attribution.features]}
+        values = {name: value.astype(np.float32) for name, value in masses.items()}
+        frames.append(pd.DataFrame(read_keys(row, attribution) | columns | values))
+    empty = pd.DataFrame(columns=pd.Index([*KEYS, "feature", "category", *SIGNS]))
+    return pd.concat(frames, ignore_index=True)[empty.columns] if frames else empty
 
 
 def share_frame(words: pd.DataFrame) -> pd.DataFrame:
@@ -361,28 +357,14 @@ def share_frame(words: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-_FOCUS_COLUMNS = (
-    *(*KEYS, "sign", "n_features", "n_target_tokens", "noise_floor", "n_below_floor"),
-    *("total_mass", "net_mass", "baseline_log_prob", *MEASURES, "half_correlation"),
-)
-
-
-def _read(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], Attribution]]:
-    for row in rows:
-        attribution = attribution_from_row(row)
-        yield read_keys(row, attribution), attribution
-
-
 def read_keys(row: dict[str, Any], attribution: Attribution) -> dict[str, Any]:
     """``KEYS`` of a stored attribution; the method stands in its provenance."""
     return {name: attribution.provenance.get(name, "") if name == "method" else row[name] for name in KEYS}
 
 
-def _share(mass_F: np.ndarray) -> np.ndarray:
+def _entropy(mass_F: np.ndarray) -> float:
+    """In nats; NaN without mass."""
     total = mass_F.sum()
-    return mass_F / total if total > 0 else np.full(len(mass_F), np.nan)
-
-
-def _entropy(share_F: np.ndarray) -> float:
-    used = share_F[share_F > 0]
-    return float(-(used * np.log(used)).sum())
+    share_F = mass_F / total if total > 0 else np.array([np.nan])
+    used_F = share_F[share_F != 0]  # NaN stays
+    return float(-(used_F * np.log(used_F)).sum())

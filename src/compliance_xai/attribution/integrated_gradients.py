@@ -86,47 +86,30 @@ def integrate_gradients(
     share_FL = share_tokens(features, spans)
     touched_L = np.append(share_FL.sum(axis=0) > 0, np.zeros(len(encoded.ids) - 1, dtype=bool))
     row = (*ids, *encoded.ids[:-1])
+    chunk, gap = max(1, options.batch_tokens // len(row)), np.inf
     with evaluating(model, gradients=True):
         path = _Path(model, row, encoded.ids, touched_L)
         whole_T, empty_T = path.log_probs(1.0), path.log_probs(0.0)
-        chunk = max(1, options.batch_tokens // len(row))
-        tokens_LT, points, gap = _integrate(path, steps, chunk, max_gap, whole_T - empty_T)
-    scores_FT = share_FL @ tokens_LT[: len(ids)]
-    report = {"reference": "zero embedding", "points": points, "efficiency_gap": gap}
-    return Solution(scores_FT.astype(np.float32), whole_T.astype(np.float32), report=report)
-
-
-def _integrate(
-    path: _Path, steps: int, chunk: int, max_gap: float, total_T: np.ndarray
-) -> tuple[np.ndarray, int, float]:
-    """Integrated gradients (L, T), the number of points they took, and by how much they miss ``total_T``."""
-    gap = np.inf
-    while steps <= MOST_STEPS:
-        points, weights = _quadrature(steps)
-        tokens_LT = sum(
-            path.gains(points[start : start + chunk], weights[start : start + chunk])
-            for start in range(0, steps, chunk)
-        )
-        gap = float(np.abs(np.sum(tokens_LT, axis=0) - total_T).max())
-        if gap <= max_gap:
-            return np.asarray(tokens_LT), steps, gap
-        steps *= 2
+        while steps <= MOST_STEPS:
+            # Gauss-Legendre quadrature of g(a) da over 0 to 1, after substituting a = u ** 4: normalised layers ignore
+            # the length of an embedding, so almost all the change happens close to the reference.
+            nodes, weights = np.polynomial.legendre.leggauss(steps)
+            u = (nodes + 1) / 2
+            points, weights = u**4, weights / 2 * 4 * u**3
+            starts = range(0, steps, chunk)
+            tokens_LT = sum(path.gains(points[at : at + chunk], weights[at : at + chunk]) for at in starts)
+            gap = float(np.abs(np.sum(tokens_LT, axis=0) - (whole_T - empty_T)).max())
+            if gap <= max_gap:
+                scores_FT = (share_FL @ np.asarray(tokens_LT)[: len(ids)]).astype(np.float32)
+                report = {"reference": "zero embedding", "points": steps, "efficiency_gap": gap}
+                return Solution(scores_FT, whole_T.astype(np.float32), report=report)
+            steps *= 2
     raise InputError(
         "integrated gradients",
         expected=f"scores that add up to within {max_gap:g} nats",
         found=f"an error of {gap:.3g} nats with {steps // 2} points",
         remedy="The model changes too sharply along the path; use a method that rewrites the clause.",
     )
-
-
-def _quadrature(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights of Gauss-Legendre quadrature of ``g(a) da`` over 0 to 1, after substituting ``a = u ** 4``.
-
-    Normalised layers ignore the length of an embedding, so almost all the change happens close to the reference.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    u = (nodes + 1) / 2
-    return u**4, weights / 2 * 4 * u**3
 
 
 class _Path:
@@ -149,8 +132,8 @@ class _Path:
         """Embeddings at points of the path, shape (K, L, H)."""
         import torch
 
-        kept_KL1 = torch.where(self.touched_L1, self._like(points_K)[:, None, None], 1.0)
-        return (self.embeddings_LH * kept_KL1).detach()
+        points = self.embeddings_LH.new_tensor(points_K)
+        return (self.embeddings_LH * torch.where(self.touched_L1, points[:, None, None], 1.0)).detach()
 
     def scores(self, embeddings_KLH: torch.Tensor) -> torch.Tensor:
         """Log-probabilities, shape (K, T)."""
@@ -170,13 +153,10 @@ class _Path:
         import torch
 
         embeddings_KLH = self.at(points_K).requires_grad_()
-        totals_T = (self.scores(embeddings_KLH) * self._like(weights_K)[:, None]).sum(dim=0)
+        totals_T = (self.scores(embeddings_KLH) * self.embeddings_LH.new_tensor(weights_K)[:, None]).sum(dim=0)
         difference_LH = torch.where(self.touched_L1, self.embeddings_LH, 0.0)
         columns = []
-        for left, total in zip(range(len(totals_T) - 1, -1, -1), totals_T, strict=True):
-            (gradient_KLH,) = torch.autograd.grad(total, embeddings_KLH, retain_graph=left > 0)
+        for total in totals_T:
+            (gradient_KLH,) = torch.autograd.grad(total, embeddings_KLH, retain_graph=True)
             columns.append((gradient_KLH.double().sum(dim=0) * difference_LH.double()).sum(dim=-1).cpu().numpy())
         return np.stack(columns, axis=1)
-
-    def _like(self, values: np.ndarray) -> torch.Tensor:
-        return self.embeddings_LH.new_tensor(values)

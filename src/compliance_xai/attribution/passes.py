@@ -19,12 +19,9 @@ from compliance_xai.attribution.model_parts import (
     unwrap,
 )
 from compliance_xai.attribution.row_tree import Branch, grow_tree, split_chunks
-from compliance_xai.errors import InputError, require_choice
 
 if TYPE_CHECKING:
     import torch
-
-PATHS = ("cached", "uncached")
 
 _MAX_FULL_LOGITS = 2**25
 """Most float32 logits held at once where a model gives no hidden states (128 MiB); a single row may need more."""
@@ -33,33 +30,21 @@ _SLICEABLE = ("DynamicLayer", "DynamicSlidingWindowLayer")
 """Layers whose keys and values can all be kept; a window is then cut out by the model's own mask."""
 
 
-def choose_path(model: Any, prompts: Sequence[tuple[int, ...]], target: Sequence[int], asked: str) -> tuple[str, str]:
-    """The path for these rows, and why not a faster one.
-
-    Raises
-    ------
-    InputError
-        If ``asked`` is not a path, or one that this model cannot take.
-    """
-    require_choice("path", asked, ("auto", *PATHS), remedy="'auto' suits every model.")
-    if asked == "uncached":
-        return asked, "asked for"
-    if asked == "auto" and len(set(prompts)) < 2:
+def choose_path(model: Any, prompts: Sequence[tuple[int, ...]], target: Sequence[int]) -> tuple[str, str]:
+    """The faster path that this model can take for these rows, ``cached`` or ``uncached``, and why not the faster."""
+    if len(set(prompts)) < 2:
         return "uncached", "one row has nothing to share"
     reason = _why_not_cached(model, prompts, target)
-    if not reason:
-        return "cached", ""
-    if asked == "auto":
-        return "uncached", f"not cached: {reason}"
-    raise InputError(
-        "path", expected="a path that this model can take", found=f"not cached: {reason}", remedy="Ask for 'auto'."
-    )
+    return ("uncached", f"not cached: {reason}") if reason else ("cached", "")
 
 
 def score_tree(
     model: Any, branches: Sequence[Branch], target: Sequence[int], path: str, batch_tokens: int
 ) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
     """Log-probabilities of the target after every branch.
+
+    A cached chunk starts from the keys and values of the beginning that its rows share, as the last row of the chunk
+    before left them. Rows are padded on the right: the positions that are read never see it, and any valid id will do.
 
     Yields
     ------
@@ -69,14 +54,61 @@ def score_tree(
     """
     import torch
 
-    if path == "uncached" and not has_plain_head(model, torch.tensor([branches[0].ids], device=input_device(model))):
-        yield from _score_full_logits(model, branches, target, batch_tokens)
-        return
-    log_prob, target_T = make_log_prob(model), torch.tensor(target)
-    run = _run_cached if path == "cached" else _run_uncached
-    for batch, hidden_RTH, computed in run(model, branches, len(target), batch_tokens):
-        token_P = target_T.repeat(len(batch)).to(hidden_RTH.device)
-        yield batch, log_prob(hidden_RTH.flatten(0, 1), token_P).view(len(batch), len(target)), computed
+    device, cached = input_device(model), path == "cached"
+    plain = cached or has_plain_head(model, torch.tensor([branches[0].ids], device=device))
+    log_prob, target_T = make_log_prob(model) if plain else take_log_prob, torch.tensor(target)
+    if cached:
+        chunks = split_chunks(branches, batch_tokens, _price_of_a_call(model, device))
+    else:
+        most = batch_tokens if plain else min(batch_tokens, max(1, _MAX_FULL_LOGITS // vocabulary_size(model)))
+        chunks = ((0, batch) for batch in _split_whole(branches, most))
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for start, chunk in chunks:
+        width = max(len(branch.ids) for branch in chunk) - start
+        rows = [(*branch.ids[start:], *(0,) * (width - len(branch.ids) + start)) for branch in chunk]
+        ids_RS, cache = torch.tensor(rows, device=device), _start_cache(kept, start, len(chunk)) if cached else None
+        if plain:
+            states_RSX = last_hidden(model, ids_RS, **({"past_key_values": cache, "use_cache": True} if cached else {}))
+        else:
+            states_RSX = model(input_ids=ids_RS, use_cache=False).logits
+        last_R = torch.tensor([len(branch.ids) - start for branch in chunk], device=states_RSX.device)
+        at_RT = last_R[:, None] - len(target) + torch.arange(len(target), device=last_R.device)
+        states_RTX = states_RSX[torch.arange(len(chunk), device=last_R.device)[:, None], at_RT]
+        token_P = target_T.repeat(len(chunk)).to(states_RTX.device)
+        yield chunk, log_prob(states_RTX.flatten(0, 1), token_P).view(len(chunk), len(target)), len(chunk) * width
+        if cache is not None:
+            length = len(chunk[-1].ids)
+            kept = [(layer.keys[-1:, :, :length], layer.values[-1:, :, :length]) for layer in cache.layers]
+
+
+def _split_whole(branches: Sequence[Branch], most: int) -> Iterator[list[Branch]]:
+    """Batches of whole rows, longest first, of at most so many positions; one row may have more."""
+    waiting = sorted(branches, key=lambda branch: -len(branch.ids))
+    while waiting:
+        size = max(1, most // len(waiting[0].ids))
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def _start_cache(kept: Sequence[tuple[torch.Tensor, torch.Tensor]], length: int, rows: int) -> Any:
+    """A cache that holds the first ``length`` positions for every row."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    if length:
+        for layer, states in enumerate(kept):
+            keys, values = (state[:, :, :length].expand(rows, -1, -1, -1) for state in states)
+            cache.update(keys, values, layer)
+    return cache
+
+
+def _price_of_a_call(model: Any, device: torch.device) -> float:
+    """What one more call of the model costs, in positions.
+
+    On a processor, about a dozen positions for reading the weights once more, and as many as a small model computes in
+    the milliseconds that a call takes besides (docs/LOG.md). A GPU is busy with fewer, larger calls.
+    """
+    return 12 + 8e7 / unwrap(model).num_parameters() if device.type == "cpu" else 2000.0
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------
@@ -134,99 +166,3 @@ def _collect(model: Any, branches: list[Branch], target: Sequence[int], path: st
     parts = list(score_tree(model, branches, target, path, 1))
     at = torch.tensor([branch.index for batch, _, _ in parts for branch in batch])
     return torch.cat([log_probs.cpu() for _, log_probs, _ in parts])[at.argsort()]
-
-
-# --- computing ----------------------------------------------------------------------------------------------------
-
-
-def _run_cached(
-    model: Any, branches: Sequence[Branch], n_targets: int, batch_tokens: int
-) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
-    """Hidden states at the positions that predict the target, shape (branches, targets, hidden), chunk by chunk.
-
-    A chunk starts from the keys and values of the beginning that its rows share, as the last row of the chunk before
-    left them.
-    """
-    import torch
-
-    device = input_device(model)
-    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for start, chunk in split_chunks(branches, batch_tokens, _price_of_a_call(model, device)):
-        width = max(len(branch.ids) for branch in chunk) - start
-        # Padding comes after the positions that are read, which never see it; any valid id will do.
-        rows = [(*branch.ids[start:], *(0,) * (width - len(branch.ids) + start)) for branch in chunk]
-        cache = _start_cache(kept, start, len(chunk))
-        hidden_RSH = last_hidden(model, torch.tensor(rows, device=device), past_key_values=cache, use_cache=True)
-        last_R = torch.tensor([len(branch.ids) - start for branch in chunk], device=hidden_RSH.device)
-        yield chunk, _at_targets(hidden_RSH, last_R, n_targets), len(chunk) * width
-        length = len(chunk[-1].ids)
-        kept = [(layer.keys[-1:, :, :length], layer.values[-1:, :, :length]) for layer in cache.layers]
-
-
-def _start_cache(kept: Sequence[tuple[torch.Tensor, torch.Tensor]], length: int, rows: int) -> Any:
-    """A cache that holds the first ``length`` positions for every row."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    if length:
-        for layer, states in enumerate(kept):
-            keys, values = (state[:, :, :length].expand(rows, -1, -1, -1) for state in states)
-            cache.update(keys, values, layer)
-    return cache
-
-
-def _price_of_a_call(model: Any, device: torch.device) -> float:
-    """What one more call of the model costs, in positions.
-
-    On a processor, about a dozen positions for reading the weights once more, and as many as a small model computes in
-    the milliseconds that a call takes besides (docs/LOG.md). A GPU is busy with fewer, larger calls.
-    """
-    return 12 + 8e7 / unwrap(model).num_parameters() if device.type == "cpu" else 2000.0
-
-
-def _run_uncached(
-    model: Any, branches: Sequence[Branch], n_targets: int, batch_tokens: int
-) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
-    """The same from whole rows."""
-    for batch, ids_RL, last_R in _pad(model, branches, batch_tokens):
-        hidden_RLH = last_hidden(model, ids_RL)
-        yield batch, _at_targets(hidden_RLH, last_R.to(hidden_RLH.device), n_targets), ids_RL.numel()
-
-
-def _at_targets(states_RSX: torch.Tensor, last_R: torch.Tensor, n_targets: int) -> torch.Tensor:
-    """The last ``n_targets`` of each row's ``last_R`` positions."""
-    import torch
-
-    at_RT = last_R[:, None] - n_targets + torch.arange(n_targets, device=last_R.device)
-    return states_RSX[torch.arange(len(last_R), device=last_R.device)[:, None], at_RT]
-
-
-def _pad(
-    model: Any, branches: Sequence[Branch], batch_tokens: int
-) -> Iterator[tuple[list[Branch], torch.Tensor, torch.Tensor]]:
-    """Batches of whole rows, longest first, and their lengths.
-
-    Rows are padded on the right: causal attention needs no mask then, and positions stay the defaults.
-    """
-    import torch
-
-    device, waiting = input_device(model), sorted(branches, key=lambda branch: -len(branch.ids))
-    while waiting:
-        width = len(waiting[0].ids)
-        batch, waiting = waiting[: max(1, batch_tokens // width)], waiting[max(1, batch_tokens // width) :]
-        ids_RL = torch.tensor([branch.ids + (0,) * (width - len(branch.ids)) for branch in batch], device=device)
-        yield batch, ids_RL, torch.tensor([len(branch.ids) for branch in batch], device=device)
-
-
-def _score_full_logits(
-    model: Any, branches: Sequence[Branch], target: Sequence[int], batch_tokens: int
-) -> Iterator[tuple[list[Branch], torch.Tensor, int]]:
-    """From the model's own logits, where its head is not known."""
-    import torch
-
-    most = min(batch_tokens, max(1, _MAX_FULL_LOGITS // vocabulary_size(model)))
-    for batch, ids_RL, last_R in _pad(model, branches, most):
-        logits_RLV = model(input_ids=ids_RL, use_cache=False).logits
-        logits_RTV = _at_targets(logits_RLV, last_R.to(logits_RLV.device), len(target))
-        token_P = torch.tensor(target, device=logits_RLV.device).repeat(len(batch))
-        yield batch, take_log_prob(logits_RTV.flatten(0, 1), token_P).view(len(batch), len(target)), ids_RL.numel()

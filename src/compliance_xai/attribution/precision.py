@@ -76,9 +76,7 @@ def _merge_written_out(model: Any) -> Any:
     return model.unload()
 
 
-def precision_frame(
-    model: Any, attribute: Callable[[Any], Iterable[Attribution]], *, forms: Iterable[tuple[str, Any]] | None = None
-) -> pd.DataFrame:
+def precision_frame(model: Any, attribute: Callable[[Any], Iterable[Attribution]]) -> pd.DataFrame:
     """How each other form of a model differs from the model as it was trained.
 
     Parameters
@@ -96,9 +94,9 @@ def precision_frame(
     """
     trained = list(attribute(model))
     rows = []
-    for change, form in make_forms(model) if forms is None else forms:
-        other = list(attribute(form))
-        rows += [{"change": change, **compare_pair(a, b)} for a, b in zip(trained, other, strict=True)]
+    for change, form in make_forms(model):
+        pairs = zip(trained, attribute(form), strict=True)
+        rows += [{"change": change, **compare_pair(one, other)} for one, other in pairs]
     return pd.DataFrame(rows, columns=["change", "id", *COLUMNS])
 
 

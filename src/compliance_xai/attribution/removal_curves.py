@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution.methods import Score, rank_correlation
+from compliance_xai.attribution.methods import Score, leave_one_out_masks, rank_correlation
 
 TOPS = (1, 3)
 """How many of the first words are taken away for the top-k drop."""
@@ -147,69 +147,50 @@ class _Memory:
         return np.array([self.known[key] for key in keys])
 
 
-@dataclass(frozen=True)
-class _State:
-    """A partial order of the search: what is gone so far, in order, and the sum of log-probabilities on the way."""
-
-    gone: tuple[int, ...]
-    total: float
-
-
 def search_orders(
     score: Score, n_features: int, removed_P: np.ndarray, *, beam: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Orders of nearly the largest and nearly the smallest area, by beam search (Edin et al. 2024).
+    """Orders of nearly the largest and nearly the smallest area, best first, by beam search (Edin et al. 2024).
 
     Every remaining feature is taken away by itself, and those that cost most (or least) go. Where a step takes several
     features, they are the ones with the largest effects by themselves, and the states of the beam differ in the last of
     them; with one feature a step this is the search of the paper, whose width is 5.
-
-    Returns
-    -------
-    best, worst
-        Feature numbers in the order in which they go.
     """
-    beams = {-1: [_State((), 0.0)], 1: [_State((), 0.0)]}
+    # A state is a partial order, as the features that are gone, and the sum of log-probabilities on the way.
+    beams: dict[int, list[tuple[tuple[int, ...], float]]] = {-1: [((), 0.0)], 1: [((), 0.0)]}
     for before, after in itertools.pairwise(removed_P):
         if after == n_features:
             break
-        singles = [mask for sign in beams for state in beams[sign] for mask in _without_each(state.gone, n_features)]
-        score(np.array(singles))  # one call for both searches; a memory answers below
+        # One call for both searches; a memory answers below.
+        score(np.vstack([_without_each(gone, n_features)[1] for states in beams.values() for gone, _ in states]))
         for sign, states in beams.items():
             beams[sign] = _extend(score, states, n_features, int(after - before), beam, sign)
-    best, worst = (_complete(beams[sign][0].gone, n_features) for sign in (-1, 1))
+    ends = (beams[sign][0][0] for sign in (-1, 1))
+    best, worst = (np.array([*gone, *_without_each(gone, n_features)[0]], dtype=int) for gone in ends)
     return best, worst
 
 
-def _without_each(gone: Sequence[int], n_features: int) -> np.ndarray:
-    """Masks without what is gone and without one feature more, for each that is left."""
-    left = [feature for feature in range(n_features) if feature not in gone]
-    masks = np.ones((len(left), n_features), dtype=bool)
-    masks[:, list(gone)] = False
-    masks[np.arange(len(left)), left] = False
-    return masks
+def _without_each(gone: Sequence[int], n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The features that are left, and masks without what is gone and without one of them more."""
+    left = np.setdiff1d(np.arange(n_features), gone)
+    return left, np.isin(np.arange(n_features), left) & ~np.eye(n_features, dtype=bool)[left]
 
 
-def _extend(score: Score, states: Iterable[_State], n: int, step: int, beam: int, sign: int) -> list[_State]:
+def _extend(
+    score: Score, states: Iterable[tuple[tuple[int, ...], float]], n: int, step: int, beam: int, sign: int
+) -> list[tuple[tuple[int, ...], float]]:
     """The next states: of each, the features with the lowest (sign -1) or highest log p without them go."""
-    children: dict[frozenset[int], _State] = {}
-    for state in states:
-        left = np.array([feature for feature in range(n) if feature not in state.gone])
-        effect = score(_without_each(state.gone, n))
-        ranked = left[np.argsort(-sign * effect, kind="stable")]
-        ends = ranked[step - 1 : step - 1 + beam]
-        offspring = [(*state.gone, *map(int, ranked[: step - 1]), int(end)) for end in ends]
-        masks = np.array([[feature not in gone for feature in range(n)] for gone in offspring])
-        for gone, value in zip(offspring, score(masks), strict=True):
-            child = _State(gone, state.total + value)
-            known = children.get(frozenset(gone))
-            if known is None or sign * child.total > sign * known.total:
-                children[frozenset(gone)] = child
-    return sorted(children.values(), key=lambda child: -sign * child.total)[:beam]
-
-
-def _complete(gone: Sequence[int], n_features: int) -> np.ndarray:
-    return np.array([*gone, *(feature for feature in range(n_features) if feature not in gone)], dtype=int)
+    children: dict[frozenset[int], tuple[tuple[int, ...], float]] = {}
+    for gone, total in states:
+        left, masks = _without_each(gone, n)
+        ranked = left[np.argsort(-sign * score(masks), kind="stable")].tolist()
+        offspring = [(*gone, *ranked[: step - 1], end) for end in ranked[step - 1 : step - 1 + beam]]
+        values = score(np.array([~np.isin(np.arange(n), child) for child in offspring]))
+        for child, value in zip(offspring, values, strict=True):
+            known = children.get(frozenset(child))
+            if known is None or sign * (total + value) > sign * known[1]:
+                children[frozenset(child)] = child, total + value
+    return sorted(children.values(), key=lambda state: -sign * state[1])[:beam]
 
 
 def judge_scores(
@@ -252,7 +233,7 @@ def judge_scores(
         return [{"attribution": name, "n_features": n, "reason": "fewer than two words"} for name in scores], []
     ask = _Memory(score)
     if singles is not None:
-        ask.learn(np.vstack([np.ones((1, n), dtype=bool), ~np.eye(n, dtype=bool)]), [singles[0], *singles[1]])
+        ask.learn(leave_one_out_masks(n), [singles[0], *singles[1]])
     orders = {("", "random", draw): random_order(n, draw, seed=seed) for draw in range(effort.random_orders)}
     for name, scores_F in scores.items():
         orders[name, "score", 0] = order_features(scores_F)
@@ -271,7 +252,16 @@ def judge_scores(
         _measure(name, np.asarray(scores_F, dtype=np.float64), ask, orders, areas, common, held_out_MF)
         for name, scores_F in scores.items()
     ]
-    return measures, _trace(values, removed_P, common)
+    span = common["whole"] - common["empty"]
+    curves = [
+        {
+            **{"attribution": name, "order": order, "draw": draw, "step": step, "removed": float(removed / n)},
+            **{"log_prob": float(value), "kept": float((value - common["empty"]) / span) if span > 0 else float("nan")},
+        }
+        for (name, order, draw), values_P in values.items()
+        for step, (removed, value) in enumerate(zip(removed_P, values_P, strict=True))
+    ]
+    return measures, curves
 
 
 def _measure(
@@ -283,61 +273,34 @@ def _measure(
     common: dict[str, Any],
     held_out_MF: np.ndarray,
 ) -> dict[str, Any]:
+    lowest, highest, span = common["lowest"], common["highest"], common["whole"] - common["empty"]
     record = {"attribution": name, **common, "area": areas[name, "score", 0]}
-    reasons = []
-    if np.ptp(scores_F) == 0:
-        reasons.append("all scores are equal")
-    if not common["highest"] > common["lowest"]:
-        reasons.append("every order has the same area")
-    span = common["whole"] - common["empty"]
-    if not span > 0:
-        reasons.append("the target is no likelier with the clause than without")
-    if not reasons:
-        limits = common["lowest"], common["highest"]
-        random_areas = [area for (_, order, _), area in areas.items() if order == "random"]
-        reversed_share = normalise_area(areas[name, "reversed", 0], *limits)
-        record |= {
-            "deletion": normalise_area(record["area"], *limits),
-            "insertion": 1 - reversed_share,
-            "reversed_deletion": reversed_share,
-            "random_deletion": normalise_area(float(np.mean(random_areas)), *limits) if random_areas else np.nan,
-            "lds": additive_lds(scores_F, held_out_MF, ask(held_out_MF)),
-        }
-        record |= _drops(name, ask, orders, common["whole"], span)
-    return record | {"reason": "; ".join(reasons)}
+    problems = {
+        "all scores are equal": np.ptp(scores_F) == 0,
+        "every order has the same area": not highest > lowest,
+        "the target is no likelier with the clause than without": not span > 0,
+    }
+    reasons = [reason for reason, holds in problems.items() if holds]
+    if reasons:
+        return record | {"reason": "; ".join(reasons)}
+    at_random = [area for (_, kind, _), area in areas.items() if kind == "random"]
+    reversed_share = normalise_area(areas[name, "reversed", 0], lowest, highest)
+    record |= {
+        "deletion": normalise_area(record["area"], lowest, highest),
+        "insertion": 1 - reversed_share,
+        "reversed_deletion": reversed_share,
+        "random_deletion": normalise_area(float(np.mean(at_random)), lowest, highest) if at_random else np.nan,
+        "lds": additive_lds(scores_F, held_out_MF, ask(held_out_MF)),
+    }
 
+    def lose(order_F: np.ndarray, k: int) -> float:
+        """Nats that the first k words of an order are worth."""
+        return common["whole"] - ask(removal_masks(order_F, np.array([k])))[0]
 
-def _drops(
-    name: str, ask: Score, orders: Mapping[tuple[str, str, int], np.ndarray], whole: float, span: float
-) -> dict[str, float]:
-    """What the first k words are worth: nats, and as a share of what all words are worth."""
-    drops: dict[str, float] = {}
-    random_orders = [order for (_, kind, _), order in orders.items() if kind == "random"]
-    for k in TOPS:
-        if k > len(orders[name, "score", 0]):
-            continue
-        lost = whole - ask(removal_masks(orders[name, "score", 0], np.array([k])))[0]
-        drops |= {f"top_{k}_nats": lost, f"top_{k}_drop": lost / span}
-        if random_orders:
-            at_random = [whole - ask(removal_masks(order, np.array([k])))[0] for order in random_orders]
-            drops[f"random_top_{k}_drop"] = float(np.mean(at_random)) / span
-    return drops
-
-
-def _trace(
-    values: Mapping[tuple[str, str, int], np.ndarray], removed_P: np.ndarray, common: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    span = common["whole"] - common["empty"]
-    return [
-        {
-            "attribution": name,
-            "order": order,
-            "draw": draw,
-            "step": step,
-            "removed": float(removed / common["n_features"]),
-            "log_prob": float(value),
-            "kept": float((value - common["empty"]) / span) if span > 0 else float("nan"),
-        }
-        for (name, order, draw), values_P in values.items()
-        for step, (removed, value) in enumerate(zip(removed_P, values_P, strict=True))
-    ]
+    drawn = [order_F for (_, kind, _), order_F in orders.items() if kind == "random"]
+    for k in (k for k in TOPS if k <= len(scores_F)):
+        lost = lose(orders[name, "score", 0], k)
+        record |= {f"top_{k}_nats": lost, f"top_{k}_drop": lost / span}
+        if drawn:
+            record[f"random_top_{k}_drop"] = float(np.mean([lose(order_F, k) for order_F in drawn])) / span
+    return record | {"reason": ""}

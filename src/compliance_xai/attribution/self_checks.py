@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,7 @@ class SelfCheckError(RuntimeError):
         )
 
 
-def self_check(
-    model: Any, tokenizer: Any, example: Example, options: Options = DEFAULT_OPTIONS, *, tolerance: float | None = None
-) -> list[Check]:
+def self_check(model: Any, tokenizer: Any, example: Example, options: Options = DEFAULT_OPTIONS) -> list[Check]:
     """Check the engine on one example of a study.
 
     - ``batched_equals_single``: all rows of leave-one-out as the study scores them, against one row at a time that
@@ -82,24 +80,24 @@ def self_check(
     SelfCheckError
         If one fails.
     """
-    features = segment(example.clause)
-    if not features:
-        raise InputError(
-            f"clause {example.id}",
-            expected="at least one word",
-            found=repr(example.clause),
-            remedy="Choose another clause.",
-        )
-    options = dataclasses.replace(options, draws=1)
+    features, options = segment(example.clause), dataclasses.replace(options, draws=1)
     masks_MF = leave_one_out_masks(len(features))
     texts_MD = write_perturbed(
         example.clause, features, masks_MF, baseline=options.baseline, pool=options.pool, draws=1, id=example.id
     )
     clauses = [texts_D[0] for texts_D in texts_MD]
-    word = _middle_word(example, features, clauses)
+    changed = [place for place, text in enumerate(clauses[1:]) if text != example.clause]
+    if not changed:
+        raise InputError(
+            f"clause {example.id}",
+            expected="a word that the baseline changes",
+            found=repr(example.clause),
+            remedy="Choose another clause.",
+        )
+    word = features[min(changed, key=lambda place: abs(place - len(features) // 2))].text
 
-    def score(texts: list[str], chosen: Options, path: str) -> np.ndarray:
-        return score_texts(model, tokenizer, texts, example.rule, chosen, id=example.id, deduplicate=False, path=path)
+    def score(texts: list[str], chosen: Options, share: bool) -> np.ndarray:
+        return score_texts(model, tokenizer, texts, example.rule, chosen, id=example.id, deduplicate=False, share=share)
 
     def score_all(masks: np.ndarray) -> np.ndarray:
         return score_masks(
@@ -107,17 +105,20 @@ def self_check(
         )
 
     batched_MT = score_all(masks_MF)
-    single_MT = score(clauses, dataclasses.replace(options, batch_tokens=1), "uncached")
-    whole_MT = score(clauses, options, "uncached")
-    again_MT = score([*clauses[1:], example.clause], options, "auto")
-    allowed = tolerance if tolerance is not None else model_parts.tolerance(model)
+    single_MT = score(clauses, dataclasses.replace(options, batch_tokens=1), False)
+    whole_MT = score(clauses, options, False)
+    again_MT = score([*clauses[1:], example.clause], options, True)
+    chains_MF = chain_masks(draw_orders(len(features), 1))
+    gains_FT, _ = mean_gains(chains_MF, score_all(chains_MF))
+    ends = (score_all(np.full((1, len(features)), kept))[0] for kept in (True, False))
     deviations = {
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
         "cached_equals_uncached": np.abs(batched_MT - whole_MT).max(),
         "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
         "planted_feature": _planted_deviation(single_MT, word, features, clauses),
-        "efficiency": _efficiency_deviation(score_all, len(features)),
+        "efficiency": efficiency_gap(gains_FT, *ends),
     }
+    allowed = model_parts.tolerance(model)
     checks = [
         Check(example.id, name, float(deviation), allowed, bool(deviation <= allowed))
         for name, deviation in deviations.items()
@@ -127,40 +128,12 @@ def self_check(
     return checks
 
 
-def _middle_word(example: Example, features: Sequence[Feature], clauses: Sequence[str]) -> str:
-    """The word nearest the middle of the clause that is gone where it is perturbed; ``clauses``: as leave-one-out."""
-    changed = [place for place, text in enumerate(clauses[1:]) if text != example.clause]
-    if not changed:
-        raise InputError(
-            f"clause {example.id}",
-            expected="a word that the baseline changes",
-            found=repr(example.clause),
-            remedy="Choose another clause.",
-        )
-    return features[min(changed, key=lambda place: abs(place - len(features) // 2))].text
-
-
 def _planted_deviation(
-    log_probs_MT: np.ndarray,
-    word: str,
-    features: Sequence[Feature],
-    clauses: Sequence[str],
-    solve: Callable[[np.ndarray], np.ndarray] = leave_one_out,
+    log_probs_MT: np.ndarray, word: str, features: Sequence[Feature], clauses: Sequence[str]
 ) -> float:
     """How far the scores miss a planted dependence: 3 nats off wherever the perturbed text lacks the word."""
-    count = _count(clauses[0], word)
-    lacks_M = np.array([_count(text, word) < count for text in clauses])
-    gain_FT = solve(log_probs_MT - _PLANTED * lacks_M[:, None]) - solve(log_probs_MT)
+    count_M = np.array([sum(feature.text == word for feature in segment(text)) for text in clauses])
+    lacks_M = count_M < count_M[0]
+    gain_FT = leave_one_out(log_probs_MT - _PLANTED * lacks_M[:, None]) - leave_one_out(log_probs_MT)
     expected_F = np.array([_PLANTED * (feature.text == word) for feature in features])
     return float(np.abs(gain_FT - expected_F[:, None]).max())
-
-
-def _efficiency_deviation(score: Callable[[np.ndarray], np.ndarray], n_features: int) -> float:
-    masks_MF = chain_masks(draw_orders(n_features, 1))
-    gains_FT, _ = mean_gains(masks_MF, score(masks_MF))
-    whole_T, empty_T = (score(np.full((1, n_features), kept))[0] for kept in (True, False))
-    return efficiency_gap(gains_FT, whole_T, empty_T)
-
-
-def _count(text: str, word: str) -> int:
-    return sum(feature.text == word for feature in segment(text))
