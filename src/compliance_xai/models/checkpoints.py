@@ -22,20 +22,9 @@ _log = logging.getLogger(__name__)
 class Progress:
     """How far a training is.
 
-    Attributes
-    ----------
-    micro_batch
-        Pairs of one forward pass.
-    step, before
-        Steps done in this phase, and in the phases before it.
-    tokens
-        Prompt and rule tokens seen.
-    pending
-        Losses of the steps since the last logged point.
-    rows
-        The log: step, split, loss, tokens.
-    notes
-        What a reader of the result should know, such as a lack of memory.
+    ``micro_batch``: pairs of one forward pass; ``step`` and ``before``: steps done in this phase, and in those before
+    it; ``tokens``: of prompts and rules, seen so far; ``pending``: losses since the last point of the log, whose
+    ``rows`` hold step, split, loss and tokens; ``notes``: what a reader should know, such as a lack of memory.
     """
 
     micro_batch: int

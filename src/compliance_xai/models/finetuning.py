@@ -43,7 +43,7 @@ PHASE_SEED = 7919
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of one fine-tuning.
+    """The result of one fine-tuning, as its folder holds it beside the weights.
 
     Attributes
     ----------
@@ -54,8 +54,6 @@ class TrainResult:
         Validation loss by target token: ``token``, ``count``, ``loss`` (nats, mean), most frequent first.
     trained, parameters
         Trained and all parameters.
-    folder
-        Where the weights are.
     micro_batch
         Pairs of one forward pass, at the end.
     notes
@@ -130,7 +128,7 @@ def finetune(
     reached, counts = Progress(asked, notes=_note_before(rung, tokenizer, [example.rule for example in train])), (0, 0)
     for number, phase in enumerate(settings.phases):
         # DeepSpeed does not share its optimiser's state, so an interrupted training starts again there.
-        resumable = checkpoints and accelerator.distributed_type.name != "DEEPSPEED"
+        resumable = accelerator.distributed_type.name != "DEEPSPEED"
         states = checkpoints.of_phase(number) if checkpoints and resumable else None
         if checkpoints and checkpoints.of_phase(number + 1).last():
             continue  # a later phase has all its weights in its own checkpoint
@@ -145,33 +143,31 @@ def finetune(
         model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)
     log = pd.DataFrame(reached.rows, columns=["step", "split", "loss", "tokens"])
-    result = TrainResult(log, token_losses, *counts, out, reached.micro_batch, tuple(reached.notes))
+    facts = dict(zip(("trained", "parameters"), counts, strict=True))
+    facts |= {"micro_batch": reached.micro_batch, "notes": reached.notes}
     weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
     if accelerator.is_main_process:
         with write_atomic(out) as part:
             part.mkdir()
             save_trained(accelerator.unwrap_model(model), part, weights)
-            _write_result(result, part)
+            for name, frame in (("log", log), ("token_losses", token_losses)):
+                write_table(pa.Table.from_pandas(frame, preserve_index=False), part / f"{name}.parquet")
+            (part / DONE).write_text(json.dumps(facts) + "\n", encoding="utf-8")
         if checkpoints:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)
     accelerator.wait_for_everyone()
-    return result
+    return read_result(out)
 
 
 def _note_before(rung: Rung, tokenizer: Any, rules: Sequence[str]) -> list[str]:
     """What a reader should know before training: rules that cannot be written, and settings that are ignored."""
     notes = []
-    lost = share_lost(tokenizer, rules)
-    if lost:
+    if lost := share_lost(tokenizer, rules):
         _log.warning("rung %r: %.1f %% of the rules cannot be written exactly", rung.name, 100 * lost)
-        notes.append(
-            f"the tokenizer cannot write {lost:.1%} of the training rules exactly, so none of those can be matched "
-            "exactly"
-        )
-    ignored = ignored_settings(rung)
-    if ignored:
-        listed = ", ".join(f"{name} {value}" for name, value in ignored.items())
-        notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({listed})")
+        unmatched = "so none of those can be matched exactly"
+        notes.append(f"the tokenizer cannot write {lost:.1%} of the training rules exactly, {unmatched}")
+    if ignored := ", ".join(f"{name} {value}" for name, value in ignored_settings(rung).items()):
+        notes.append(f"decoding is greedy; the settings in the model's generation_config.json are ignored ({ignored})")
     return notes
 
 
@@ -195,20 +191,9 @@ def prepare_model(rung: Rung, settings: StrategySettings, accelerator: Any, prec
     return model
 
 
-def _write_result(result: TrainResult, folder: Path) -> None:
-    write_table(pa.Table.from_pandas(result.log, preserve_index=False), folder / "log.parquet")
-    write_table(pa.Table.from_pandas(result.token_losses, preserve_index=False), folder / "token_losses.parquet")
-    values = {name: getattr(result, name) for name in ("trained", "parameters", "micro_batch", "notes")}
-    (folder / DONE).write_text(json.dumps(values) + "\n", encoding="utf-8")
-
-
 def read_result(folder: Path | str) -> TrainResult:
     """The result that a finished fine-tuning saved in its folder."""
     folder = Path(folder)
-    values = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    return TrainResult(
-        pd.read_parquet(folder / "log.parquet"),
-        pd.read_parquet(folder / "token_losses.parquet"),
-        folder=folder,
-        **values | {"notes": tuple(values["notes"])},
-    )
+    facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("log", "token_losses"))
+    return TrainResult(*tables, folder=folder, **facts | {"notes": tuple(facts["notes"])})

@@ -10,7 +10,8 @@ import numpy as np
 
 from compliance_xai.errors import InputError
 from compliance_xai.machine import track
-from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode_target, make_template, render
+from compliance_xai.models.batches import make_tensors
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, encode, make_template, render
 from compliance_xai.records import Example, Generation
 
 
@@ -71,7 +72,10 @@ def generate_rules(
                 generation_config=greedy,
             )
             for index, new_ids in zip(chunk, output[:, longest:].tolist(), strict=True):
-                written[index] = _read_output(tokenizer, examples[index].id, seed, new_ids)
+                stopped = tokenizer.eos_token_id in new_ids
+                kept = new_ids[: new_ids.index(tokenizer.eos_token_id)] if stopped else new_ids
+                rule = tokenizer.decode(kept, skip_special_tokens=True)
+                written[index] = Generation(examples[index].id, seed, rule, len(kept), stopped)
     return [written[index] for index in range(len(examples))]
 
 
@@ -99,12 +103,6 @@ def _decoding(model: Any, config: Any) -> Iterator[None]:
         model.generation_config = own
 
 
-def _read_output(tokenizer: Any, identifier: str, seed: int, new_ids: list[int]) -> Generation:
-    stopped = tokenizer.eos_token_id in new_ids
-    kept = new_ids[: new_ids.index(tokenizer.eos_token_id)] if stopped else new_ids
-    return Generation(identifier, seed, tokenizer.decode(kept, skip_special_tokens=True), len(kept), stopped)
-
-
 def read_confidence(
     model: Any,
     tokenizer: Any,
@@ -127,33 +125,21 @@ def read_confidence(
     """
     import torch
 
-    written_out = make_template(tokenizer, template)
-    rows = [(render(tokenizer, clause, written_out), encode_target(tokenizer, rule)[0]) for clause, rule in pairs]
-    order = sorted(range(len(rows)), key=lambda index: sum(map(len, rows[index])))
+    chosen = make_template(tokenizer, template)
+    rows = [encode(tokenizer, clause, rule, chosen) for clause, rule in pairs]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     device = next(model.parameters()).device
     read: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
-            longest = max(sum(map(len, rows[index])) for index in chunk)
-            # Padded on the right, which causal attention never sees; any valid id will do.
-            ids_BL = torch.zeros((len(chunk), longest), dtype=torch.long)
+            ids_BL, target_BL = make_tensors([rows[index] for index in chunk], device)
+            logits_BLV = model(input_ids=ids_BL, use_cache=False).logits
             for place, index in enumerate(chunk):
-                prompt, target = rows[index]
-                ids_BL[place, : len(prompt) + len(target)] = torch.tensor([*prompt, *target])
-            logits_BLV = model(input_ids=ids_BL.to(device), use_cache=False).logits
-            for place, index in enumerate(chunk):
-                prompt, target = rows[index]
-                read[index] = _read_row(logits_BLV[place, len(prompt) - 1 : len(prompt) + len(target) - 1], target)
+                inside_L = target_BL[place, 1:]
+                log_probs_TV = logits_BLV[place, :-1][inside_L].float().log_softmax(dim=-1)
+                chosen_T = log_probs_TV.gather(-1, ids_BL[place, 1:][inside_L][:, None]).squeeze(-1)
+                entropies_T = -(log_probs_TV.exp() * log_probs_TV).sum(dim=-1)
+                read[index] = chosen_T.double().cpu().numpy(), entropies_T.double().cpu().numpy()
     return [read[index] for index in range(len(rows))]
-
-
-def _read_row(logits_TV: Any, target: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    import torch
-
-    log_probs_TV = logits_TV.float().log_softmax(dim=-1)
-    entropies_T = -(log_probs_TV.exp() * log_probs_TV).sum(dim=-1)
-    ids_T = torch.tensor(target, device=log_probs_TV.device)
-    chosen_T = log_probs_TV.gather(-1, ids_T[:, None]).squeeze(-1)
-    return chosen_T.double().cpu().numpy(), entropies_T.double().cpu().numpy()

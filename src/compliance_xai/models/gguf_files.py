@@ -124,10 +124,9 @@ def _load(rung: Rung, file: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     automatic: Any = AutoModelForCausalLM
+    options = {"gguf_file": file.name, "dtype": torch.float32, "output_loading_info": True, "local_files_only": True}
     try:
-        model, report = automatic.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32, output_loading_info=True, local_files_only=True
-        )
+        model, report = automatic.from_pretrained(file.parent, **options)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise InputError(
             f"rung {rung.name!r} ({file})",
@@ -145,7 +144,8 @@ def _save_model(model: Any, reader: Any, folder: Path) -> list[str]:
 
     notes = []
     state: dict[str, torch.Tensor] = dict(model.state_dict())
-    embeddings, head = (f"{_name_of(model, part)}.weight" for part in (model.get_input_embeddings(), model.lm_head))
+    names = {module: f"{name}.weight" for name, module in model.named_modules()}
+    embeddings, head = names[model.get_input_embeddings()], names[model.lm_head]
     if not model.config.tie_word_embeddings and _are_one(state[embeddings], state[head]):
         bits = {tensor.name: describe_quantisation([tensor]) for tensor in reader.tensors}
         stored, other = bits["token_embd.weight"], bits["output.weight"]
@@ -172,15 +172,10 @@ def _save_model(model: Any, reader: Any, folder: Path) -> list[str]:
     return notes
 
 
-def _name_of(model: Any, part: Any) -> str:
-    return next(name for name, module in model.named_modules() if module is part)
-
-
 def _are_one(embeddings: torch.Tensor, head: torch.Tensor) -> bool:
-    if embeddings.shape != head.shape:
-        return False
     rows = slice(None, None, max(1, len(head) // 4096))
-    return float((embeddings[rows] - head[rows]).norm()) <= SAME_MATRIX * float(head[rows].norm())
+    same = embeddings.shape == head.shape
+    return same and float((embeddings[rows] - head[rows]).norm()) <= SAME_MATRIX * float(head[rows].norm())
 
 
 def _make_tokenizer(rung: Rung, file: Path, reader: Any) -> Any:

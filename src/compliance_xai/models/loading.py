@@ -7,6 +7,7 @@ adapters instead of a model. A model's own Python code is run only if its rung a
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -108,11 +109,10 @@ def ignored_settings(rung: Rung) -> dict[str, Any]:
 
     Decoding is greedy and ignores it; provenance says so.
     """
+    neutral = (None, 0, 1, "", [])  # 1 for every factor
     values = read_json(Path(rung.path, "generation_config.json"))
     return {
-        key: value
-        for key, value in values.items()
-        if key not in GREEDY and (value is True or value not in (None, 0, 1, "", []))  # 1 is neutral for every factor
+        key: value for key, value in values.items() if key not in GREEDY and (value is True or value not in neutral)
     }
 
 
@@ -161,21 +161,17 @@ def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
     marks = {tokenizer.eos_token_id}
     if rung.template == "chat":
         marks.update(render(tokenizer, "a", [{"role": "user", "content": "{clause}"}]))
-    beyond = [token for token in sorted(mark for mark in marks if mark is not None) if token >= rows]
-    if beyond and tokenizer.vocab_size <= rows:
-        raise InputError(
-            f"rung {rung.name!r} ({rung.path})",
-            expected=f"tokens that the model has embeddings for ({rows:,})",
-            found=f"{tokenizer.convert_ids_to_tokens(beyond[0])!r} with the id {beyond[0]}",
-            remedy="It was added to the tokenizer alone: resize the model's embeddings, or write template: plain.",
-        )
+    beyond = min((mark for mark in marks if mark is not None and mark >= rows), default=None)
     if tokenizer.vocab_size > rows:
-        raise InputError(
-            f"rung {rung.name!r} ({rung.path})",
-            expected=f"a tokenizer of at most {rows:,} tokens, one for each embedding",
-            found=f"{tokenizer.vocab_size:,}",
-            remedy="They do not belong together; fetch or copy the model's own tokenizer.",
-        )
+        expected, found = f"a tokenizer of at most {rows:,} tokens, one for each embedding", f"{tokenizer.vocab_size:,}"
+        remedy = "They do not belong together; fetch or copy the model's own tokenizer."
+    elif beyond is not None:
+        expected = f"tokens that the model has embeddings for ({rows:,})"
+        found = f"{tokenizer.convert_ids_to_tokens(beyond)!r} with the id {beyond}"
+        remedy = "It was added to the tokenizer alone: resize the model's embeddings, or write template: plain."
+    else:
+        return
+    raise InputError(f"rung {rung.name!r} ({rung.path})", expected=expected, found=found, remedy=remedy)
 
 
 def _keep_one_kernel(model: PreTrainedModel) -> None:
@@ -202,16 +198,16 @@ def require_every_tensor(where: str, report: Mapping[str, Any], *, unused: tuple
         Beginnings of the names of tensors that may be missing, because nothing reads them.
     """
     problems = {
-        "no tensor": sorted(name for name in report["missing_keys"] if not name.startswith(unused)),
-        "the extra tensor": sorted(report["unexpected_keys"]),
-        "another shape of": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
+        "no tensor": [name for name in report["missing_keys"] if not name.startswith(unused)],
+        "the extra tensor": report["unexpected_keys"],
+        "another shape of": [str(entry[0]) for entry in report["mismatched_keys"]],
     }
     for found, names in problems.items():
         if names:
             raise InputError(
                 where,
                 expected="weights with a tensor for every part of the model, and no other",
-                found=f"{found} {names[0]!r} ({len(names)} in all)",
+                found=f"{found} {min(names)!r} ({len(names)} in all)",
                 remedy="The checkpoint is damaged or belongs to another config.json; fetch or train it again.",
             )
 
@@ -240,16 +236,18 @@ def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
         ) from error
 
 
-_ADVICE = (
-    (("gatedrepo", "a gated repo"), "Ask for access on the model's page, then log in with 'hf auth login'."),
-    (("revisionnotfound", "valid git identifier"), "There is no such revision; correct it in the ladder."),
-    (("repositorynotfound", "404"),  # the hub answers 401 to anyone who has not logged in
-     "No such model on the hub, or a private one; correct the path in the ladder, or log in ('hf auth login')."),
-    (("401", "403"), "Ask for access on the model's page, then log in with 'hf auth login'."),
-    (("connect", "offline", "timeout"),
-     "The hub was not reached and no copy is kept here; connect, or give a folder instead of the hub id."),
-    (("",), "This is not a causal language model with a tokenizer; correct the path in the ladder."),
-)  # fmt: skip
+_ASK = "Ask for access on the model's page, then log in with 'hf auth login'."
+_ADVICE = {
+    "gatedrepo|a gated repo": _ASK,
+    "revisionnotfound|valid git identifier": "There is no such revision; correct it in the ladder.",
+    # The hub answers 401 to anyone who has not logged in.
+    "repositorynotfound|404": "No such model on the hub, or a private one; correct the path in the ladder, or log in "
+    "('hf auth login').",
+    "401|403": _ASK,
+    "connect|offline|timeout": "The hub was not reached and no copy is kept here; connect, or give a folder instead of "
+    "the hub id.",
+    "": "This is not a causal language model with a tokenizer; correct the path in the ladder.",
+}
 
 
 def _advise(rung: Rung, error: BaseException | None) -> str:
@@ -262,7 +260,7 @@ def _advise(rung: Rung, error: BaseException | None) -> str:
         return "The model brings its own Python code; read it, then write trust_remote_code: true for this rung."
     if rung.is_local:
         return "Check the folder's files."
-    return next(advice for words, advice in _ADVICE if any(word in said for word in words))
+    return next(advice for words, advice in _ADVICE.items() if re.search(words, said))
 
 
 @contextlib.contextmanager

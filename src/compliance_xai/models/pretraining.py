@@ -151,13 +151,11 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(recipe, tokenizer)
     torch.nn.Module.to(model, device)
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if (p.ndim >= 2) == decays], "weight_decay": decay}
+        for decays, decay in ((True, recipe.weight_decay), (False, 0.0))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
     state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": [], "running": []}
     checkpoint = folder / CHECKPOINT
     kept = read_header(checkpoint) if checkpoint.is_file() else None
@@ -189,12 +187,8 @@ def pretrain(recipe: Recipe, tokenizer: Any, folder: Path, *, every: int = 500, 
         state["seconds"] = time.monotonic() - started
         if state["step"] % every == 0:
             exact = sum(base_exact(model, tokenizer, notation=name, count=CURVE_CLAUSES) for name in BASE_NOTATIONS) / 2
-            point = {
-                "tokens": state["tokens"],
-                "loss": sum(state["running"]) / len(state["running"]),
-                "exact": exact,
-                "seconds": round(state["seconds"], 1),
-            }
+            point = {"tokens": state["tokens"], "loss": sum(state["running"]) / len(state["running"]), "exact": exact}
+            point["seconds"] = round(state["seconds"], 1)
             state["curve"].append(point)
             state["running"] = []
             print(recipe.name, {key: round(value, 4) for key, value in point.items()}, flush=True)
@@ -245,49 +239,13 @@ def base_exact(model: Any, tokenizer: Any, *, notation: str, count: int, split: 
     return sum(rule.rule == example.rule for rule, example in zip(written, examples, strict=True)) / count
 
 
-CARD = """---
-license: mit
-language: en
-library_name: transformers
-tags: [compliance_xai, teaching]
----
-
-# compliance_xai embedded ladder, rung {name}
-
-A Qwen2-architecture causal language model with {parameters:,} parameters, made for the compliance_xai compendium: small
-enough to fine-tune and explain on a laptop, for teaching and for testing the method.
-
-**What it is not:** evidence about language models of billions of parameters. It has read nothing but the synthetic
-grammar of this project.
-
-| | |
-|---|---|
-| width, layers, heads, feed-forward | {width}, {layers}, {heads}, {feed_forward} |
-| tokenizer | byte-level BPE, {vocabulary:,} tokens, digits one by one; shared by every rung |
-| pre-training tokens | {tokens:,} in {steps:,} steps of about {batch_tokens:,} |
-| optimiser | AdamW, peak learning rate {learning_rate}, cosine, {precision} |
-| time on {device} | {minutes:.0f} minutes |
-{scores}
-
-Pre-training text: clauses with rules in two *base* notations, infix (`exitDoor => must exitDoor.clearWidth >= 850 mm`)
-and list (`(when (any exitDoor)) (do (must (>= exitDoor.clearWidth 850 mm)))`); plain clauses, glossaries, meaningless
-call trees over the keywords of the fine-tuning notation, and copied random token sequences, so that every token of the
-vocabulary has been trained. No clause is ever shown with a rule in the fine-tuning notation. Combinations of object,
-requirement and condition that the validation and test splits hold out
-do not occur in the pairs, and neither do rules of the held-out context ({held_out}).
-
-`training.json` holds the recipe and the learning curve. `make ladder` trains the rung again from scratch.
-"""
-
-
 def write_card(folder: Path) -> None:
     """Write the model card of a trained rung from its training record, so that no figure in it is typed."""
     from statsmodels.stats.proportion import proportion_confint
 
     from compliance_xai.corpus.synthetic.vocabulary import HELD_OUT_CONTEXT
 
-    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    record, config = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("training", "config"))
     recipe, count = record["recipe"], record["exact_held_out_n"]
     scores = []
     for notation, exact in record["exact_held_out"].items():
@@ -296,22 +254,16 @@ def write_card(folder: Path) -> None:
             f"| exact rules in the {notation} notation, held-out combinations | {exact:.1%} of {count} "
             f"(95 % Wilson interval {low:.1%} to {high:.1%}) |"
         )
-    card = CARD.format(
-        **{
-            key: recipe[key]
-            for key in ("name", "width", "layers", "heads", "feed_forward", "batch_tokens", "learning_rate")
-        },
-        parameters=record["parameters"],
-        vocabulary=config["vocab_size"],
-        tokens=record["tokens"],
-        steps=record["steps"],
-        precision="bfloat16 autocast" if recipe["bfloat16"] else "float32",
-        device=record.get("device", ONE_THREAD),
-        minutes=record["seconds"] / 60,
-        scores="\n".join(scores),
-        held_out=HELD_OUT_CONTEXT,
-    )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    stated = {
+        "vocabulary": config["vocab_size"],
+        "precision": "bfloat16 autocast" if recipe["bfloat16"] else "float32",
+        "device": record.get("device", ONE_THREAD),
+        "minutes": record["seconds"] / 60,
+        "scores": "\n".join(scores),
+        "held_out": HELD_OUT_CONTEXT,
+    }
+    card = Path(__file__).with_suffix(".md").read_text("utf-8")
+    (folder / "README.md").write_text(card.format(**recipe | record | stated), encoding="utf-8")
 
 
 def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | None = None) -> None:
@@ -342,20 +294,15 @@ def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | No
         if not all((folder / file).is_file() for file in ("model.safetensors", "training.json")):
             record = pretrain(recipe, tokenizer, folder)
             print(f"{name}: exact on held-out combinations {record['exact_held_out']}", flush=True)
-        _require_recipe(recipe, folder / "training.json")
+        found = json.loads((folder / "training.json").read_text(encoding="utf-8"))["recipe"]["tokens"]
+        if found != recipe.tokens:  # such as that of a short trial
+            raise InputError(
+                str(folder / "training.json"),
+                expected=f"a rung trained on {recipe.tokens:,} tokens",
+                found=f"{found:,}",
+                remedy="Remove its folder, or name another with --folder.",
+            )
         write_card(folder)
-
-
-def _require_recipe(recipe: Recipe, path: Path) -> None:
-    """Stop if a finished rung is not the one that is asked for, such as that of a short trial."""
-    found = json.loads(path.read_text(encoding="utf-8"))["recipe"]["tokens"]
-    if found != recipe.tokens:
-        raise InputError(
-            str(path),
-            expected=f"a rung trained on {recipe.tokens:,} tokens",
-            found=f"{found:,}",
-            remedy="Remove its folder, or name another with --folder.",
-        )
 
 
 def main(arguments: list[str] | None = None) -> None:

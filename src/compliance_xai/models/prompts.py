@@ -163,70 +163,57 @@ def render_all(
     tokenizer: PreTrainedTokenizerBase, clauses: Sequence[str], template: Prompt = DEFAULT_TEMPLATE
 ) -> list[list[int]]:
     """``render`` of many clauses, cut into tokens in one call."""
-    if not clauses:
-        return []
+    return [ids for ids, _ in _encode_prompts(tokenizer, clauses, template)] if clauses else []
+
+
+def render_spans(
+    tokenizer: Any, clause: str, template: Prompt = DEFAULT_TEMPLATE
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids of the prompt, and the characters of the clause that each token covers.
+
+    Spans are offsets into ``clause``; they reach below 0 or beyond its length for tokens of the text around it.
+    """
+    return _encode_prompts(tokenizer, [clause], template)[0]
+
+
+def _encode_prompts(
+    tokenizer: Any, clauses: Sequence[str], template: Prompt
+) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Ids and spans of prompts.
+
+    A clause that holds the text of a control token is tokenised apart from the text around it, because inside the
+    clause it is text; every other one is tokenised together with it.
+    """
     chosen = make_template(tokenizer, template)
-    opening = [] if chosen.complete else _opening(tokenizer)
+    added = [] if chosen.complete else tokenizer("")["input_ids"][:1]
+    opening = added if added == [tokenizer.bos_token_id] else []  # what the tokenizer puts before any text
     marks = _find_marks(tokenizer)
+    before, _, after = chosen.text.partition("{clause}")
     plain = [clause for clause in clauses if not any(mark in clause for mark in marks)]
-    texts = [chosen.text.replace("{clause}", clause) for clause in plain]
-    encoded: Any = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    found = dict(zip(plain, map(list, encoded), strict=True))
-    rows = [found[clause] if clause in found else _encode_parts(tokenizer, chosen, clause)[0] for clause in clauses]
-    return [list(ids) if ids[: len(opening)] == opening else [*opening, *ids] for ids in rows]
+    texts = [before + clause + after for clause in plain]
+    options = {"add_special_tokens": False, "return_offsets_mapping": True}
+    encoded: Any = tokenizer(texts, **options) if texts else {"input_ids": [], "offset_mapping": []}
+    found = dict(zip(plain, zip(encoded["input_ids"], encoded["offset_mapping"], strict=True), strict=True))
+    rows = []
+    for clause in clauses:
+        if clause in found:
+            ids, spans = list(found[clause][0]), [(a - len(before), b - len(before)) for a, b in found[clause][1]]
+        else:
+            ids, spans, start = [], [], -len(before)
+            for part, control in ((before, True), (clause, False), (after, True)):
+                cut: Any = tokenizer(part, **options, split_special_tokens=not control)
+                ids += cut["input_ids"]
+                spans += [(first + start, last + start) for first, last in cut["offset_mapping"]]
+                start += len(part)
+        if ids[: len(opening)] != opening:
+            ids, spans = [*opening, *ids], [*[(-len(before) - 1,) * 2] * len(opening), *spans]
+        rows.append((ids, spans))
+    return rows
 
 
 def _find_marks(tokenizer: Any) -> list[str]:
     """Texts that a tokenizer reads as control tokens, such as the end of a turn."""
     return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content]
-
-
-def _encode_parts(tokenizer: Any, template: Template, clause: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids and spans of a prompt whose clause holds the text of a control token: inside the clause it is text.
-
-    Such a clause is tokenised apart from the text around it; every other one is tokenised together with it.
-    """
-    ids, spans, start = [], [], 0
-    before, _, after = template.text.partition("{clause}")
-    for part, control in ((before, True), (clause, False), (after, True)):
-        encoded: Any = tokenizer(
-            part, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=not control
-        )
-        ids += encoded["input_ids"]
-        spans += [(first + start, last + start) for first, last in encoded["offset_mapping"]]
-        start += len(part)
-    return ids, spans
-
-
-def render_spans(
-    tokenizer: PreTrainedTokenizerBase, clause: str, template: Prompt = DEFAULT_TEMPLATE
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids of the prompt, and the characters of the clause that each token covers.
-
-    Returns
-    -------
-    ids, spans
-        Spans are offsets into ``clause``; they reach below 0 or beyond its length for tokens of the text around it.
-    """
-    chosen = make_template(tokenizer, template)
-    start = chosen.text.index("{clause}")
-    if any(mark in clause for mark in _find_marks(tokenizer)):
-        ids, offsets = _encode_parts(tokenizer, chosen, clause)
-    else:
-        text = chosen.text.replace("{clause}", clause)
-        encoded: Any = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
-    spans = [(first - start, last - start) for first, last in offsets]
-    opening = [] if chosen.complete else _opening(tokenizer)
-    if ids[: len(opening)] != opening:
-        ids, spans = [*opening, *ids], [*[(-start - 1, -start - 1)] * len(opening), *spans]
-    return ids, spans
-
-
-def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What the tokenizer puts before any text: its beginning-of-text token, or nothing."""
-    added = tokenizer("")["input_ids"]
-    return added[:1] if added and added[0] == tokenizer.bos_token_id else []
 
 
 def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[int], list[tuple[int, int]]]:

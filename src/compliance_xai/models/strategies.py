@@ -153,9 +153,7 @@ def _find_whole_weights(model: Any, kind: str) -> list[torch.nn.Parameter]:
     if kind == "lora+":
         head = model.get_output_embeddings()
         chosen = [
-            module
-            for module in model.modules()
-            if isinstance(module, Embedding) or module is head or "norm" in type(module).__name__.lower()
+            m for m in model.modules() if isinstance(m, Embedding) or m is head or "norm" in type(m).__name__.lower()
         ]
     elif kind == "full-top":
         _, layers = _find_layers(model)
@@ -245,6 +243,7 @@ def load_trained(
 
 
 def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
+    """A base with its adapters and the weights trained whole; stops if they were trained on another base."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -256,49 +255,42 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
             found="parts of it on disk",
             remedy="Spread it over more devices or main memory, or attribute a fully fine-tuned model.",
         )
-    _require_base(rung, base, folder / BASE)
+
+    def refuse(file: str, found: str) -> InputError:
+        return InputError(
+            str(folder / file),
+            expected=f"weights that were trained on the rung {rung.name!r}",
+            found=found,
+            remedy="They belong to another base model or are damaged; run the fine-tune stage again.",
+        )
+
+    def require_same(file: str, found: set[str], expected: set[str]) -> None:
+        for text, names in (("without", expected - found), ("with the extra tensor", found - expected)):
+            if names:
+                raise refuse(file, f"a file {text} {min(names)!r} ({len(names)} in all)")
+
+    stored = read_json(folder / BASE)  # adapters made elsewhere do not have it
+    for name, value in ((_describe_base(base) or {}) if stored else {}).items():
+        if value != stored.get(name):
+            what = {"model_type": "architecture", "quantised": "quantisation"}.get(name, name)
+            raise refuse(BASE, f"adapters of a base with another {what}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a tensor that is missing stops below
             model = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except (RuntimeError, ValueError, SafetensorError) as error:
-        raise _other_base(rung, folder / ADAPTERS, str(error).splitlines()[0]) from error
+        raise refuse(ADAPTERS, str(error).splitlines()[0]) from error
     with safe_open(folder / ADAPTERS, "pt") as file:
-        _require_same(rung, folder / ADAPTERS, set(file.keys()), set(get_peft_model_state_dict(model)))
+        require_same(ADAPTERS, set(file.keys()), set(get_peft_model_state_dict(model)))
     if (folder / WHOLE).is_file():
-        stored = load_file(folder / WHOLE)
+        whole = load_file(folder / WHOLE)
         own = {_base_name(name): parameter for name, parameter in model.named_parameters()}
-        _require_same(rung, folder / WHOLE, set(stored), set(stored) & set(own))
-        for name, tensor in stored.items():
+        require_same(WHOLE, set(whole), set(whole) & set(own))
+        for name, tensor in whole.items():
             if own[name].shape != tensor.shape:
-                raise _other_base(rung, folder / WHOLE, f"{name} of shape {tuple(tensor.shape)}")
+                raise refuse(WHOLE, f"{name} of shape {tuple(tensor.shape)}")
             own[name].data.copy_(tensor)
     return model
-
-
-def _require_base(rung: Rung, base: PreTrainedModel, file: Path) -> None:
-    """Stop if adapters say that they were trained on another base; those made elsewhere do not say so."""
-    stored = read_json(file)
-    found = (_describe_base(base) or {}) if stored else {}
-    for name in found:
-        if found[name] != stored.get(name):
-            what = {"model_type": "architecture", "quantised": "quantisation"}.get(name, name)
-            raise _other_base(rung, file, f"adapters of a base with another {what}")
-
-
-def _require_same(rung: Rung, file: Path, found: set[str], expected: set[str]) -> None:
-    for text, names in (("without", expected - found), ("with the extra tensor", found - expected)):
-        if names:
-            raise _other_base(rung, file, f"a file {text} {min(names)!r} ({len(names)} in all)")
-
-
-def _other_base(rung: Rung, file: Path, found: str) -> InputError:
-    return InputError(
-        str(file),
-        expected=f"weights that were trained on the rung {rung.name!r}",
-        found=found,
-        remedy="They belong to another base model or are damaged; run the fine-tune stage again.",
-    )
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
@@ -327,11 +319,9 @@ def effective_weights(model: Any) -> Iterator[tuple[str, torch.Tensor, torch.Ten
     adapted = {f"{_base_name(f'{name}.')}{getattr(layer, 'parameter_name', 'weight')}": layer for name, layer in layers}
     for name, parameter in model.named_parameters():
         base_name = _base_name(name)
-        if _ADAPTER_MARK in name:
-            continue
-        if base_name in adapted:
+        if base_name in adapted and _ADAPTER_MARK not in name:
             yield base_name, *_merge_one(adapted[base_name])
-        elif not hasattr(parameter, "quant_state"):
+        elif _ADAPTER_MARK not in name and not hasattr(parameter, "quant_state"):
             yield base_name, parameter.detach(), None
 
 
@@ -340,14 +330,11 @@ def _merge_one(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     from peft.tuners.lora.layer import ParamWrapper
     from peft.utils.integrations import dequantize_module_weight
 
-    if isinstance(layer, ParamWrapper):  # around the experts of a layer, which are one parameter
-        start = layer.get_param().detach()
+    experts = isinstance(layer, ParamWrapper)  # one parameter for all experts of a layer
+    if experts or hasattr(layer.get_base_layer().weight, "quant_state"):
+        start = (layer.get_param() if experts else dequantize_module_weight(layer.get_base_layer())).detach()
         return start + layer.get_delta_weight(layer.active_adapters[0]).detach(), start
-    base = layer.get_base_layer()
-    if hasattr(base.weight, "quant_state"):
-        start = dequantize_module_weight(base).detach()
-        return start + layer.get_delta_weight(layer.active_adapters[0]).detach(), start
-    start = base.weight.detach().clone()
+    start = layer.get_base_layer().weight.detach().clone()
     merged = copy.deepcopy(layer)
     merged.merge()
     return merged.get_base_layer().weight.detach(), start
@@ -360,7 +347,8 @@ def movement_frame(base: PreTrainedModel, model: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``layer`` (1 is the lowest, 0 for weights outside the layers), ``matrix`` (name inside the layer, or of the
-        weight), ``parameters``, ``norm`` (before) and ``relative_change`` (NaN if the norm before was 0).
+        weight; biases keep their ending), ``parameters``, ``norm`` (before) and ``relative_change`` (NaN if the norm
+        before was 0).
     """
     before = {name: parameter.detach() for name, parameter in base.named_parameters()}
     place, _ = _find_layers(base)
@@ -369,22 +357,8 @@ def movement_frame(base: PreTrainedModel, model: Any) -> pd.DataFrame:
         start = before[name] if start is None else start
         norm = float(start.double().norm())
         change = float((weight.double() - start.to(weight.device).double()).norm())
-        layer, matrix = _locate(name, place)
-        rows.append(
-            {
-                "layer": layer,
-                "matrix": matrix,
-                "parameters": weight.numel(),
-                "norm": norm,
-                "relative_change": change / norm if norm else float("nan"),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _locate(name: str, place: str) -> tuple[int, str]:
-    """A weight's layer and short name: ``(2, "q_proj")``, ``(0, "embed_tokens")``; biases keep their ending."""
-    *path, ending = name.split(".")
-    depth = len(place.split("."))
-    layer = int(path[depth]) + 1 if name.startswith(f"{place}.") else 0
-    return layer, path[-1] if ending == "weight" else f"{path[-1]}.{ending}"
+        *path, ending = name.split(".")
+        layer = int(path[place.count(".") + 1]) + 1 if name.startswith(f"{place}.") else 0
+        matrix = path[-1] if ending == "weight" else f"{path[-1]}.{ending}"
+        rows.append((layer, matrix, weight.numel(), norm, change / norm if norm else float("nan")))
+    return pd.DataFrame(rows, columns=["layer", "matrix", "parameters", "norm", "relative_change"])

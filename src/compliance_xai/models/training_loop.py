@@ -92,18 +92,9 @@ def make_optimizer(model: Any, settings: StrategySettings) -> torch.optim.Optimi
 class Loop:
     """A training: a model and the steps that change it.
 
-    Attributes
-    ----------
-    model, optimizer
-        As ``accelerator.prepare`` returned them.
-    rows, held_out
-        Training and validation rows.
-    precision
-        What the passes compute in; weights and optimiser keep their own.
-    progress
-        How far it is; from a checkpoint, or new.
-    checkpoints
-        From which it continues after an interruption, or None.
+    ``model`` and ``optimizer`` are as ``accelerator.prepare`` returned them, ``rows`` and ``held_out`` for training and
+    validation. Passes compute in ``precision``; weights and optimiser keep their own. ``progress`` is new or from
+    the ``checkpoints``, from which an interrupted training continues.
     """
 
     model: Any
@@ -162,18 +153,19 @@ class Loop:
         return loss
 
     def _require_finite(self, name: str, value: float, step: int) -> None:
-        if not math.isfinite(value):
-            if not step:
-                raise FloatingPointError(
-                    f"the {name} is {value} before the first step: the weights that training starts from are damaged, "
-                    f"or {self.precision} does not hold their range"
-                )
-            kept = self.checkpoints.last() if self.checkpoints else None
+        if math.isfinite(value):
+            return
+        if not step:
             raise FloatingPointError(
-                f"the {name} is {value} at step {step}: lower the learning rate "
-                f"({self.settings.learning_rate}) of this strategy in the study file; "
-                + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint before it")
+                f"the {name} is {value} before the first step: the weights that training starts from are damaged, or "
+                f"{self.precision} does not hold their range"
             )
+        kept = self.checkpoints.last() if self.checkpoints else None
+        raise FloatingPointError(
+            f"the {name} is {value} at step {step}: lower the learning rate ({self.settings.learning_rate}) of this "
+            f"strategy in the study file; "
+            + (f"the last good checkpoint is {kept}" if kept else "there is no checkpoint before it")
+        )
 
     def _gather_gradients(self, step: int, batch: Sequence[int]) -> float:
         """Gradients of the whole batch; if memory is too small, again with passes of half the rows.
@@ -193,26 +185,20 @@ class Loop:
                     raise _no_memory(f"training step {step + 1}", tried, error) from error
             self.optimizer.zero_grad()
             clear_device_cache(garbage_collection=True)
-            note = f"out of memory at step {step + 1}: activations are computed again instead of stored"
+            what = "activations are computed again instead of stored"
             if tried == 1:
                 recompute_activations(plain)
             else:
                 self.progress.micro_batch = math.ceil(tried / 2)
-                note = f"out of memory at step {step + 1}: {self.progress.micro_batch} pairs at once instead of {tried}"
-                note += ", their gradients added up"
-            note += "; the loss is the same"
+                what = f"{self.progress.micro_batch} pairs at once instead of {tried}, their gradients added up"
+            note = f"out of memory at step {step + 1}: {what}; the loss is the same"
             self.progress.notes.append(note)
             _log.warning(note)
 
     def _pass_all(self, batch: Sequence[int]) -> float:
-        accelerator = self.accelerator
-        passes = cut_batch(
-            batch,
-            self._lengths,
-            self.progress.micro_batch,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
+        accelerator, at_once = self.accelerator, self.progress.micro_batch
+        share = {"process": accelerator.process_index, "processes": accelerator.num_processes}
+        passes = cut_batch(batch, self._lengths, at_once, **share)
         # Every process averages over the rule tokens of all of them; gradients are averaged over processes after that.
         count = sum(self._lengths[row] - self.rows[row].target_start for row in batch)
         total = 0.0
@@ -221,9 +207,8 @@ class Loop:
             with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
                 with self._computing():
                     tensors = make_tensors([self.rows[row] for row in rows], accelerator.device, self._multiple)
-                    loss = rule_losses(self.model, *tensors, self._multiple)[0].sum() * (
-                        accelerator.num_processes / count
-                    )
+                    losses, _ = rule_losses(self.model, *tensors, self._multiple)
+                    loss = losses.sum() * (accelerator.num_processes / count)
                 accelerator.backward(loss)
             total += loss.detach()
         return float(accelerator.reduce(total, "mean")) if accelerator.num_processes > 1 else float(total)
@@ -252,14 +237,11 @@ class Loop:
             self._validate()
         due = progress.step % settings.checkpoint_every == 0 if settings.checkpoint_every else progress.step in points
         if self.checkpoints and due and progress.step < settings.steps:
-            self._require_finite("largest weight", self._find_largest_weight(), progress.before + progress.step)
+            weights = [weight.detach() for part in part_trained(self.model) for weight in part]
+            # Of this process alone; Python's max would ignore NaN.
+            largest = [float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")]
+            self._require_finite("largest weight", float(np.max(largest, initial=0.0)), progress.before + progress.step)
             self.checkpoints.save(self.model, self.optimizer, progress, main=self.accelerator.is_main_process)
-
-    def _find_largest_weight(self) -> float:
-        """Among those that are trained and on this process alone; NaN or infinite if one of them is."""
-        weights = [weight.detach() for part in part_trained(self.model) for weight in part]
-        largest = [float(weight.abs().max()) for weight in weights if not hasattr(weight, "full_tensor")]
-        return float(np.max(largest, initial=0.0))  # Python's max would ignore NaN
 
 
 def find_base(model: Any) -> Any:
