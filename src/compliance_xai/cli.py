@@ -500,9 +500,9 @@ def describe_corpus(
     corpus = load_corpus(source, path=path, scheme=scheme, options=options)
     description = describe(corpus)
     console.print(f"{corpus.name}: {len(corpus)} clauses, SHA-256 {corpus.source_sha256}")
-    lengths = description.lengths.groupby(["split", "text"], sort=False)["words"].describe()[["min", "50%", "max"]]
-    shares = description.categories.groupby("category", sort=False)["features"].sum()
-    _print_frame(console, "Clauses", description.counts)
+    lengths = description["lengths"].groupby(["split", "text"], sort=False)["words"].describe()[["min", "50%", "max"]]
+    shares = description["categories"].groupby("category", sort=False)["features"].sum()
+    _print_frame(console, "Clauses", description["counts"])
     _print_frame(console, "Words", lengths.rename(columns={"50%": "median"}).astype(int).reset_index())
     _print_frame(console, "Features by category", shares.reset_index())
     for note in corpus.notes:

@@ -46,7 +46,7 @@ def test_the_random_scheme_reads_its_column(table):
     assert [example.id for example in corpus] == ["E2AS1-1.1", "E2AS1-1.2", "E2AS1-1.3", "D1AS1-1.1"]
     assert [example.split for example in corpus] == ["train", "validation", "test", "train"]
     assert corpus.notes == (
-        "Leak of the official split: same rule in train and test: 1 (first: E2AS1-1.1 and E2AS1-1.3).",
+        "Leak: same rule in train and test: 1 (first: E2AS1-1.1 and E2AS1-1.3).",
         "1 of 4 rules do not parse as LRML short notation: E2AS1-1.2.",
     )
 

@@ -9,7 +9,6 @@ from typing import Any
 from compliance_xai.corpus.splits import normalise
 from compliance_xai.errors import InputError
 from compliance_xai.files import Row, check_rows, count_more
-from compliance_xai.records import Example
 from compliance_xai.rules.notation.parse import parse_rule
 
 NAMED = 5
@@ -34,21 +33,19 @@ def require_columns(columns: Sequence[str], wanted: Iterable[str], where: str) -
 
 def check_text(value: Any, where: str, column: str) -> str:
     """The unchanged text of a cell; stop unless it is text, and more than white space."""
-    place = f"{where}, column '{column}'"
-    if value is None or (isinstance(value, str) and not value.strip()):
+    expected, remedy = "text", "Fill the cell, or remove the row from the file."
+    if isinstance(value, str) and value.strip():
+        try:
+            value.encode("utf-8")
+            return value
+        except UnicodeEncodeError as error:
+            expected, remedy = "Unicode text", "Write the character whole."
+            found = f"half a surrogate pair at character {error.start}"
+    elif value is None or isinstance(value, str):
         found = "nothing" if value is None else f"{value!r} (empty)"
-        raise InputError(place, expected="text", found=found, remedy="Fill the cell, or remove the row from the file.")
-    if not isinstance(value, str):
-        found = f"{value!r} ({type(value).__name__})"
-        raise InputError(
-            place, expected="text", found=found, remedy="Store the column as text, or name another column."
-        )
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        found = f"half a surrogate pair at character {error.start}"
-        raise InputError(place, expected="Unicode text", found=found, remedy="Write the character whole.") from None
-    return value
+    else:
+        found, remedy = f"{value!r} ({type(value).__name__})", "Store the column as text, or name another column."
+    raise InputError(f"{where}, column '{column}'", expected=expected, found=found, remedy=remedy)
 
 
 def check_label(value: Any, where: str, column: str) -> str:
@@ -78,47 +75,25 @@ def check_ids(ids: Sequence[str], places: Sequence[str], where: str) -> None:
         )
 
 
-def find_duplicates(clauses: Sequence[str], rules: Sequence[str]) -> list[tuple[int, int, bool]]:
-    """Repeated clauses, ignoring case and white space: (first row, row, whether the rule is the same)."""
+def count_duplicates(clauses: Sequence[str], rules: Sequence[str], places: Sequence[str]) -> str:
+    """Clauses that are repeated but for case and white space: how many, and the first few; empty for none."""
     seen: dict[str, int] = {}
-    found = []
+    pairs = []
     for index, clause in enumerate(clauses):
         first = seen.setdefault(normalise(clause), index)
         if first != index:
-            found.append((first, index, rules[first].split() == rules[index].split()))
-    return found
+            same = "same rule" if rules[first].split() == rules[index].split() else "another rule"
+            pairs.append(f"{places[first]} and {places[index]} ({same})")
+    more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+    return f"{len(pairs)} repeated: {'; '.join(pairs[:NAMED])}{more}" if pairs else ""
 
 
-def describe_duplicates(found: Sequence[tuple[int, int, bool]], places: Sequence[str]) -> str:
-    """Name the first few pairs that ``find_duplicates`` found, and count the rest."""
-    pairs = [
-        f"{places[first]} and {places[index]} ({'same rule' if same else 'another rule'})"
-        for first, index, same in found[:NAMED]
-    ]
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"{len(found)} repeated: {'; '.join(pairs)}{more}"
-
-
-def find_unparsable(examples: Sequence[Example]) -> list[tuple[int, str]]:
+def find_unparsable(rules: Sequence[str]) -> list[tuple[int, str]]:
     """Positions of the rules that do not parse as LRML short notation, with the parser's message."""
     found = []
-    for index, example in enumerate(examples):
+    for index, rule in enumerate(rules):
         try:
-            parse_rule(example.rule)
+            parse_rule(rule)
         except InputError as error:
             found.append((index, str(error)))
     return found
-
-
-def check_rules(examples: Sequence[Example], rows: Sequence[Row], where: str, column: str) -> None:
-    """Stop at the first rule that does not parse, and say how many more there are."""
-    found = find_unparsable(examples)
-    if found:
-        index, message = found[0]
-        raise InputError(
-            f"{where}, {rows[index].place}, column '{column}'",
-            expected="a rule in LRML short notation",
-            found=f"one that does not parse ({len(found)} of {len(examples)} rules do not): {message}",
-            remedy="Correct the rules, read them unchecked (rules: any), or state that they are in another language "
-            "(rules: text).",
-        )

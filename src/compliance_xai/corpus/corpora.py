@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import SPLITS, Example
 
@@ -59,19 +57,6 @@ class Corpus:
         require_choice(f"corpus '{self.name}', split", name, present, remedy="Ask for a split that this corpus has.")
         return [example for example in self.examples if example.split == name]
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per example.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``id``, ``clause``, ``rule``, ``context``, ``split``, ``identifier_role``, ``number_role`` (str)
-            and ``links`` (int: number of gold alignment links; 0 if the clause was not aligned).
-        """
-        columns = ["id", "clause", "rule", "context", "split", "identifier_role", "number_role"]
-        rows = [[*(getattr(example, name) for name in columns), len(example.alignment)] for example in self.examples]
-        return pd.DataFrame(rows, columns=[*columns, "links"])
-
 
 def load_corpus(
     source: str,
@@ -117,30 +102,21 @@ def load_corpus(
             found="options",
             remedy="Use source 'table' to name columns.",
         )
-    corpus = _read(source, path, scheme, seed, options)
-    return corpus if split is None else dataclasses.replace(corpus, examples=tuple(corpus.split(split)))
-
-
-def _read(source: str, path: Path | str | None, scheme: str, seed: int, options: TableOptions | None) -> Corpus:
     if source == "synthetic":
         from compliance_xai.corpus.shipped import read_synthetic
 
-        if scheme != "random":
-            raise InputError(
-                "corpus 'synthetic', scheme",
-                expected="'random'",
-                found=repr(scheme),
-                remedy="This corpus holds out combinations (split 'test') and a context (split 'document') at once.",
-            )
-        return read_synthetic(path)
-    if source == "nzbc-lrml":
+        remedy = "This corpus holds out combinations (split 'test') and a context (split 'document') at once."
+        require_choice("corpus 'synthetic', scheme", scheme, ["random"], remedy=remedy)
+        corpus = read_synthetic(path)
+    elif source == "nzbc-lrml":
         from compliance_xai.corpus.new_zealand import read_nzbc
 
-        return read_nzbc(path, scheme)
-    from compliance_xai.corpus import table_source as tables
+        corpus = read_nzbc(path, scheme)
+    else:
+        from compliance_xai.corpus.table_source import read_table
 
-    if path is None:
-        raise InputError(
-            "corpus 'table', path", expected="a CSV, JSONL or Parquet file", found="none", remedy="Give path=..."
-        )
-    return tables.read_table(path, scheme=scheme, seed=seed, options=options or tables.TableOptions())
+        if path is None:
+            expected, remedy = "a CSV, JSONL or Parquet file", "Give path=..."
+            raise InputError("corpus 'table', path", expected=expected, found="none", remedy=remedy)
+        corpus = read_table(path, scheme=scheme, seed=seed, options=options)
+    return corpus if split is None else dataclasses.replace(corpus, examples=tuple(corpus.split(split)))

@@ -5,17 +5,12 @@ Importing this module or calling ``load_corpus`` downloads nothing; only ``fetch
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import read_package_data, sha256_file
 from compliance_xai.study.folders import find_data_folder
-
-Report = Callable[[int, int], None]
-"""Called with the number of bytes received so far and the size of the whole file."""
 
 TIMEOUT = 30.0
 """Seconds to wait for the server to answer, or to send more."""
@@ -43,7 +38,7 @@ PUBLIC_FILES: dict[str, PublicFile] = {
 }
 
 
-def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report | None = None) -> Path:
+def fetch_corpus(name: str, folder: Path | str | None = None) -> Path:
     """Download a public corpus, or check the copy that is already there.
 
     Parameters
@@ -52,8 +47,6 @@ def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report 
         One of ``PUBLIC_FILES``.
     folder
         Created if missing; default: ``data/external``, where ``load_corpus`` looks for it.
-    report
-        Called as bytes arrive.
 
     Raises
     ------
@@ -65,7 +58,7 @@ def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report 
     file = PUBLIC_FILES[name]
     path = file.path if folder is None else Path(folder) / file.filename
     if not path.is_file():
-        _download(file, path, report)
+        _download(file, path)
     elif (found := sha256_file(path)) != file.sha256:
         raise InputError(
             str(path),
@@ -76,30 +69,14 @@ def fetch_corpus(name: str, folder: Path | str | None = None, *, report: Report 
     return path
 
 
-def _download(file: PublicFile, path: Path, report: Report | None) -> None:
+def _download(file: PublicFile, path: Path) -> None:
     import pooch
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-
-    def receive(address: str, target: Any, _: object, **__: Any) -> None:
-        """Save what the server sends, but no more than the published number of bytes."""
-        arrived = 0
-        with requests.get(address, timeout=TIMEOUT, stream=True) as response, open(target, "wb") as output:
-            response.raise_for_status()
-            for chunk in response.iter_content(1 << 16):
-                arrived += len(chunk)
-                if arrived > file.size:
-                    raise _other_content(file, f"more than {file.size} bytes")
-                output.write(chunk)
-                if report:
-                    report(arrived, file.size)
-
-    save: Any = receive
+    receive = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
-        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=save)
-    except InputError:
-        raise
+        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=receive)
     except requests.RequestException as error:
         raise InputError(
             file.address,
@@ -116,13 +93,9 @@ def _download(file: PublicFile, path: Path, report: Report | None) -> None:
             remedy="Free some space, or choose another folder.",
         ) from None
     except ValueError:  # pooch found another SHA-256
-        raise _other_content(file, "other content") from None
-
-
-def _other_content(file: PublicFile, found: str) -> InputError:
-    return InputError(
-        file.address,
-        expected=f"the published file, {file.size} bytes with SHA-256 {file.sha256}",
-        found=found,
-        remedy="Run the command again; if this happens again, the address no longer serves the published file.",
-    )
+        raise InputError(
+            file.address,
+            expected=f"the published file, {file.size} bytes with SHA-256 {file.sha256}",
+            found="other content",
+            remedy="Run the command again; if this happens again, the address no longer serves the published file.",
+        ) from None

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from compliance_xai.corpus.checks import (
-    NAMED,
-    check_ids,
-    check_text,
-    describe_duplicates,
-    find_duplicates,
-    find_unparsable,
-    require_columns,
-)
+from compliance_xai.corpus.checks import NAMED, check_ids, check_text, find_unparsable, require_columns
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.download import PUBLIC_FILES
-from compliance_xai.corpus.splits import count_leaks, find_leaks
+from compliance_xai.corpus.table_source import TableOptions, handle_duplicates, handle_leaks
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import Row, check_rows, read_rows, sha256_file
 from compliance_xai.records import Example
 
-COLUMNS = ("file", "number", "text", "lrml", "random_split", "doc_split")
+_COLUMNS = ("file", "number", "text", "lrml", "random_split", "doc_split")
+_OPTIONS = TableOptions(clause="text", rule="lrml", rules="any", duplicates="keep", leaks="report")
 _SPLITS = {
     # From the publisher's own code (Chapter7/egice_experiment_thesis.py, get_splits): 1 train, 2 validation, 3 test.
     "random": ("random_split", {"1": "train", "2": "validation", "3": "test"}),
@@ -51,18 +44,34 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
         If the file is missing or not in the published format.
     """
     path = PUBLIC_FILES["nzbc-lrml"].path if path is None else Path(path)
+    where = str(path)
     columns, rows, _ = read_rows(path, remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give the table's path.")
-    require_columns(columns, COLUMNS, str(path))
+    require_columns(columns, _COLUMNS, where)
     everything = check_rows(lambda row: _example(row, f"{path}, {row.place}", scheme), rows)
-    check_ids([example.id for example in everything], [row.place for row in rows], str(path))
+    check_ids([example.id for example in everything], [row.place for row in rows], where)
     examples = tuple(example for example in everything if example.split)
-    notes = _note(examples, [example.id for example in everything if not example.split], scheme)
+    notes = []
+    if outside := [example.id for example in everything if not example.split]:
+        notes.append(
+            f"Rows in no split of the scheme '{scheme}' (doc_split 0), left out as in the publisher's own experiments: "
+            f"{len(outside)} ({_name(outside)})."
+        )
+    held_out = [*_SPLITS[scheme][1].values()][-1]
+    if not any(example.split == held_out for example in examples):
+        notes.append(f"The file has no row of the official split '{held_out}'.")
+    ids, rules = [example.id for example in examples], [example.rule for example in examples]
+    notes += handle_duplicates([example.clause for example in examples], rules, ids, where, _OPTIONS)
+    notes += handle_leaks(examples, where, _OPTIONS)
+    if unparsable := [ids[index] for index, _ in find_unparsable(rules)]:
+        notes.append(
+            f"{len(unparsable)} of {len(rules)} rules do not parse as LRML short notation: {_name(unparsable)}."
+        )
     return Corpus("nzbc-lrml", examples, sha256_file(path), tuple(notes))
 
 
 def _example(row: Row, place: str, scheme: str) -> Example:
     remedy = "Use the published file, or read your own with source 'table'."
-    cells = {column: check_text(row.cells.get(column), place, column) for column in COLUMNS}
+    cells = {column: check_text(row.cells.get(column), place, column) for column in _COLUMNS}
     column, splits = _SPLITS[scheme]
     require_choice(f"{place}, column '{column}'", cells[column], splits, remedy=remedy)
     # 'NZ_NZBC-E2AS1#3.8' -> 'E2AS1': country, code, document, amendment.
@@ -73,25 +82,5 @@ def _example(row: Row, place: str, scheme: str) -> Example:
     return Example(f"{document}-{cells['number']}", cells["text"], cells["lrml"], document, splits[cells[column]])
 
 
-def _note(examples: Sequence[Example], outside: Sequence[str], scheme: str) -> list[str]:
-    notes = []
-    if outside:
-        named = ", ".join(outside[:NAMED]) + (" ..." if len(outside) > NAMED else "")
-        notes.append(
-            f"Rows in no split of the scheme '{scheme}' (doc_split 0), left out as in the publisher's own experiments: "
-            f"{len(outside)} ({named})."
-        )
-    held_out = {"random": "test", "document": "document"}[scheme]
-    if not any(example.split == held_out for example in examples):
-        notes.append(f"The file has no row of the official split '{held_out}'.")
-    found = find_duplicates([example.clause for example in examples], [example.rule for example in examples])
-    if found:
-        notes.append(f"Repeated clauses: {describe_duplicates(found, [example.id for example in examples])}.")
-    notes += [f"Leak of the official split: {sentence}." for sentence in count_leaks(examples, find_leaks(examples))]
-    unparsable = find_unparsable(examples)
-    if unparsable:
-        named = ", ".join(examples[index].id for index, _ in unparsable[:NAMED]) + (
-            " ..." if len(unparsable) > NAMED else ""
-        )
-        notes.append(f"{len(unparsable)} of {len(examples)} rules do not parse as LRML short notation: {named}.")
-    return notes
+def _name(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (" ..." if len(ids) > NAMED else "")

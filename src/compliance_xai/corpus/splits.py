@@ -23,6 +23,15 @@ from compliance_xai.records import SPLITS, Example
 
 KINDS = ("same clause", "near-duplicate clause", "same rule")
 
+NEAR = 0.8
+"""Jaccard index of the sets of words from which two clauses count as near-duplicates."""
+
+FRACTIONS = {"test": 0.1, "validation": 0.1}
+"""Of the rows, for splits that are made; the rest is for training."""
+
+DOCUMENT = 0.1
+"""Of the rows, for whole contexts that are held out."""
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -38,7 +47,7 @@ def normalise(clause: str) -> str:
     return " ".join(clause.split()).casefold()
 
 
-def find_relations(clauses: Sequence[str], rules: Sequence[str], *, near: float = 0.8) -> list[Relation]:
+def find_relations(clauses: Sequence[str], rules: Sequence[str], *, near: float = NEAR) -> list[Relation]:
     """All pairs of related clauses; in groups of equal clauses or rules, each is paired with the first one only.
 
     ``near`` is the Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
@@ -95,53 +104,43 @@ def make_splits(
     rules: Sequence[str],
     *,
     seed: int,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    near: float = 0.8,
+    near: float = NEAR,
     contexts: Sequence[str] | None = None,
-    document: float = 0.1,
     where: str = "the table",
 ) -> list[str]:
     """Assign each clause to a split (``train``, ``validation``, ``test`` or ``document``), related clauses together.
 
-    The result depends on the texts and the seed, not on the order of the rows.
+    The result depends on the texts and the seed, not on the order of the rows. The held-out splits are filled as far
+    as whole groups allow, train gets the rest.
 
     Parameters
     ----------
     seed
         Decides which groups are held out.
-    fractions
-        Of train, validation and test; the held-out splits are filled as far as whole groups allow, train gets the rest.
     near
         See ``find_relations``.
     contexts
         If given, whole contexts (together with those that share a group with them) are held out as ``document``
-        first, up to the fraction ``document`` of all rows.
+        first.
     where
         Named in errors.
 
     Raises
     ------
     InputError
-        If the fractions are not usable, or the groups are so large that a split would stay empty.
+        If the groups are so large that a split would stay empty.
     """
-    if len(fractions) != 3 or min(*fractions, document) <= 0 or abs(sum(fractions) - 1) > 1e-9 or document >= 1:
-        raise InputError(
-            f"{where}, split fractions",
-            expected="three numbers above 0 that sum to 1, and a document fraction between 0 and 1",
-            found=f"{fractions} and {document}",
-            remedy="Give for example (0.8, 0.1, 0.1).",
-        )
     pairs = [(relation.first, relation.second) for relation in find_relations(clauses, rules, near=near)]
     groups = group(len(clauses), pairs)
     splits = ["train"] * len(clauses)
     if contexts is not None:
-        held_out = _hold_out_contexts(contexts, groups, seed, document * len(clauses), where)
+        held_out = _hold_out_contexts(contexts, groups, seed, DOCUMENT * len(clauses), where)
         for members in (members for members in groups if contexts[members[0]] in held_out):
             for member in members:
                 splits[member] = "document"
         groups = [members for members in groups if splits[members[0]] == "train"]
     rows = sum(len(members) for members in groups)
-    room = {"test": fractions[2] * rows, "validation": fractions[1] * rows}
+    room = {split: fraction * rows for split, fraction in FRACTIONS.items()}
     order = sorted(groups, key=lambda members: _draw(seed, min(normalise(clauses[member]) for member in members)))
     for members in order:
         for split in room:
@@ -156,7 +155,7 @@ def make_splits(
                 where,
                 expected=f"groups of related clauses small enough to fill split '{split}'",
                 found=f"{rows} rows in {len(groups)} groups, the largest with {max(map(len, groups), default=0)} rows",
-                remedy="Add clauses, raise the near-duplicate threshold 'near', or add a split column to the table.",
+                remedy="Add clauses, or add a split column to the table.",
             )
     return splits
 
@@ -180,7 +179,7 @@ def _hold_out_contexts(
             f"{where}, scheme 'document'",
             expected=f"a context with at most {round(room)} rows that shares no related clauses with a larger one",
             found=", ".join(f"{'+'.join(family)} ({sum(rows[name] for name in family)})" for family in families),
-            remedy="Use scheme 'random', a larger 'document' fraction, or add a split column to the table.",
+            remedy="Use scheme 'random', or add a split column to the table.",
         )
     return held_out
 
@@ -189,7 +188,7 @@ def _draw(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
-def find_leaks(examples: Sequence[Example], *, near: float = 0.8) -> list[Relation]:
+def find_leaks(examples: Sequence[Example], *, near: float = NEAR) -> list[Relation]:
     """Related examples in different splits (positions in ``examples``); see ``find_relations``."""
     clauses, rules = [example.clause for example in examples], [example.rule for example in examples]
     relations = find_relations(clauses, rules, near=near)

@@ -12,16 +12,15 @@ from compliance_xai.corpus.checks import (
     check_cells,
     check_ids,
     check_label,
-    check_rules,
     check_text,
-    describe_duplicates,
-    find_duplicates,
+    count_duplicates,
+    find_unparsable,
     require_columns,
 )
 from compliance_xai.corpus.corpora import Corpus
 from compliance_xai.corpus.splits import count_leaks, find_leaks, make_splits
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.files import Row, read_rows, sha256_file
+from compliance_xai.files import read_rows, sha256_file
 from compliance_xai.records import SPLITS, Example
 
 
@@ -52,12 +51,6 @@ class TableOptions:
     leaks
         Related clauses on both sides of a split column: ``refuse`` the table, or ``report`` them in the notes. Splits
         made here do not leak.
-    fractions
-        Of train, validation and test, if splits are made.
-    document
-        Fraction of rows held out as whole contexts, if splits are made with the scheme ``document``.
-    near
-        Jaccard index of the sets of words from which two clauses count as near-duplicates, in (0, 1].
     """
 
     clause: str = "clause"
@@ -72,9 +65,6 @@ class TableOptions:
     rules: str = "lrml"
     duplicates: str = "refuse"
     leaks: str = "refuse"
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    document: float = 0.1
-    near: float = 0.8
 
     def __post_init__(self) -> None:
         known = {
@@ -85,9 +75,6 @@ class TableOptions:
         }
         for name, values in known.items():
             require_choice(f"table option '{name}'", getattr(self, name), values)
-        if not 0 < self.near <= 1:
-            remedy = "Give for example 0.8."
-            raise InputError("table option 'near'", expected="a number in (0, 1]", found=str(self.near), remedy=remedy)
         for value in (self.split_values or {}).values():
             require_choice("table option 'split_values'", value, SPLITS)
 
@@ -108,42 +95,63 @@ def read_table(
     """
     path, options = Path(path), options or TableOptions()
     columns, rows, notes = read_rows(path, delimiter=options.delimiter, encoding=options.encoding)
-    where = str(path)
-    optional = {
+    where, places = str(path), [row.place for row in rows]
+    named: dict[str, str | None] = {"clause": options.clause, "rule": options.rule}
+    named |= {
         name: getattr(options, name) or (name if name in columns else None) for name in ("id", "context", "split")
     }
-    require_columns(columns, [options.clause, options.rule, *filter(None, optional.values())], where)
-    clauses = check_cells(check_text, rows, where, options.clause)
-    rules = check_cells(check_text, rows, where, options.rule)
-    notes += _note_columns(columns, options, optional)
+    require_columns(columns, filter(None, named.values()), where)
+    splits_are = SPLITS if options.split_values is None else options.split_values
+
+    def check_split(value: Any, where: str, column: str) -> str:
+        remedy = "Say what your values mean, for example split_values: {'1': train, '2': test}."
+        label = check_label(value, where, column)
+        require_choice(f"{where}, column '{column}'", label, splits_are, remedy=remedy)
+        return label if options.split_values is None else options.split_values[label]
+
+    checks = {"clause": check_text, "rule": check_text, "id": check_label, "context": check_label, "split": check_split}
+    cells = {name: check_cells(checks[name], rows, where, column) if column else [] for name, column in named.items()}
+    clauses, rules, ids, contexts, splits = cells.values()
+    if unused := [column for column in columns if column not in named.values()]:
+        notes.append(f"Columns not read: {', '.join(unused)}.")
+    if not ids:
+        ids = [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
+        notes.append("No id column: ids are row numbers.")
+    check_ids(ids, places, where)
+    if not contexts:
+        notes.append("No context column: the context of every row is the file's name.")
     if options.decimal == ",":
-        changed = [read_decimal_commas(clause) for clause in clauses]
-        count = sum(before != after for before, after in zip(clauses, changed, strict=True))
-        clauses = changed
+        written, clauses = clauses, [read_decimal_commas(clause) for clause in clauses]
+        count = sum(before != after for before, after in zip(written, clauses, strict=True))
         notes.append(f"Decimal commas were read as points in {count} clauses.")
-    named = {name: check_cells(check_label, rows, where, column) if column else [] for name, column in optional.items()}
-    ids = named["id"] or [f"row-{number:05d}" for number in range(1, len(rows) + 1)]
-    check_ids(ids, [row.place for row in rows], where)
-    contexts = named["context"]
-    notes += _handle_duplicates(clauses, rules, rows, where, options)
-    if optional["split"]:
-        splits = read_splits(rows, where, optional["split"], options.split_values)
-        if scheme != "random":
-            raise InputError(
-                f"{where}, column '{optional['split']}'",
-                expected=f"no split column, for scheme '{scheme}'",
-                found="one that already decides",
-                remedy="Use scheme 'random' with this column, or take the column out of the file.",
-            )
-    else:
-        splits = _make_splits(clauses, rules, contexts, scheme, seed, options, where)
+    notes += handle_duplicates(clauses, rules, places, where, options)
+    if splits and scheme != "random":
+        raise InputError(
+            f"{where}, column '{named['split']}'",
+            expected=f"no split column, for scheme '{scheme}'",
+            found="one that already decides",
+            remedy="Use scheme 'random' with this column, or take the column out of the file.",
+        )
+    if scheme != "random" and not contexts:
+        remedy = "Name it (columns: {context: ...}), or use scheme 'random'."
+        raise InputError(where, expected="a context column, for scheme 'document'", found="none", remedy=remedy)
+    if not splits:
+        held_out = contexts if scheme == "document" else None
+        splits = make_splits(clauses, rules, seed=seed, contexts=held_out, where=where)
         notes.append(f"No split column: splits made with seed {seed}, scheme '{scheme}', by groups of related clauses.")
     contexts = contexts or [path.stem] * len(rows)
     examples = tuple(Example(*values) for values in zip(ids, clauses, rules, contexts, splits, strict=True))
-    if optional["split"]:
-        notes += _handle_leaks(examples, where, options)
-    if options.rules == "lrml":
-        check_rules(examples, rows, where, options.rule)
+    if named["split"]:
+        notes += handle_leaks(examples, where, options)
+    if options.rules == "lrml" and (unparsable := find_unparsable(rules)):
+        index, message = unparsable[0]
+        raise InputError(
+            f"{where}, {places[index]}, column '{options.rule}'",
+            expected="a rule in LRML short notation",
+            found=f"one that does not parse ({len(unparsable)} of {len(rules)} rules do not): {message}",
+            remedy="Correct the rules, read them unchecked (rules: any), or state that they are in another language "
+            "(rules: text).",
+        )
     return Corpus(path.stem, examples, sha256_file(path), tuple(notes))
 
 
@@ -159,77 +167,24 @@ def read_decimal_commas(clause: str) -> str:
     return _COMMA.sub(lambda number: number[0].replace(".", "").replace(",", "."), clause)
 
 
-def _note_columns(columns: Sequence[str], options: TableOptions, optional: Mapping[str, str | None]) -> list[str]:
-    used = {options.clause, options.rule, *optional.values()}
-    unused = [column for column in columns if column not in used]
-    notes = [f"Columns not read: {', '.join(unused)}."] if unused else []
-    if optional["id"] is None:
-        notes.append("No id column: ids are row numbers.")
-    if optional["context"] is None:
-        notes.append("No context column: the context of every row is the file's name.")
-    return notes
-
-
-def _handle_duplicates(
-    clauses: Sequence[str], rules: Sequence[str], rows: Sequence[Row], where: str, options: TableOptions
+def handle_duplicates(
+    clauses: Sequence[str], rules: Sequence[str], places: Sequence[str], where: str, options: TableOptions
 ) -> list[str]:
-    found = find_duplicates(clauses, rules)
-    if not found:
-        return []
-    sentence = describe_duplicates(found, [row.place for row in rows])
-    if options.duplicates == "keep":
-        return [f"Repeated clauses were kept: {sentence}."]
-    raise InputError(
-        f"{where}, column '{options.clause}'",
-        expected="clauses that occur once",
-        found=sentence,
-        remedy="Remove the repeated rows, or keep them (duplicates: keep).",
-    )
-
-
-def read_splits(rows: Sequence[Row], where: str, column: str, values: Mapping[str, str] | None) -> list[str]:
-    """The split of each row, or what ``values`` maps it to; stop at a value that is not among them."""
-    remedy = "Say what your values mean, for example split_values: {'1': train, '2': test}."
-    names = {name: name for name in SPLITS} if values is None else values
-
-    def check_split(value: Any, where: str, column: str) -> str:
-        value = check_label(value, where, column)
-        require_choice(f"{where}, column '{column}'", value, names, remedy=remedy)
-        return names[value]
-
-    return check_cells(check_split, rows, where, column)
-
-
-def _make_splits(
-    clauses: Sequence[str],
-    rules: Sequence[str],
-    contexts: Sequence[str],
-    scheme: str,
-    seed: int,
-    options: TableOptions,
-    where: str,
-) -> list[str]:
-    if scheme == "document" and not contexts:
+    """A note about repeated clauses; an error if they are to be refused."""
+    sentence = count_duplicates(clauses, rules, places)
+    if sentence and options.duplicates == "refuse":
         raise InputError(
-            where,
-            expected="a context column, for scheme 'document'",
-            found="none",
-            remedy="Name it (columns: {context: ...}), or use scheme 'random'.",
+            f"{where}, column '{options.clause}'",
+            expected="clauses that occur once",
+            found=sentence,
+            remedy="Remove the repeated rows, or keep them (duplicates: keep).",
         )
-    return make_splits(
-        clauses,
-        rules,
-        seed=seed,
-        fractions=options.fractions,
-        near=options.near,
-        contexts=contexts if scheme == "document" else None,
-        document=options.document,
-        where=where,
-    )
+    return [f"Repeated clauses were kept: {sentence}."] if sentence else []
 
 
-def _handle_leaks(examples: Sequence[Example], where: str, options: TableOptions) -> list[str]:
-    sentences = count_leaks(examples, find_leaks(examples, near=options.near))
+def handle_leaks(examples: Sequence[Example], where: str, options: TableOptions) -> list[str]:
+    """Notes about related clauses in different splits; an error if they are to be refused."""
+    sentences = count_leaks(examples, find_leaks(examples))
     if sentences and options.leaks == "refuse":
         raise InputError(
             where,

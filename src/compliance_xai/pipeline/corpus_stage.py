@@ -20,7 +20,7 @@ def corpus(work: Work) -> dict[str, pd.DataFrame]:
     -------
     StageResult
         ``examples`` (``records.EXAMPLE_SCHEMA``: what the study uses), ``counts``, ``roles``, ``lengths``,
-        ``categories``, ``shown`` (as ``corpus.describe`` gives them) and ``notes`` (``note``: what a reader of results
+        ``categories``, ``shown`` (as ``corpus.description`` gives them) and ``notes`` (``note``: what a reader of results
         must know about the source).
     """
     source = read_corpus(work.study)
@@ -29,8 +29,6 @@ def corpus(work: Work) -> dict[str, pd.DataFrame]:
     path = find_corpus_path(work.study)
     if path is not None and path.is_file():
         work.read(path)
-    description = describe_corpus(used, vocabulary=read_vocabulary(work.study))
+    tables = describe_corpus(used, vocabulary=read_vocabulary(work.study))
     write_examples(examples, work.new_file("examples.parquet"))
-    tables = {name: getattr(description, name) for name in ("counts", "roles", "lengths", "categories")}
-    notes = pd.DataFrame({"note": pd.Series(source.notes, dtype="str")})
-    return tables | {"shown": description.examples, "notes": notes}
+    return tables | {"notes": pd.DataFrame({"note": pd.Series(source.notes, dtype="str")})}
