@@ -187,8 +187,8 @@ def test_the_deepest_rule_that_is_written_is_read(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read_legalruleml(tmp_path / "a.lrml", limits=limits)
-    with pytest.raises(InputError, match="expected a folder that exists"):
-        write_legalruleml([], tmp_path / "none" / "a.lrml")
+    write_legalruleml([], tmp_path / "new" / "a.lrml")
+    assert list(read_legalruleml(tmp_path / "new" / "a.lrml")) == []
 
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
@@ -217,11 +217,11 @@ def test_xml_that_means_harm_ends_in_a_clear_error(tmp_path, name):
     if text is not None:
         text = text.replace("{secret}", (tmp_path / "secret.txt").as_uri())
         (tmp_path / "a.lrml").write_text(text, encoding="utf-8")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(InputError, match=message) as caught:
         read_legalruleml(tmp_path / "a.lrml")
     assert str(caught.value).startswith(str(tmp_path / "a.lrml"))
-    assert time.monotonic() - start < 60
+    assert time.process_time() - start < 60
 
 
 def test_other_xml_in_the_right_wrapper_is_not_read_for_ever(tmp_path):
@@ -232,11 +232,11 @@ def test_other_xml_in_the_right_wrapper_is_not_read_for_ever(tmp_path):
 @pytest.mark.parametrize("text", [" ", "\n ", "://", "_", "a.", "1/", "'", "x:", "%20", "_x0041_"])
 def test_long_texts_take_no_long_time(tmp_path, text):
     text = "a" + text * 300_000 + "b"
-    start = time.monotonic()
+    start = time.process_time()
     parts = f'<ruleml:Fun iri="{text}"/><ruleml:Ind iri="{text}"/><ruleml:Data>{text}</ruleml:Data>'
     (statement,) = read(tmp_path, body=RULE.format(conditions="", conclusions=f"<Exp>{parts}</Exp>"))
     assert len(statement.rule.leaves()) == 2
-    assert time.monotonic() - start < 60
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize(

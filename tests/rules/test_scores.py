@@ -95,6 +95,8 @@ def test_a_long_deep_prediction_scores_soon():
     started = time.process_time()
     found = lrml(["and( exist( roof), " * 10_000], ["if( and( exist( roof), exist( wall)))"])
     assert 0 < found["recall"] < 100
+    nested = "and( x, " * 2000 + "y" + ")" * 2000
+    assert lrml([nested], [nested])["f1"] == pytest.approx(100.0)
     assert time.process_time() - started < 10
 
 

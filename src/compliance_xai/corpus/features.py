@@ -7,14 +7,13 @@ marks characters; joining features and the gaps between them gives the clause ba
 from __future__ import annotations
 
 import itertools
-import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from compliance_xai.corpus import lexicons
+from compliance_xai.corpus.lexicons import PHRASES, WORDS
 from compliance_xai.corpus.word_breaks import find_runs, require_spaces
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.records import CATEGORIES, Feature
@@ -29,6 +28,8 @@ _LIST_MARKER = re.compile(r"\(?(?:[a-z]{1,2}|[ivx]{1,4}|\d{1,2})\)", re.IGNORECA
 _CODE_CLAUSE = re.compile(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?(?:/(?:AS|VM)\d+)?(?:/\d+(?:\.\d+)*)?|[A-Z]/(?:AS|VM)\d+")
 _SOLUTION = re.compile(r"[A-Z]\d{0,2}/(?:AS|VM)\d+")
 _REFERENCE_ITEM = re.compile(r"\(?[A-Z]{0,3}\d[\w.:/-]*(?:\([A-Za-z0-9]+\))*|[A-Z]|\(?[A-Za-z]{1,3}\)|[ivxIVX]+")
+_REFERENCED = re.compile(r"\d|(?:\(?[A-Z]{1,3}\d*[\w./()-]*|\([a-z]\))\Z")
+"""The beginning of what a word such as ``Table`` refers to."""
 _FRACTION = "¼½¾⅐-⅞"
 _DIGITS = rf"(?:\d+(?:[.,'’\s]\d+)*[{_FRACTION}]?|[{_FRACTION}])(?:\^[-−]?\d+|⁻?[⁰¹²³⁴-⁹]+)?"
 _NUMBER = re.compile(
@@ -78,7 +79,7 @@ def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | 
     spans = _word_spans(clause)
     texts = [clause[start:end] for start, end in spans]
     gaps = [clause[left:right] for (_, left), (right, _) in itertools.pairwise([*spans, (len(clause), 0)])]
-    tags = _tag(texts, gaps, vocabulary or {})
+    tags = _Tagger(texts, gaps).tag(vocabulary or {})
     words = [Feature(start, end, text, tag) for (start, end), text, tag in zip(spans, texts, tags, strict=True)]
     return words if unit == "word" else group(clause, words, unit)
 
@@ -158,28 +159,16 @@ def perturb(
             remedy="Draw them with compliance_xai.corpus.counterfactuals.draw_replacements.",
         )
     substitutes = [NEUTRAL_WORD] * len(features) if baseline == "mask" else replacements or [""] * len(features)
-    gone, pieces = [False] * len(clause), {}
-    for feature, text, kept in zip(features, substitutes, keep, strict=True):
-        if not kept:
-            gone[feature.start : feature.end] = [True] * (feature.end - feature.start)
-            pieces[feature.start] = text
-    if baseline == "delete":
-        for feature in itertools.compress(features, ~keep):
-            _take_space(clause, gone, feature)
-        return "".join(itertools.compress(clause, map(operator.not_, gone)))
-    return "".join(
-        pieces.get(position, "") + ("" if removed else character)
-        for position, (character, removed) in enumerate(zip(clause, gone, strict=True))
-    )
-
-
-def _take_space(clause: str, gone: list[bool], feature: Feature) -> None:
-    """Mark the space before a feature, or else the one after."""
-    before, after = feature.start - 1, feature.end
-    if before >= 0 and clause[before].isspace() and not gone[before]:
-        gone[before] = True
-    elif after < len(clause) and clause[after].isspace():
-        gone[after] = True
+    characters, removed = list(clause), [*itertools.compress(zip(features, substitutes, strict=True), ~keep)]
+    for feature, text in removed:
+        characters[feature.start : feature.end] = [text, *[""] * (feature.end - feature.start - 1)]
+    for feature, _ in removed if baseline == "delete" else ():
+        before, after = feature.start - 1, feature.end
+        if before >= 0 and characters[before].isspace():
+            characters[before] = ""
+        elif after < len(clause) and clause[after].isspace():
+            characters[after] = ""
+    return "".join(characters)
 
 
 # --- spans ------------------------------------------------------------------------------------------------------
@@ -265,61 +254,235 @@ def _shared_category(group: Sequence[Feature]) -> str:
 # --- categories -------------------------------------------------------------------------------------------------
 
 
-def _tag(texts: list[str], gaps: list[str], vocabulary: Mapping[str, str]) -> list[str]:
-    """One category per word, ``gaps`` being what follows each.
+class _Tagger:
+    """One category per word; ``gaps`` are what follows each.
 
     Earlier rules win: a word in a reference is never a number.
     """
-    lower = [text.lower() for text in texts]
-    joined = [not _breaks(gap) for gap in gaps]
-    tags: list[str | None] = [None] * len(texts)
-    _tag_leading_identifier(texts, lower, tags)
-    _tag_list_numbers(texts, gaps, tags)
-    _tag_references(texts, lower, tags)
-    _tag_phrases(lower, joined, tags, lexicons.COMPARATORS, "comparator")
-    _tag_numbers(texts, lower, tags)
-    _tag_phrases(lower, joined, tags, lexicons.COMPARATORS_BEFORE_NUMBER, "comparator", needs_number=True)
-    _tag_ranges(lower, tags)
-    _tag_phrases(lower, joined, tags, lexicons.CONDITIONS, "condition")
-    for index, word in enumerate(lower[1:], start=1):
-        if word == "provided" and tags[index] is None and not joined[index - 1]:
-            tags[index] = "condition"  # "..., provided the route is clear", but not "shall be provided"
-    _tag_phrases(lower, joined, tags, lexicons.DEONTICS, "deontic")
-    for index, word in enumerate(lower):
-        if tags[index] is None and word in lexicons.NEGATIONS:
-            counts = (
-                word == "no"
-                and gaps[index].startswith(".")
-                and index + 1 < len(lower)
-                and texts[index + 1][0].isdigit()
-            )
-            tags[index] = "other" if counts else "negation"  # "No. 8 screws"
-    _tag_vocabulary(lower, joined, tags, vocabulary)
-    _tag_nouns(texts, lower, joined, tags)
-    return [tag if tag in CATEGORIES else "other" for tag in tags]
 
+    def __init__(self, texts: list[str], gaps: list[str]) -> None:
+        self.texts, self.gaps = texts, gaps
+        self.lower = [text.lower() for text in texts]
+        self.joined = [not _breaks(gap) for gap in gaps]
+        self.tags: list[str | None] = [None] * len(texts)
 
-def _tag_leading_identifier(texts: list[str], lower: list[str], tags: list[str | None]) -> None:
-    """The clause's own number: ``4.2.1``, ``D1/4.2.1 b)``, ``Clause 4.2.1``, ``1.4 ... 1.4.3`` before a heading."""
-    index = 0
-    if len(texts) > 1 and lower[0] in lexicons.REFERENCE_HEADS and _is_identifier(texts[1]):
-        tags[0], index = "rule_identifier", 1
-    if index < len(texts) and (_is_identifier(texts[index]) or _opens_sentence(texts, index)):
-        tags[index] = "rule_identifier"
-        index += 1
-    while index < len(texts) and _LIST_MARKER.fullmatch(texts[index]) and (index == 0 or tags[index - 1]):
-        tags[index] = "rule_identifier"
-        index += 1
+    def tag(self, vocabulary: Mapping[str, str]) -> list[str]:
+        self.tag_leading_identifier()
+        self.tag_list_numbers()
+        self.tag_references()
+        self.tag_phrases("comparators", "comparator")
+        self.tag_numbers()
+        self.tag_phrases("comparators_before_number", "comparator", needs_number=True)
+        self.tag_ranges()
+        self.tag_phrases("conditions", "condition")
+        for index, word in enumerate(self.lower[1:], start=1):
+            if word == "provided" and self.tags[index] is None and not self.joined[index - 1]:
+                self.tags[index] = "condition"  # "..., provided the route is clear", but not "shall be provided"
+        self.tag_phrases("deontics", "deontic")
+        for index, word in enumerate(self.lower):
+            if self.tags[index] is None and word in WORDS["negations"]:
+                counts = word == "no" and self.gaps[index].startswith(".") and self.after(index)[:1].isdigit()
+                self.tags[index] = "other" if counts else "negation"  # "No. 8 screws"
+        folded = [_singular(word) for word in self.lower]
+        for head, category in sorted(vocabulary.items(), key=lambda entry: (-len(entry[0].split()), entry[0])):
+            if phrase := tuple(_singular(word) for word in head.lower().split()):
+                self.tag_phrase(folded, phrase, category)
+        self.tag_nouns()
+        return [tag if tag in CATEGORIES else "other" for tag in self.tags]
 
+    def after(self, index: int) -> str:
+        """The word that follows; empty at the end."""
+        return self.texts[index + 1] if index + 1 < len(self.texts) else ""
 
-def _tag_list_numbers(texts: list[str], gaps: list[str], tags: list[str | None]) -> None:
-    """Items counted inside a sentence: ``in: 1. showers; 2. saunas``, also with spaces around the punctuation."""
-    for index in range(1, len(texts)):
-        ratio = gaps[index - 1] == " : " and re.fullmatch(r"[\d.,]+", texts[index - 1])
-        begins = gaps[index - 1].rstrip().endswith((":", ";")) and not ratio
-        ends = gaps[index].lstrip().startswith((".", ")")) or _LIST_MARKER.fullmatch(texts[index])
-        if begins and ends and re.fullmatch(r"\d{1,2}\)?", texts[index]):
-            tags[index] = "rule_identifier"
+    def tag_phrases(self, name: str, category: str, *, needs_number: bool = False) -> None:
+        """Tag every word of each phrase of a list, longest phrase first."""
+        for phrase in PHRASES[name]:
+            self.tag_phrase(self.lower, phrase, category, needs_number=needs_number)
+
+    def tag_phrase(
+        self, words: list[str], phrase: tuple[str, ...], category: str, *, needs_number: bool = False
+    ) -> None:
+        """Tag a phrase wherever it occurs; it never spans punctuation."""
+        size = len(phrase)
+        for start in range(len(words) - size + 1):
+            end = start + size
+            if tuple(words[start:end]) != phrase or any(self.tags[start:end]) or not all(self.joined[start : end - 1]):
+                continue
+            if not needs_number or self.number_follows(end):
+                self.tags[start:end] = [category] * size
+
+    def number_follows(self, index: int) -> bool:
+        while index < len(self.lower) and self.lower[index] in ("a", "an", "the", "about", "approximately"):
+            index += 1
+        return index < len(self.lower) and self.tags[index] == "number"
+
+    def tag_ranges(self) -> None:
+        """``between 900 mm and 1000 mm``, ``from 5 to 10``: the joining word is part of the comparator."""
+        for index, word in enumerate(self.lower):
+            if word not in ("between", "from") or self.tags[index] != "comparator":
+                continue
+            joining = "and" if word == "between" else "to"
+            for later in range(index + 2, min(index + 5, len(self.lower) - 1)):
+                if self.lower[later] == joining and self.tags[later] is None and self.tags[later + 1] == "number":
+                    self.tags[later] = "comparator"
+                    break
+
+    # Identifiers and references
+
+    def tag_leading_identifier(self) -> None:
+        """The clause's own number: ``4.2.1``, ``D1/4.2.1 b)``, ``Clause 4.2.1``, ``1.4 ... 1.4.3`` before a heading."""
+        index = 0
+        if len(self.texts) > 1 and self.lower[0] in WORDS["reference_heads"] and _is_identifier(self.texts[1]):
+            self.tags[0], index = "rule_identifier", 1
+        if index < len(self.texts) and (_is_identifier(self.texts[index]) or self.opens_sentence(index)):
+            self.tags[index] = "rule_identifier"
+            index += 1
+        while (
+            index < len(self.texts)
+            and _LIST_MARKER.fullmatch(self.texts[index])
+            and (index == 0 or self.tags[index - 1])
+        ):
+            self.tags[index] = "rule_identifier"
+            index += 1
+
+    def opens_sentence(self, index: int) -> bool:
+        """``1.2 Doors shall`` has an identifier, ``1.2 m wide`` has a number."""
+        following = self.after(index)
+        is_number = re.fullmatch(r"\d+(?:\.\d+)?", self.texts[index]) is not None
+        return is_number and following[:1].isupper() and following.lower() not in WORDS["units"]
+
+    def tag_list_numbers(self) -> None:
+        """Items counted inside a sentence: ``in: 1. showers; 2. saunas``, also with spaces around the punctuation."""
+        for index in range(1, len(self.texts)):
+            text, before, gap = self.texts[index], self.gaps[index - 1], self.gaps[index]
+            ratio = before == " : " and re.fullmatch(r"[\d.,]+", self.texts[index - 1])
+            begins = before.rstrip().endswith((":", ";")) and not ratio
+            ends = gap.lstrip().startswith((".", ")")) or _LIST_MARKER.fullmatch(text)
+            if begins and ends and re.fullmatch(r"\d{1,2}\)?", text):
+                self.tags[index] = "rule_identifier"
+
+    def tag_references(self) -> None:
+        """``Table 3``, ``Paragraphs 3.7.1 to 3.7.4``, ``NZS 3604:2011``, ``Acceptable Solution C/AS2``, ``F5/AS1``."""
+        for index, text in enumerate(self.texts):
+            following = self.after(index)
+            if self.tags[index] is not None:
+                continue
+            if self.lower[index] in WORDS["reference_heads"] and _REFERENCED.match(following):
+                self.tags[index] = "cross_reference"
+                self.tag_reference_items(index + 1)
+            elif self.is_standard_body(index):
+                self.tags[index] = "cross_reference"
+                while index + 1 < len(self.texts) and (
+                    self.is_standard_body(index + 1) or re.fullmatch(r"[A-Z]{0,2}\d[\w.:/-]*", self.texts[index + 1])
+                ):
+                    index += 1
+                    self.tags[index] = "cross_reference"
+            elif _SOLUTION.fullmatch(text):
+                self.tags[index] = "cross_reference"
+                if self.lower[max(0, index - 2) : index] in (["acceptable", "solution"], ["verification", "method"]):
+                    self.tags[index - 2 : index] = ["cross_reference", "cross_reference"]
+            elif _is_grade(self.lower[index - 1] if index else "", text):
+                continue
+            elif re.fullmatch(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?", text) or _is_identifier(text):
+                headed = text[0].isdigit() and following[:1].isupper()
+                self.tags[index] = "rule_identifier" if headed else "cross_reference"
+        for index in range(1, len(self.lower) - 1):  # "Table 3 of NZS 3604" is one reference
+            if self.lower[index] in ("of", "in") and (
+                self.tags[index - 1] == "cross_reference" == self.tags[index + 1]
+            ):
+                self.tags[index] = "cross_reference"
+
+    def is_standard_body(self, index: int) -> bool:
+        return self.texts[index].isupper() and self.lower[index] in WORDS["standard_bodies"]
+
+    def tag_reference_items(self, index: int) -> None:
+        """The identifiers after a head, with the conjunctions between them (``Tables 20, 21 and 22``)."""
+        last = index - 1
+        while index < len(self.texts) and index - last <= 2:
+            if _REFERENCE_ITEM.fullmatch(self.texts[index]):
+                self.tags[last + 1 : index + 1] = ["cross_reference"] * (index - last)
+                last = index
+            elif self.lower[index] not in ("and", "or", "to"):
+                return
+            index += 1
+
+    # Numbers and units
+
+    def tag_numbers(self) -> None:
+        for index, word in enumerate(self.lower):
+            if self.tags[index] is not None or (word == "one" and self.is_pronoun(index)):
+                continue
+            text, following = self.texts[index], self.after(index)
+            # "EI 30": letters of a fire-resistance class before its minutes (EN 13501-2)
+            fire_class = text in WORDS["fire_classes"] and following in WORDS["fire_minutes"]
+            inside = 0 < index < len(self.lower) - 1 and self.tags[index - 1] == "number"
+            if _is_number(text) or _is_number_word(word) or fire_class or (inside and self.continues_number(index)):
+                self.tags[index] = "number"
+            elif self.is_unit(index):
+                self.tags[index] = "unit"
+
+    def is_pronoun(self, index: int) -> bool:
+        """``one`` that counts nothing: ``one which``, ``from one wall to another``, ``one above the other``."""
+        following = self.lower[index + 1 : index + 7]
+        return following[:1] in (["which"], ["that"], ["who"]) or bool({"another", "other"} & set(following))
+
+    def continues_number(self, index: int) -> bool:
+        """A word between two parts of a number: ``1 in 12``, ``600 x 600``, ``half a metre``."""
+        word, before, after = self.lower[index], self.texts[index - 1], self.texts[index + 1]
+        return (word in ("in", "x", "×", "by") and _is_number(after) and _is_number(before.lower())) or (
+            word in ("a", "an") and before.lower() in ("half", "quarter", "third") and after.lower() in WORDS["units"]
+        )
+
+    def is_unit(self, index: int) -> bool:
+        word, following = self.lower[index], self.after(index).lower()
+        before = self.tags[index - 1] if index else None
+        previous = self.lower[index - 1] if index else ""
+        if word == "per":
+            first = "per" not in self.lower[max(0, index - 3) : index]
+            divisor = any(following in WORDS[name] for name in ("units", "counted", "units_after_number"))
+            return before in ("number", "unit") and (divisor or (first and following.isalpha()))
+        if previous == "per" and before == "unit":
+            return word not in WORDS["function_words"]
+        if word in WORDS["counted"]:
+            return before == "number" and following == "per"
+        if word == "in":  # inches, but not "1 in 12" or "2 in the kitchen"
+            return before == "number" and (not following or following in WORDS["after_inches"])
+        if word == "air" and following not in ("change", "changes"):
+            return False
+        if word in WORDS["unit_symbols"] or (word in WORDS["unit_names"] and previous in _UNIT_OPENERS):
+            return True
+        known = word in WORDS["unit_names"] or _spelt(self.texts[index]) in WORDS["units_after_number"]
+        return (known or _is_compound_unit(self.texts[index])) and before in ("number", "unit")
+
+    # Things and properties
+
+    def tag_nouns(self) -> None:
+        """Lexicon heads first; then content words before a head, and the noun group after a determiner."""
+        for index, word in enumerate(self.lower):
+            if self.tags[index] is None and word not in WORDS["function_words"]:
+                self.tags[index] = _noun_category(word)
+        for index in range(len(self.lower) - 2, -1, -1):  # right to left, so that a modifier of a modifier follows too
+            heads = self.joined[index] and self.tags[index + 1] in ("object", "property")
+            if heads and self.is_open(index):
+                self.tags[index] = self.tags[index + 1]
+        for index in range(1, len(self.lower)):
+            if not self.joined[index - 1] or not self.is_open(index):
+                continue
+            after_determiner = self.lower[index - 1] in WORDS["determiners"] and not self.lower[index].endswith("ing")
+            if after_determiner or (self.tags[index - 1] == "object" and self.closes_group(index)):
+                self.tags[index] = "object"
+
+    def is_open(self, index: int) -> bool:
+        """Whether it is a content word without a category."""
+        word = self.lower[index]
+        content = word not in WORDS["function_words"] and word[:1].isalpha() and not word.endswith("ly")
+        return content and self.tags[index] is None
+
+    def closes_group(self, index: int) -> bool:
+        """Whether a verb or ``of`` follows, so that the word closes a noun group (``sprinkler heads shall``)."""
+        following = self.after(index).lower()
+        verb = following in ("is", "are", "has", "have", "of")
+        return verb or (bool(following) and self.tags[index + 1] == "deontic")
 
 
 def _is_identifier(text: str) -> bool:
@@ -330,207 +493,37 @@ def _is_identifier(text: str) -> bool:
     )
 
 
-def _opens_sentence(texts: list[str], index: int) -> bool:
-    """``1.2 Doors shall`` has an identifier, ``1.2 m wide`` has a number."""
-    following = texts[index + 1] if index + 1 < len(texts) else ""
-    is_number = re.fullmatch(r"\d+(?:\.\d+)?", texts[index]) is not None
-    return is_number and following[:1].isupper() and following.lower() not in lexicons.UNITS
-
-
-def _tag_references(texts: list[str], lower: list[str], tags: list[str | None]) -> None:
-    """``Table 3``, ``Paragraphs 3.7.1 to 3.7.4``, ``NZS 3604:2011``, ``Acceptable Solution C/AS2``, ``F5/AS1``."""
-    for index, text in enumerate(texts):
-        if tags[index] is not None:
-            continue
-        if lower[index] in lexicons.REFERENCE_HEADS and _reference_follows(texts, index):
-            tags[index] = "cross_reference"
-            _tag_reference_items(texts, lower, tags, index + 1)
-        elif text.isupper() and lower[index] in lexicons.STANDARD_BODIES:
-            tags[index] = "cross_reference"
-            _tag_standard_number(texts, lower, tags, index + 1)
-        elif _SOLUTION.fullmatch(text):
-            tags[index] = "cross_reference"
-            _tag_solution_name(lower, tags, index)
-        elif _is_grade(lower[index - 1] if index else "", text):
-            continue
-        elif re.fullmatch(r"[A-Z]\d{1,2}(?:-[A-Z]\d{1,2})?", text) or _is_identifier(text):
-            headed = text[0].isdigit() and index + 1 < len(texts) and texts[index + 1][:1].isupper()
-            tags[index] = "rule_identifier" if headed else "cross_reference"
-    _join_references(lower, tags)
-
-
 def _is_grade(before: str, text: str) -> bool:
     """``M12`` and ``C16/20`` are sizes and grades, as is what follows ``grade``; not clauses of a code."""
     if re.fullmatch(r"M\d{1,2}(?:x\d+)?|C\d\d(?:/\d\d)?", text):
         return True
-    return before in lexicons.GRADES and re.fullmatch(r"[A-Z]{1,3}\d{1,3}", text) is not None
-
-
-def _join_references(lower: list[str], tags: list[str | None]) -> None:
-    """``Table 3 of NZS 3604`` is one reference."""
-    for index in range(1, len(lower) - 1):
-        if lower[index] in ("of", "in") and tags[index - 1] == "cross_reference" == tags[index + 1]:
-            tags[index] = "cross_reference"
-
-
-def _reference_follows(texts: list[str], index: int) -> bool:
-    following = texts[index + 1] if index + 1 < len(texts) else ""
-    return bool(following) and (
-        following[0].isdigit() or bool(re.fullmatch(r"\(?[A-Z]{1,3}\d*[\w./()-]*|\([a-z]\)", following))
-    )
-
-
-def _tag_reference_items(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> None:
-    """The identifiers after a head, with the conjunctions between them (``Tables 20, 21 and 22``)."""
-    last = index - 1
-    while index < len(texts) and index - last <= 2:
-        if _REFERENCE_ITEM.fullmatch(texts[index]):
-            tags[last + 1 : index + 1] = ["cross_reference"] * (index - last)
-            last = index
-        elif lower[index] not in ("and", "or", "to"):
-            return
-        index += 1
-
-
-def _tag_standard_number(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> None:
-    while index < len(texts) and (
-        (texts[index].isupper() and lower[index] in lexicons.STANDARD_BODIES)
-        or re.fullmatch(r"[A-Z]{0,2}\d[\w.:/-]*", texts[index])
-    ):
-        tags[index] = "cross_reference"
-        index += 1
-
-
-def _tag_solution_name(lower: list[str], tags: list[str | None], index: int) -> None:
-    for name in (("acceptable", "solution"), ("verification", "method")):
-        if tuple(lower[max(0, index - 2) : index]) == name:
-            tags[index - 2 : index] = ["cross_reference", "cross_reference"]
-
-
-def _tag_phrases(
-    lower: list[str],
-    joined: list[bool],
-    tags: list[str | None],
-    phrases: Sequence[tuple[str, ...]],
-    category: str,
-    *,
-    needs_number: bool = False,
-) -> None:
-    """Tag every word of each phrase, longest phrase first; a phrase never spans punctuation."""
-    for phrase in phrases:
-        size = len(phrase)
-        for start in range(len(lower) - size + 1):
-            end = start + size
-            if tuple(lower[start:end]) != phrase or any(tags[start:end]) or not all(joined[start : end - 1]):
-                continue
-            if needs_number and not _number_follows(lower, tags, end):
-                continue
-            tags[start:end] = [category] * size
-
-
-def _number_follows(lower: list[str], tags: list[str | None], index: int) -> bool:
-    while index < len(lower) and lower[index] in ("a", "an", "the", "about", "approximately"):
-        index += 1
-    return index < len(lower) and tags[index] == "number"
-
-
-def _tag_ranges(lower: list[str], tags: list[str | None]) -> None:
-    """``between 900 mm and 1000 mm``, ``from 5 to 10``: the joining word is part of the comparator."""
-    for index, word in enumerate(lower):
-        if word not in ("between", "from") or tags[index] != "comparator":
-            continue
-        joining = "and" if word == "between" else "to"
-        for later in range(index + 2, min(index + 5, len(lower) - 1)):
-            if lower[later] == joining and tags[later] is None and tags[later + 1] == "number":
-                tags[later] = "comparator"
-                break
-
-
-def _tag_numbers(texts: list[str], lower: list[str], tags: list[str | None]) -> None:
-    for index, word in enumerate(lower):
-        if tags[index] is not None:
-            continue
-        if word == "one" and _is_pronoun(lower, index):
-            continue
-        counts = _is_number(texts[index]) or _is_number_word(word) or _is_fire_class(texts, index)
-        inside = 0 < index < len(lower) - 1 and tags[index - 1] == "number"
-        if counts or (inside and _continues_number(texts, index)):
-            tags[index] = "number"
-        elif _is_unit(texts, lower, tags, index):
-            tags[index] = "unit"
+    return before in WORDS["grades"] and re.fullmatch(r"[A-Z]{1,3}\d{1,3}", text) is not None
 
 
 def _is_number_word(word: str) -> bool:
     """``two``, ``thirty-two``, ``two-thirds``."""
     first, *others = word.split("-")
-    return first in lexicons.NUMBER_WORDS and all(
-        other in lexicons.NUMBER_WORDS or other in lexicons.FRACTION_WORDS for other in others
+    return first in WORDS["number_words"] and all(
+        other in WORDS["number_words"] or other in WORDS["fraction_words"] for other in others
     )
-
-
-def _is_pronoun(lower: list[str], index: int) -> bool:
-    """``one`` that counts nothing: ``one which``, ``from one wall to another``, ``one above the other``."""
-    following = lower[index + 1 : index + 7]
-    return following[:1] in (["which"], ["that"], ["who"]) or bool({"another", "other"} & set(following))
-
-
-def _continues_number(texts: list[str], index: int) -> bool:
-    """A word between two parts of a number: ``1 in 12``, ``600 x 600``, ``half a metre``."""
-    word, before, after = texts[index].lower(), texts[index - 1].lower(), texts[index + 1]
-    return (word in ("in", "x", "×", "by") and _is_number(after) and _is_number(before)) or (
-        word in ("a", "an") and before in ("half", "quarter", "third") and after.lower() in lexicons.UNITS
-    )
-
-
-def _is_fire_class(texts: list[str], index: int) -> bool:
-    """``EI 30``: letters of a fire-resistance class before its minutes (EN 13501-2)."""
-    following = texts[index + 1] if index + 1 < len(texts) else ""
-    return texts[index] in lexicons.FIRE_CLASSES and following in lexicons.FIRE_MINUTES
 
 
 def _is_number(text: str) -> bool:
     if _FEET.fullmatch(text):
         return True
     match = _NUMBER.fullmatch(text)
-    if match is None:
-        return False
-    unit = match["unit"]
-    return not unit or _is_known_unit(unit) or _is_compound_unit(unit)
+    return match is not None and (
+        not match["unit"] or _is_known_unit(match["unit"]) or _is_compound_unit(match["unit"])
+    )
 
 
 def _is_known_unit(text: str) -> bool:
-    return text.lower() in lexicons.UNITS or _spelt(text) in lexicons.UNITS_AFTER_NUMBER
+    return text.lower() in WORDS["units"] or _spelt(text) in WORDS["units_after_number"]
 
 
 def _spelt(unit: str) -> str:
     """Lower case, but for a single letter, where case tells units apart."""
     return unit if len(unit) == 1 else unit.lower()
-
-
-def _is_unit(texts: list[str], lower: list[str], tags: list[str | None], index: int) -> bool:
-    word = lower[index]
-    before = tags[index - 1] if index else None
-    following = lower[index + 1] if index + 1 < len(lower) else ""
-    if word == "per":
-        first = "per" not in lower[max(0, index - 3) : index]
-        return before in ("number", "unit") and (_is_divisor(following) or (first and following.isalpha()))
-    if index and lower[index - 1] == "per" and before == "unit":
-        return word not in lexicons.FUNCTION_WORDS
-    if word in lexicons.COUNTED:
-        return before == "number" and following == "per"
-    if word == "in":  # inches, but not "1 in 12" or "2 in the kitchen"
-        return before == "number" and (not following or following in lexicons.AFTER_INCHES)
-    if word == "air" and following not in ("change", "changes"):
-        return False
-    if word in lexicons.UNIT_SYMBOLS or (word in lexicons.UNIT_NAMES and index and lower[index - 1] in _UNIT_OPENERS):
-        return True
-    spelt = _spelt(texts[index])
-    known = word in lexicons.UNIT_NAMES or spelt in lexicons.UNITS_AFTER_NUMBER or _is_compound_unit(texts[index])
-    return known and before in ("number", "unit")
-
-
-def _is_divisor(word: str) -> bool:
-    return word in lexicons.UNITS or word in lexicons.COUNTED or word in lexicons.UNITS_AFTER_NUMBER
 
 
 def _is_compound_unit(text: str) -> bool:
@@ -542,57 +535,9 @@ def _is_compound_unit(text: str) -> bool:
     return len(factors) > 1 and all(_is_known_unit(factor) for factor in factors)
 
 
-def _tag_vocabulary(
-    lower: list[str], joined: list[bool], tags: list[str | None], vocabulary: Mapping[str, str]
-) -> None:
-    folded = [_singular(word) for word in lower]
-    entries = sorted(vocabulary.items(), key=lambda entry: (-len(entry[0].split()), entry[0]))
-    for head, category in entries:
-        phrase = tuple(_singular(word) for word in head.lower().split())
-        if phrase:
-            _tag_phrases(folded, joined, tags, [phrase], category)
-
-
-def _tag_nouns(texts: list[str], lower: list[str], joined: list[bool], tags: list[str | None]) -> None:
-    """Lexicon heads first; then content words before a head, and the noun group after a determiner."""
-    for index, word in enumerate(lower):
-        if tags[index] is None and word not in lexicons.FUNCTION_WORDS:
-            tags[index] = _noun_category(word)
-    for index in range(len(lower) - 2, -1, -1):  # right to left, so that a modifier of a modifier follows too
-        if (
-            tags[index] is None
-            and joined[index]
-            and tags[index + 1] in ("object", "property")
-            and _is_content(texts, index)
-        ):
-            tags[index] = tags[index + 1]
-    for index, word in enumerate(lower):
-        if index == 0 or tags[index] is not None or not joined[index - 1] or not _is_content(texts, index):
-            continue
-        after_determiner = lower[index - 1] in lexicons.DETERMINERS and not word.endswith("ing")
-        ends_subject = tags[index - 1] == "object" and _is_followed(lower, tags, index)
-        if after_determiner or ends_subject:
-            tags[index] = "object"
-
-
-def _is_followed(lower: list[str], tags: list[str | None], index: int) -> bool:
-    """Whether a verb or ``of`` follows, so that the word closes a noun group (``sprinkler heads shall``)."""
-    following = lower[index + 1] if index + 1 < len(lower) else ""
-    return following in ("is", "are", "has", "have", "of") or (bool(following) and tags[index + 1] == "deontic")
-
-
 def _noun_category(word: str) -> str | None:
-    forms = (word, _singular(word))
-    if any(form in lexicons.PROPERTIES for form in forms):
-        return "property"
-    if any(form in lexicons.OBJECTS for form in forms):
-        return "object"
-    return None
-
-
-def _is_content(texts: list[str], index: int) -> bool:
-    word = texts[index].lower()
-    return word not in lexicons.FUNCTION_WORDS and word[:1].isalpha() and not word.endswith("ly")
+    forms = {word, _singular(word)}
+    return "property" if forms & WORDS["properties"] else "object" if forms & WORDS["objects"] else None
 
 
 def _singular(word: str) -> str:

@@ -20,8 +20,8 @@ def corpus(work: Work) -> dict[str, pd.DataFrame]:
     -------
     StageResult
         ``examples`` (``records.EXAMPLE_SCHEMA``: what the study uses), ``counts``, ``roles``, ``lengths``,
-        ``categories``, ``shown`` (as ``corpus.description`` gives them) and ``notes`` (``note``: what a reader of results
-        must know about the source).
+        ``categories``, ``shown`` (as ``corpus.description`` gives them) and ``notes`` (``note``: what a reader of
+        results must know about the source).
     """
     source = read_corpus(work.study)
     examples = [example for split in load_examples(work.study).values() for example in split]

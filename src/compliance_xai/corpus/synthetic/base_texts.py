@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, make_example
-from compliance_xai.corpus.synthetic.meaning import draw_meaning
+from compliance_xai.corpus.synthetic.meaning import LIST_WORDS, draw_meaning
 from compliance_xai.corpus.synthetic.vocabulary import CONTEXTS, SYMBOLS, SYSTEMS, USES, camel, plural
 
 if TYPE_CHECKING:
@@ -36,23 +36,6 @@ BASE_TEMPLATES = {"infix": "Clause: {clause}\nShort form:\n", "list": "Clause: {
 
 KINDS = {"pair": 66, "clause": 6, "glossary": 12, "code": 8, "echo": 8}
 """Share of documents of each kind, in per cent."""
-
-KEYWORDS = (
-    "if",
-    "then",
-    "and",
-    "or",
-    "not",
-    "has",
-    "is",
-    "exist",
-    "asPer",
-    "complyWith",
-    "obligation",
-    "permission",
-    "prohibition",
-    *SYMBOLS,
-)
 
 SPLIT_PATTERN = r"[0-9]| ?[A-Z]?[a-z]+| ?[A-Z]+(?![a-z])| ?[^\sA-Za-z0-9]+|\s+"
 """Digits one by one, and a new piece at every hump of a camelCase name: numbers and names are copied in parts."""
@@ -158,7 +141,7 @@ def _tree(rng: random.Random, depth: int) -> str:
     if depth == 0 or rng.random() < 0.15:
         return _leaf(rng)
     arguments = ",".join(_tree(rng, depth - 1) for _ in range(rng.randint(1, 3)))
-    return f"{rng.choice(KEYWORDS)}({arguments})"
+    return f"{rng.choice([*LIST_WORDS])}({arguments})"
 
 
 def _leaf(rng: random.Random) -> str:

@@ -21,6 +21,8 @@ from compliance_xai.corpus.synthetic.vocabulary import (
     Property,
     camel,
 )
+from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.tree import Term, fold, format_node
 
 Piece = tuple[str, str, tuple[str, ...]]
 """A piece of a rule: its text, its element kind (empty for brackets), the keys of the clause spans that decide it."""
@@ -381,14 +383,28 @@ def base_rule(meaning: Meaning) -> str:
 
     ``building.use = hospital & !(building + fireAlarm) => must exitDoor.clearWidth >= 850 mm # d1/4.2.1``
     """
-    thing = camel(meaning.item.name)
-    conditions = [_base_condition(thing, condition) for condition in meaning.conditions]
-    if meaning.exception:
-        conditions.append(f"!({_base_condition(thing, meaning.exception)})")
-    mode = {"obligation": "must", "permission": "may", "prohibition": "never"}[meaning.mode]
-    body = " & ".join(part for requirement in meaning.requirements for part in _base_requirement(thing, requirement))
-    cited = f" # {meaning.identifier.lower()}" if meaning.qualified else ""
-    return f"{' & '.join(conditions) or thing} => {mode} {body}{cited}"
+    rule = parse_rule("".join(text for text, _, _ in rule_pieces(meaning)))
+    conditions, conclusions = fold((rule.conditions[0], rule.conclusions[0]), format_node, _infix)
+    return f"{conditions} => {conclusions}"
+
+
+def _infix(term: Term, parts: list[str]) -> str:
+    if term.name in LIST_WORDS and len(parts) == 1:
+        opening = {"exist": "", "not": "!("}.get(term.name, f"{LIST_WORDS[term.name]} ")
+        return opening + parts[0] + (")" if term.name == "not" else "")
+    if term.name == "and":  # what the clause's identifier decides comes last, without the sign
+        return " & ".join(parts).replace(" & # ", " # ")
+    code, _, name = parts[-1].partition("_")
+    if parts[0] == "requirement":
+        return f"# {code}/{name}"
+    if term.name == "asPer":
+        return f"{parts[0]} ~ {code} table {name[1:]}"
+    if term.name == "complyWith":
+        return f"{parts[0]} ~ {parts[1].replace('_', ' ')}"
+    return f" {_INFIX.get(term.name) or SYMBOLS[term.name]} ".join(parts)
+
+
+_INFIX = {"or": "|", "is": "=", "has": "+"}
 
 
 LIST_WORDS = {
@@ -417,34 +433,3 @@ def list_rule(meaning: Meaning) -> str:
     """
     rule = "".join(text for text, _, _ in rule_pieces(meaning))
     return re.sub(r"(\w+)\(", lambda found: f"({LIST_WORDS[found[1]]} ", rule).replace(",", " ")
-
-
-def _base_condition(thing: str, condition: Condition) -> str:
-    if condition.kind == "use":
-        return f"building.use = {camel(condition.name)}"
-    if condition.kind == "place":
-        return f"{thing}.location = {camel(condition.name)}"
-    if condition.kind == "system":
-        text = f"building + {camel(condition.name)}"
-        return f"!({text})" if condition.negated else text
-    prop, unit = {"height": ("height", " m"), "storeys": ("storeys", ""), "load": ("occupantLoad", "")}[condition.kind]
-    return f"building.{prop} {SYMBOLS[condition.comparator]} {condition.value}{unit}"
-
-
-def _base_requirement(thing: str, requirement: Requirement) -> list[str]:
-    if requirement.limits:
-        return [
-            f"{thing}.{camel(limit.prop.name)} {SYMBOLS[limit.comparator]} {limit.value}"
-            + ("" if limit.prop.unit == ":" else f" {limit.prop.unit}")
-            for limit in requirement.limits
-        ]
-    if requirement.reference and requirement.prop:
-        return [
-            f"{thing}.{camel(requirement.prop.name)} ~ "
-            f"{requirement.reference[0].lower()} table {requirement.reference[1]}"
-        ]
-    if requirement.reference:
-        return [f"{thing} ~ {requirement.reference[1].lower()}"]
-    if requirement.kind == "material":
-        return [f"{thing}.material = {camel(requirement.names[0])}"]
-    return [f"{thing} + {' | '.join(camel(name) for name in requirement.names)}"]

@@ -7,18 +7,19 @@ https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8; tes
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import NamedTuple
+
+import numpy as np
 
 ENTITY_WEIGHT = 2
 """How much an entity (the words of an innermost term) counts, against 1 for a term."""
 
 
 class _Element(NamedTuple):
-    """A term, or (``entity``) an innermost term once more without its name, and the words below it."""
+    """A term, or (``entity``) an innermost term once more without its name, and how often it has each word."""
 
     name: str
-    words: Counter[str]
+    words_V: np.ndarray
     entity: bool
 
 
@@ -46,8 +47,10 @@ def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
     >>> pair_overlap("if( a( wall))", "if( a( wall door))")
     (1.0, 0.5)
     """
-    wanted, given = _outline(_without_clue(reference)), _outline(_without_clue(prediction))
-    given = [each for each in given if each.name.strip() or each.words]
+    vocabulary: dict[str, int] = {}
+    outlines = [_outline(_without_clue(text), vocabulary) for text in (reference, prediction)]
+    wanted, given = (_list_elements(*outline, len(vocabulary)) for outline in outlines)
+    given = [each for each in given if each.name.strip() or each.words_V.any()]
     return _covered(given, wanted), _covered(wanted, given)
 
 
@@ -76,9 +79,9 @@ def _split_words(text: str) -> list[str]:
 _BRACKET = re.compile(r"[()]")
 
 
-def _outline(text: str) -> list[_Element]:
-    """The elements of a text: terms in the order they open, then entities."""
-    words: list[str] = []
+def _outline(text: str, vocabulary: dict[str, int]) -> tuple[list[int], list[list]]:
+    """The words of a text, numbered by ``vocabulary``, which grows, and its terms in the order they open."""
+    words: list[int] = []
     terms: list[list] = []  # name, start and end in the words, innermost
     stack: list[int] = []
     current = ""
@@ -102,29 +105,35 @@ def _outline(text: str) -> list[_Element]:
         elif stack:
             current = current.strip()
             if current:
-                words.extend(_split_words(current))
+                words.extend(vocabulary.setdefault(word, len(vocabulary)) for word in _split_words(current))
             current = ""
             close()
     while stack:
         close()
-    elements = [(name, Counter(words[start:end]), innermost) for name, start, end, innermost in terms]
-    return [
-        *(_Element(name, bag, False) for name, bag, _ in elements),
-        *(_Element("", bag, True) for _, bag, innermost in elements if innermost),
-    ]
+    return words, terms
+
+
+def _list_elements(words: list[int], terms: list[list], size: int) -> list[_Element]:
+    """Terms, then entities."""
+    numbers = np.array(words, dtype=int)
+    counts = [np.bincount(numbers[start:end], minlength=size) for _, start, end, _ in terms]
+    named = [_Element(name, count_V, False) for (name, *_), count_V in zip(terms, counts, strict=True)]
+    return named + [_Element("", count_V, True) for (*_, inner), count_V in zip(terms, counts, strict=True) if inner]
 
 
 def _covered(side: list[_Element], other: list[_Element]) -> float:
     """Weighted share of the elements of ``side`` that ``other`` covers, each by its best unused match."""
-    unused: dict[str, list[_Element]] = {}
-    for element in other:
-        unused.setdefault(element.name, []).append(element)
+    unused: dict[str, list[int]] = {}
+    for place, element in enumerate(other):
+        unused.setdefault(element.name, []).append(place)
+    words_OV = np.array([element.words_V for element in other])
     score = 0.0
     for element in side:
-        shared = [(element.words & option.words).total() for option in unused.get(element.name, ())]
-        if any(shared):
-            best = shared.index(max(shared))  # the first of equals, as in the original
-            matched = unused[element.name].pop(best)
-            score += shared[best] / element.words.total() * (ENTITY_WEIGHT if matched.entity else 1)
+        if places := unused.get(element.name):
+            shared = np.minimum(words_OV[places], element.words_V).sum(axis=1)
+            best = int(shared.argmax())  # the first of equals, as in the original
+            if shared[best]:
+                matched = other[places.pop(best)]
+                score += int(shared[best]) / int(element.words_V.sum()) * (ENTITY_WEIGHT if matched.entity else 1)
     total = sum(ENTITY_WEIGHT if element.entity else 1 for element in side)
     return score / total if total else 0.0

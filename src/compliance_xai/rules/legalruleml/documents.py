@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no stubs)
 
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import write_atomic
 from compliance_xai.rules.legalruleml.safe_xml import BROKEN, LIMITS, Limits, Unknown, parse_xml
 from compliance_xai.rules.legalruleml.xml_formulas import (
     LKM,
@@ -316,11 +317,13 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None
     does not allow in a name are written as ``_x0023_``. Valid means every kind of statement in the elements that the
     schema gives it; that a source's ``iri`` is one is not checked.
 
+    The file's folder is made if there is none.
+
     Raises
     ------
     InputError
         If a rule is nested too deep or holds a character that XML cannot; if the kind cannot hold the rule; if
-        statements of one key differ in having a source; if the folder does not exist.
+        statements of one key differ in having a source.
 
     Examples
     --------
@@ -339,19 +342,20 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None
     root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap=_NAMESPACES)
     for prefix, iri in VOCABULARIES.items():
         etree.SubElement(root, f"{{{LRML}}}Prefix", pre=prefix, refID=iri)
+    for statement in statements:
+        rule = "" if statement.rule is None else format_rule(statement.rule)
+        match = _ILLEGAL_CHARACTER.search(
+            "".join((statement.key, *astuple(statement.source), statement.paraphrase, rule))
+        )
+        if match:
+            where, expected = f"statement '{statement.key}'", "characters that XML 1.0 can hold"
+            raise InputError(where, expected=expected, found=repr(match[0]), remedy="Remove the character.")
     _write_sources(root, statements)
     holder = etree.SubElement(root, f"{{{LRML}}}Statements")
     for statement in statements:
         _write_statement(holder, statement)
-    require_folder(path)
-    path.write_bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
-
-
-def require_folder(path: Path) -> None:
-    """Refuse to write a file into a folder that does not exist."""
-    if not path.parent.is_dir():
-        remedy = "Create the folder first."
-        raise InputError(str(path), expected="a folder that exists", found=f"no {path.parent}", remedy=remedy)
+    with write_atomic(path) as part:
+        part.write_bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
 
 
 _NAMESPACES = {name: iri for name, iri in PREFIXES.items() if name != "lkm"} | {"xs": _XSD}
@@ -384,8 +388,6 @@ def _distinct_sources(statements: list[Statement]) -> Iterator[Source]:
     with_source = {statement.key for statement in statements if statement.source != Source()}
     for statement in statements:
         where = f"statement '{statement.key}'"
-        for text in (statement.key, statement.source.document, statement.source.clause, statement.source.iri):
-            _check_characters(text, where)
         if statement.key in with_source and (statement.source == Source() or not statement.key):
             raise InputError(
                 where,
@@ -400,7 +402,6 @@ def _write_statement(holder: etree._Element, statement: Statement) -> None:
     where = f"statement '{statement.key}'"
     rule, paraphrase = statement.rule, statement.paraphrase.strip()
     _check_kind(statement, where)
-    _check_characters(paraphrase, where)
     element = etree.SubElement(holder, f"{{{LRML}}}{statement.kind.capitalize()}Statement")
     if statement.key:
         element.set("key", _encode(statement.key))
@@ -412,7 +413,6 @@ def _write_statement(holder: etree._Element, statement: Statement) -> None:
         etree.SubElement(body, f"{{{LRML}}}Paraphrase").text = paraphrase
     if rule is None:
         return
-    _check_characters(format_rule(rule), where)
     if rule.depth > DEEPEST:
         expected, found = f"a rule nested at most {DEEPEST} deep", f"one of {rule.depth} levels"
         raise InputError(where, expected=expected, found=found, remedy="Flatten the rule.")
@@ -434,17 +434,6 @@ def _check_kind(statement: Statement, where: str) -> None:
             expected=f"bare statements without paraphrase (factual), or nothing, in the kind {statement.kind}",
             found="a rule with conditions or a paraphrase",
             remedy="Make the statement prescriptive or constitutive.",
-        )
-
-
-def _check_characters(text: str, where: str) -> None:
-    match = _ILLEGAL_CHARACTER.search(text)
-    if match:
-        raise InputError(
-            where,
-            expected="characters that XML 1.0 can hold",
-            found=f"{match.group()!r} at character {match.start() + 1}",
-            remedy="Remove the character.",
         )
 
 

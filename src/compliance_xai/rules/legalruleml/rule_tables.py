@@ -9,13 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import Row, check_rows, read_rows
+from compliance_xai.files import Row, check_rows, read_rows, write_atomic
 from compliance_xai.rules.legalruleml.documents import (
     LegalDocument,
     Source,
     Statement,
     read_legalruleml,
-    require_folder,
     write_legalruleml,
 )
 from compliance_xai.rules.legalruleml.safe_xml import LIMITS, Limits
@@ -54,13 +53,12 @@ def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
     Raises
     ------
     InputError
-        If the ending is another one, the folder does not exist, or the file cannot hold a statement.
+        If the ending is another one, or the file cannot hold a statement.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
         write_legalruleml(statements, path)
         return
-    require_folder(path)
     rows = [_to_row(statement) for statement in statements]
     text = io.StringIO(newline="")
     if _suffix(path) == ".csv":
@@ -70,11 +68,12 @@ def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
     else:
         text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     try:
-        path.write_bytes(text.getvalue().encode("utf-8"))
+        content = text.getvalue().encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InputError(
-            str(path), expected="text that UTF-8 can hold", found=str(error), remedy="Remove the character."
-        ) from None
+        expected, remedy = "text that UTF-8 can hold", "Remove the character."
+        raise InputError(str(path), expected=expected, found=str(error), remedy=remedy) from None
+    with write_atomic(path) as part:
+        part.write_bytes(content)
 
 
 def _suffix(path: Path) -> str:

@@ -4,7 +4,7 @@ Reading takes what the standard has and what the published New Zealand documents
 with ``Fun`` or as ``Atom`` with ``Operator``, elements in the wrong namespace or in lower case, ``lkm`` measurements
 and loops. Anything else stays as a term of its own name and is noted. Left out without a note are the prefixes of the
 three known vocabularies and the types of data: the short form has neither. Writing keeps to the compact schema of the
-standard. Neither recurses.
+standard.
 
 ========================================  ==========================================================================
 short form                                XML as written here
@@ -372,88 +372,71 @@ def _unit(element: etree._Element) -> str:
     return "".join(_SYMBOLS.get(value, value) for value in fields.values()) + exponent
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a node goes: an element, and whether a formula or an argument is due there."""
-
-    parent: etree._Element
-    formula: bool
-
-
 def write_formulas(parent: etree._Element, nodes: tuple[Node, ...], variables: Iterable[str], *, deontic: bool) -> None:
     """Append formulas to ``if``, ``then`` or a template; if there are several, a marked ``And`` goes around them.
 
     ``variables`` are the names that the rule defines. Unless the schema allows ``Obligation`` and its like there
     (``deontic``), they become predicates.
     """
-    writer = _Writer(frozenset(variables), deontic)
-    writer.push(nodes, writer.holder(_Place(parent, True), nodes))
-    while writer.stack:
-        node, place = writer.stack.pop()
-        if isinstance(node, Leaf):
-            writer.write_leaf(node, place)
-        elif place.formula:
-            writer.write_formula(node, place)
-        else:
-            name = "lovo" if node.name in (*CONNECTIVES, *DEONTICS, "not") else "fuvo"
-            inner = writer.add(place, RULEML, "Expr")
-            writer.name(inner, "Fun", name, node.name)
-            writer.push(node.args, inner)
+    _Writer(frozenset(variables), deontic).write_list(nodes, parent)
 
 
+@dataclass(frozen=True)
 class _Writer:
-    def __init__(self, variables: frozenset[str], deontic: bool) -> None:
-        self.variables = variables
-        self.deontic = deontic
-        self.stack: list[tuple[Node, _Place]] = []
+    variables: frozenset[str]
+    deontic: bool
 
-    def push(self, nodes: tuple[Node, ...], place: _Place) -> None:
-        self.stack.extend((node, place) for node in reversed(nodes))
+    def write_list(self, nodes: tuple[Node, ...], parent: etree._Element) -> None:
+        """Formulas where XML has one: several go into a conjunction that says it is only a list."""
+        if len(nodes) > 1:
+            parent = _add(parent, "And")
+            parent.append(etree.PI(MARK, "list"))
+        for node in nodes:
+            self.write_formula(node, parent)
 
-    def add(self, place: _Place, namespace: str, name: str, *, formula: bool = False) -> _Place:
-        return _Place(etree.SubElement(place.parent, f"{{{namespace}}}{name}"), formula)
-
-    def holder(self, place: _Place, nodes: tuple[Node, ...]) -> _Place:
-        """The place itself for one node; for several a conjunction that says it is only a list."""
-        if len(nodes) == 1:
-            return place
-        inner = self.add(place, RULEML, "And", formula=True)
-        inner.parent.append(etree.PI(MARK, "list"))
-        return inner
-
-    def name(self, place: _Place, element: str, prefix: str, name: str) -> None:
-        self.add(place, RULEML, element).parent.set("iri", f"{prefix}:{name.replace(' ', '%20')}")
-
-    def write_formula(self, node: Term, place: _Place) -> None:
-        if node.name in CONNECTIVES:
-            self.push(node.args, self.add(place, RULEML, node.name.capitalize(), formula=True))
+    def write_formula(self, node: Node, parent: etree._Element) -> None:
+        if isinstance(node, Leaf):
+            _add(_add(parent, "Atom"), "Rel").text = node.text
+        elif node.name in CONNECTIVES:
+            inner = _add(parent, node.name.capitalize())
+            for argument in node.args:
+                self.write_formula(argument, inner)
         elif node.name == "not":
-            self.push(node.args, self.holder(self.add(place, RULEML, "Neg", formula=True), node.args))
+            self.write_list(node.args, _add(parent, "Neg"))
         elif node.name in DEONTICS and self.deontic:
-            self.push(node.args, self.holder(self.add(place, LRML, node.name.capitalize(), formula=True), node.args))
+            self.write_list(node.args, _add(parent, node.name.capitalize(), namespace=LRML))
         else:
-            inner = self.add(place, RULEML, "Atom")
-            self.name(inner, "Rel", "lovo", node.name)
-            self.push(node.args, inner)
+            self.write_call(node, "Rel", "lovo", _add(parent, "Atom"))
 
-    def write_leaf(self, leaf: Leaf, place: _Place) -> None:
-        if place.formula:
-            self.add(self.add(place, RULEML, "Atom"), RULEML, "Rel").parent.text = leaf.text
-        elif leaf.text in self.variables and leaf.kind == "name":
-            self.add(place, RULEML, "Var").parent.text = leaf.text
-        elif leaf.kind == "name":
-            owner, *properties = leaf.parts
+    def write_call(self, term: Term, role: str, vocabulary: str, holder: etree._Element) -> None:
+        _add(holder, role, f"{vocabulary}:{term.name}")
+        for argument in term.args:
+            self.write_argument(argument, holder)
+
+    def write_argument(self, node: Node, parent: etree._Element) -> None:
+        if isinstance(node, Term):
+            vocabulary = "lovo" if node.name in (*CONNECTIVES, *DEONTICS, "not") else "fuvo"
+            self.write_call(node, "Fun", vocabulary, _add(parent, "Expr"))
+        elif node.kind == "name":
+            owner, *properties = [node.text] if node.text in self.variables else node.parts
             for name in reversed(properties):
-                place = self.add(place, RULEML, "Expr")
-                self.name(place, "Fun", "buvo", name)
+                parent = _add(parent, "Expr")
+                _add(parent, "Fun", f"buvo:{name}")
             if owner in self.variables:
-                self.add(place, RULEML, "Var").parent.text = owner
+                _add(parent, "Var").text = owner
             else:
-                self.name(place, "Ind", "buvo", owner)
+                _add(parent, "Ind", f"buvo:{owner}")
         else:
-            element = self.add(place, RULEML, "Data").parent
-            element.set(f"{{{XSI}}}type", f"xs:{_data_type(leaf)}")
-            element.text = leaf.text
+            element = _add(parent, "Data")
+            element.set(_TYPE, f"xs:{_data_type(node)}")
+            element.text = node.text
+
+
+def _add(parent: etree._Element, name: str, iri: str = "", *, namespace: str = RULEML) -> etree._Element:
+    element = etree.SubElement(parent, f"{{{namespace}}}{name}")
+    if iri:
+        element.set("iri", iri.replace(" ", "%20"))
+    return element
 
 
 def _data_type(leaf: Leaf) -> str:

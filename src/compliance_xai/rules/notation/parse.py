@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from compliance_xai.errors import InputError
-from compliance_xai.rules.notation.tree import Leaf, Node, Rule, Term
+from compliance_xai.rules.notation.tree import Layout, Leaf, Node, Rule, Term
 
 TOKEN = re.compile(r"[(),]|'[^']*'|'|[^(),']+")
 NAME = re.compile(r"[^\W\d_](?:[\w.-]| (?! ))*")
@@ -94,7 +94,7 @@ def parse_rule(text: str) -> Rule:
     return _Reader(text).read()
 
 
-def first_layout(text: str) -> str:
+def first_layout(text: str) -> Layout:
     """``spaced`` if a space follows the first opening bracket, else ``tight``."""
     bracket = text.find("(")
     return "spaced" if text[bracket + 1 : bracket + 2] == " " and bracket >= 0 else "tight"
@@ -135,7 +135,7 @@ class _Reader:
             elif token == ",":
                 self.separate(position)
             elif token[0] == "'":
-                self.add_quoted(token, position)
+                self.add_leaf(token, position)
             else:
                 pending = (token, position)
         if pending is not None:
@@ -180,24 +180,16 @@ class _Reader:
             self.fail(position, "if(...) as the first statement", f"'if' after '{previous}'", "Keep one rule per text.")
 
     def add_leaf(self, token: str, position: int) -> None:
+        if token == "'":
+            self.fail(position, "a closing quote", "a quote that nothing closes", "Close or remove the quote.")
         self.expect_argument(token, position)
-        illegal = ILLEGAL.search(token)
-        if illegal:
+        if token[0] != "'" and (illegal := ILLEGAL.search(token)):
             self.fail(
                 position + illegal.start(),
                 "a name, a quantity, a reference or a quoted expression",
                 _shown(illegal.group()),
                 "Remove the character, or quote the expression.",
             )
-        if not self.open:
-            self.fail(position, "a statement such as exist(roof)", _shown(token), "Give the rule alone, without prose.")
-        self.open[-1][2].append(Leaf(token))
-        self.after = True
-
-    def add_quoted(self, token: str, position: int) -> None:
-        if len(token) == 1:
-            self.fail(position, "a closing quote", "a quote that nothing closes", "Close or remove the quote.")
-        self.expect_argument(token, position)
         if not self.open:
             self.fail(position, "a statement such as exist(roof)", _shown(token), "Give the rule alone, without prose.")
         self.open[-1][2].append(Leaf(token))
@@ -233,7 +225,7 @@ class _Reader:
             )
         if self.statements and self.statements[-1].name == "if":
             self.fail(end, "then(...) after if(...)", "the end of the text", "Put the conclusions into then(...).")
-        return Rule(tuple(self.statements), "spaced" if first_layout(self.text) == "spaced" else "tight")
+        return Rule(tuple(self.statements), first_layout(self.text))
 
 
 def _shown(token: str) -> str:

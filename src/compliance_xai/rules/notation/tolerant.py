@@ -58,8 +58,7 @@ class _Reader:
         while self.open:
             self.close_term()
         statements = self.arrange()
-        layout = "spaced" if first_layout(self.text) == "spaced" else "tight"
-        return Rule(tuple(statements), layout) if statements else None
+        return Rule(tuple(statements), first_layout(self.text)) if statements else None
 
     def find_start(self) -> int:
         """Where the rule starts: at the first ``if(`` that only prose precedes, else at the start of the text."""
