@@ -87,5 +87,5 @@ def _count_categories(examples: list[Example], vocabulary: Mapping[str, str] | N
         for found in [segment(example.clause, vocabulary=vocabulary)]
     ]
     counts = pd.DataFrame(rows, columns=[*_CELL, *CATEGORIES]).groupby(_CELL, sort=False).sum()
-    frame = counts.rename_axis(columns="category").stack().rename("features").reset_index()
+    frame = pd.DataFrame({"features": counts.rename_axis(columns="category").stack()}).reset_index()
     return frame.assign(share=frame["features"] / frame.groupby(_CELL, sort=False)["features"].transform("sum"))

