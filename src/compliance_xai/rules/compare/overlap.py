@@ -116,7 +116,7 @@ def _outline(text: str, vocabulary: dict[str, int]) -> tuple[list[int], list[lis
 def _list_elements(words: list[int], terms: list[list], size: int) -> list[_Element]:
     """Terms, then entities."""
     numbers = np.array(words, dtype=int)
-    counts = [np.bincount(numbers[start:end], minlength=size) for _, start, end, _ in terms]
+    counts = [np.bincount(numbers[start:end], minlength=size).astype(np.int32) for _, start, end, _ in terms]
     named = [_Element(name, count_V, False) for (name, *_), count_V in zip(terms, counts, strict=True)]
     return named + [_Element("", count_V, True) for (*_, inner), count_V in zip(terms, counts, strict=True) if inner]
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import Literal, TypeVar
 
 DEONTICS = ("obligation", "permission", "prohibition")
@@ -188,13 +189,27 @@ def fold(
 
 def _join(nodes: tuple[Node, ...], layout: Layout) -> str:
     opening, comma = ("(", ",") if layout == "tight" else ("( ", ", ")
-    texts = fold(nodes, _text, lambda term, parts: f"{term.name}{opening}{comma.join(parts)})")
-    return comma.join(texts)
+    pieces: list[str] = []
+    stack: list[Node | str] = []
 
+    def push(arguments: tuple[Node, ...]) -> None:
+        for index in range(len(arguments) - 1, -1, -1):
+            stack.append(arguments[index])
+            if index:
+                stack.append(comma)
 
-def _text(leaf: Node) -> str:
-    assert isinstance(leaf, Leaf)
-    return leaf.text
+    push(nodes)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            pieces.append(node)
+        elif isinstance(node, Leaf):
+            pieces.append(node.text)
+        else:
+            pieces.append(node.name + opening)
+            stack.append(")")
+            push(node.args)
+    return "".join(pieces)
 
 
 def format_node(node: Node) -> str:
@@ -226,11 +241,18 @@ def canonical(rule: Rule) -> Rule:
     'and(exist(door),exist(wall))'
     """
 
-    def order(term: Term, keyed: list[tuple[str, Node]]) -> tuple[str, Node]:
+    # A sort compares the start of an argument's text, then a digest of all of it: comparing whole texts would cost the
+    # square of the depth on deeply nested rules.
+    def key(text: str, *inside: str) -> tuple[str, str]:
+        return text[:200], blake2b(
+            "\0".join((text, *inside)).encode("utf-8", "surrogatepass"), digest_size=16
+        ).hexdigest()
+
+    def order(term: Term, keyed: list[tuple[tuple[str, str], Node]]) -> tuple[tuple[str, str], Node]:
         if term.name in CONNECTIVES:
             keyed.sort(key=lambda pair: pair[0])
-        key = f"{term.name}({''.join(text + ',' for text, _ in keyed)}"
-        return key, Term(term.name, tuple(node for _, node in keyed))
+        start = f"{term.name}({''.join(text + ',' for (text, _), _ in keyed[:200])}"
+        return key(start, *(digest for (_, digest), _ in keyed)), Term(term.name, tuple(node for _, node in keyed))
 
-    keyed = fold(rule.statements, lambda leaf: (_text(leaf), leaf), order)
+    keyed = fold(rule.statements, lambda leaf: (key(format_node(leaf)), leaf), order)
     return Rule(tuple(node for _, node in keyed if isinstance(node, Term)), rule.layout)
