@@ -195,5 +195,5 @@ def read_result(folder: Path | str) -> TrainResult:
     """The result that a finished fine-tuning saved in its folder."""
     folder = Path(folder)
     facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("log", "token_losses"))
-    return TrainResult(*tables, folder=folder, **facts | {"notes": tuple(facts["notes"])})
+    log, token_losses = (pd.read_parquet(folder / f"{name}.parquet") for name in ("log", "token_losses"))
+    return TrainResult(log, token_losses, folder=folder, **facts | {"notes": tuple(facts["notes"])})
