@@ -1,0 +1,98 @@
+"""Random kills of everything that a run consists of, each followed by a restart at once: the results are the same.
+
+``make kills`` calls it (``KILLS=50`` by default, an hour or so); it is not among the ordinary tests. Every round begins
+without results and ends with a finished study; kills come until there were enough of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+KILLS, SEED = int(os.environ.get("KILLS", "50")), int(os.environ.get("KILL_SEED", "0"))
+KINDS = {
+    "notebook": "compliance_xai.pipeline.notebook_process",
+    "execution": "compliance_xai.pipeline.execution",
+    "snakemake": "snakemake",
+    "command": "compliance_xai.cli",
+}
+"""What is killed -> the module that its process runs."""
+COMMAND = [sys.executable, "-m", KINDS["command"], "study", "run", "toy", "--cores", "2"]
+
+
+def find_processes(project):
+    """Kind -> the processes of the project's run, with their command lines."""
+    found = collections.defaultdict(list)
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            own = words[1:2] == ["-m"] and process.environ().get("COMPLIANCE_XAI_PROJECT") == str(project)
+        except psutil.Error:
+            continue
+        for kind, module in KINDS.items():
+            if own and words[2] == module:
+                found[kind].append((process, words))
+    return found
+
+
+def check_one_at_a_time(project):
+    """No two processes execute one notebook."""
+    started = collections.Counter(words[3] for _, words in find_processes(project)["notebook"])
+    assert [name for name, count in started.items() if count > 1] == []
+
+
+def kill_one(project, run, choose, longest):
+    """Kill a process of a random kind after a random time; its kind, or None if the run ended before."""
+    wanted, end = choose.choice(list(KINDS)), time.monotonic() + choose.uniform(0, longest)
+    while time.monotonic() < end or not (found := find_processes(project)[wanted]):
+        if run.poll() is not None:
+            return None
+        time.sleep(0.1)
+    choose.choice(found)[0].kill()
+    return wanted
+
+
+def read_results(project):
+    """What the stages wrote, by path."""
+    folder = project / "results" / "toy"
+    return {path.relative_to(folder): path.read_text(encoding="utf-8") for path in folder.rglob("made.txt")}
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_the_results_as_they_would_be(toy):
+    toy.edit(toy.study, "scales: [s, m]", "scales: [s]")
+    toy.edit(toy.study, "  lora: {steps: 5}\n", "")
+    start = time.monotonic()
+    subprocess.run(COMMAND, check=True, stdout=subprocess.DEVNULL)
+    longest = (time.monotonic() - start) / 5
+    whole, choose, counts, rounds = read_results(toy.folder), random.Random(SEED), collections.Counter(), 0
+    assert len(whole) == 13
+    while counts.total() < KILLS:
+        shutil.rmtree(toy.folder / "results")
+        shutil.rmtree(toy.folder / "book" / "runs")
+        done = False
+        while not done:
+            with (toy.folder / "log").open("w", encoding="utf-8") as log:
+                run = subprocess.Popen(COMMAND, stdout=log, stderr=log)
+            kind = kill_one(toy.folder, run, choose, longest) if counts.total() < KILLS else None
+            if kind:
+                counts[kind] += 1
+                print(f"kill {counts.total()} of {KILLS}: {kind}", flush=True)
+            while run.poll() is None:
+                check_one_at_a_time(toy.folder)
+                time.sleep(0.5)
+            done = run.returncode == 0
+            assert done or kind, (toy.folder / "log").read_text(encoding="utf-8")
+        rounds += 1
+        assert read_results(toy.folder) == whole
+        subprocess.run([sys.executable, "-m", KINDS["command"], "study", "verify", "toy", "--content"], check=True)
+        assert not find_processes(toy.folder)
+    print(f"{KILLS} kills ({dict(counts)}) in {rounds} rounds: {len(whole)} results equal", flush=True)
