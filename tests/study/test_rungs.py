@@ -55,6 +55,10 @@ def test_a_rung_whose_weights_are_not_there_says_how_to_make_them(tmp_path):
         ("rungs:\n- {name: a, parameters: 1}", "expected either a path .* or a gguf .*, found neither"),
         ("rungs:\n- {name: a, path: b/c, gguf: d.gguf}", "expected either a path .* or a gguf .*, found both"),
         ("rungs:\n- {name: a, gguf: d.gguf}", "rung 'a', key 'gguf': expected a GGUF file, found nothing at"),
+        (
+            "rungs:\n- {name: a, gguf: d.gguf, packages: {requirements: [p==1], size: 9, hub: a/b}}",
+            "rung 'a', key 'gguf': expected its checksum as well",
+        ),
         ("rungs:\n- {name: a, path: b}", r"rung 'a': expected a folder .*, found 'b', which is not there"),
         ("rungs: [{name: a, path: models/mine, parameters: 1}]", "rung 'a': expected a folder .* which is not there"),
         ("rungs: [{name: a, path: b/c, parameters: 1}]", "key 'template': expected this key, because the model is not"),

@@ -319,9 +319,12 @@ def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
 def _locate_gguf(rung: Rung, base: Path | None, where: str) -> Rung:
     """The rung with the folder that its GGUF file is dequantised into, which is named by the file's checksum."""
     file = find_path(rung.gguf or "", base)
-    if not file.is_file() and rung.packages is None:
-        found = f"nothing at {file}"
-        raise InputError(f"{where}, key 'gguf'", expected="a GGUF file", found=found, remedy="Correct the path.")
+    if not file.is_file() and not (rung.packages and rung.sha256):
+        expected = (
+            "its checksum as well (sha256), since its file is yet to be fetched" if rung.packages else "a GGUF file"
+        )
+        remedy = "Add the key." if rung.packages else "Correct the path."
+        raise InputError(f"{where}, key 'gguf'", expected=expected, found=f"nothing at {file}", remedy=remedy)
     sha256 = rung.sha256 or _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)
     folder = find_data_folder() / "external" / "models" / sha256[:16]
     command = f"compliance-xai ladder fetch {base.name if base else 'LADDER'} {rung.name}"
