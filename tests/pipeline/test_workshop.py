@@ -177,3 +177,15 @@ def test_a_lessons_key_follows_its_text_and_the_code_of_every_room(toy, lesson, 
     monkeypatch.setattr(workshop, "code_digest", lambda rooms: asked.extend(rooms) or "x")
     assert lesson.key
     assert set(asked) == set(ROOMS)
+
+
+def test_a_lesson_without_python_has_exercises_with_observations_and_a_note_for_instructors():
+    text = (REPOSITORY / "book" / "5_reviewing.md").read_text(encoding="utf-8")
+    exercises = re.findall(r"\*\*Exercise \d\.\*\*", text)
+    assert len(exercises) == text.count(":::{dropdown} What to expect") == 5
+    assert len(re.findall(r":::\{dropdown\} \d\. ", text)) == 4
+    minutes = sum(int(part) for part in re.findall(r"^## .*\((\d+) minutes\)", text, re.M))
+    assert minutes == 45
+    assert "```{code-cell}" not in text
+    assert "5_reviewing.md" in (REPOSITORY / "book" / "workshop.md").read_text(encoding="utf-8")
+    assert "## Lesson 5" in (REPOSITORY / "book" / "instructor.md").read_text(encoding="utf-8")
