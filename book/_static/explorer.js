@@ -64,8 +64,12 @@
     return parts;
   };
 
-  /* A word carries its number where it has at least this share of the strongest score. */
+  /* Shades are the same for every element, clause and model: the full one says "100 times less likely". */
+  const FULL = Math.log(100);
+  /* A word carries its number from this share of the full shade on. */
   const SHOWN = 0.04;
+  /* An element is decided by no word if it stays at least half as likely without any of them. */
+  const FLOOR = Math.log(2);
 
   /* What a stretch of text has of some spans, seen from its own start. */
   const clip = (spans, start, end) => spans.filter(([from, to]) => from < end && start < to)
@@ -171,7 +175,7 @@
       });
     },
     scores(side) { return readRun(this.scale, this.key(side))[this.place].map((row) => row[this.column] ?? 0); },
-    get strongest() { return Math.max(...["left", "right"].flatMap((side) => this.scores(side)).map(Math.abs)); },
+    undecided(side) { return Math.max(0, ...this.scores(side).map(Math.abs)) < FLOOR; },
     get deciding() {
       const piece = this.pieces.find(({ column }) => column === this.column);
       if (!piece || !this.gold) return [];
@@ -179,25 +183,24 @@
     },
     words(side) {
       const scores = this.scores(side);
-      const full = this.strongest || 1;
       return cut(this.record.clause, this.record.words, (place, start, end) => {
         const nats = scores[place];
+        const share = Math.min(1, Math.abs(nats) / FULL);
         return {
-          word: true, share: Math.abs(nats) / full, tone: nats < 0 ? "minus" : "plus", nats: signed(nats),
-          shown: Math.abs(nats) / full >= SHOWN, gold: overlaps(start, end, this.deciding),
+          word: true, share, tone: nats < 0 ? "minus" : "plus", nats: signed(nats),
+          shown: share >= SHOWN, gold: overlaps(start, end, this.deciding),
           note: `${signed(nats)} nats, ${humanise(this.record.words[place][2])}`,
         };
       }).map(joined);
     },
     heaviest(side, count = 5) {
-      const full = this.strongest || 1;
       return this.words(side).filter((part) => part.word && part.share >= 0.005)
         .sort((a, b) => b.share - a.share).slice(0, count)
         .map((part) => ({ ...part, width: `${(100 * part.share).toFixed(1)}%` }));
     },
     tell(side) {
       const heaviest = this.heaviest(side, 3).map((part) => `${part.text} ${part.nats}`).join(", ");
-      return `${this.strategy(side).label}: ${heaviest ? `${heaviest} nats` : "no word matters"}.`;
+      return `${this.strategy(side).label}: ${heaviest ? `${heaviest} nats` : "no word matters"}.${this.undecided(side) ? " No word decides this." : ""}`;
     },
 
     // ---- the rules that were written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -77,6 +78,27 @@ def test_elements_add_up_to_the_whole_rule(visit):
     pairs = visit.page.evaluate(scores)
     largest = max(abs(whole) for whole, _ in pairs)
     assert all(abs(whole - parts) < 0.05 * largest for whole, parts in pairs)  # steps of 1/127 of each column
+
+
+def test_shades_are_the_same_everywhere_and_an_element_that_no_word_decides_says_so(visit):
+    read = """() => {
+        const state = Alpine.$data(document.querySelector('.ce'));
+        return [{ column: 0 }, ...state.pieces].map(({ column }) => {
+            state.element = column;
+            const shares = state.words('left').filter((part) => part.word).map((part) => part.share);
+            return [[...state.scores('left')], shares, state.undecided('left')];
+        });
+    }"""
+    elements = visit.page.evaluate(read)
+    for nats, shares, undecided in elements:
+        assert shares == pytest.approx([min(1, abs(score) / math.log(100)) for score in nats])
+        assert undecided == (max(map(abs, nats)) < math.log(2))
+    assert any(undecided for *_, undecided in elements)
+    visit.page.evaluate("Alpine.$data(document.querySelector('.ce')).element = 0")
+    assert not visit.page.locator("[data-side=left] .ce-undecided").is_visible()
+    column = [undecided for *_, undecided in elements].index(True)
+    visit.page.evaluate(f"Alpine.$data(document.querySelector('.ce')).element = {column}")
+    visit.page.wait_for_function("document.querySelector('[data-side=left] .ce-undecided').offsetParent !== null")
 
 
 def test_the_keyboard_reaches_everything(visit):
