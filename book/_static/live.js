@@ -124,6 +124,11 @@
         make("div", { class: "lm-bar" }, this.go, this.halt, this.choice, this.meter));
       this.root.append(form, this.status, this.result, make("p", { class: "lm-note" },
         "The model runs in this page, and nothing you type leaves your computer. It knows only the kind of clause it was trained on."));
+      const shown = window.liveShown;
+      if (shown?.found.clause !== clause) return;
+      this.choice.value = shown.name;
+      this.show({ found: shown.found, unseen: [] }, shown.name);
+      this.say("Measured when this book was built. Choose a part of the rule, or change the clause.");
     }
 
     say(text) {
@@ -149,7 +154,10 @@
         const answer = await this.model.ask({ clause }, (share) => { this.meter.value = share; });
         if (answer.cancelled) this.say("Stopped.");
         else if (answer.problem) this.say(`The model could not read this clause: ${answer.problem}`);
-        else this.show(answer, name);
+        else {
+          this.show(answer, name);
+          this.say(`Self-check passed: scores differ from PyTorch by at most ${this.model.difference.toFixed(4)} nats.`);
+        }
       } catch (error) {
         this.say(`The model cannot be used here: ${error.message}.`);
       }
@@ -210,7 +218,6 @@
       this.result.replaceChildren(make("p", { class: "lm-label" }, "Rule: choose a part to see which words it depends on"), rule,
         make("p", { class: "lm-label" }, "Clause"), words, note, ...extra.map((text) => make("p", { class: "lm-extra" }, text)));
       point(whole, all);
-      this.say(`Self-check passed: scores differ from PyTorch by at most ${this.model.difference.toFixed(4)} nats.`);
     }
 
     explain(part, found) {

@@ -18,7 +18,6 @@ PAGE = """<!DOCTYPE html><html><head><title>x</title></head><body><nav>theme</na
 FIRST = (
     '<p><a href="runs/toy/second.html#top">on</a> <a href="#top">up</a> <a href="gone.html">gone</a> '
     '<a href="https://example.org/a">out</a></p><img src="../_static/logo.svg"><script>alert(1)</script>'
-    '<section id="all-pages"><h2>All pages</h2></section>'
 )
 SECOND = (
     '<figure id="figure-bars"><img class="cx-still" src="data:image/webp;base64,AA=="><p class="cx-links">'

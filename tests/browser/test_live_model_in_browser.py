@@ -27,6 +27,19 @@ def write(visit: Visit, clause: str) -> None:
     visit.page.wait_for_function("!document.querySelector('.lm-go').disabled")
 
 
+def test_the_page_opens_with_a_measured_attribution_that_can_be_touched(visit):
+    assert visit.page.inner_text(".lm-status").startswith("Measured when this book was built.")
+    shown = visit.page.evaluate("liveShown.found")
+    number = visit.page.locator(".lm-part", has_text="850").first
+    number.click()
+    assert visit.page.inner_text(".lm-why").startswith("“850” (probability ")
+    words = {one["text"]: visit.page.locator(".lm-word", has_text=one["text"]).first for one in shown["words"]}
+    assert "plus" in words["850"].get_attribute("class")
+    assert visit.weigh() < 1_500_000
+    write(visit, shown["clause"])  # the page's own engine agrees with what PyTorch measured
+    assert visit.page.inner_text(".lm-rule").endswith(shown["rule"])
+
+
 def test_it_writes_a_rule_and_shows_what_a_part_depends_on(visit):
     before = visit.weigh()
     write(visit, "The clear width of an exit door shall be not less than 850 mm.")

@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; the path says how: /cut breaks off, /zipped compresses, /silent waits."""
+    """Serves CONTENT; the path says how: /cut breaks off, /long sends more, /zipped compresses, /silent waits."""
 
     def do_GET(self):
         if self.path == "/missing":
@@ -36,9 +36,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         if self.path == "/zipped":
             self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(sent)))
+        if self.path != "/long":
+            self.send_header("Content-Length", str(len(sent)))
         self.end_headers()
         self.wfile.write(sent[:100_000] if self.path == "/cut" else sent)
+        if self.path == "/long":
+            for _ in range(1000):
+                self.wfile.write(CONTENT)
 
     def log_message(self, *_):
         pass
@@ -91,6 +95,7 @@ def test_a_file_that_is_there_is_checked_but_not_fetched(serve, tmp_path):
         ("cut", SHA256, r"no answer that could be used \(.*100000 bytes read"),
         ("missing", SHA256, r"no answer that could be used \(404 Client Error: Not Found.*HTTPS_PROXY"),
         ("silent", SHA256, r"no answer that could be used \(.*timed out"),
+        ("long", SHA256, rf"more than {len(CONTENT)} bytes\. Run the command again"),
         ("file", "0" * 64, r"other content\. Run the command again"),
     ],
 )

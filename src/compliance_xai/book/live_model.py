@@ -34,17 +34,19 @@ KINDS = ("full", "lora")
 CHECKED = 2
 """Clauses that the page computes again on load."""
 MAX_TOKENS = 192
+SHOWN = "The clear width of an exit door shall be not less than 850 mm."
+"""The clause whose attribution pages show before a reader asks for one; it was measured when the book was built."""
 _ANY_CASE = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "(?:'[sStTmMdD]|'[rRvV][eE]|'[lL][lL])")
 """Qwen2's pattern has a group that ignores case, which JavaScript does not know everywhere; and the same without it."""
 
 
 def write_live_models(plan: Plan, project: Path) -> list[Path]:
-    """Write ``book/runs/_static/live``: a script for each small trained model of the study, and ``index.js``.
+    """Write ``book/runs/_static/live``: ``index.js``, ``shown.js``, and a script for each small model of the study.
 
     Returns
     -------
     list of pathlib.Path
-        The scripts; only the index, which then lists no model, if the study has none that is small enough.
+        The scripts; the index lists no model, and nothing is shown, if the study has none that is small enough.
     """
     folder = project / "book" / "runs" / "_static" / "live"
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,10 +58,15 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
         if read_kept(script).strip():
             found.append({"name": script.stem, "scale": scale, "strategy": strategy})
             scripts.append(script)
-    for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js"}:
+            if len(scripts) == 1:
+                show = partial(_show_measured, plan.study, script.stem, scale, strategy)
+                keep_file(folder / "shown.js", digest([key, SHOWN, code_digest(ROOMS)]), show)
+    if not scripts:
+        write_changed(folder / "shown.js", "")
+    for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js", folder / "shown.js"}:
         stale.unlink()
     listed = f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n"
-    return [write_changed(folder / "index.js", listed), *scripts]
+    return [write_changed(folder / "index.js", listed), folder / "shown.js", *scripts]
 
 
 def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
@@ -73,6 +80,24 @@ def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
         scale for scale in plan.study.scales if scale in found and rung_of(plan.study, scale).parameters <= LARGEST
     ]
     return found[sizes[-1]] if sizes else []
+
+
+def _show_measured(study: Study, name: str, scale: str, strategy: str) -> str:
+    """The script with what PyTorch measures for one clause, as the page's engine would give it."""
+    with without_progress_bars():
+        writer = load_writer(study, scale, strategy)
+        rule = writer.write([SHOWN], max_new_tokens=MAX_TOKENS)[0]
+        measured = writer.explain(SHOWN, rule)
+    found = {
+        "clause": SHOWN,
+        "rule": rule,
+        "complete": len(measured.target_tokens) < MAX_TOKENS,
+        "words": [{"text": one.text, "start": one.start, "end": one.end} for one in measured.features],
+        "tokens": [{"start": token.start, "end": token.end} for token in measured.target_tokens],
+        "logProbs": np.round(measured.baseline_log_probs.astype(float), 4).tolist(),
+        "scores": np.round(measured.scores.astype(float), 4).tolist(),
+    }
+    return f"window.liveShown = {_to_json({'name': name, 'found': found})};\n"
 
 
 def _pack_cell(study: Study, name: str, scale: str, strategy: str) -> str:

@@ -189,8 +189,7 @@ def _clean(article: Any) -> None:
         explorer.clear()
         explorer.text = NO_EXPLORER
     unwanted = ("script", "link", "noscript", "button", "a[contains(@class,'headerlink')]", "*[@class='cx-links']",
-                "div[contains(@class,'tableofcontents')]", "div[contains(@class,'toctree')]",
-                "section[@id='all-pages']")  # fmt: skip
+                "div[contains(@class,'tableofcontents')]", "div[contains(@class,'toctree')]")  # fmt: skip
     for bad in article.xpath(" | ".join(f".//{each}" for each in unwanted)):
         if bad.getparent() is not None:  # it went with what it was in
             bad.drop_tree()

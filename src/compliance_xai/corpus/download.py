@@ -75,9 +75,23 @@ def _download(file: PublicFile, path: Path) -> None:
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    receive: Any = pooch.HTTPDownloader(timeout=TIMEOUT)
+
+    def receive(address: str, target: Any, _: object, **__: Any) -> None:
+        """Save what the server sends, but no more than the published number of bytes."""
+        arrived = 0
+        with requests.get(address, timeout=TIMEOUT, stream=True) as response, open(target, "wb") as output:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                arrived += len(chunk)
+                if arrived > file.size:
+                    raise _other_content(file, f"more than {file.size} bytes")
+                output.write(chunk)
+
+    downloader: Any = receive
     try:
-        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=receive)
+        pooch.retrieve(file.address, f"sha256:{file.sha256}", path.name, path.parent, downloader=downloader)
+    except InputError:
+        raise
     except requests.RequestException as error:
         raise InputError(
             file.address,
@@ -94,9 +108,13 @@ def _download(file: PublicFile, path: Path) -> None:
             remedy="Free some space, or choose another folder.",
         ) from None
     except ValueError:  # pooch found another SHA-256
-        raise InputError(
-            file.address,
-            expected=f"the published file, {file.size} bytes with SHA-256 {file.sha256}",
-            found="other content",
-            remedy="Run the command again; if this happens again, the address no longer serves the published file.",
-        ) from None
+        raise _other_content(file, "other content") from None
+
+
+def _other_content(file: PublicFile, found: str) -> InputError:
+    return InputError(
+        file.address,
+        expected=f"the published file, {file.size} bytes with SHA-256 {file.sha256}",
+        found=found,
+        remedy="Run the command again; if this happens again, the address no longer serves the published file.",
+    )
