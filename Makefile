@@ -17,7 +17,7 @@ STAMP := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check bench workshop browser pdf bundle release ladder lab lock kills audit clean distclean setup
+.PHONY: help book test check bench workshop browser pdf bundle release ladder lab lock test-slurm kills audit clean distclean setup
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -35,6 +35,9 @@ known: # a misspelt study is noticed before anything is set up
 
 test: $(STAMP) ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slurm: $(STAMP) ## run a small grid on a real SLURM of one node: killed, resumed, run again (installs SLURM)
+	@$(BIN)/python -m pytest tests/cluster/test_slurm.py -p no:cacheprovider --no-header
 
 kills: $(STAMP) ## kill a small run at random moments, KILLS=50 times, and compare its results (an hour)
 	@$(BIN)/python -m pytest tests/cluster/test_kills.py -s -p no:cacheprovider --no-header
