@@ -129,7 +129,8 @@ def read_script(path, start):
 def test_the_scripts_hold_what_ran(study, toy):
     folder = explorer.write_explorer(study, toy.folder)
     index = read_script(folder / "index.js", "window.explorerData = ")
-    assert index["scales"] == [{"name": "s", "file": "scale-0.js", "strategies": ["none", "full"], "size": "1e-06M"}]
+    (scale,) = index["scales"]
+    assert scale == {"name": "s", "file": "scale-0.js", "strategies": ["none", "full"], "label": "s", "size": "1e-06M"}
     assert [strategy["label"] for strategy in index["strategies"]] == ["untouched base", "full fine-tuning"]
     (record,) = index["clauses"]
     assert (record["clause"], record["context"], record["links"]) == (

@@ -28,7 +28,7 @@ from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
 from compliance_xai.pipeline.stores import keep_file
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
-from compliance_xai.study.labels import format_parameters
+from compliance_xai.study.labels import format_parameters, size_label
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
@@ -93,7 +93,10 @@ def describe_study(study: Study, scales: list[dict[str, Any]], clauses: Sequence
     ran = [name for name in study.strategies if any(name in scale["strategies"] for scale in scales)]
     return {
         "study": study.name,
-        "scales": [scale | {"size": format_parameters(counts[scale["name"]])} for scale in scales],
+        "scales": [
+            scale | {"label": size_label(scale["name"]), "size": format_parameters(counts[scale["name"]])}
+            for scale in scales
+        ],
         "strategies": [
             {"name": name, "label": style.label, "colour": style.colour, "seeds": study.seeds_of(name)}
             for name, style in style_strategies(ran).items()
