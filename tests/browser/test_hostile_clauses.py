@@ -68,22 +68,11 @@ def write_corpus(path: Path) -> None:
 
 def build_book(project: Path) -> Path:
     """Run the study in a project of its own; gives its built book."""
-    for name in (
-        "notebooks",
-        "workshop",
-        "studies",
-        "book",
-        "benchmarks",
-        "profiles",
-        "Snakefile",
-        "_config.yml",
-        "SECURITY.md",
-    ):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, project / name, ignore=shutil.ignore_patterns("runs", "__pycache__"))
-        else:
-            shutil.copy(source, project)
+    for name in ("notebooks", "workshop", "studies", "book", "benchmarks", "profiles"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("runs", "__pycache__"))
+    for file in ROOT.iterdir():  # pages include some of them
+        if file.is_file():
+            shutil.copy(file, project)
     (project / "data").symlink_to(ROOT / "data")
     write_corpus(project / "hostile.csv")
     (project / "studies" / "hostile.yaml").write_text(STUDY, encoding="utf-8")
