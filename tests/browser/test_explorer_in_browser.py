@@ -163,7 +163,7 @@ def test_other_scales_are_loaded_when_they_are_chosen(visit, data):
     for scale in data["scales"]:
         visit.page.locator(".ce-choose select").first.select_option(scale["name"])
         visit.page.wait_for_function(
-            f"document.querySelector('.ce-heading small')?.textContent.startsWith('{scale['name']},')"
+            f"document.querySelector('.ce-heading small')?.textContent.startsWith('{scale['label']},')"
         )
         assert any(scale["file"] in address for address in visit.requests)
     assert len(data["scales"]) == 1 or visit.page.locator(".ce-side").count() == 2
