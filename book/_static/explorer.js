@@ -163,6 +163,7 @@
       return seeds.includes(this.seed) ? this.seed : seeds[0];
     },
     key(side) { return `${this[side]}|${this.seedOf(this[side])}|${this.removal}`; },
+    full: `${FULL.toFixed(1)} nats, ${Math.round(Math.exp(FULL))} times less likely`,
     get sizeLabel() { return this.scales.find((one) => one.name === this.scale)?.label ?? this.scale; },
     removalName: (name) => REMOVAL[name] ?? name,
 

@@ -1,6 +1,6 @@
 """A grid on a real SLURM of one node: killed, resumed, and run again, when it has nothing to do.
 
-``make test-slurm`` calls it, and so does CI; it installs SLURM if it is missing. Not among the ordinary tests.
+``make test-slurm`` calls it; it installs SLURM if it is missing. Not among the ordinary tests, nor part of CI.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,24 +40,18 @@ def make_profile(project: Path) -> None:
     (project / "profiles" / "test" / "config.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
 
 
-def make_environment(project: Path, slurm: dict[str, str]) -> dict[str, str]:
-    """The environment variables of a command in a project."""
+def command_of(project: Path, slurm: dict[str, str], arguments: Sequence[str]) -> dict[str, Any]:
+    """How a module of the package is started in a project: arguments, folder and environment, for ``subprocess``."""
     places = {"COMPLIANCE_XAI_PROJECT": str(project), "COMPLIANCE_XAI_DATA": str(project / "data")}
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    return os.environ | places | slurm | {"PYTHONPATH": paths}
+    environment = os.environ | places | slurm | {"PYTHONPATH": paths}
+    return {"args": [sys.executable, "-m", *arguments], "cwd": project, "env": environment}
 
 
 def run(project: Path, slurm: dict[str, str], *arguments: str) -> str:
     """A run that must succeed; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=project,
-        env=make_environment(project, slurm),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = command_of(project, slurm, arguments)
+    done = subprocess.run(**command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -75,14 +71,8 @@ def read_starts(project: Path) -> dict[Path, str]:
 def kill_early(project: Path, slurm: dict[str, str], *arguments: str) -> None:
     """Start a run in a session of its own and kill command and Snakemake once a stage is done and a job at work."""
     with (project / "killed.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=project,
-            env=make_environment(project, slurm),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        command = command_of(project, slurm, arguments)
+        process = subprocess.Popen(**command, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + PATIENCE
         while not (read_starts(project) and list_jobs(slurm, "RUNNING")):
             alive = process.poll() is None and time.monotonic() < end

@@ -82,7 +82,7 @@ def score_tree(
 
 
 def _split_whole(branches: Sequence[Branch], most: int) -> Iterator[list[Branch]]:
-    """Batches of whole rows, longest first, of at most so many positions; one row may have more."""
+    """Batches of whole rows, longest first, of at most ``most`` positions each; one row may have more."""
     waiting = sorted(branches, key=lambda branch: -len(branch.ids))
     while waiting:
         size = max(1, most // len(waiting[0].ids))
