@@ -183,19 +183,19 @@ figures.show_html(
 # %% [markdown]
 # ## What a reviewer is told
 #
-# `compliance-xai review` raises flags. Their thresholds, and the regression that orders the parts of a rule, are chosen
-# on the validation split, separately for each fine-tuned model. *Precision* is the share of flagged parts, words or
-# rules that point at an error; *recall* is the share of those that are flagged. The other splits were not used to
-# choose anything.
+# `compliance-xai review` raises flags. Their thresholds, and the order in which parts of a rule are read, are chosen on
+# the validation split, separately for each fine-tuned model. *Precision* is the share of flagged parts, words or rules
+# that point at an error; *recall* is the share of those that are flagged. The other splits were not used to choose
+# anything.
 
 # %% tags=["hide-input"]
-from compliance_xai.stats.review_flags import FLAGS, describe_reading
+from compliance_xai.stats.review_flags import ANY, FLAGS, describe_reading
 
-for sentence in describe_reading(result["reading"], result["risk"]["name"].tolist()):
+for sentence in describe_reading(result["reading"], result["risk"]):
     figures.show_html(f"<p>{sentence}</p>", text=sentence)
 flags = result["flags"]
 if len(flags):
-    flags["flag"] = [FLAGS[name].says for name in flags["flag"]]
+    flags["flag"] = [(FLAGS | {"any": ANY})[name].says for name in flags["flag"]]
     for measure in ("precision", "recall"):
         columns = (flags[f"{measure}{end}"] for end in ("", "_low", "_high"))
         flags[measure] = [figures.format_interval(*row) for row in zip(*columns, strict=True)]
@@ -215,12 +215,29 @@ figures.show_html(
         formats=dict.fromkeys(numbers, ".2f"),
     )
 )
+missed = result["missed"].rename(columns={"n_wrong": "wrong parts", "n_missed": "without any flag"})
+figures.show_html(figures.table_html(missed, caption="Where it fails: wrong parts that no flag marks, by kind"))
+
+# %% [markdown]
+# The order starts from likelihood alone. Another signal, or a logistic regression on several of them, takes its place
+# only if it ranks the errors of the validation split better: each clause is predicted by a regression that has not seen
+# it, and the interval of the difference must be above zero.
+
+# %% tags=["hide-input"]
 numbers = ["auroc", "low", "high", "difference", "difference_low", "difference_high"]
 models = result["risk_models"]
 figures.show_html(
     figures.table_html(
         models[["scale", "strategy", "signal", "n_elements", "n_wrong", *numbers, "reason"]] if len(models) else models,
-        caption="Models of risk on validation, out of fold: area under ROC, and difference to the likelihood alone",
+        caption="Models of risk on validation, out of fold: area under ROC, and difference to the best single signal",
         formats=dict.fromkeys(numbers, ".3f"),
+    )
+)
+risk = result["risk"]
+fitted = risk[risk["name"] != ""][["scale", "strategy", "name", "signal", "mean", "spread", "weight"]]
+figures.show_html(
+    figures.table_html(
+        fitted.rename(columns={"name": "order"}),
+        caption="The regressions that give the order: each signal less its mean, over its spread, times its weight",
     )
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from compliance_xai.models.planning import CellPlan, Device
-    from compliance_xai.pipeline.review import RuleWriter
+    from compliance_xai.pipeline.review import Review, RuleWriter
     from compliance_xai.pipeline.running import Outcome, Plan
     from compliance_xai.rules.legalruleml.safe_xml import Unknown
     from compliance_xai.study.settings import Study
@@ -649,61 +649,96 @@ def _whole(text: str) -> list[int]:
 @app.command("review")
 @app.command("explain", hidden=True)
 def review_rules(
-    study: StudyArgument,
+    study: Annotated[
+        str, typer.Argument(help="A study, or a model's folder or hub id with --prompt.", show_default=False)
+    ],
     clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")] = "",
     file: Annotated[Path | None, typer.Option(help="A table (CSV, JSON Lines, Parquet) with a column clause.")] = None,
     out: Annotated[Path, typer.Option(help="With --file: where tables and report go.")] = Path("review"),
     scale: Annotated[str, typer.Option(help="Which scale of the study.", show_default="the largest")] = "",
     strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
     seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare/--no-compare", help="Ask the study's other models of this size, too.")
+    ] = True,
+    prompt: Annotated[str, typer.Option(help="The prompt of a bare model, with {clause} in it.")] = "",
+    xml: Annotated[
+        Path | None, typer.Option("--legalruleml", help="Also write the rules as LegalRuleML to this file.")
+    ] = None,
     set_: SetOption = None,
     model: ModelOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Let a trained model write the rule of a clause, and say where it is probably wrong, the likeliest error first."""
+    """Let a model write the rule of a clause, and say where it is probably wrong, the likeliest error first."""
     from compliance_xai.models.loading import without_progress_bars
-    from compliance_xai.pipeline.review import load_writer, read_clauses, review_clause
+    from compliance_xai.pipeline import review as reviews
 
     if bool(clause) == (file is not None):
         found = "both" if clause else "neither"
         raise InputError("review", expected="a clause or --file", found=found, remedy="Give one of the two.")
-    clauses = read_clauses(file) if file is not None else []
-    loaded = _load(study, set_, model)
-    trained = [name for name, settings in loaded.strategies.items() if settings.trains]
+    if xml is not None:
+        require_choice("--legalruleml, ending", xml.suffix, (".xml", ".lrml"))
+    clauses = reviews.read_clauses(file) if file is not None else []
     with without_progress_bars():
-        writer = load_writer(loaded, scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
-    if file is not None:
-        _review_file(writer, clauses, out)
-        return
-    with without_progress_bars():
-        review = review_clause(writer, sys.stdin.read().strip() if clause == "-" else clause)
+        if prompt or Path(study, "config.json").is_file():
+            writer = reviews.load_bare(study, prompt)
+        else:
+            loaded = _load(study, set_, model)
+            trained = [name for name, settings in loaded.strategies.items() if settings.trains]
+            cell = (scale or loaded.scales[-1], strategy or [*trained, *loaded.strategies][0], seed)
+            writer = reviews.load_writer(loaded, *cell, compare=compare)
+        if file is not None:
+            rows = _review_file(writer, clauses, out)
+            rules = [(row["id"], row["clause"], row["rule"]) for row in rows]
+        else:
+            text = sys.stdin.read().strip() if clause == "-" else clause
+            review = reviews.review_clause(writer, text)
+            rules = [("", text, review.rule)]
+            _print_review(writer, review, as_json)
+    if xml is not None:
+        unread = reviews.write_rules(rules, xml)
+        print(f"{xml}: {len(rules)} statements, {unread} without a rule", file=sys.stderr)
+
+
+def _print_review(writer: RuleWriter, review: Review, as_json: bool) -> None:
+    from compliance_xai.pipeline.review import HEADINGS
+
     if as_json:
-        tables = {name: json.loads(getattr(review, name).to_json(orient="records")) for name in ("parts", "checks")}
+        tables = {
+            name: json.loads(getattr(review, name).to_json(orient="records"))
+            for name in ("parts", "checks", "alternatives")
+        }
         _print_json({"model": writer.name, "clause": review.clause, "rule": review.rule} | tables)
         return
     console = _console()
     console.print(_plain(f"{writer.name}\n{review.rule}"), soft_wrap=True)
-    checks = review.checks.drop(columns=["start", "end"]).round({"chance": 2})
-    _print_frame(console, "What to check, the likeliest error first", checks)
     parts = review.parts.drop(columns=["start", "end", "flags"]).round({"risk": 2, "probability": 2})
-    _print_frame(console, "The parts of the rule and the words they rest on", parts)
-    if len(review.alternatives):
-        _print_frame(console, "Runners-up", review.alternatives.round({"odds": 4}))
+    tables = {
+        "What to check, the likeliest error first": review.checks.drop(columns=["start", "end"]).round({"chance": 2}),
+        "The parts of the rule and the words they rest on": parts,
+        "Runners-up": review.alternatives.round({"odds": 4}),
+    }
+    for title, frame in tables.items():
+        if len(frame):
+            _print_frame(console, title, frame.rename(columns=HEADINGS))
+    if review.checks.empty:
+        console.print("No flag was raised. That does not mean that the rule is right.")
     console.print(f"{review.expected_errors:.1f} of {len(parts)} parts are expected to be wrong.")
     if writer.evidence.measured.empty:
-        console.print(f"Nothing was measured for this model: run 'compliance-xai study run {loaded.name}' first.")
+        console.print("How often the flags are right was not measured for this model; a finished study measures it.")
 
 
-def _review_file(writer: RuleWriter, clauses: list[tuple[str, str]], out: Path) -> None:
-    from rich.progress import Progress
+def _review_file(writer: RuleWriter, clauses: list[tuple[str, str]], out: Path) -> list[dict[str, Any]]:
+    from rich.progress import MofNCompleteColumn, Progress
 
     from compliance_xai.pipeline.review import review_many
 
-    with Progress(console=_console(), transient=True) as bar:
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=_console(), transient=True) as bar:
         task = bar.add_task("review", total=len(set(clauses)))
         rows = review_many(writer, clauses, out, report=lambda done: bar.update(task, completed=done))
     failed = sum(bool(row["error"]) for row in rows)
     print(f"{len(rows)} clauses reviewed{f', {failed} of them not readable' if failed else ''}: {out / 'report.html'}")
+    return rows
 
 
 @workshop_app.command("run")

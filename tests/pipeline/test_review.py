@@ -1,6 +1,7 @@
 """A rule under review: what is flagged, in which order, and what a batch leaves behind."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,9 +17,19 @@ from compliance_xai.corpus.features import segment
 from compliance_xai.errors import InputError
 from compliance_xai.figures.review_report import report_html
 from compliance_xai.pipeline import review
-from compliance_xai.pipeline.review import Evidence, RuleWriter, load_writer, read_clauses, review_clause, review_many
+from compliance_xai.pipeline.review import (
+    Evidence,
+    RuleWriter,
+    load_writer,
+    read_clauses,
+    review_clause,
+    review_many,
+    write_rules,
+)
 from compliance_xai.records import Attribution, TargetToken
 from compliance_xai.rules.compare.rule_elements import list_elements
+from compliance_xai.rules.legalruleml.rule_tables import read_statements
+from compliance_xai.rules.notation.tree import format_rule
 from compliance_xai.stats.review_flags import FLAGS, Risk
 
 RULE = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.width,2.6 m)))"
@@ -28,10 +39,12 @@ CLAUSE = "Unless covered, ramps shall be at most 2.5 m."
 class Stub(RuleWriter):
     """Writes ``RULE``; "ramps" decides the object, "2.5" the number, of which the model is not sure."""
 
+    rule = RULE
+
     def write(self, clauses, *, max_new_tokens=192):
         if any(len(clause) > 1000 for clause in clauses):
             raise InputError("clause", expected="a short clause", found="a long one", remedy="Shorten it.")
-        return [RULE] * len(clauses)
+        return [self.rule] * len(clauses)
 
     def explain(self, clause, rule=None, *, id="", **options):
         rule = rule or RULE
@@ -48,6 +61,9 @@ class Stub(RuleWriter):
                 scores[place, column] += 9.0 * (feature.text == "2.5" and element.kind == "value")
         tokens = tuple(TargetToken(e.start, e.end, e.text) for e in elements)
         return Attribution(id, clause, rule, features, tokens, scores, np.zeros(len(elements), dtype=np.float32))
+
+    def log_probs(self, clauses, rule):
+        return np.full((len(clauses), 1), -1.0 if rule == RULE else -2.0)
 
     def confidence(self, pairs):
         found = []
@@ -100,6 +116,28 @@ def test_the_runner_up_of_a_number_and_the_words_against_it(writer):
     assert rows.loc["2.6", "runner_up"] == "2.5"
     assert rows.loc["2.6", "odds"] > 1
     assert rows.loc["lessThanEqual", "odds"] == pytest.approx(1.0)
+    assert rows.loc["lessThanEqual", "wins_without"] == ""
+
+
+def test_the_words_that_have_to_go_for_the_runner_up_to_win(writer):
+    class Reader(Stub):
+        def log_probs(self, clauses, rule):
+            return np.array([[-1.0 if ("2.5" in clause) == ("2.6 m" in rule) else -2.0] for clause in clauses])
+
+        def explain(self, clause, rule=None, **options):
+            found = super().explain(clause, rule)
+            return found if rule == RULE else dataclasses.replace(found, scores=found.scores * 0)
+
+    rows = review_clause(Reader("reader", None, None), CLAUSE).alternatives.set_index("part")
+    assert rows.loc["2.6", "wins_without"] == "2.5"
+
+
+def test_other_models_that_disagree_are_a_flag(writer):
+    other = Stub("other", None, None)
+    object.__setattr__(other, "rule", RULE.replace("2.6", "2.5"))
+    parts = review_clause(dataclasses.replace(writer, others=(other, writer)), CLAUSE).parts.set_index("part")
+    assert "disputed" in parts.loc["2.6", "flags"]  # one of two others writes 2.5
+    assert parts.loc["ramp", "flags"].tolist() == ["", ""]
 
 
 def test_a_text_that_is_no_rule_is_flagged(writer):
@@ -156,15 +194,25 @@ def test_the_report_needs_no_network_and_runs_its_own_script_only(writer, tmp_pa
     assert not re.search(r"https?://|<img|<link", page)
 
 
-def test_a_review_can_be_read_by_scripts(writer, toy, monkeypatch, capsys):
-    monkeypatch.setattr(review, "load_writer", lambda *cell: writer)
-    monkeypatch.setattr("sys.argv", ["compliance-xai", "review", "toy", CLAUSE, "--json"])
+def test_a_review_can_be_read_by_scripts(writer, toy, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(review, "load_writer", lambda *cell, compare: writer)
+    xml = tmp_path / "rules.xml"
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "review", "toy", CLAUSE, "--json", "--legalruleml", str(xml)])
     with pytest.raises(SystemExit):
         cli.main()
     said = json.loads(capsys.readouterr().out)
     assert (said["model"], said["clause"], said["rule"]) == (writer.name, CLAUSE, RULE)
     assert said["checks"][0]["text"] == "2.6"
     assert len(said["parts"]) == len(list_elements(RULE))
+    (statement,) = read_statements(xml)
+    assert (format_rule(statement.rule), statement.paraphrase) == (RULE, CLAUSE)
+
+
+def test_rules_of_a_batch_as_legalruleml(tmp_path):
+    path = tmp_path / "rules.lrml"
+    assert write_rules([("a 1", CLAUSE, RULE), ("b", "ramps \x07<b>", "no rule"), ("c", "", "")], path) == 2
+    found = {one.key: (one.rule and format_rule(one.rule), one.paraphrase) for one in read_statements(path)}
+    assert found == {"a 1": (RULE, CLAUSE), "b": (None, "ramps <b>"), "c": (None, "")}
 
 
 def test_a_review_needs_a_clause_or_a_file(toy, monkeypatch, capsys):
@@ -185,10 +233,10 @@ def test_a_table_of_clauses_needs_a_column(tmp_path):
 
 
 def test_what_was_measured_is_read_back():
-    risk = Risk("likelihood", ("unlikely",), (0.0,), (1.0,), (2.0,), -1.0)
-    stored = json.loads(json.dumps(vars(risk)))
-    assert Risk(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}) == risk
-    assert risk.predict(pd.DataFrame({"unlikely": [0.5]}))[0] == 0.5
+    risk = Risk("without attribution", -1.0, {"unlikely": (0.0, 1.0, 2.0), "absent": (0.5, 0.5, 1.0)})
+    assert Risk.from_coefficients(risk.coefficients()) == risk
+    assert Risk.from_coefficients(Risk().coefficients()) == Risk()
+    assert risk.predict(pd.DataFrame({"unlikely": [0.5], "absent": [math.nan]}))[0] == 0.5  # unknown counts as the mean
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,19 @@ from compliance_xai.stats.review_flags import (
     choose_thresholds,
     describe_reading,
     fit_risk,
+    mark_disputed,
     measure_flags,
     reading_table,
 )
 
 
-def make_parts(clauses=60, seed=0, *, sees=0.0, split="validation"):
-    """Parts of rules: ``unlikely`` tells wrong ones apart by one standard deviation, ``unsupported`` by ``sees``."""
+def make_parts(clauses=60, seed=0, *, split="validation"):
+    """Parts of rules: ``unlikely`` tells wrong ones apart by one standard deviation, no other signal does."""
     rng = np.random.default_rng(seed)
     n = clauses * 5
     wrong = rng.random(n) < 0.25
-    frame = pd.DataFrame({name: rng.normal(size=n) for name in (*SIGNALS, "absent")})
-    frame = frame.assign(unlikely=rng.normal(size=n) + wrong, unsupported=rng.normal(size=n) + sees * wrong)
+    frame = pd.DataFrame({name: rng.normal(size=n) for name in (*SIGNALS, "absent", "disputed")})
+    frame = frame.assign(unlikely=rng.normal(size=n) + wrong)
     frame = frame.reindex(columns=[*ITEM_SIGNALS])
     return frame.assign(
         scale="1m",
@@ -61,12 +62,20 @@ def test_thresholds_are_chosen_for_graded_signals_only():
     assert chosen["unread"] == np.inf  # there is no such item
 
 
-@pytest.mark.parametrize(("sees", "name"), [(0.0, "likelihood"), (3.0, "all signals")])
-def test_attribution_is_used_only_where_it_ranks_errors_better(sees, name):
-    risk, table = fit_risk(make_parts(sees=sees), bootstrap=400)
+@pytest.mark.parametrize(
+    ("better", "by", "name", "single"),
+    [("unlikely", 0.0, "unlikely", "unlikely"), ("unsupported", 1.0, "all signals", "unlikely"),
+     ("unsupported", 3.0, "unsupported", "unsupported"), ("unsure", 1.0, "without attribution", "unlikely"),
+     ("disputed", 1.0, "with other models", "unlikely")],
+)  # fmt: skip
+def test_more_than_likelihood_is_used_only_where_it_ranks_errors_better(better, by, name, single):
+    parts = make_parts(clauses=200)
+    parts[better] += by * parts["wrong"]
+    risk, table = fit_risk(parts, bootstrap=400)
     assert risk.name == name
-    assert table["signal"].tolist() == ["likelihood", "without attribution", "all signals"]
-    new = make_parts(seed=1, sees=sees)
+    assert table["signal"].tolist() == [single, "without attribution", "with other models", "all signals"]
+    new = make_parts(seed=1)
+    new[better] += by * new["wrong"]
     predicted = risk.predict(new)
     assert predicted[new["wrong"]].mean() > predicted[~new["wrong"]].mean() + 0.05
     assert predicted.mean() == pytest.approx(0.25, abs=0.06)  # calibrated
@@ -85,6 +94,27 @@ def test_reading_the_riskiest_fifth():
     assert table.loc["risk", "found"] == pytest.approx(0.2 * len(parts) / parts["wrong"].sum())
     assert table.loc["random", "found"] == 0.2
     assert 0.2 < table.loc["likelihood", "found"] < table.loc["risk", "found"]
-    told = describe_reading(table.reset_index(), ["likelihood", "likelihood"])
+    risks = [Risk(), Risk("unlikely", 0.0, {"unlikely": (0.0, 1.0, 1.0)})]
+    cells = [risk.coefficients().assign(scale="1m", strategy=name) for risk, name in zip(risks, "ab", strict=True)]
+    told = describe_reading(table.reset_index(), pd.concat(cells))
     assert told[0].startswith(f"On the test split: the riskiest 20% of {len(parts)} parts hold")
-    assert told[1] == "On validation, attribution does not improve the order of reading for any of 2 fine-tuned models."
+    assert told[1:] == [
+        "Of 2 fine-tuned models, 1 had too few wrong parts on validation to fit a regression: likelihood gives the "
+        "order; for 1 no set of signals is better than the best single one (unlikely token for 1).",
+        "Attribution is not part of the order for any of 2 fine-tuned models.",
+    ]
+
+
+def test_a_part_is_disputed_by_the_share_of_other_models_that_lack_it():
+    rows = [("full", "850"), ("lora", "850"), ("qlora", "900")]
+    items = pd.DataFrame([{"strategy": name, "text": text} for name, text in rows])
+    items = items.assign(item="part", kind="value", scale="1m", split="test", id="a", seed=0)
+    assert mark_disputed(items)["disputed"].tolist() == [0.5, 0.5, 1.0]
+    assert mark_disputed(items[:1])["disputed"].isna().all()  # nobody else was asked
+
+
+def test_errors_without_any_flag_are_counted():
+    parts = make_parts(clauses=4).assign(absent=[1, 0, 0, 0, 1] * 4, wrong=[True, True, False, False, False] * 4)
+    off = dict.fromkeys(FLAGS, np.inf) | {"absent": 0.5}
+    row = measure_flags(parts, off, bootstrap=50).set_index("flag").loc["any"]
+    assert (row["precision"], row["recall"]) == (0.5, 0.5)

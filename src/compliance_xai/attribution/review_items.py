@@ -24,12 +24,12 @@ PART, WORD, RULE = "part", "word", "rule"
 DECIDING = ("number", "condition", "negation")
 """Categories of words that must leave a trace in the rule."""
 
-ITEM_SIGNALS = (*SIGNALS, "absent", "unread", "broken", "unseen", "no_duty")
+ITEM_SIGNALS = (*SIGNALS, "absent", "disputed", "unread", "broken", "unseen", "no_duty")
 """Larger is more suspect; NaN for items that have no such signal. ``absent``: 1 for an amount, unit, comparator or
-reference that the clause does not contain. ``unread``: minus the nats by which the word raises the part that rests on
-it most. Of the rule as a whole: ``broken`` (1 where it cannot be parsed), ``unseen`` (words of the clause that no
-training clause has; NaN where those are not known), ``no_duty`` (1 where no word of the clause obliges, permits,
-forbids or compares)."""
+reference that the clause does not contain. ``disputed``: the share of other models whose rule lacks the part; NaN
+without other models. ``unread``: minus the nats by which the word raises the part that rests on it most. Of the rule
+as a whole: ``broken`` (1 where it cannot be parsed), ``unseen`` (words of the clause that no training clause has; NaN
+where those are not known), ``no_duty`` (1 where no word of the clause obliges, permits, forbids or compares)."""
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _MISSED = ("missing_condition", "missing_exception", "missing_requirement", "missing_reference", "wrong_negation")
@@ -41,6 +41,7 @@ def list_items(
     entropies_T: np.ndarray,
     known: Collection[str] = (),
     *,
+    others: Sequence[str] = (),
     notation: str = "lrml",
 ) -> list[dict[str, Any]]:
     """The items of a rule that an attribution by leave-one-out explains.
@@ -51,20 +52,25 @@ def list_items(
         Of the rule's tokens (``models.generation.read_confidence``), nats.
     known
         The words of the training clauses (``list_words``).
+    others
+        What other models wrote for the clause.
 
     Returns
     -------
     list of dict
-        ``item`` (``part``, ``word`` or ``rule``), ``kind`` (of the element, or the word's category), ``text``, ``start,
-        end`` (characters of the rule for parts, of the clause for words) and ``ITEM_SIGNALS``.
+        ``item`` (``part``, ``word`` or ``rule``), ``kind`` (of the element, or the word's category), ``text`` (for the
+        rule, the words that no training clause has), ``start, end`` (characters of the rule for parts, of the clause
+        for words) and ``ITEM_SIGNALS``.
     """
     rule, features = attribution.target, attribution.features
     elements = list_elements(rule, notation)
     absent = find_absent(rule, read_clause(attribution.clause, features), notation)
+    theirs = [{(e.kind, e.text) for e in list_elements(other, notation)} for other in others]
     items = []
     for e, gone in zip(elements, absent, strict=True):
-        signals = element_signals(attribution, e, log_probs_T, entropies_T)
-        items.append(_item(PART, e.kind, e.text, e.start, e.end, absent=float(gone), **signals))
+        signals = element_signals(attribution, e, log_probs_T, entropies_T) | {"absent": float(gone)}
+        signals["disputed"] = sum((e.kind, e.text) not in one for one in theirs) / len(theirs) if theirs else np.nan
+        items.append(_item(PART, e.kind, e.text, e.start, e.end, **signals))
     towards = [attribution.scores[:, attribution.tokens_in(e.start, e.end)].sum(axis=1) for e in elements]
     raised_FE = np.stack(towards or [np.zeros(len(features))], axis=1)  # nats
     items += [
@@ -72,10 +78,11 @@ def list_items(
         for f, raised_E in zip(features, raised_FE, strict=True)
         if f.category in DECIDING
     ]
-    unseen = float(len(set(list_words(attribution.clause)) - set(known))) if known else float("nan")
+    new = sorted(set(list_words(attribution.clause)).difference(known)) if known else []
     broken = float(not parses(rule)) if notation == "lrml" else float("nan")
     duty = any(f.category in ("deontic", "comparator") for f in features)
-    return [*items, _item(RULE, RULE, "", 0, len(rule), broken=broken, unseen=unseen, no_duty=float(not duty))]
+    whole = {"broken": broken, "unseen": float(len(new)) if known else np.nan, "no_duty": float(not duty)}
+    return [*items, _item(RULE, RULE, ", ".join(new), 0, len(rule), **whole)]
 
 
 def _item(item: str, kind: str, text: str, start: int, end: int, **signals: float) -> dict[str, Any]:

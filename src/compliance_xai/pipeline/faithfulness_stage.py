@@ -7,8 +7,6 @@ the statistics, measures no model again.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,14 @@ from compliance_xai.records import (
     read_generations,
 )
 from compliance_xai.stats import error_detector as detector
-from compliance_xai.stats.review_flags import choose_thresholds, fit_risk, measure_flags, reading_table
+from compliance_xai.stats.review_flags import (
+    choose_thresholds,
+    find_flagged,
+    fit_risk,
+    mark_disputed,
+    measure_flags,
+    reading_table,
+)
 from compliance_xai.stats.summary import summarise_gold, summarise_measures
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
@@ -47,7 +52,7 @@ from compliance_xai.study.settings import Study
 ALL_KINDS = "all"
 """Stands for every kind of rule element together."""
 CELL = ("scale", "parameters", "strategy")
-REVIEWED = 40
+REVIEWED = 60
 """Clauses of the validation split on which the flags of a review are measured, for each fine-tuned model."""
 JUDGED = (*MEASURES, "random_deletion", "reversed_deletion", "random_top_1_drop", "random_top_3_drop")
 
@@ -70,9 +75,10 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         that no element was taken from: ``scale, strategy, seed, id, reason``).
 
         For reviews (``pipeline.review``), of fine-tuned models: ``items`` (``review_items.list_items`` without their
-        texts, with ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
-        (``review_flags.measure_flags``, thresholds chosen on validation), ``risk`` (``review_flags.Risk`` of each cell,
-        as JSON), ``risk_models`` (its rivals on validation), ``reading`` (``review_flags.reading_table``).
+        places, with ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
+        (``review_flags.measure_flags``, thresholds chosen on validation), ``risk`` (``Risk.coefficients`` of each
+        cell), ``risk_models`` (its rivals on validation), ``reading`` (``review_flags.reading_table``), ``missed``
+        (wrong parts by split and kind, and how many of them have no flag).
     """
     bootstrap = work.study.thresholds.bootstrap
     examples = {example.id: example for example in attributed_examples(work.study)}
@@ -129,7 +135,7 @@ _COLUMNS = {
     ),
     "elements": ("seed", "id", "split", "element", "kind", "wrong", *SIGNALS),
     "left_out": ("seed", "id", "split", "reason"),
-    "items": ("seed", "id", "split", "item", "kind", *ITEM_SIGNALS, "wrong"),
+    "items": ("seed", "id", "split", "item", "kind", "text", *ITEM_SIGNALS, "wrong"),
 }
 
 
@@ -256,25 +262,25 @@ class _Measured:
 
 def _judge_review(items: pd.DataFrame, bootstrap: int) -> dict[str, pd.DataFrame]:
     """Thresholds, flags and the model of risk of each cell, all chosen on validation; and what its order finds."""
-    flags, risks, models, parts = [], [], [], []
-    for cell, group in items.groupby(list(CELL), sort=False):
+    found: dict[str, list[pd.DataFrame]] = {"flags": [], "risk": [], "risk_models": [], "reading": [], "missed": []}
+    parts = []
+    for cell, group in mark_disputed(items).groupby(list(CELL), sort=False):
         keys: dict[str, Any] = dict(zip(CELL, cell, strict=True))
         validation = group[group["split"] == "validation"]
-        flags.append(measure_flags(group, choose_thresholds(validation), bootstrap=bootstrap).assign(**keys))
+        thresholds = choose_thresholds(validation)
         risk, table = fit_risk(validation[validation["item"] == PART], bootstrap=bootstrap)
-        models.append(table.assign(**keys))
-        risks.append(keys | {"name": risk.name, "risk": json.dumps(dataclasses.asdict(risk))})
+        flags = measure_flags(group, thresholds, bootstrap=bootstrap)
+        for name, frame in zip(found, (flags, risk.coefficients(), table), strict=False):
+            found[name].append(frame.assign(**keys))
         own = group[(group["item"] == PART) & (group["split"] != "validation")]
-        parts.append(own.assign(risk=risk.predict(own)))
-    found = {
-        "flags": flags,
-        "risk_models": models,
-        "reading": [reading_table(pd.concat(parts), bootstrap=bootstrap)] if parts else [],
-    }
-    tables = {
-        name: pd.concat(frames, ignore_index=True) if frames else pd.DataFrame() for name, frames in found.items()
-    }
-    return tables | {"risk": pd.DataFrame(risks, columns=[*CELL, "name", "risk"])}
+        parts.append(own.assign(risk=risk.predict(own), missed=own["wrong"] & (find_flagged(own, thresholds) == 0)))
+    if parts:
+        together = pd.concat(parts)
+        found["reading"] = [reading_table(together, bootstrap=bootstrap)]
+        wrong = together[together["wrong"].astype(bool)].groupby(["split", "kind"], sort=False)["missed"]
+        found["missed"] = [wrong.agg(n_wrong="size", n_missed="sum").reset_index()]
+    nothing = [pd.DataFrame(columns=[*CELL, "split"])]
+    return {name: pd.concat(frames or nothing, ignore_index=True) for name, frames in found.items()}
 
 
 def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> dict[str, pd.DataFrame]:

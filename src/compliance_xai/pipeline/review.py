@@ -6,11 +6,14 @@ right was measured beforehand, on the study's validation split, by the stage ``f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import html
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,30 +21,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.engine import score_texts
+from compliance_xai.attribution.engine import check_text, score_texts
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
-from compliance_xai.attribution.review_items import PART, list_items, list_words
+from compliance_xai.attribution.review_items import ITEM_SIGNALS, PART, WORD, list_items, list_words
+from compliance_xai.corpus.counterfactuals import write_perturbed
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, read_rows, write_atomic
 from compliance_xai.machine import say
 from compliance_xai.models.generation import generate_rules, read_confidence
-from compliance_xai.models.prompts import encode_target
+from compliance_xai.models.loading import load_base, load_tokenizer
+from compliance_xai.models.prompts import DEFAULT_TEMPLATE, check_template, encode_target, make_template
 from compliance_xai.pipeline.cells import OpenModel, open_model
 from compliance_xai.pipeline.stage_examples import load_examples, require_split
 from compliance_xai.pipeline.stages import read_stage
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.compare.rule_elements import list_elements
+from compliance_xai.rules.legalruleml.documents import Statement, write_legalruleml
 from compliance_xai.rules.notation.normal_form import COMPARATORS
+from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
 from compliance_xai.stats.review_flags import FLAGS, Risk
+from compliance_xai.study.ladders import LadderSettings, load_ladder
+from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.settings import Study, load_study
 
 FLOOR = math.log(2)
 """Nats: a word counts where the part of the rule is at most half as likely without it."""
 
+BATCH = 64
+"""Clauses whose rules are written together."""
+
+REMOVED = 4
+"""Words that are removed together, at most, to see whether the runner-up of a part would win."""
+
 UNMEASURED = {name: 0.5 if not flag.chosen else math.inf for name, flag in FLAGS.items()}
 """Thresholds where nothing was measured: only flags without a chosen threshold are raised, and improbable parts."""
 UNMEASURED |= {"improbable": 0.0}  # log odds: another token was at least as likely
+
+
+CHECKS = ["chance", "where", "text", "reason", "precision", "recall", "start", "end"]
+HEADINGS = {"chance": "chance of an error", "reason": "why", "precision": "right on validation"}
+HEADINGS |= {"recall": "errors found on validation", "words": "words that count (nats)", "runner_up": "runner-up"}
+HEADINGS |= {"wins_without": "would win without"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -52,31 +74,42 @@ class Evidence:
     where the study has not run that far.
     """
 
-    thresholds: dict[str, float] = field(default_factory=lambda: dict(UNMEASURED))
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict(UNMEASURED))
     measured: pd.DataFrame = field(default_factory=pd.DataFrame)
     risk: Risk = field(default_factory=Risk)
     known: frozenset[str] = frozenset()
 
-    def precision(self, flag: str) -> tuple[float, float, float, float, float, float]:
-        """Precision and recall on validation, each with its bounds; NaN where unknown."""
+    @functools.cached_property
+    def rates(self) -> dict[str, tuple[float, ...]]:
+        """Precision and recall of each flag on validation, each with its bounds."""
         names = [f"{measure}{end}" for measure in ("precision", "recall") for end in ("", "_low", "_high")]
-        rows = self.measured[self.measured["flag"] == flag] if len(self.measured) else self.measured
-        return tuple(float(rows[name].iloc[0]) if len(rows) else math.nan for name in names)  # pyright: ignore
+        return {row["flag"]: tuple(float(row[name]) for name in names) for row in self.measured.to_dict("records")}
+
+    def flags(self, item: Mapping[str, Any]) -> list[str]:
+        """The flags that an item of ``review_items.list_items`` raises."""
+        return [n for n, f in FLAGS.items() if f.item == item["item"] and item[f.signal] >= self.thresholds[n]]
 
 
 @dataclass(frozen=True)
 class RuleWriter(OpenModel):
-    """A model with its tokenizer and prompt: writes rules, says what they rest on and where they may be wrong."""
+    """A model with its tokenizer and prompt: writes rules, says what they rest on and where they may be wrong.
+
+    ``others`` are asked for their rules too, to see where they disagree.
+    """
 
     evidence: Evidence = field(default_factory=Evidence)
     notation: str = "lrml"
+    others: tuple[RuleWriter, ...] = ()
 
     def write(self, clauses: Sequence[str], *, max_new_tokens: int = 192) -> list[str]:
         """The rule that the model writes for each clause, greedily."""
-        examples = [Example(str(index), clause, "", "", "test") for index, clause in enumerate(clauses)]
+        for clause in clauses:
+            check_text(clause, "clause", "")
+        examples = [Example(clause[:40], clause, "", "", "test") for clause in clauses]
         made = generate_rules(
-            self.model, self.tokenizer, examples, seed=0, template=self.template, max_new_tokens=max_new_tokens
-        )
+            self.model, self.tokenizer, examples, seed=0, template=self.template, max_new_tokens=max_new_tokens,
+            batch_size=BATCH,
+        )  # fmt: skip
         return [one.rule for one in made]
 
     def log_probs(self, clauses: Sequence[str], rule: str) -> np.ndarray:
@@ -96,6 +129,13 @@ class RuleWriter(OpenModel):
     def confidence(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Log-probabilities and entropies of each rule's tokens after its clause; nats."""
         return read_confidence(self.model, self.tokenizer, pairs, template=self.template)
+
+    @property
+    def key(self) -> str:
+        """Digest of the weights, of what was measured, and of the other models."""
+        sums = [float(p.detach().double().sum()) for p in self.model.parameters() if p.is_floating_point()]
+        risk = self.evidence.risk.coefficients().to_dict("records")
+        return digest([sums, risk, dict(self.evidence.thresholds), [other.key for other in self.others]])
 
 
 @dataclass(frozen=True)
@@ -118,7 +158,8 @@ class Review:
         ``precision, recall`` (of the flags, in words), ``start, end``.
     alternatives
         For numbers and comparators: ``part``, ``runner_up`` (the likeliest other number of the clause, or comparator),
-        ``odds`` (its probability over that of what was written) and ``words`` (that decide against it).
+        ``odds`` (its probability over that of what was written) and ``wins_without`` (the words without which it is the
+        likelier one; none of up to ``REMOVED`` words where empty).
     """
 
     clause: str
@@ -134,13 +175,17 @@ class Review:
         return float(self.parts["risk"].sum())
 
 
-def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int | None = None) -> RuleWriter:
+def load_writer(
+    study: Study | Path | str, scale: str, strategy: str, seed: int | None = None, *, compare: bool = False
+) -> RuleWriter:
     """The trained model of a finished cell, with what was measured of its flags.
 
     Parameters
     ----------
     seed
         Which training seed; the study's first where None.
+    compare
+        Load the study's other fine-tuned models of this size, too: those that its measurements compare.
 
     Raises
     ------
@@ -148,32 +193,52 @@ def load_writer(study: Study | Path | str, scale: str, strategy: str, seed: int 
         If the study has no such cell or seed, or it has not been trained with the study's present settings.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    opened = open_model(study, scale, strategy, seed, current=True)
-    return RuleWriter(**vars(opened), evidence=read_evidence(study, scale, strategy), notation=study.corpus.notation)
+
+    def load(strategy: str, seed: int | None) -> RuleWriter:
+        return RuleWriter(
+            **vars(open_model(study, scale, strategy, seed, current=True)), notation=study.corpus.notation
+        )
+
+    writer = load(strategy, seed)
+    own = strategy, study.seeds_of(strategy, scale)[0] if seed is None else seed
+    cells = [(name, one) for size, name in study.cells() if size == scale and study.strategies[name].trains
+             for one in study.seeds_of(name, scale)[: study.faithfulness.seeds]]  # fmt: skip
+    others = tuple(load(*cell) for cell in cells if compare and cell != own)
+    return dataclasses.replace(writer, evidence=read_evidence(study, scale, strategy), others=others)
+
+
+def load_bare(model: str, prompt: str = "") -> RuleWriter:
+    """A model's folder or hub id with its prompt, which has ``{clause}`` in it; nothing was measured for it."""
+    rung = load_ladder(LadderSettings(rungs=(describe_model(model),))).rungs[0]
+    tokenizer, text = load_tokenizer(rung), check_template(prompt or DEFAULT_TEMPLATE)
+    template = make_template(tokenizer, [{"role": "user", "content": text}] if rung.template == "chat" else text)
+    return RuleWriter(rung.name, load_base(rung).eval(), tokenizer, template)
 
 
 def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
     """What the stage ``faithfulness`` measured on the validation split for a cell; nothing where it has not run."""
     clauses = [example.clause for example in require_split(study, load_examples(study), "train")]
     known = frozenset(word for clause in clauses for word in list_words(clause))
-    try:
+    with contextlib.suppress(InputError, KeyError):  # not run, or by an earlier version that measured something else
         stage = read_stage(study, "faithfulness")
-    except InputError:
-        return Evidence(known=known)
-    if "flags" not in stage or "risk" not in stage:
-        return Evidence(known=known)
-    tables = {name: stage[name] for name in ("flags", "risk")}
-    own = {name: t[(t["scale"] == scale) & (t["strategy"] == strategy)] for name, t in tables.items()}
-    measured = own["flags"][own["flags"]["split"] == "validation"]
-    if measured.empty:
-        return Evidence(known=known)
-    values: dict[str, Any] = json.loads(own["risk"]["risk"].iloc[0])
-    listed: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    risk = Risk(**values | listed)
-    return Evidence(dict(zip(measured["flag"], measured["threshold"], strict=True)), measured, risk, known)
+        tables = (stage["flags"], stage["risk"])
+        flags, risk = (table[(table["scale"] == scale) & (table["strategy"] == strategy)] for table in tables)
+        measured = flags[flags["split"] == "validation"]
+        if len(measured):
+            thresholds = dict(zip(measured["flag"], measured["threshold"], strict=True))
+            return Evidence(UNMEASURED | thresholds, measured, Risk.from_coefficients(risk), known)
+    return Evidence(known=known)
 
 
-def review_clause(writer: RuleWriter, clause: str, *, rule: str | None = None, alternatives: bool = True) -> Review:
+def review_clause(
+    writer: RuleWriter,
+    clause: str,
+    *,
+    rule: str | None = None,
+    others: Sequence[str] | None = None,
+    sure: tuple[np.ndarray, np.ndarray] | None = None,
+    alternatives: bool = True,
+) -> Review:
     """Let a model write a rule for a clause, and say where it is probably wrong.
 
     Each word is deleted in turn (leave-one-out) to see what each part of the rule rests on.
@@ -182,6 +247,8 @@ def review_clause(writer: RuleWriter, clause: str, *, rule: str | None = None, a
     ----------
     rule
         The rule to review; what the model writes where None.
+    others, sure
+        What ``writer.others`` write, and ``writer.confidence`` in the rule, if they are known already.
     alternatives
         Also find the runner-up of each number and comparator.
 
@@ -197,43 +264,22 @@ def review_clause(writer: RuleWriter, clause: str, *, rule: str | None = None, a
         raise InputError(
             f"model {writer.name}", expected="a rule", found="nothing", remedy="Train it longer, or take another model."
         )
-    found = writer.explain(clause, rule)
-    log_probs_T, entropies_T = writer.confidence([(clause, rule)])[0]
-    return judge_rule(writer, found, log_probs_T, entropies_T, alternatives=alternatives)
-
-
-def judge_rule(
-    writer: RuleWriter, found: Attribution, log_probs_T: np.ndarray, entropies_T: np.ndarray, *, alternatives: bool
-) -> Review:
-    """A review from an attribution and the model's confidence."""
-    evidence = writer.evidence
-    items = pd.DataFrame(list_items(found, log_probs_T, entropies_T, evidence.known, notation=writer.notation))
-    items["flags"] = [_raise_flags(item, evidence.thresholds) for item in items.to_dict("records")]
-    parts = items[items["item"] == PART].reset_index(drop=True)
-    parts["risk"] = evidence.risk.predict(parts) if len(parts) else np.zeros(0)
-    spans = list(zip(parts["start"], parts["end"], strict=True))
-    inside = [found.tokens_in(*span) for span in spans]
-    parts["probability"] = [math.exp(float(log_probs_T[own_T].sum())) for own_T in inside]
-    parts["words"] = [_name_words(found, found.scores[:, own_T].sum(axis=1)) for own_T in inside]
-    shown = parts.rename(columns={"text": "part"})[
-        ["part", "kind", "start", "end", "probability", "risk", "words", "flags"]
-    ]
-    others = items[items["item"] != PART].assign(risk=math.nan)
-    checks = _list_checks(pd.concat([parts, others], ignore_index=True), evidence)
-    rows = _find_alternatives(writer, found) if alternatives else []
-    return Review(
-        found.clause,
-        found.target,
-        found,
-        shown,
-        checks,
-        pd.DataFrame(rows, columns=["part", "runner_up", "odds", "words"]),
-    )
-
-
-def _raise_flags(item: Mapping[Any, Any], thresholds: dict[str, float]) -> str:
-    raised = [n for n, f in FLAGS.items() if f.item == item["item"] and item[f.signal] >= thresholds[n]]
-    return ", ".join(raised)
+    found, evidence = writer.explain(clause, rule), writer.evidence
+    others = [other.write([clause])[0] for other in writer.others] if others is None else others
+    log_probs_T, entropies_T = writer.confidence([(clause, rule)])[0] if sure is None else sure
+    others = [other for other in others if other.strip()]
+    items = list_items(found, log_probs_T, entropies_T, evidence.known, others=others, notation=writer.notation)
+    parts = [item for item in items if item["item"] == PART]
+    risks = evidence.risk.predict(pd.DataFrame(parts, columns=list(ITEM_SIGNALS)))
+    for item, risk in zip(parts, risks, strict=True):
+        own_T = found.tokens_in(item["start"], item["end"])
+        item |= {"part": item["text"], "risk": float(risk), "probability": math.exp(float(log_probs_T[own_T].sum()))}
+        item |= {"words": _name_words(found, found.scores[:, own_T].sum(axis=1))}
+    checks = _list_checks(items, evidence)
+    shown = ["part", "kind", "start", "end", "probability", "risk", "words", "flags"]
+    rows = list(_find_alternatives(writer, found)) if alternatives else []
+    columns = ["part", "runner_up", "odds", "wins_without"]
+    return Review(clause, rule, found, pd.DataFrame(parts, columns=shown), checks, pd.DataFrame(rows, columns=columns))
 
 
 def _name_words(found: Attribution, scores_F: np.ndarray) -> str:
@@ -242,26 +288,21 @@ def _name_words(found: Attribution, scores_F: np.ndarray) -> str:
     return ", ".join(f"{found.features[index].text} {scores_F[index]:.1f}" for index in order[:4])
 
 
-def _list_checks(items: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    rows = []
-    for item in items[items["flags"] != ""].to_dict("records"):
-        names = item["flags"].split(", ")
-        measured = [evidence.precision(name) for name in names]
-        best = max((one[0] for one in measured if not math.isnan(one[0])), default=math.nan)
-        rows.append(
-            {
-                "chance": best if math.isnan(item["risk"]) else item["risk"],
-                "where": "clause" if item["item"] == "word" else "rule",
-                "text": item["text"] or "(the whole)",
-                "reason": "; ".join(FLAGS[name].says for name in names),
-                "precision": "; ".join(_say_share(*one[:3]) for one in measured),
-                "recall": "; ".join(_say_share(*one[3:]) for one in measured),
-                "start": item["start"],
-                "end": item["end"],
-            }
-        )
-    columns = ["chance", "where", "text", "reason", "precision", "recall", "start", "end"]
-    frame = pd.DataFrame(rows, columns=columns)
+def _list_checks(items: Sequence[dict[str, Any]], evidence: Evidence) -> pd.DataFrame:
+    """``Review.checks``; each item gets its ``flags``, too."""
+    rows, unknown = [], (math.nan,) * 6
+    for item in items:
+        names = evidence.flags(item)
+        item["flags"] = ", ".join(names)
+        rates = [evidence.rates.get(name, unknown) for name in names]
+        known = [one[0] for one in rates if not math.isnan(one[0])]
+        row = {"chance": item.get("risk", max(known, default=math.nan))}
+        row |= {"where": "clause" if item["item"] == WORD else "rule", "text": item["text"] or "(the whole)"}
+        row |= {"reason": "; ".join(FLAGS[name].says for name in names)}
+        row |= {"precision": "; ".join(_say_share(*one[:3]) for one in rates)}
+        row |= {"recall": "; ".join(_say_share(*one[3:]) for one in rates)}
+        rows += [row | {"start": item["start"], "end": item["end"]}] if names else []
+    frame = pd.DataFrame(rows, columns=CHECKS)
     return frame.sort_values("chance", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -269,7 +310,7 @@ def _say_share(value: float, low: float, high: float) -> str:
     return "not measured" if math.isnan(value) else f"{value:.0%} [{low:.0%}, {high:.0%}]"
 
 
-def _find_alternatives(writer: RuleWriter, found: Attribution) -> list[dict[str, Any]]:
+def _find_alternatives(writer: RuleWriter, found: Attribution) -> Iterator[dict[str, Any]]:
     """The likeliest other number of the clause, or other comparator, in place of each one in the rule."""
     rule = found.target
     numbers = dict.fromkeys(f.text for f in found.features if f.text.replace(".", "").isdigit())
@@ -278,17 +319,24 @@ def _find_alternatives(writer: RuleWriter, found: Attribution) -> list[dict[str,
     for place, element in enumerate(elements):
         choices = {"value": numbers, "comparator": COMPARATORS}.get(element.kind, ())
         asked += [(place, c, rule[: element.start] + c + rule[element.end :]) for c in choices if c != element.text]
-    if not asked:
-        return []
-    read = writer.confidence([(found.clause, rule), *((found.clause, other) for _, _, other in asked)])
-    whole, *sums = (float(log_probs_T.sum()) for log_probs_T, _ in read)
-    rows = []
+    whole, *sums = (
+        sum(one) for one, _ in writer.confidence([(found.clause, r) for r in (rule, *(a[2] for a in asked))])
+    )
     for place in dict.fromkeys(place for place, _, _ in asked):
         total, choice, other = max((s, c, o) for s, (p, c, o) in zip(sums, asked, strict=True) if p == place)
-        against_F = found.scores.sum(axis=1) - writer.explain(found.clause, other).scores.sum(axis=1)
         row = {"part": elements[place].text, "runner_up": choice, "odds": math.exp(min(total - whole, 50.0))}
-        rows.append(row | {"words": _name_words(found, against_F)})
-    return rows
+        yield row | {"wins_without": _find_winning(writer, found, other)}
+
+
+def _find_winning(writer: RuleWriter, found: Attribution, other: str) -> str:
+    """The words that speak most for the rule and against the other, as many as have to go for the other to win."""
+    against_F = found.scores.sum(axis=1) - writer.explain(found.clause, other).scores.sum(axis=1)
+    order = [index for index in np.argsort(-against_F, kind="stable")[:REMOVED] if against_F[index] > 0]
+    masks_MF = np.array([[f not in order[:count] for f in range(len(against_F))] for count in range(len(order) + 1)])
+    texts = [texts[0] for texts in write_perturbed(found.clause, found.features, masks_MF)]
+    lead_M = writer.log_probs(texts, found.target).sum(axis=1) - writer.log_probs(texts, other).sum(axis=1)
+    count = next((place for place, lead in enumerate(lead_M) if lead < 0), 0)
+    return ", ".join(found.features[index].text for index in order[:count])
 
 
 def review_html(review: Review) -> str:
@@ -297,19 +345,14 @@ def review_html(review: Review) -> str:
     from compliance_xai.figures.tables import table_html
 
     shaded = attribution_html(review.attribution, heading="Clause", target_label="Rule that the model wrote")
-    names = {"chance": "chance of an error", "precision": "right on validation", "recall": "errors found on validation"}
-    checks = review.checks[["chance", "where", "text", "reason", "precision", "recall"]].rename(
-        columns=names | {"reason": "why"}
-    )
-    parts = review.parts[["part", "kind", "risk", "probability", "words"]]
+    checks = review.checks.drop(columns=["start", "end"]).rename(columns=HEADINGS)
+    parts = review.parts[["part", "kind", "risk", "probability", "words"]].rename(columns=HEADINGS)
+    others = review.alternatives.rename(columns=HEADINGS)
+    formats = dict.fromkeys(("chance of an error", "risk", "probability"), ".2f")
+    captions = ("What to check, the likeliest error first", "The parts of the rule", "Runners-up")
     tables = [
-        table_html(checks, caption="What to check, the likeliest error first", formats={"chance of an error": ".2f"}),
-        table_html(
-            parts.rename(columns={"words": "words that count (nats)"}),
-            caption="The parts of the rule",
-            formats={"risk": ".2f", "probability": ".2f"},
-        ),
-        table_html(review.alternatives, caption="The runner-up of each number and comparator, and its odds"),
+        table_html(frame, caption=caption, formats=formats)
+        for frame, caption in zip((checks, parts, others), captions, strict=True)
     ]
     return shaded + marked_rule(review.rule, review.parts) + "".join(tables)
 
@@ -345,11 +388,15 @@ def read_clauses(path: Path) -> list[tuple[str, str]]:
             str(path), expected="a column clause", found=found, remedy="Name the column of the clauses so."
         )
     cells = [row.cells for row in rows]
-    return [(str(row.get("id") or place), str(row.get("clause") or "")) for place, row in enumerate(cells, start=1)]
+    return [
+        (_say_cell(row.get("id")) or str(place), _say_cell(row.get("clause"))) for place, row in enumerate(cells, 1)
+    ]
 
 
-BATCH = 32
-"""Clauses that are written and reviewed together."""
+def _say_cell(value: Any) -> str:
+    """A cell as text; nothing for an empty one, and half a character as its number."""
+    return "" if value is None or value != value else str(value).encode("utf-8", "backslashreplace").decode()
+
 
 Row = dict[str, Any]
 """One reviewed clause: ``id, clause, rule, error`` (why there is no review, else empty), ``expected_errors``, ``parts,
@@ -363,7 +410,7 @@ def review_many(
     *,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Row]:
-    """Review many clauses, and write ``clauses.csv``, ``checks.csv`` and ``report.html``, the riskiest clause first.
+    """Review many clauses, and write ``clauses`` and ``checks`` (CSV and Parquet) and ``report.html``, riskiest first.
 
     Finished clauses are kept in ``reviews.jsonl``, so an interrupted run goes on where it stopped.
 
@@ -377,19 +424,7 @@ def review_many(
     from compliance_xai.figures.review_report import report_html
 
     folder.mkdir(parents=True, exist_ok=True)
-    kept, done = folder / "reviews.jsonl", {}
-    weights = [
-        float(parameter.detach().double().sum())
-        for parameter in writer.model.parameters()
-        if parameter.is_floating_point()
-    ]
-    key = digest(
-        {
-            "model": weights,
-            "evidence": dataclasses.asdict(writer.evidence.risk),
-            "thresholds": writer.evidence.thresholds,
-        }
-    )
+    kept, done, key = folder / "reviews.jsonl", {}, writer.key
     for line in kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else ():
         try:
             row = json.loads(line)
@@ -405,50 +440,77 @@ def review_many(
             for row in _review_batch(writer, waiting[start : start + BATCH]):
                 file.write(json.dumps(row | {"key": key}) + "\n")
                 done[row["id"], row["clause"]] = row
-            file.flush()
-            report(len(done))
+                file.flush()
+                report(len(done))
     rows = sorted(
         (done[pair] for pair in dict.fromkeys(clauses)), key=lambda row: (not row["error"], -row["expected_errors"])
     )
     facts = ["id", "clause", "rule", "expected_errors", "error"]
-    pd.DataFrame([{name: row[name] for name in facts} for row in rows], columns=facts).to_csv(
-        folder / "clauses.csv", index=False
-    )
     checks = [{"id": row["id"], **check} for row in rows for check in row["checks"]]
-    names = ["id", "chance", "where", "text", "reason", "precision", "recall", "start", "end"]
-    pd.DataFrame(checks, columns=names).to_csv(folder / "checks.csv", index=False)
+    for name, frame in (
+        ("clauses", pd.DataFrame(rows, columns=facts)),
+        ("checks", pd.DataFrame(checks, columns=["id", *CHECKS])),
+    ):
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+        # A spreadsheet would compute a text that begins like a formula.
+        frame.replace(r"^(?=[=+\-@\t\r])", "'", regex=True).to_csv(folder / f"{name}.csv", index=False)
     with write_atomic(folder / "report.html") as part:
         part.write_text(report_html(rows, writer.name), encoding="utf-8")
     return rows
 
 
-def _review_batch(writer: RuleWriter, pairs: Sequence[tuple[str, str]]) -> Iterable[Row]:
+def _review_batch(writer: RuleWriter, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
     """A row for every clause; one that cannot be reviewed says why."""
-    rows: dict[tuple[str, str], Row] = {}
-    try:
-        written = writer.write([clause for _, clause in pairs])
-    except InputError:  # one of them is too long for the model: each by itself
-        written = [None] * len(pairs)
-    for pair, rule in zip(pairs, written, strict=True):
+    written = dict(zip(pairs, _write_each(writer, [clause for _, clause in pairs]), strict=True))
+    good = [(pair, rule) for pair, rule in written.items() if isinstance(rule, str) and rule.strip()]
+    clauses = [clause for (_, clause), _ in good]
+    others = [[str(rule) for rule in _write_each(other, clauses)] for other in writer.others if clauses]
+    sure = writer.confidence([(clause, rule) for (_, clause), rule in good])
+    known = {
+        pair: (read, [own[place] for own in others])
+        for place, ((pair, _), read) in enumerate(zip(good, sure, strict=True))
+    }
+    for pair, rule in written.items():
         try:
-            rows[pair] = _make_row(pair, review_clause(writer, pair[1], rule=rule, alternatives=False))
+            if not isinstance(rule, str):
+                raise rule
+            read, theirs = known.get(pair, (None, None))
+            made = review_clause(writer, pair[1], rule=rule, sure=read, others=theirs, alternatives=False)
+            yield _make_row(pair, made)
         except InputError as error:
-            rows[pair] = _make_row(pair, error=str(error))
-    return [rows[pair] for pair in pairs]
+            yield _make_row(pair, error=str(error))
+
+
+def _write_each(writer: RuleWriter, clauses: Sequence[str]) -> list[str | InputError]:
+    """The rule of each clause, or why there is none: a clause that cannot be read leaves the others alone."""
+    try:
+        return list(writer.write(clauses))
+    except InputError as error:
+        half = len(clauses) // 2
+        return [*_write_each(writer, clauses[:half]), *_write_each(writer, clauses[half:])] if half else [error]
 
 
 def _make_row(pair: tuple[str, str], review: Review | None = None, error: str = "") -> Row:
-    row: Row = {
-        "id": pair[0],
-        "clause": pair[1],
-        "rule": "",
-        "error": error,
-        "expected_errors": 0.0,
-        "parts": [],
-        "checks": [],
-    }
+    row: Row = {"id": pair[0], "clause": pair[1], "rule": "", "error": error, "expected_errors": 0.0}
+    row |= {"parts": [], "checks": []}
     if review is not None:
         checks = review.checks.astype(object).where(review.checks.notna(), None)
         row |= {"rule": review.rule, "expected_errors": review.expected_errors}
         row |= {"parts": review.parts.to_dict("records"), "checks": checks.to_dict("records")}
     return row
+
+
+def write_rules(rules: Sequence[tuple[str, str, str]], path: Path) -> int:
+    """Write rules (id, clause, rule) as LegalRuleML, each statement with its clause as paraphrase.
+
+    Returns how many texts are no rule of the notation; their statements hold the clause alone.
+    """
+    statements = []
+    for name, clause, rule in rules:
+        try:
+            parsed = parse_rule(rule)
+        except RuleSyntaxError:
+            parsed = None
+        statements.append(Statement(name, parsed, paraphrase=_NOT_XML.sub("", clause)))
+    write_legalruleml(statements, path)
+    return sum(statement.rule is None for statement in statements)

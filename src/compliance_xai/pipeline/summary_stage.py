@@ -47,12 +47,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "faithfulness": {
         name: name
         for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
-    },
+    }
+    | {f"review_{name}": name for name in ("flags", "risk", "risk_models", "reading", "missed")},
     "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
 }
 """By stage: the summary's name of a table, and the stage's. A stage that the study does not have is left out."""
 
-_TEXTS = ("scale", "strategy", "strategy_a", "strategy_b", "a", "b", "baseline", "context", "reason", "note")
+_TEXTS = ("scale", "strategy", "strategy_a", "strategy_b", "a", "b", "baseline", "context", "reason", "note", "name")
 """Columns of text: an empty cell is an empty text, not a missing number."""
 
 

@@ -6,18 +6,20 @@ out of sample, on other splits. Items of one clause stay together: they are resa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.elements import BASELINES, SIGNALS
+from compliance_xai.attribution.elements import ATTRIBUTION, BASELINES, SIGNALS
 from compliance_xai.attribution.review_items import PART, RULE, WORD
 from compliance_xai.stats.error_detector import fit_regression, predict_wrong, rank_signals
 from compliance_xai.stats.frames import groups
 from compliance_xai.stats.summary import bootstrap_ratio
+from compliance_xai.study.labels import label_of
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,20 @@ FLAGS = {
     "absent": Flag("the clause does not contain it", PART, "absent"),
     "improbable": Flag("the model was not sure of it", PART, "unlikely", chosen=True),
     "elsewhere": Flag("it rests on other words than those that spell it", PART, "unsupported", chosen=True),
+    "disputed": Flag("half or more of the study's other models write it otherwise", PART, "disputed"),
     "unread": Flag("nothing in the rule rests on it: was it missed?", WORD, "unread", chosen=True),
     "unseen": Flag("the clause has words that no training clause has", RULE, "unseen"),
     "no_duty": Flag("the clause obliges, permits and forbids nothing: does it ask for a rule?", RULE, "no_duty"),
 }
 """Every flag, by name."""
 
-_NOT_ATTRIBUTED = (*BASELINES, "absent")
-MODELS = {"likelihood": ("unlikely",), "without attribution": _NOT_ATTRIBUTED, "all signals": (*SIGNALS, "absent")}
-"""Models of risk: name -> the signals that a logistic regression is given; the first is a single signal."""
+ANY = Flag("any flag on a part of the rule", PART, "any")
+"""How it goes with all flags on parts together: what has none of them and is wrong, a reviewer is not warned of."""
+
+_ALONE = (*BASELINES, "absent")
+_ALL = (*SIGNALS, "absent", "disputed")
+MODELS = {"without attribution": _ALONE, "with other models": (*_ALONE, "disputed"), "all signals": _ALL}
+"""Models of risk: name -> the signals that a logistic regression is given."""
 
 READ = 0.2
 """The share of parts that a hurried reviewer reads."""
@@ -84,10 +91,23 @@ def _of_flag(items: pd.DataFrame, flag: Flag) -> pd.DataFrame:
     return items[(items["item"] == flag.item) & items[flag.signal].notna()]
 
 
+def mark_disputed(items: pd.DataFrame) -> pd.DataFrame:
+    """The items, each part with the share of the other models of its size whose rule for the clause lacks it.
+
+    Other strategies and seeds are other models; where there is none, the share is NaN.
+    """
+    parts = items[items["item"] == PART]
+    model = parts["strategy"] + " " + parts["seed"].astype(str)
+    clause = [parts[name] for name in ("scale", "split", "id")]
+    others = model.groupby(clause).transform("nunique") - 1
+    agree = model.groupby([*clause, parts["kind"], parts["text"]]).transform("nunique") - 1
+    return items.assign(disputed=(1 - agree / others.where(others > 0)).reindex(items.index))
+
+
 def measure_flags(
     items: pd.DataFrame, thresholds: Mapping[str, float], *, bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Precision and recall of each flag, split by split.
+    """Precision and recall of each flag, and of all on parts together (``any``), split by split.
 
     Parameters
     ----------
@@ -101,9 +121,9 @@ def measure_flags(
         an error) and ``recall`` (the share of such items that are flagged), each with ``_low, _high`` (95 % percentile
         bootstrap over clauses; NaN where nothing is flagged, or wrong).
     """
-    records = []
+    items, thresholds, records = items.assign(any=find_flagged(items, thresholds)), {**thresholds, "any": 0.5}, []
     for keys, group in groups(items, ["split"]):
-        for name, flag in FLAGS.items():
+        for name, flag in (FLAGS | {"any": ANY}).items():
             rows = _of_flag(group, flag)
             flagged = (rows[flag.signal] >= thresholds[name]).to_numpy()
             wrong = rows["wrong"].to_numpy(dtype=bool)
@@ -114,6 +134,12 @@ def measure_flags(
                 record |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), numbers, strict=True))
             records.append(keys | record)
     return pd.DataFrame(records)
+
+
+def find_flagged(items: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.Series:
+    """1 for each part that has a flag, else 0; NaN for other items."""
+    flags = [items[flag.signal] >= thresholds[name] for name, flag in FLAGS.items() if flag.item == PART]
+    return pd.concat(flags, axis=1).any(axis=1).astype(float).where(items["item"] == PART)
 
 
 def _share(some: np.ndarray, whole: np.ndarray, ids: pd.Series, bootstrap: int, seed: int) -> tuple[float, ...]:
@@ -128,55 +154,68 @@ def _share(some: np.ndarray, whole: np.ndarray, ids: pd.Series, bootstrap: int, 
 class Risk:
     """The probability that a part is wrong: ``1 / (1 + exp(-(intercept + sum of weight * (signal - mean) / spread)))``.
 
-    ``name`` is its key in ``MODELS``; empty where too few parts were wrong, or right, to fit anything: then parts are
-    ordered by how unlikely they were, those that the clause does not contain first.
+    ``name`` is its key in ``MODELS``, or a signal; empty where too few parts were wrong, or right, to fit anything:
+    then parts are ordered by how unlikely they were, those that the clause does not contain first.
     """
 
     name: str = ""
-    signals: tuple[str, ...] = ()
-    means: tuple[float, ...] = ()
-    spreads: tuple[float, ...] = ()
-    weights: tuple[float, ...] = ()
     intercept: float = 0.0
+    terms: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    """Signal -> mean, spread and weight."""
 
     def predict(self, parts: pd.DataFrame) -> np.ndarray:
         """One probability for each part; signals that are unknown count as their mean."""
         if not self.name:
             unlikely = parts["unlikely"].fillna(0.0).to_numpy(dtype=float)
             return np.maximum(1 / (1 + np.exp(-unlikely)), parts["absent"].fillna(0.0).to_numpy(dtype=float))
-        values = parts[list(self.signals)].to_numpy(dtype=float)
-        scaled = np.nan_to_num((values - np.array(self.means)) / np.array(self.spreads))
-        return 1 / (1 + np.exp(-(scaled @ np.array(self.weights) + self.intercept)))
+        means, spreads, weights = np.array(list(self.terms.values())).T
+        scaled = np.nan_to_num((parts[list(self.terms)].to_numpy(dtype=float) - means) / spreads)
+        return 1 / (1 + np.exp(-(scaled @ weights + self.intercept)))
+
+    def coefficients(self) -> pd.DataFrame:
+        """``name, signal, mean, spread, weight``: a row for each signal, after one for the intercept."""
+        rows = [("intercept", 0.0, 1.0, self.intercept), *((name, *term) for name, term in self.terms.items())]
+        return pd.DataFrame(rows, columns=["signal", "mean", "spread", "weight"]).assign(name=self.name)
+
+    @classmethod
+    def from_coefficients(cls, frame: pd.DataFrame) -> Risk:
+        """The model that a frame of ``coefficients`` is about."""
+        first, *rest = frame[["signal", "mean", "spread", "weight"]].itertuples(index=False, name=None)
+        return cls(str(frame["name"].iloc[0]), first[3], {signal: tuple(term) for signal, *term in rest})
 
 
 def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tuple[Risk, pd.DataFrame]:
-    """The model of risk for these parts: more signals only where they rank errors better, out of sample.
+    """The model of risk for these parts: more than likelihood only where that ranks errors better, out of sample.
 
-    A model with more signals takes the place of the one before it in ``MODELS`` if the 95 % interval of the difference
-    of their areas under the ROC curve is above zero; each clause is predicted by a regression that has not seen it.
+    It starts from likelihood alone. Another single signal, and then each of ``MODELS``, takes the place of the one
+    before it if the 95 % interval of the difference of their areas under the ROC curve is above zero; each clause is
+    predicted by a regression that has not seen it.
 
     Returns
     -------
     risk, table
-        The model, and ``error_detector.rank_signals`` of every model against the likelihood alone.
+        The model, and ``error_detector.rank_signals`` of every model against the best single signal.
     """
-    parts = parts.assign(spread=parts["spread"].fillna(1.0))  # without mass there is nothing to be concentrated
+    # Without mass there is nothing to be concentrated; without other models nobody disagrees.
+    parts = parts.assign(spread=parts["spread"].fillna(1.0), disputed=parts["disputed"].fillna(0.0), split="validation")
     predicted = predict_wrong(parts, models=MODELS)
-    table = rank_signals(
-        predicted.assign(split="validation"), tuple(MODELS), against="likelihood", bootstrap=bootstrap, seed=seed
-    )
+
+    def rank(*names: str) -> pd.DataFrame:
+        """Against the first; by the parts themselves, with why there is no area, if nothing could be predicted."""
+        frame = parts if predicted.empty else predicted
+        return rank_signals(frame, names, against=names[0], bootstrap=bootstrap, seed=seed)
+
+    best = single = "unlikely"
     if predicted.empty:
-        return Risk(), table
-    best = "likelihood"
-    for name in tuple(MODELS)[1:]:
-        pair = rank_signals(predicted.assign(split=""), (best, name), against=best, bootstrap=bootstrap, seed=seed)
-        if pair["difference_low"].iloc[1] > 0:
-            best = name
-    signals = MODELS[best]
+        return Risk(), rank(single)
+    for name in (*_ALL, *MODELS):
+        if name != best and rank(best, name)["difference_low"].iloc[1] > 0:
+            best, single = name, name if name in _ALL else single
+    signals = MODELS.get(best, (best,))
     scaler, regression = fit_regression(parts[list(signals)].to_numpy(float), parts["wrong"].to_numpy(bool))
-    columns = (scaler.mean_, scaler.scale_, regression.coef_[0])
-    means, scales, weights = (tuple(float(value) for value in column) for column in columns)
-    return Risk(best, signals, means, scales, weights, float(regression.intercept_[0])), table
+    columns = (column.tolist() for column in (scaler.mean_, scaler.scale_, regression.coef_[0]))
+    terms = dict(zip(signals, zip(*columns, strict=True), strict=True))
+    return Risk(best, float(regression.intercept_[0]), terms), rank(single, *MODELS)
 
 
 def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -208,19 +247,19 @@ def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2
     return pd.DataFrame(records)
 
 
-def describe_reading(table: pd.DataFrame, risk: Sequence[str]) -> list[str]:
-    """What reading the riskiest parts finds, in sentences, and whether attribution is part of the order.
+def describe_reading(table: pd.DataFrame, risk: pd.DataFrame) -> list[str]:
+    """What reading the riskiest parts finds, in sentences, and which signals give the order.
 
     Parameters
     ----------
     table
         ``reading_table``.
     risk
-        The name of the model of risk of each fine-tuned model.
+        ``scale, strategy`` and ``Risk.coefficients`` of each fine-tuned model.
     """
-    sentences = []
     if table.empty:
         return ["No fine-tuned model wrote a rule with parts, so there is nothing to review."]
+    sentences = []
     for keys, rows in groups(table, ["split"]):
         found = rows.set_index("order")["found"].to_dict()
         first = rows.iloc[0]
@@ -233,6 +272,23 @@ def describe_reading(table: pd.DataFrame, risk: Sequence[str]) -> list[str]:
             f"{first['n_wrong']} wrong ones; ordered by likelihood {found['likelihood']:.0%}, by entropy "
             f"{found['entropy']:.0%}, at random {found['random']:.0%}."
         )
-    used = sum(name == "all signals" for name in risk)
-    says = "does not improve the order of reading for any" if not used else f"improves the order of reading for {used}"
-    return [*sentences, f"On validation, attribution {says} of {len(risk)} fine-tuned models."]
+    return [*sentences, *_describe_order(risk)]
+
+
+def _describe_order(risk: pd.DataFrame) -> list[str]:
+    """For how many models several signals give the order, and for how many attribution is among them."""
+    signals = risk.groupby(list(CELL), sort=False)["signal"].agg(set)
+    names = risk.groupby(list(CELL), sort=False)["name"].first()
+    single = Counter(label_of(name).text for name in names if name and name not in MODELS)
+    unfitted, joint = sum(names == ""), sum(names.isin(list(MODELS)))
+    n, said = len(names), []
+    if unfitted:
+        said.append(f"{unfitted} had too few wrong parts on validation to fit a regression: likelihood gives the order")
+    if single:
+        counts = ", ".join(f"{name} for {count}" for name, count in single.items())
+        said.append(f"for {single.total()} no set of signals is better than the best single one ({counts})")
+    if joint:
+        said.append(f"for {joint} a regression on several signals is better than the best single one")
+    used = sum(bool(own & set(ATTRIBUTION)) for own in signals)
+    verdict = f"is part of the order for {used}" if used else "is not part of the order for any"
+    return [f"Of {n} fine-tuned models, {'; '.join(said)}.", f"Attribution {verdict} of {n} fine-tuned models."]
