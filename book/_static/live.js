@@ -101,11 +101,22 @@
       this.root = root;
       this.models = window.liveIndex?.models || [];
       this.previous = null;
-      if (!this.models.length) {
-        root.append(make("p", { class: "lm-note" }, "This copy of the book has no model small enough to run in the page."));
-        return;
-      }
-      this.build(root.dataset.clause || "");
+      const clause = root.dataset.clause || "";
+      const shown = window.liveShown?.found.clause === clause ? window.liveShown : null;
+      if (this.models.length) this.build(clause);
+      else this.showOnly(shown);
+      if (!shown) return;
+      if (this.choice) this.choice.value = shown.name;
+      this.show({ found: shown.found, unseen: [] }, shown.name);
+      if (this.models.length) this.say("Measured when this book was built. Choose a part of the rule, or change the clause.");
+    }
+
+    /* A study whose models are too large for a page still has its measurement to show. */
+    showOnly(shown) {
+      this.result = make("div", { class: "lm-result" });
+      const none = "No model of this study is small enough to run in the page.";
+      const measured = shown ? ` What ${shown.name} reads was measured when this book was built.` : "";
+      this.root.append(this.result, make("p", { class: "lm-note" }, none + measured));
     }
 
     build(clause) {
@@ -124,11 +135,6 @@
         make("div", { class: "lm-bar" }, this.go, this.halt, this.choice, this.meter));
       this.root.append(form, this.status, this.result, make("p", { class: "lm-note" },
         "The model runs in this page, and nothing you type leaves your computer. It knows only the kind of clause it was trained on."));
-      const shown = window.liveShown;
-      if (shown?.found.clause !== clause) return;
-      this.choice.value = shown.name;
-      this.show({ found: shown.found, unseen: [] }, shown.name);
-      this.say("Measured when this book was built. Choose a part of the rule, or change the clause.");
     }
 
     say(text) {

@@ -1,5 +1,6 @@
-"""The landing page: results with a small picture each, and verdicts of claims that the study could decide."""
+"""The landing page: what was found, a sentence and a picture each, and verdicts of claims that could be judged."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -7,23 +8,28 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from compliance_xai.book.landing import Result, draw_interval, find_results, format_citation, format_landing
+from compliance_xai.book.landing import MOST, find_results, format_citation, format_landing
 from compliance_xai.pipeline.summary_stage import open_summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+METHOD = {"method": "leave_one_out"}
 OBSERVED = {
-    "question": ["What moves a pattern?", "What moves a pattern?", "Do copies rest on their words?"],
-    "comparison": ["Another seed", "Another method", "All fine-tuned models"],
-    "value": [1.0, 1.6, 0.5], "low": [0.9, 1.5, 0.4], "high": [1.1, 1.7, 0.6],
-    "unit": ["times as far", "times as far", "above chance"], "p": [0.9, 0.001, 0.001], "n_clauses": [40, 40, 30],
-    "sentence": ["Another seed <moves> it.", "Another <method> moves it.", "All fine-tuned models: 70% of copies."],
+    "question": ["What moves a pattern more than the choice of strategy?"] * 2,
+    "comparison": ["Another seed", "Another <method>"],
+    "value": [1.0, 1.6], "low": [0.9, 1.5], "high": [1.1, 1.7],
+    "unit": "times as far", "p": [0.9, 0.001], "n_clauses": 40, "sentence": "s",
 }  # fmt: skip
 FINDING = {"claim": "C1", "statement": "Patterns differ.", "verdict": "supported", "reason": "By a lot."}
 
 
+def write(folder, name, **columns):
+    rows = max([len(column) for column in columns.values() if isinstance(column, list)] or [1])
+    pd.DataFrame(columns | METHOD, index=range(rows)).to_csv(folder / f"{name}.csv", index=False)
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """A summary with observations, correctness by cell and exact matches by split."""
+    """A summary with every table that the landing page reads, the numbers made up."""
     folder = tmp_path / "toy"
     folder.mkdir()
     described = json.loads((REPOSITORY / "data" / "results" / "reference" / "study.json").read_text(encoding="utf-8"))
@@ -32,36 +38,63 @@ def folder(tmp_path):
     findings = [FINDING, {"claim": "C2", "statement": "s", "verdict": "not judged", "reason": "One seed."}]
     folder.joinpath("findings.json").write_text(json.dumps(findings), encoding="utf-8")
     pd.DataFrame(OBSERVED).to_csv(folder / "observations.csv", index=False)
-    cells = {"scale": ["1m", "4m", "4m"], "strategy": ["full", "none", "full"], "baseline": "delete", "kind": "all"}
-    numbers = {"precision_at_k": [0.6, 0.2, 0.8], "precision_at_k_low": 0.7, "precision_at_k_high": 0.9}
-    correctness = pd.DataFrame(cells | numbers | {"precision_at_k_chance_high": 0.09, "method": "leave_one_out"})
-    correctness.to_csv(folder / "correctness.csv", index=False)
-    scores = {"scale": "4m", "strategy": "full", "measure": "exact", "split": ["test", "document"]}
-    scores |= {"mean": [0.97, 0.02], "low": [0.9, 0.0], "high": [1.0, 0.1]}
-    pd.DataFrame(scores).to_csv(folder / "scores.csv", index=False)
+    write(folder, "correctness", scale=["1m", "4m", "4m"], strategy=["full", "none", "full"], baseline="delete",
+          kind="all", precision_at_k=[0.6, 0.2, 0.8], precision_at_k_low=0.7, precision_at_k_high=0.9,
+          precision_at_k_chance_high=0.09)  # fmt: skip
+    write(folder, "scores", scale="4m", strategy="full", measure="exact", split=["test", "document"],
+          mean=[0.97, 0.0], low=[0.9, 0.0], high=[1.0, 0.1])  # fmt: skip
+    view = {"baseline": "delete", "sign": "absolute"}
+    write(folder, "lift", scale="4m", strategy="full", measure="log_lift", category=["number", "unit", "deontic"],
+          mean=[0.6931, -0.6931, 0.0], low=[0.5, -0.8, -0.1], high=[0.9, -0.5, 0.1], **view)  # fmt: skip
+    write(folder, "contrasts", scale="all", measure="log_words", strategy_a="lora", strategy_b="full", mean_a=1.6094,
+          mean_b=1.3863, difference=0.22, p=0.001, p_runs=0.2, **view)  # fmt: skip
+    write(folder, "held_out", scale="all", measure="log_words", baseline="delete", known=1.3863, held_out=2.0794,
+          difference=0.69, low=0.4, high=0.9, reason="")  # fmt: skip
+    write(folder, "signals", split="document", signal=["unlikely", "spread", "weak"], auroc=[0.95, 0.77, 0.4],
+          low=0.3, high=1.0, difference_low=-0.3, difference_high=-0.1)  # fmt: skip
+    write(folder, "literals", scale="all", baseline="delete", n_clauses=14, hit=0.98, chance=0.06, low=0.9)
     return folder
 
 
-def test_results_are_one_sentence_and_one_picture_each(folder):
-    found = find_results(open_summary(folder))
-    assert [one.sentence.split(" (")[0] for one in found] == [
-        "80% of the words that attribution puts first are the words that decide the part of the rule",
-        "Another <method> moves it.",
-        "Do copies rest on their words? All fine-tuned models: 70% of copies.",
-        "In contexts that it was trained on, full fine-tuning at 4M writes 97% of the rules exactly right; in one that "
-        "it has never seen, 2%.",
-    ]
-    assert [one.nothing for one in found] == [0.09, 1.0, 0.0, 0.97]
-    page = format_landing({folder: "reference.html"})
-    assert page.count("<svg") == len(found)
-    assert "Another &lt;method&gt; moves it." in page
-    assert '<em>a&lt;b</em>: <a href="reference.html">' in page
+def read_text(page):
+    """The text of a page's raw HTML."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).split())
+
+
+def test_each_result_is_a_plain_sentence_with_the_numbers_of_the_study(folder):
+    page = format_landing({folder: "runs/toy/{}.html"})
+    told = read_text(page)
+    for sentence in (
+        "Of the words that attribution puts first, 80% are those words.",
+        "A number counts 2.0 times as much as the average word of its clause, a unit 0.5 times, and “shall”",
+        # The strategies' runs could have come out so by chance (p_runs), whatever the clauses say.
+        "A rule depends on 4.0 words of its clause after full fine-tuning, and on 5.0 after LoRA. Chance could explain",
+        "Another <method>: this changes which words seem to count 1.6 times as much as another fine-tuning strategy",
+        "the model (full fine-tuning, 4M) gets 97% of the rules exactly right. In a new subject it gets none",
+        "There a rule depends on 8.0 words of its clause, in known subjects on 4.0.",
+        "the model’s own probability picks out the wrong one 95 times in 100; the best",
+    ):
+        assert sentence in told
+    assert page.count("<li>") == page.count('<div class="cx-bars">') == page.count("</div></li>") == MOST
+    assert '<a href="runs/toy/contexts.html">Contexts</a>' in page
+    assert "Another &lt;method&gt;: this changes" in page
+    assert "a&lt;b" in page
+    assert not re.search(r"nan|None|\[|p = ", told)
+
+
+def test_a_result_without_its_table_is_left_out(folder):
+    for name in ("correctness", "lift", "contrasts", "held_out", "signals", "scores"):
+        (folder / f"{name}.csv").unlink()
+    assert list(find_results(open_summary(folder))) == ["sources", "copies"]
+    assert "When a rule repeats a number" in format_landing({folder: "x.html"})
 
 
 def test_only_claims_that_the_study_could_decide_have_a_verdict(folder):
     page = format_landing({folder.with_name("missing"): "x.html", folder: "y.html"})
     assert "C1: supported" in page
     assert "C2" not in page
+    folder.joinpath("findings.json").write_text(json.dumps([FINDING | {"verdict": "not judged"}]), encoding="utf-8")
+    assert "This study is too small to judge the paper’s four claims." in format_landing({folder: "y.html"})
 
 
 def test_a_study_that_has_not_finished_has_no_results(tmp_path):
@@ -73,11 +106,3 @@ def test_the_citation_is_that_of_the_citation_file():
     assert told.startswith("compliance_xai contributors, version ")
     assert "  author = {{compliance_xai contributors}},\n" in told
     assert "  title = {{compliance_xai: which words" in told
-
-
-def test_an_interval_is_drawn_in_order():
-    drawn = draw_interval(Result("s", value=0.5, low=0.25, high=1.0))
-    start, end = map(float, re.search(r'class="bar" d="M([\d.]+) 11H([\d.]+)"', drawn).groups())
-    nothing, value = (float(re.search(pattern, drawn)[1]) for pattern in (r"M([\d.]+) 2V20", r'cx="([\d.]+)"'))
-    assert nothing < start < value < end
-    assert "bar" not in draw_interval(Result("s", value=0.5, low=float("nan"), high=float("nan")))

@@ -91,6 +91,13 @@ def test_without_scripts_the_still_picture_stays(chromium, book):
     context.close()
 
 
+def test_the_whole_site_is_small_enough_to_send(book):
+    sizes = {path: path.stat().st_size for path in book.rglob("*") if path.is_file()}
+    heaviest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
+    assert sum(sizes.values()) < 25_000_000, [str(path.relative_to(book)) for path in heaviest]
+    assert not [path for path in sizes if path.suffix == ".map"]
+
+
 def test_the_landing_page_draws_nothing(chromium, book):
     with Visit(chromium, book, "book/index.html") as visit:
         visit.scroll()

@@ -21,6 +21,20 @@ def visit(chromium, book):
         assert visit.find_departures() == []
 
 
+def test_a_study_of_large_models_still_shows_what_it_measured(chromium, book):
+    with Visit(chromium, book, PAGE) as visit:
+        if not visit.page.evaluate("window.liveShown"):
+            pytest.skip("this book's study has not measured anything yet")
+        # The page as it is when the index lists no model.
+        visit.page.evaluate("document.querySelector('.lm').replaceChildren(); liveIndex.models = []")
+        visit.page.add_script_tag(path=str(book / "_static" / "live.js"))
+        assert visit.page.locator(".lm textarea").count() == 0
+        visit.page.locator(".lm-part", has_text="850").first.click()
+        assert visit.page.inner_text(".lm-why").startswith("“850” (probability ")
+        assert "No model of this study is small enough" in visit.page.inner_text(".lm-note")
+        assert visit.problems == []
+
+
 def write(visit: Visit, clause: str) -> None:
     visit.page.fill(".lm textarea", clause)
     visit.page.click(".lm-go")

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from compliance_xai.attribution.elements import ATTRIBUTION
 from compliance_xai.book.markup import render
 from compliance_xai.figures.tables import claims_html
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, Summary, open_summary
 from compliance_xai.stats.claims import NOT_JUDGED
-from compliance_xai.stats.error_detector import describe_gain
-from compliance_xai.stats.frames import CONTROL
-from compliance_xai.study.labels import format_interval, size_label, strategy_label, typeset
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL
 
-_WIDTH, _HEIGHT = 180, 22
-
-
-@dataclass(frozen=True)
-class Result:
-    """One result: what was found, its value with its interval, and the value that would mean nothing."""
-
-    sentence: str
-    value: float
-    low: float
-    high: float
-    nothing: float = 0.0
+MOST = 7
+"""Results that the page tells; the first ones count."""
+_COMPARED = ("number", "unit", "deontic")
 
 
 def format_landing(folders: dict[Path, str]) -> str:
@@ -39,16 +27,15 @@ def format_landing(folders: dict[Path, str]) -> str:
     Parameters
     ----------
     folders
-        Summaries of studies, the best evidence first, each with the address of its page.
+        Summaries of studies, the best evidence first, each with the address of its pages: ``{}`` is for the stage.
     """
     opened = [(open_summary(folder), page) for folder, page in folders.items() if (folder / DESCRIPTION).is_file()]
-    shown = next(((one, page) for one, page in opened if one.holds("observations")), None)
-    if shown is None:
-        return "The study of this book has not finished yet, so there are no results to show.\n"
-    summary, page = shown
-    decided = [finding for finding in summary.findings if finding["verdict"] != NOT_JUDGED]
-    results = [(one, draw_interval(one)) for one in find_results(summary)]
-    return render("landing.md", summary=summary, page=page, results=results, claims=claims_html(decided, short=True))
+    for summary, page in opened:
+        if summary.holds("observations"):
+            decided = [finding for finding in summary.findings if finding["verdict"] != NOT_JUDGED]
+            claims, results = claims_html(decided, short=True), find_results(summary)
+            return render("landing.md", summary=summary, page=page, results=results, claims=claims)
+    return "The study of this book has not finished yet, so there are no results to show.\n"
 
 
 def format_citation(file: Path) -> str:
@@ -58,85 +45,94 @@ def format_citation(file: Path) -> str:
     return render("citation.md", cited=cited, names=names)
 
 
-def find_results(summary: Summary) -> list[Result]:
-    """What the study found, as far as it has the tables, the most telling first."""
-    return [*_right_words(summary), *_observed(summary), *_unseen_context(summary), *_detector(summary)]
+def find_results(summary: Summary) -> dict[str, dict[str, Any]]:
+    """The numbers of what the study found, as far as it has the tables; ``landing.md`` has a sentence for each."""
+    found = {make.__name__.removeprefix("_"): make(summary) for make in _RESULTS}
+    return dict([(name, numbers) for name, numbers in found.items() if numbers][:MOST])
 
 
-def draw_interval(result: Result) -> str:
-    """A value with its interval on a line, as SVG; the thin upright line is where there would be nothing to see."""
-    numbers = [result.value, result.nothing, *(end for end in (result.low, result.high) if pd.notna(end))]
-    least, most = min(numbers), max(numbers)
-    room = 0.08 * (most - least or 1.0)
-
-    def place(value: float) -> str:
-        return f"{_WIDTH * (value - least + room) / (most - least + 2 * room):.1f}"
-
-    bar = ""
-    if pd.notna(result.low) and pd.notna(result.high):
-        bar = f'<path class="bar" d="M{place(result.low)} 11H{place(result.high)}"/>'
-    told = html.escape(format_interval(result.value, result.low, result.high))
-    return (
-        f'<svg class="cx-mini" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{told}">'
-        f'<path class="nothing" d="M{place(result.nothing)} 2V20"/>{bar}'
-        f'<circle cx="{place(result.value)}" cy="11" r="4.5"/></svg>'
-    )
+def _first(summary: Summary, table: str, **chosen: str) -> dict[str, Any]:
+    """The first row of a table that has these values; nothing if there is none."""
+    rows = summary.read_main(table, **chosen) if summary.holds(table) else pd.DataFrame()
+    return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else {}
 
 
-def _right_words(summary: Summary) -> Iterator[Result]:
-    if not summary.holds("correctness"):
-        return
-    rows = summary.read_main("correctness", baseline=summary.baseline)
-    rows = rows[(rows["kind"] == "all") & (rows["strategy"] != CONTROL)].dropna(subset=["precision_at_k"])
-    for row in rows[rows["scale"] == summary.scales[-1]].head(1).to_dict("records"):
-        value, chance = row["precision_at_k"], row["precision_at_k_chance_high"]
-        yield Result(
-            f"{value:.0%} of the words that attribution puts first are the words that decide the part of the rule "
-            f"({strategy_label(row['strategy'])} at {size_label(row['scale'])}); random words would be right in at "
-            f"most {chance:.0%}.",
-            value, row["precision_at_k_low"], row["precision_at_k_high"], chance,
-        )  # fmt: skip
+def _largest(summary: Summary, table: str, **chosen: str) -> dict[str, Any]:
+    """The row of the fully trained model of the largest size, or of another strategy that has one."""
+    others = [name for name in summary.settings["strategies"] if name not in (summary.full, CONTROL)]
+    names, scale = [summary.full, *others], summary.scales[-1]
+    rows = (_first(summary, table, scale=scale, strategy=name, **chosen) for name in names)
+    return next((row for row in rows if row), {})
 
 
-def _observed(summary: Summary) -> Iterator[Result]:
-    """One answer to each further question: of all models together, or the one with the smallest p value."""
-    rows = summary.read("observations")
-    rows = rows.assign(single=~rows["comparison"].str.startswith("All"))
-    rows = rows.sort_values(["single", "p"], kind="stable").drop_duplicates("question").sort_index()
-    for row in rows.to_dict("records"):
-        nothing = 1.0 if row["unit"].startswith("times") or row["unit"] == "share left" else 0.0
-        sentence = str(row["sentence"])
-        if sentence.startswith(str(row["comparison"])) and ":" in sentence:  # a number that needs its question
-            sentence = f"{row['question']} {sentence}"
-        yield Result(typeset(sentence), row["value"], row["low"], row["high"], nothing)
+def _right_words(summary: Summary) -> dict[str, Any]:
+    row = _largest(summary, "correctness", baseline=summary.baseline, kind="all")
+    return row if pd.notna(row.get("precision_at_k")) else {}
 
 
-def _unseen_context(summary: Summary) -> Iterator[Result]:
-    if not summary.holds("scores"):
-        return
-    rows = summary.read_main("scores", measure="exact", scale=summary.scales[-1])
-    shares = rows[rows["strategy"] != CONTROL].groupby("strategy", sort=False)
-    for strategy, own in shares:
-        rows_of: dict[str, Any] = {row["split"]: row for row in own.to_dict("records")}
-        if {"test", "document"} <= set(rows_of):
-            known, new = rows_of["test"], rows_of["document"]
-            yield Result(
-                f"In contexts that it was trained on, {strategy_label(str(strategy))} at "
-                f"{size_label(summary.scales[-1])} writes {known['mean']:.0%} of the rules exactly right; in one that "
-                f"it has never seen, {new['mean']:.0%}.",
-                new["mean"], new["low"], new["high"], known["mean"],
-            )  # fmt: skip
-            return
+def _numbers(summary: Summary) -> dict[str, Any]:
+    """How many times as much as an average word the words of some categories count."""
+    lift = {name: _largest(summary, "lift", measure="log_lift", category=name, **summary.view) for name in _COMPARED}
+    means = {name: {end: math.exp(row[end]) for end in ("mean", "low", "high")} for name, row in lift.items() if row}
+    return {"means": means} | lift["number"] if len(means) == len(_COMPARED) else {}
 
 
-def _detector(summary: Summary) -> Iterator[Result]:
-    if summary.holds("signals", "regressions"):
-        signals = summary.read_main("signals").dropna(subset=["auroc"])
-        if len(signals):
-            best = signals.sort_values("auroc").iloc[-1]
-            own = (summary.read_main(name, split=str(best["split"])) for name in ("signals", "regressions"))
-            sentence = describe_gain(*own)[0]
-            yield Result(
-                f"Can attribution find wrong parts of a rule? {sentence}",
-                float(best["auroc"]), float(best["low"]), float(best["high"]), 0.5,
-            )  # fmt: skip
+def _strategies(summary: Summary) -> dict[str, Any]:
+    """On how many words full fine-tuning and an adapter rest, over all sizes."""
+    chosen = {"scale": ALL_SCALES, "measure": "log_words", **summary.view}
+    for other in (name for name in summary.settings["strategies"] if name not in (summary.full, CONTROL)):
+        for pair in ((summary.full, other), (other, summary.full)):
+            row = _first(summary, "contrasts", strategy_a=pair[0], strategy_b=pair[1], **chosen)
+            if row and pd.notna(row["difference"]):
+                words = {pair[0]: math.exp(row["mean_a"]), pair[1]: math.exp(row["mean_b"])}
+                p = max(row["p"], row["p_runs"]) if pd.notna(row["p_runs"]) else row["p"]
+                return row | {"full": words[summary.full], "other": words[other], "name": other, "p": p}
+    return {}
+
+
+def _observation(summary: Summary, start: str) -> dict[str, Any]:
+    """The further finding, of all that answer a question that starts so, which is the largest."""
+    rows = summary.read("observations") if summary.holds("observations") else pd.DataFrame({"question": []})
+    rows = rows[rows["question"].str.startswith(start)]
+    return rows.sort_values("value").iloc[-1].to_dict() if len(rows) else {}
+
+
+def _sources(summary: Summary) -> dict[str, Any]:
+    return _observation(summary, "What moves a pattern more")
+
+
+def _stability(summary: Summary) -> dict[str, Any]:
+    return _observation(summary, "Are explanations of fully tuned models more stable")
+
+
+def _unseen_context(summary: Summary) -> dict[str, Any]:
+    """Exact rules in contexts that were trained on, and in the one held out."""
+    rows = [_largest(summary, "scores", measure="exact", split=split) for split in ("test", "document")]
+    return {"known": rows[0], "new": rows[1]} if all(rows) else {}
+
+
+def _spread(summary: Summary) -> dict[str, Any]:
+    """The number of words that a rule rests on, in contexts that were trained on and in the one held out."""
+    chosen = {"scale": ALL_SCALES, "measure": "log_words", "baseline": summary.view["baseline"]}
+    row = _first(summary, "held_out", **chosen)
+    counts = {name: math.exp(row[name]) for name in ("known", "held_out") if row}
+    return row | counts if row and not row["reason"] else {}
+
+
+def _copies(summary: Summary) -> dict[str, Any]:
+    """How often the heaviest word spells the number or identifier that was copied."""
+    row = _first(summary, "literals", scale=ALL_SCALES, baseline=summary.view["baseline"])
+    return row if row and row["n_clauses"] > 1 else {}
+
+
+def _detector(summary: Summary) -> dict[str, Any]:
+    """How well attribution, and the model's own probability, tell wrong parts of a rule from right ones."""
+    signals = summary.read_main("signals").dropna(subset=["auroc"]) if summary.holds("signals") else pd.DataFrame()
+    for _, rows in signals.groupby("split", sort=False) if len(signals) else ():
+        best, plain = rows[rows["signal"].isin(ATTRIBUTION)], rows[rows["signal"] == "unlikely"]
+        if len(best) and len(plain):
+            return {"best": best.loc[best["auroc"].idxmax()].to_dict(), "plain": plain.iloc[0].to_dict()}
+    return {}
+
+
+_RESULTS = (_right_words, _numbers, _strategies, _sources, _unseen_context, _spread, _detector, _copies, _stability)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from compliance_xai.book.worked_example import find_trained
 from compliance_xai.corpus.features import segment
 from compliance_xai.files import digest
 from compliance_xai.models.loading import without_progress_bars
@@ -46,40 +47,37 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
     Returns
     -------
     list of pathlib.Path
-        The scripts; the index lists no model, and nothing is shown, if the study has none that is small enough.
+        The scripts. The index lists no model if the study has none that is small enough; what a larger one was
+        measured to read is shown all the same.
     """
     folder = project / "book" / "runs" / "_static" / "live"
     folder.mkdir(parents=True, exist_ok=True)
-    found, scripts = [], []
-    for scale, strategy, key in _find_cells(plan):
+    shown = folder / "shown.js"
+    trained, found, scripts = find_trained(plan), [], []
+    for scale, strategy, key in _choose_small(plan.study, trained):
         script = folder / f"{scale}-{strategy}.js"
         make = partial(_pack_cell, plan.study, script.stem, scale, strategy)
         keep_file(script, digest([key, code_digest(ROOMS)]), make)
         if read_kept(script).strip():
             found.append({"name": script.stem, "scale": scale, "strategy": strategy})
             scripts.append(script)
-            if len(scripts) == 1:
-                show = partial(_show_measured, plan.study, script.stem, scale, strategy)
-                keep_file(folder / "shown.js", digest([key, SHOWN, code_digest(ROOMS)]), show)
-    if not scripts:
-        write_changed(folder / "shown.js", "")
-    for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js", folder / "shown.js"}:
+    cells = [cell for cell in trained if any(cell[:2] == (one["scale"], one["strategy"]) for one in found)] or trained
+    for scale, strategy, key in cells[:1]:
+        show = partial(_show_measured, plan.study, f"{scale}-{strategy}", scale, strategy)
+        keep_file(shown, digest([key, SHOWN, code_digest(ROOMS)]), show)
+    if not trained:
+        write_changed(shown, "")
+    for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js", shown}:
         stale.unlink()
     listed = f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n"
-    return [write_changed(folder / "index.js", listed), folder / "shown.js", *scripts]
+    return [write_changed(folder / "index.js", listed), shown, *scripts]
 
 
-def _find_cells(plan: Plan) -> list[tuple[str, str, str]]:
-    """(scale, strategy, key) of the trained cells of the largest size that a page can load."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
-    for name, job in plan.jobs.items():
-        done = job.stage == "finetune" and plan.states[name] == "done"
-        if done and job.scale and job.strategy and plan.study.strategies[job.strategy].kind in KINDS:
-            found.setdefault(job.scale, []).append((job.scale, job.strategy, job.key))
-    sizes = [
-        scale for scale in plan.study.scales if scale in found and rung_of(plan.study, scale).parameters <= LARGEST
-    ]
-    return found[sizes[-1]] if sizes else []
+def _choose_small(study: Study, trained: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """The trained cells of the largest size that a page can load."""
+    known = [cell for cell in trained if study.strategies[cell[1]].kind in KINDS]
+    sizes = [scale for scale, *_ in known if rung_of(study, scale).parameters <= LARGEST]
+    return [cell for cell in known if cell[0] in sizes[:1]]
 
 
 def _show_measured(study: Study, name: str, scale: str, strategy: str) -> str:

@@ -13,6 +13,7 @@ import jinja2
 from compliance_xai.figures.clause_figures import rule_html
 from compliance_xai.figures.contract import Figure, figure_html
 from compliance_xai.figures.tables import table_html
+from compliance_xai.study.labels import size_label, strategy_label
 
 
 def render(template: str, **values: Any) -> str:
@@ -26,6 +27,7 @@ def _environment() -> jinja2.Environment:
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     found = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **options)
     found.filters |= {"plain": escape_markdown, "code": format_code, "took": format_duration, "rule": rule_html}
+    found.filters |= {"strategy": strategy_label, "size": size_label, "percent": "{:.0%}".format}
     found.globals |= {"raw": raw_html, "table": table_html, "figure": placed_html}
     return found
 

@@ -26,9 +26,9 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     """
     runs, study = project / "book" / "runs", plan.study
     runs.mkdir(parents=True, exist_ok=True)
-    static, cell = runs / "_static", worked.choose_reviewer(plan)
-    summaries = {project / STORED / REFERENCE: f"{REFERENCE}.html"}
-    summaries[stage_folder(study.name, "summary")] = f"runs/{study.name}/summary.html"
+    static, cell = runs / "_static", next(iter(worked.find_trained(plan)), None)
+    summaries = {project / STORED / REFERENCE: f"runs/stored/{REFERENCE}.html"}
+    summaries[stage_folder(study.name, "summary")] = f"runs/{study.name}/{{}}.html"
     code = code_digest(ROOMS)
     slow: dict[str, tuple[str, Callable[[], str]]] = {  # models and solvers, asked again only if the key is another
         "worked_scores": (code, worked.format_scores),

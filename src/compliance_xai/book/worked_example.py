@@ -65,14 +65,11 @@ def format_verdicts() -> str:
                                                for pair in EXAMPLES["compared"]])  # fmt: skip
 
 
-def choose_reviewer(plan: Plan) -> tuple[str, str, str] | None:
-    """The trained cell that writes the rules under review, and its key: the largest scale's first that is done."""
-    for scale in reversed(plan.study.scales):
-        for strategy in plan.study.strategies:
-            name = f"{scale}-{strategy}-finetune"
-            if plan.states.get(name) == "done":
-                return scale, strategy, plan.jobs[name].key
-    return None
+def find_trained(plan: Plan) -> list[tuple[str, str, str]]:
+    """(scale, strategy, key) of the cells whose training is done, the largest scale first."""
+    cells = sorted(plan.study.cells(), key=lambda cell: -plan.study.scales.index(cell.scale))
+    names = [(cell.scale, cell.strategy, f"{cell.scale}-{cell.strategy}-finetune") for cell in cells]
+    return [(*cell, plan.jobs[name].key) for *cell, name in names if plan.states.get(name) == "done"]
 
 
 def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:

@@ -1,0 +1,45 @@
+"""Sphinx extension: removes what no page of the built book loads, and outputs of notebooks to download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+UNUSED = (
+    "_static/**/*.map",  # for people who debug the theme
+    "_static/scripts/fontawesome.js*",  # icons come from the style sheet (layout.html)
+    "_static/vendor/fontawesome/webfonts/*.ttf",  # every browser of the last ten years takes the woff2 beside it
+    "_static/locales/**/*.[pm]o",  # sources of the theme's translations
+    "_static/*webpack-macros.html",  # templates of the themes
+)
+
+
+def remove_unused(folder: Path) -> list[Path]:
+    """Remove the files that no page loads from a built book; gives their paths."""
+    found = sorted({path for pattern in UNUSED for path in folder.glob(pattern)})
+    for path in found:
+        path.unlink()
+    return found
+
+
+def strip_outputs(folder: Path) -> None:
+    """Take the outputs out of the notebooks that pages offer for download: the page itself shows them."""
+    for path in folder.glob("_sources/**/*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
+        path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _finish(app: Any, error: Exception | None) -> None:
+    if error is None and app.builder.name == "html":
+        remove_unused(Path(app.outdir))
+        strip_outputs(Path(app.outdir))
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Do both when everything else is written."""
+    app.connect("build-finished", _finish, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,45 @@
+"""What the built book leaves out: files that no page loads, and outputs of notebooks to download."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+FILE = Path(__file__).resolve().parents[2] / "book" / "_ext" / "lean_site.py"
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("lean_site", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_files_that_no_page_loads_are_removed(tmp_path):
+    unused = (
+        "scripts/fontawesome.js",
+        "scripts/bootstrap.js.map",
+        "vendor/fontawesome/webfonts/fa.ttf",
+        "locales/de/a.po",
+    )
+    used = ("scripts/bootstrap.js", "vendor/fontawesome/webfonts/fa.woff2")
+    for name in (*unused, *used):
+        path = tmp_path / "_static" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    removed = load().remove_unused(tmp_path)
+    assert sorted(path.relative_to(tmp_path / "_static").as_posix() for path in removed) == sorted(unused)
+    assert all((tmp_path / "_static" / name).is_file() for name in used)
+
+
+def test_notebooks_to_download_have_no_outputs(tmp_path):
+    path = tmp_path / "_sources" / "book" / "a.ipynb"
+    path.parent.mkdir(parents=True)
+    cells = [
+        {"cell_type": "markdown", "source": "Text: 850 mm ≤ 1 m"},
+        {"cell_type": "code", "source": "1 + 1", "outputs": [{"data": "x" * 1000}], "execution_count": 3},
+    ]
+    path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
+    load().strip_outputs(tmp_path)
+    text, code = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert text == cells[0]
+    assert code == {"cell_type": "code", "source": "1 + 1", "outputs": [], "execution_count": None}
