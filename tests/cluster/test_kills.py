@@ -1,7 +1,7 @@
 """Random kills of everything that a run consists of, each followed by a restart at once: the results are the same.
 
 ``make kills`` calls it (``KILLS=50`` by default, an hour or so); it is not among the ordinary tests. Every round begins
-without results and ends with a finished study; kills come until there were enough of them.
+without results and ends with a finished study of real models; kills come until there were enough of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 
 import psutil
-import pytest
+from small_study import NOTEBOOKS, find_differences, find_results, make_environment, make_project
 
 KILLS, SEED = int(os.environ.get("KILLS", "50")), int(os.environ.get("KILL_SEED", "0"))
 KINDS = {
@@ -25,7 +25,7 @@ KINDS = {
     "command": "compliance_xai.cli",
 }
 """What is killed -> the module that its process runs."""
-COMMAND = [sys.executable, "-m", KINDS["command"], "study", "run", "toy", "--cores", "2"]
+COMMAND = [sys.executable, "-m", KINDS["command"], "study", "run", "small", "--cores", "2"]
 
 
 def find_processes(project):
@@ -60,39 +60,36 @@ def kill_one(project, run, choose, longest):
     return wanted
 
 
-def read_results(project):
-    """What the stages wrote, by path."""
-    folder = project / "results" / "toy"
-    return {path.relative_to(folder): path.read_text(encoding="utf-8") for path in folder.rglob("made.txt")}
-
-
-@pytest.mark.slow
-def test_kills_at_any_moment_leave_the_results_as_they_would_be(toy):
-    toy.edit(toy.study, "scales: [s, m]", "scales: [s]")
-    toy.edit(toy.study, "  lora: {steps: 5}\n", "")
+def test_kills_at_any_moment_leave_the_results_as_they_would_be(tmp_path):
+    project = make_project(tmp_path / "project")
+    results, whole, log = project / "results" / "small", tmp_path / "undisturbed", tmp_path / "log"
+    options = {"cwd": project, "env": make_environment(project)}
     start = time.monotonic()
-    subprocess.run(COMMAND, check=True, stdout=subprocess.DEVNULL)
-    longest = (time.monotonic() - start) / 5
-    whole, choose, counts, rounds = read_results(toy.folder), random.Random(SEED), collections.Counter(), 0
-    assert len(whole) == 13
+    subprocess.run(COMMAND, check=True, stdout=subprocess.DEVNULL, **options)
+    took = time.monotonic() - start
+    results.rename(whole)
+    choose, counts, rounds = random.Random(SEED), collections.Counter(), 0
+    assert len(list(whole.rglob("manifest.json"))) == NOTEBOOKS
     while counts.total() < KILLS:
-        shutil.rmtree(toy.folder / "results")
-        shutil.rmtree(toy.folder / "book" / "runs")
+        shutil.rmtree(project / "book" / "runs")
+        shutil.rmtree(results, ignore_errors=True)
         done = False
         while not done:
-            with (toy.folder / "log").open("w", encoding="utf-8") as log:
-                run = subprocess.Popen(COMMAND, stdout=log, stderr=log)
-            kind = kill_one(toy.folder, run, choose, longest) if counts.total() < KILLS else None
+            with log.open("w", encoding="utf-8") as file:
+                run = subprocess.Popen(COMMAND, stdout=file, stderr=file, **options)
+            kind = kill_one(project, run, choose, took / 8) if counts.total() < KILLS else None
             if kind:
                 counts[kind] += 1
-                print(f"kill {counts.total()} of {KILLS}: {kind}", flush=True)
+                print(f"{time.strftime('%H:%M:%S')} kill {counts.total()} of {KILLS}: {kind}", flush=True)
             while run.poll() is None:
-                check_one_at_a_time(toy.folder)
+                check_one_at_a_time(project)
                 time.sleep(0.5)
             done = run.returncode == 0
-            assert done or kind, (toy.folder / "log").read_text(encoding="utf-8")
+            assert done or kind, log.read_text(encoding="utf-8")
         rounds += 1
-        assert read_results(toy.folder) == whole
-        subprocess.run([sys.executable, "-m", KINDS["command"], "study", "verify", "toy", "--content"], check=True)
-        assert not find_processes(toy.folder)
-    print(f"{KILLS} kills ({dict(counts)}) in {rounds} rounds: {len(whole)} results equal", flush=True)
+        assert find_differences(results, whole) == []
+        verify = [sys.executable, "-m", KINDS["command"], "study", "verify", "small", "--content"]
+        subprocess.run(verify, check=True, **options)
+        assert not find_processes(project)
+    files = len(find_results(whole))
+    print(f"{KILLS} kills ({dict(counts)}) in {rounds} rounds of {took:.0f} s or more: {files} files equal", flush=True)
