@@ -50,8 +50,8 @@ def make_environment(project: Path) -> dict[str, str]:
 
 
 def find_results(folder: Path) -> dict[str, Path]:
-    """Every table and every file of weights in a folder of results, by its path in there."""
-    paths = [path for path in folder.rglob("*") if path.suffix in (".parquet", ".safetensors")]
+    """Every table, file of weights and text of a toy in a folder of results, by its path in there."""
+    paths = [path for path in folder.rglob("*") if path.suffix in (".parquet", ".safetensors", ".txt")]
     return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
 
 

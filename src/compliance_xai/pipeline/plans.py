@@ -29,11 +29,11 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
     train = require_split(study, load_examples(study), "train")
     scored = _count_masks(study, attributed_examples(study))
     processes, sharded = _count_processes(study)
+    lengths = {scale: measure_texts(rungs[scale], train, study.prompt.template) for scale in dict(study.cells())}
     plans = []
     for scale, strategy in study.cells():
-        rung = rungs[scale]
+        rung, texts = rungs[scale], lengths[scale]
         settings = fit_settings(study.settings_of(scale, strategy), rung)
-        texts = measure_texts(rung, train, study.prompt.template)
         plans.append(
             plan_cell(
                 strategy,
