@@ -81,7 +81,7 @@ def main() -> None:
         "machine": describe_machine(),
     }
     text = (
-        f"Processor seconds of the study `{study.stem}`, {notebooks} notebooks, on {result['machine']['processor']}:\n\n"
+        f"Processor seconds of the study `{study.stem}`, {notebooks} notebooks, {result['machine']['processor']}:\n\n"
         f"| whole run | its stage functions in one process | difference | for each notebook |\n|---|---|---|---|\n"
         f"| {run:.0f} | {stages:.0f} | {run - stages:.0f} | {(run - stages) / notebooks:.1f} |\n"
     )
