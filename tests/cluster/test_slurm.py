@@ -1,6 +1,6 @@
-"""A grid on a real SLURM of one node: killed, resumed, and run again, when it has nothing to do.
+"""A small study on a real SLURM of one node: killed, resumed, run again, and compared with a run without SLURM.
 
-``make test-slurm`` calls it; it installs SLURM if it is missing. Not among the ordinary tests, nor part of CI.
+``make test-slurm`` calls it, and so does CI; it installs SLURM if it is missing. Not among the ordinary tests.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+from small_study import NOTEBOOKS, ROOT, find_differences, find_results, make_environment, make_project
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = float(os.environ.get("CLUSTER_PATIENCE", "1500"))
 """Seconds for one run; a busy machine needs more."""
 
@@ -35,16 +35,14 @@ def slurm(tmp_path_factory):
 def make_profile(project: Path) -> None:
     """A copy of the shipped profile that looks after its jobs more often."""
     shipped = yaml.safe_load((project / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
-    changed = shipped | {"jobs": 2, "latency-wait": 10, "slurm-init-seconds-before-status-checks": 1}
+    changed = shipped | {"latency-wait": 10, "slurm-init-seconds-before-status-checks": 1}
     (project / "profiles" / "test").mkdir()
     (project / "profiles" / "test" / "config.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
 
 
 def command_of(project: Path, slurm: dict[str, str], arguments: Sequence[str]) -> dict[str, Any]:
     """How a module of the package is started in a project: arguments, folder and environment, for ``subprocess``."""
-    places = {"COMPLIANCE_XAI_PROJECT": str(project), "COMPLIANCE_XAI_DATA": str(project / "data")}
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | places | slurm | {"PYTHONPATH": paths}
+    environment = make_environment(project) | slurm
     return {"args": [sys.executable, "-m", *arguments], "cwd": project, "env": environment}
 
 
@@ -82,29 +80,27 @@ def kill_early(project: Path, slurm: dict[str, str], *arguments: str) -> None:
         process.wait()
 
 
-def check_cluster(project: Path, study: str, slurm: dict[str, str]) -> None:
-    """Kill a run, resume it, and run it again, by this project's command and by Snakemake's."""
-    command = ("compliance_xai.cli", "study", "run", study, "--profile", "test")
-    kill_early(project, slurm, *command)
-    before = read_starts(project)
+def test_a_killed_study_is_resumed_submits_nothing_once_done_and_gives_the_tables_of_a_local_run(tmp_path, slurm):
+    local, cluster = (make_project(tmp_path / name) for name in ("local", "cluster"))
+    command = ("compliance_xai.cli", "study", "run", "small")
+    run(local, {}, *command, "--cores", "2")
+    (cluster / ".cache").symlink_to(local / ".cache")  # fonts and digests of the code, which a machine makes once
+    make_profile(cluster)
+    command = (*command, "--profile", "test")
+    kill_early(cluster, slurm, *command)
+    before = read_starts(cluster)
     left = list_jobs(slurm, "RUNNING,PENDING")
-    said = run(project, slurm, *command)
+    said = run(cluster, slurm, *command)
     assert all(number in said.partition("which an earlier run left behind")[0] for number in left), said
-    after = read_starts(project)
+    after = read_starts(cluster)
+    assert len(after) == NOTEBOOKS
     assert {path: after[path] for path in before} == before, "a stage that was done was made again"
     assert list_jobs(slurm, "RUNNING,PENDING") == []
     submitted = list_jobs(slurm)
-    assert "Everything is current; nothing to run." in run(project, slurm, *command)
-    direct = ("snakemake", "--profile", "profiles/test", "--config", f"study={project}/studies/{study}.yaml")
-    run(project, slurm, *direct)
+    assert "Everything is current; nothing to run." in run(cluster, slurm, *command)
+    run(cluster, slurm, "snakemake", "--profile", "profiles/test", "--config", "study=studies/small.yaml")
     assert list_jobs(slurm) == submitted
-    assert read_starts(project) == after
-
-
-def test_a_killed_grid_is_resumed_and_a_finished_one_submits_nothing(toy, slurm):
-    make_profile(toy.folder)
-    toy.edit(toy.study, "scales: [s, m]", "scales: [s]")
-    toy.edit(toy.study, "  lora: {steps: 5}\n", "")
-    check_cluster(toy.folder, "toy", slurm)
-    made = list(toy.folder.glob("results/toy/**/made.txt"))
-    assert len(made) == 13
+    assert read_starts(cluster) == after
+    one, other = (project / "results" / "small" for project in (local, cluster))
+    assert len(find_results(one)) > 40
+    assert find_differences(one, other) == []
