@@ -92,7 +92,7 @@ def test_kills_at_any_moment_leave_the_results_as_they_would_be(project, tmp_pat
         while not done:
             with log.open("w", encoding="utf-8") as file:
                 run = subprocess.Popen(command, stdout=file, stderr=file, **options)
-            kind = kill_one(project, run, choose, took / 8) if counts.total() < KILLS else None
+            kind = kill_one(project, run, choose, took / 12) if counts.total() < KILLS else None
             if kind:
                 counts[kind] += 1
                 print(f"{time.strftime('%H:%M:%S')} kill {counts.total()} of {KILLS}: {kind}", flush=True)

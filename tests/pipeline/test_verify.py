@@ -9,6 +9,7 @@ import pytest
 from compliance_xai import cli
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_json
+from compliance_xai.pipeline import execution
 from compliance_xai.pipeline.grid import find_states, make_jobs, source_hash, verify
 from compliance_xai.pipeline.manifests import read_manifest, write_manifest
 from compliance_xai.pipeline.stages import check_parameters, open_study, run_stage
@@ -101,6 +102,48 @@ def test_verify_is_a_command(jobs, toy, capsys, monkeypatch):
     code, out = run(capsys, monkeypatch, "study", "verify", "toy", "--json", "--content")
     assert code == 1
     assert "ladder" not in json.loads(out)
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status", "verify"])
+def test_a_study_argument_that_no_file_system_takes_is_one_message(toy, capsys, monkeypatch, command):
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "study", command, "x" * 400])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("Error: [Errno 36] File name too long")
+    assert "expected a shorter name, found one that the file system refuses" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("name: toy", "name: {}", "name"),
+        ("  full:", "  {}: {{kind: lora}}\n  full:", "strategies"),
+        ("scales: [s, m]", "scales: [s, {}]", "scales"),
+    ],
+)
+def test_a_name_of_300_letters_is_refused_before_anything_runs(toy, capsys, monkeypatch, old, new, key):
+    toy.edit(toy.study, old, new.format("x" * 300))
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "study", "run", str(toy.study)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert key in said
+    assert "at most 60" in said
+    assert not (toy.folder / "results").exists()
+
+
+def test_names_of_60_letters_run(toy):
+    """The longest names that are allowed give paths that the file system takes."""
+    scale, strategy = "s" * 60, "x" * 60
+    toy.edit(toy.folder / "data" / "ladders" / "toy" / "ladder.yaml", "name: s,", f"name: {scale},")
+    toy.edit(toy.study, "scales: [s, m]", f"scales: [{scale}]")
+    toy.edit(toy.study, "name: toy", f"name: {'n' * 60}")
+    toy.edit(toy.study, "  full: {steps: 5}", f"  {strategy}: {{kind: full, steps: 5}}")
+    assert execution.main([str(toy.study), f"{scale}-{strategy}-finetune"]) == 0
 
 
 def test_other_settings_are_kept_beside_the_study(toy):
