@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
+from compliance_xai import cli
 from compliance_xai.book import building as book
 from compliance_xai.book import parts as pages
 from compliance_xai.book.building import check_pages, format_cell, format_overview, format_toc, make_toc, write_overview
@@ -111,6 +113,35 @@ def test_the_gate_refuses_a_notebook_that_did_not_run_to_its_end_even_in_part(to
     nbformat.write(notebook, page)
     with pytest.raises(InputError, match=r"corpus\.ipynb: .*found code cell \d of \d was not executed"):
         check_pages(plan, partial=True)
+
+
+@pytest.mark.parametrize("same_time", [False, True], ids=["edited", "by a failing disk"])
+def test_a_number_that_was_changed_in_an_executed_page_stops_the_build(toy, capsys, monkeypatch, same_time):
+    toy.edit(toy.notebook("01_corpus.py"), "print(result", "print(3.14159)\nprint(result")
+    plan = run(toy, "corpus")
+    page = plan.jobs["corpus"].page
+    status = page.stat()
+    toy.edit(page, "3.14159", "9.99999")
+    os.utime(page, ns=(status.st_atime_ns, status.st_mtime_ns + (not same_time)))
+    for partial in ([], ["--partial"]):
+        monkeypatch.setattr("sys.argv", ["compliance-xai", "book", "build", "toy", *partial])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert f"found {page} was altered after it was made. Run 'compliance-xai study run toy'" in said
+    if not same_time:  # the run sees it without reading every page again, and makes the page again
+        assert make_plan(toy.study).states["corpus"] == "damaged"
+    run(toy, "corpus")
+    assert "3.14159" in page.read_text(encoding="utf-8")
+    assert check_pages(make_plan(toy.study), partial=True) == ["corpus"]
+
+
+def test_the_gate_names_the_result_that_was_changed(toy):
+    made = run(toy, "corpus").jobs["corpus"].folder / "made.txt"
+    made.write_text("other", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"found {made} was altered after it was made"):
+        check_pages(make_plan(toy.study))
 
 
 @pytest.mark.parametrize(("state", "found"), [("stale", "changed since"), ("failed", "its last attempt failed")])

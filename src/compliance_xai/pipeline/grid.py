@@ -334,10 +334,18 @@ def is_page_of(job: Job, manifest: Manifest) -> bool:
 
 def find_problems(job: Job, manifest: Manifest, *, content: bool = False) -> list[str]:
     """A sentence for each file of a job, its page included, that is missing or altered (``stores.find_damage``)."""
-    problems = find_damage(stamps_of(manifest), job.folder, content=content)
-    if manifest["page"] is not None:
-        problems += find_damage({job.page.name: manifest["page"]["stamp"]}, job.page.parent, content=content)
-    return problems
+    return find_damage(stamps_of(manifest), job.folder, content=content) + _check_page(job, manifest, content)
+
+
+def find_altered_page(job: Job) -> list[str]:
+    """A sentence if the executed notebook is not as it was written, by its content."""
+    manifest = peek_manifest(job.folder)
+    return _check_page(job, manifest, True) if manifest else []
+
+
+def _check_page(job: Job, manifest: Manifest, content: bool) -> list[str]:
+    page = manifest["page"]
+    return find_damage({job.page.name: page["stamp"]}, job.page.parent, content=content) if page else []
 
 
 def verify(jobs: Mapping[str, Job], *, content: bool = False) -> dict[str, list[str]]:
