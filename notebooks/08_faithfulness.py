@@ -189,13 +189,13 @@ figures.show_html(
 # anything.
 
 # %% tags=["hide-input"]
-from compliance_xai.stats.review_flags import ANY, FLAGS, describe_reading
+from compliance_xai.stats.review_flags import SAYS, describe_reading
 
 for sentence in describe_reading(result["reading"], result["risk"]):
     figures.show_html(f"<p>{sentence}</p>", text=sentence)
 flags = result["flags"]
 if len(flags):
-    flags["flag"] = [(FLAGS | {"any": ANY})[name].says for name in flags["flag"]]
+    flags["flag"] = flags["flag"].map(SAYS)
     for measure in ("precision", "recall"):
         columns = (flags[f"{measure}{end}"] for end in ("", "_low", "_high"))
         flags[measure] = [figures.format_interval(*row) for row in zip(*columns, strict=True)]

@@ -222,6 +222,10 @@
                      different: "Says something else", unreadable: "No readable rule", unknown: "Not decided whether it says the same" };
       return [says[found.answer] ?? "Not the reference", found.errors.map(humanise).join(", ")].filter(Boolean).join(": ") + ".";
     },
+    flagged(side) {
+      const found = this.written(side)?.flags;
+      return found ? (found.length ? `A review flags ${found.join("; ")}.` : "A review flags nothing here.") : "";
+    },
     focus(side, place = this.place) { return scales[this.scale]?.focus[this.key(side)]?.[place] ?? null; },
     distance(place = this.place) {
       const known = scales[this.scale]?.distances ?? {};

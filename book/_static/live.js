@@ -93,7 +93,10 @@
   function judge(found, part) {
     const inside = found.tokens.map((token) => token.start < part.end && part.start < token.end && token.start < token.end);
     const sum = (values) => values.reduce((total, value, t) => (inside[t] ? total + value : total), 0);
-    return { ...part, probability: Math.exp(sum(found.logProbs)), scores: found.scores.map(sum) };
+    // The signal of the flag "improbable": log odds of another token where the least likely token of the part stands.
+    const least = Math.min(...found.logProbs.filter((_, t) => inside[t]));
+    const unlikely = Math.log(Math.max(-Math.expm1(least), 1e-9)) - least;
+    return { ...part, unlikely, probability: Math.exp(sum(found.logProbs)), scores: found.scores.map(sum) };
   }
 
   class Widget {
@@ -177,6 +180,7 @@
     }
 
     show({ found, unseen }, name) {
+      const flag = this.models.find((one) => one.name === name).unsure;
       const parts = splitRule(found.rule).map((part) => judge(found, part));
       const counting = parts.filter((part) => part.counts);
       const strongest = Math.max(FLOOR, ...counting.flatMap((part) => part.scores.map(Math.abs)));
@@ -208,7 +212,7 @@
       rule.append(all, " ");
       for (const part of parts) {
         if (!part.counts) { rule.append(part.text); continue; }
-        const unsure = part.probability < 0.9;
+        const unsure = part.unlikely >= flag.at;
         const button = make("button", { type: "button", class: unsure ? "lm-part unsure" : "lm-part",
           title: `probability ${part.probability.toFixed(2)}` }, part.text);
         button.addEventListener("click", () => point(part, button));
@@ -217,8 +221,8 @@
       const extra = [];
       if (!found.complete) extra.push("The model did not finish this rule.");
       if (unseen.length) extra.push(`The model was never trained on: ${[...new Set(unseen)].join(", ")}. Expect mistakes.`);
-      const unsure = counting.filter((part) => part.probability < 0.9).map((part) => `${part.text} (${part.probability.toFixed(2)})`);
-      if (unsure.length) extra.push(`Check first, the model is unsure of: ${unsure.join(", ")}.`);
+      const unsure = counting.filter((part) => part.unlikely >= flag.at).map((part) => `${part.text} (${part.probability.toFixed(2)})`);
+      if (unsure.length) extra.push(`Check first, the model is unsure of: ${unsure.join(", ")}. On validation, this flag was right: ${flag.right}.`);
       if (this.previous && this.previous.rule !== found.rule) extra.push(`Before, the rule was: ${this.previous.rule}`);
       this.previous = { rule: found.rule, name };
       this.result.replaceChildren(make("p", { class: "lm-label" }, "Rule: choose a part to see which words it depends on"), rule,

@@ -145,6 +145,7 @@ def test_the_scripts_hold_what_ran(study, toy):
     assert columns[:, 0] == pytest.approx(make_attribution().scores.sum(axis=1), abs=0.1)
     (written,) = scale["written"]["full|0"]
     assert (written["changes"], written["exact"], written["errors"]) == ([[0, 3]], False, ["wrong_predicate"])
+    assert written["flags"] is None  # nothing was measured
 
 
 def test_distances_are_those_of_one_seed_and_the_base_goes_with_every_seed(study, toy):

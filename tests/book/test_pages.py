@@ -109,6 +109,7 @@ def test_the_chapter_on_features_says_what_was_measured():
 def test_chapters_include_parts_that_are_made():
     made = {
         "landing.md",
+        "reviewed.md",
         "citation.md",
         "power.md",
         "verdicts.md",

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from compliance_xai.book.building import make_toc, write_stored_pages
+from compliance_xai.book.evidence import format_reviews
 from compliance_xai.pipeline.execution import drop_empty_sections
 from compliance_xai.pipeline.summary_stage import summary
+from compliance_xai.stats.review_flags import Risk
 from compliance_xai.study.settings import load_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,6 +54,25 @@ def test_main_rows_are_those_of_the_first_method(project):
     results = summary("data/results/mine")
     assert results.read_main("summary", baseline="delete")["method"].tolist() == ["leave_one_out"]
     assert results.read_main("summary", baseline="mask").empty
+
+
+def test_what_reviews_find_is_read_from_a_stored_study(project):
+    folder = project / "data" / "results" / "mine"
+    assert format_reviews(project, "quick") == "No study of this copy has measured its reviews.\n"
+    cell = {"scale": "4m", "strategy": "full"}
+    reading = {"split": "test", "order": ["random", "likelihood", "entropy", "risk"], "n_parts": 50, "n_wrong": 8}
+    reading |= {"read": 0.2, "found": [0.2, 0.5, 0.375, 0.625]}
+    risk = Risk("unlikely", -2.0, {"unlikely": (0.0, 1.0, 1.5)}).coefficients().assign(**cell)
+    flags = {"flag": ["absent", "any"], "split": "test", "n_items": 50, "n_wrong": 8, "n_flagged": [2, 9]} | cell
+    flags |= dict.fromkeys(("precision", "precision_low", "precision_high"), 0.5)
+    flags |= {name: [0.25, 0.75] for name in ("recall", "recall_low", "recall_high")}
+    for name, frame in (("reading", reading), ("risk", risk), ("flags", flags)):
+        pd.DataFrame(frame).to_csv(folder / f"review_{name}.csv", index=False)
+    text = format_reviews(project, "quick")
+    assert "the riskiest 20% of 50 parts hold 62% of the 8 wrong ones; ordered by likelihood 50%" in text
+    assert "Attribution improves the order of reading for none of them." in text
+    assert "<td>the clause does not contain it</td>" in text
+    assert text.count("<tr>") == 3
 
 
 def section(text, outputs, *, optional=True):

@@ -99,9 +99,9 @@ def test_reading_the_riskiest_fifth():
     told = describe_reading(table.reset_index(), pd.concat(cells))
     assert told[0].startswith(f"On the test split: the riskiest 20% of {len(parts)} parts hold")
     assert told[1:] == [
-        "Of 2 fine-tuned models, 1 had too few wrong parts on validation to fit a regression: likelihood gives the "
-        "order; for 1 no set of signals is better than the best single one (unlikely token for 1).",
-        "Attribution is not part of the order for any of 2 fine-tuned models.",
+        "Of 2 fine-tuned models, 1 are ordered by likelihood, with too few errors on validation to compare; 1 by the "
+        "best single signal (unlikely token: 1), since several together are no better.",
+        "Attribution improves the order of reading for none of them.",
     ]
 
 

@@ -12,9 +12,11 @@ import pandas as pd
 from compliance_xai.book.markup import placed_html, raw_html, render
 from compliance_xai.figures.planning_figures import draw_growth, draw_power
 from compliance_xai.figures.tables import table_html, verdicts_html
-from compliance_xai.pipeline.summary_stage import STORED
+from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED, open_summary
 from compliance_xai.stats.claims import CONTRADICTED, SUPPORTED, UNDECIDED
+from compliance_xai.stats.review_flags import SAYS, describe_reading
 from compliance_xai.stats.summary import wilson_interval
+from compliance_xai.study.labels import format_interval, strategy_label
 
 POWER = STORED / "power.json"
 """What ``make bench BENCH=power`` simulated."""
@@ -50,6 +52,30 @@ def format_findings(project: Path) -> str:
         own = [finding for finding in findings if finding["claim"] == claim]
         tables.append(verdicts_html(own, caption=f"{claim}: {own[0]['statement']}"))
     return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
+
+
+# --- reviews ----------------------------------------------------------------------------------------------------
+
+
+def format_reviews(project: Path, study: str) -> str:
+    """What reviews find, for the book's study and each stored one that measured it: sentences, and its flags."""
+    texts = []
+    for folder in (project / "results" / study / "summary", *sorted((project / STORED).glob("*/"))):
+        if not (folder / DESCRIPTION).is_file() or not (results := open_summary(folder)).holds("review_reading"):
+            continue
+        tables = {name: results.read(f"review_{name}") for name in ("reading", "risk", "flags")}
+        flags = tables["flags"].replace({"flag": SAYS})
+        largest = [scale for scale in results.scales if scale in set(flags["scale"])][-2:]
+        strategy = next(name for name in (results.full, *flags["strategy"]) if name in set(flags["strategy"]))
+        chosen = flags["scale"].isin(largest) & (flags["strategy"] == strategy) & (flags["split"] != "validation")
+        shown = flags[chosen][["scale", "split", "flag", "n_items", "n_wrong", "n_flagged"]]
+        for measure in ("precision", "recall"):
+            rows = flags[chosen][[measure, f"{measure}_low", f"{measure}_high"]]
+            shown[measure] = [format_interval(*row) for row in rows.itertuples(index=False, name=None)]
+        caption = f"Flags out of sample: study {results.name}, {strategy_label(strategy)}"
+        said = " ".join(describe_reading(tables["reading"], tables["risk"]))
+        texts.append(f"**{results.name}.** {said}\n\n{raw_html(table_html(shown, caption=caption))}\n")
+    return "\n".join(texts) or "No study of this copy has measured its reviews.\n"
 
 
 # --- power ------------------------------------------------------------------------------------------------------

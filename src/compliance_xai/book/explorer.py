@@ -26,6 +26,7 @@ from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
+from compliance_xai.pipeline.review import read_flags
 from compliance_xai.pipeline.stores import keep_file
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
 from compliance_xai.study.labels import format_parameters, size_label
@@ -214,6 +215,7 @@ def _describe_written(row: dict[str, Any] | None, reference: str) -> dict[str, A
         "exact": bool(row["exact"]),
         "answer": row["answer"],
         "errors": row["errors"],
+        "flags": row["flags"],
     }
 
 
@@ -252,7 +254,8 @@ def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
 
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
-    """Written rules: ``id, seed, rule, exact, answer, errors`` (kinds, each once); empty where none are finished."""
+    """Written rules: ``id, seed, rule, exact, answer, errors`` (kinds, each once), ``flags`` of a review (or None);
+    empty where none are finished."""
     folder = stage_folder(study.name, "generate", scale, strategy)
     if not _is_finished(folder):
         return pd.DataFrame(columns=["id", "seed"])
@@ -264,7 +267,8 @@ def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
     joined = rules[[*keys, "rule"]].merge(scores[[*keys, "exact"]], on=keys)
     joined = joined.merge(verdicts[[*keys, "answer"]], on=keys, how="left").merge(kinds, on=keys, how="left")
     joined["errors"] = [found if isinstance(found, list) else [] for found in joined["errors"]]
-    return joined
+    flags = read_flags(study, scale, strategy) if study.strategies[strategy].trains else {}
+    return joined.assign(flags=[flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)])
 
 
 def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) -> dict[str, list[float | None]]:
@@ -301,7 +305,9 @@ def _is_finished(folder: Path) -> bool:
 def _describe(study: Study) -> str:
     """Digest of the results that the scripts are made from, and of the code that makes them."""
     cells = [(name, *cell) for cell in study.cells() for name in ("attribute", "generate")]
-    folders = [stage_folder(study.name, *cell) for cell in [("corpus",), ("compare_strategies",), *cells]]
+    folders = [
+        stage_folder(study.name, *cell) for cell in [("corpus",), ("compare_strategies",), ("faithfulness",), *cells]
+    ]
     manifests = {str(place): sha256_file(folder / MANIFEST) if _is_finished(folder) else ""
                  for place, folder in enumerate(folders)}  # fmt: skip
     code = code_digest(ROOMS)

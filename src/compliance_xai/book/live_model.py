@@ -22,7 +22,7 @@ from compliance_xai.files import digest
 from compliance_xai.models.loading import without_progress_bars
 from compliance_xai.pipeline.cells import rung_of
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
-from compliance_xai.pipeline.review import RuleWriter, load_writer
+from compliance_xai.pipeline.review import RuleWriter, load_writer, read_evidence
 from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.stage_examples import load_examples
 from compliance_xai.pipeline.stores import keep_file, read_kept, write_changed
@@ -59,7 +59,8 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
         make = partial(_pack_cell, plan.study, script.stem, scale, strategy)
         keep_file(script, digest([key, code_digest(ROOMS)]), make)
         if read_kept(script).strip():
-            found.append({"name": script.stem, "scale": scale, "strategy": strategy})
+            improbable = read_evidence(plan.study, scale, strategy).describe("improbable")
+            found.append({"name": script.stem, "scale": scale, "strategy": strategy, "unsure": improbable})
             scripts.append(script)
     cells = [cell for cell in trained if any(cell[:2] == (one["scale"], one["strategy"]) for one in found)] or trained
     for scale, strategy, key in cells[:1]:

@@ -41,6 +41,7 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
         "worked_features": worked.format_features,
         "speed": lambda: evidence.format_speed(project),
         "landing": lambda: landing.format_landing(summaries),
+        "reviewed": lambda: evidence.format_reviews(project, study.name),
         "verdicts": lambda: raw_html(evidence.format_findings(project)),
         "strategies_kinds": strategy_parts.format_kinds,
         "strategies_ladders": strategy_parts.format_ladders,

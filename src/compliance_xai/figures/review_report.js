@@ -1,34 +1,42 @@
 "use strict";
 // Decisions are kept in the browser under the address of this page, and leave it only as a file that is asked for.
-const places = [...document.querySelectorAll("fieldset")];
-const key = "review " + location.pathname;
-function read() {
-  return places.map((place) => ({
-    id: place.dataset.id,
-    decision: (place.querySelector("input[type=radio]:checked") || { value: "" }).value,
-    note: place.querySelector("input[type=text]").value,
-  }));
+const sections = [...document.querySelectorAll("section")];
+const store = "review " + location.pathname;
+const find = (section, name) => section.querySelector(name);
+function read(section) {
+  const decision = (find(section, "input[type=radio]:checked") || { value: "" }).value;
+  const [clause, rule] = [find(section, ".text").textContent, (find(section, ".rule") || { textContent: "" }).textContent];
+  const corrected = decision === "edit" ? find(section, "textarea").value : "";
+  return { id: find(section, "fieldset").dataset.id, clause, rule, decision, corrected, note: find(section, "input[type=text]").value };
 }
+const name = (row) => JSON.stringify([row.id, row.clause, row.rule]);
 function keep() {
-  const rows = read();
-  document.getElementById("count").textContent = rows.filter((row) => row.decision).length + " of " + rows.length + " decided";
-  try { localStorage.setItem(key, JSON.stringify(rows)); } catch (error) { /* a browser may forbid it; exporting still works */ }
+  const rows = sections.map(read), decided = rows.filter((row) => row.decision).length;
+  document.getElementById("count").textContent = decided + " of " + rows.length + " decided";
+  document.getElementById("progress").value = decided;
+  const kept = rows.filter((row) => row.decision || row.note).map((row) => [name(row), row]);
+  try { localStorage.setItem(store, JSON.stringify(kept)); } catch (error) { /* a browser may forbid it; exporting still works */ }
 }
-let before = [];
-try { before = JSON.parse(localStorage.getItem(key)) || []; } catch (error) { before = []; }
-places.forEach((place, index) => {
-  const row = before[index];
-  if (row && row.id === place.dataset.id) {
-    place.querySelector("input[type=text]").value = row.note;
-    place.querySelectorAll("input[type=radio]").forEach((input) => { input.checked = input.value === row.decision; });
+let before = new Map();
+try { before = new Map(JSON.parse(localStorage.getItem(store)) || []); } catch (error) { before = new Map(); }
+for (const section of sections) {
+  const row = before.get(name(read(section)));
+  if (row) {
+    section.querySelectorAll("input[type=radio]").forEach((input) => { input.checked = input.value === row.decision; });
+    find(section, "input[type=text]").value = row.note;
+    if (row.corrected) find(section, "textarea").value = row.corrected;
   }
-  place.addEventListener("input", keep);
-});
+  section.addEventListener("input", keep);
+}
+const open = document.getElementById("open");
+open.addEventListener("change", () => sections.forEach((section) => { section.hidden = open.checked && read(section).decision !== ""; }));
 document.getElementById("export").addEventListener("click", () => {
-  const cell = (text) => '"' + String(text).replace(/"/g, '""') + '"';
-  const lines = read().map((row) => [row.id, row.decision, row.note].map(cell).join(","));
+  // A spreadsheet would compute a text that begins like a formula.
+  const cell = (text) => '"' + String(text).replace(/^(?=[=+\-@\t\r])/, "'").replace(/"/g, '""') + '"';
+  const columns = ["id", "clause", "rule", "decision", "corrected", "note"];
+  const lines = sections.map(read).map((row) => columns.map((column) => cell(row[column])).join(","));
   const link = document.createElement("a");
-  link.href = "data:text/csv;charset=utf-8," + encodeURIComponent(["id,decision,note", ...lines].join("\r\n"));
+  link.href = URL.createObjectURL(new Blob([[columns.join(","), ...lines].join("\r\n")], { type: "text/csv;charset=utf-8" }));
   link.download = "decisions.csv";
   link.click();
 });

@@ -28,7 +28,7 @@ def report_html(rows: Sequence[Mapping[str, Any]], model: str) -> str:
     script = (_FOLDER / "review_report.js").read_text(encoding="utf-8")
     environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
     return environment.get_template("review_report.html").render(
-        rows=rows, model=model, unread=sum(bool(row["error"]) for row in rows), script=script, mark=_mark,
+        rows=rows, model=model, unread=sum(bool(row["error"]) for row in rows), script=script, mark=mark,
         allowed=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(), say_chance=_say_chance,
     )  # fmt: skip
 
@@ -37,7 +37,7 @@ def _say_chance(chance: float | None) -> str:
     return "unknown" if chance is None or math.isnan(chance) else f"{chance:.0%}"
 
 
-def _mark(text: str, spans: Iterable[Mapping[str, Any]], kind: str) -> Any:
+def mark(text: str, spans: Iterable[Mapping[str, Any]], kind: str) -> Any:
     """The text with what lies between ``start`` and ``end`` of each span marked; the rest is escaped."""
     from markupsafe import Markup, escape
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import html
 import json
 import math
 import re
@@ -40,7 +39,7 @@ from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.rules.legalruleml.documents import Statement, write_legalruleml
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
-from compliance_xai.stats.review_flags import FLAGS, Risk
+from compliance_xai.stats.review_flags import FLAGS, Risk, mark_disputed
 from compliance_xai.study.ladders import LadderSettings, load_ladder
 from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.settings import Study, load_study
@@ -84,6 +83,10 @@ class Evidence:
         """Precision and recall of each flag on validation, each with its bounds."""
         names = [f"{measure}{end}" for measure in ("precision", "recall") for end in ("", "_low", "_high")]
         return {row["flag"]: tuple(float(row[name]) for name in names) for row in self.measured.to_dict("records")}
+
+    def describe(self, flag: str) -> dict[str, Any]:
+        """A flag for the model in the page: ``at`` (its threshold) and ``right`` (its precision, in words)."""
+        return {"at": min(self.thresholds[flag], 1e9), "right": _say_share(*self.rates.get(flag, (math.nan,) * 3)[:3])}
 
     def flags(self, item: Mapping[str, Any]) -> list[str]:
         """The flags that an item of ``review_items.list_items`` raises."""
@@ -153,9 +156,9 @@ class Review:
         part after the clause and the rule up to it), ``risk`` (that it is wrong, 0 to 1), ``words`` (that count, the
         strongest first, with nats), ``flags`` (names, of ``review_flags.FLAGS``).
     checks
-        What to check, the likeliest error first: ``chance`` (that there is an error: the part's risk, or the flag's
-        precision on validation; NaN where nothing was measured), ``where`` (``rule`` or ``clause``), ``text, reason``,
-        ``precision, recall`` (of the flags, in words), ``start, end``.
+        What to check, the likeliest error first: ``chance`` (that there is an error: the part's risk or the precision
+        of its flags on validation, whichever is larger; NaN where nothing was measured), ``where`` (``rule`` or
+        ``clause``), ``text, reason``, ``precision, recall`` (of the flags, in words), ``start, end``.
     alternatives
         For numbers and comparators: ``part``, ``runner_up`` (the likeliest other number of the clause, or comparator),
         ``odds`` (its probability over that of what was written) and ``wins_without`` (the words without which it is the
@@ -204,7 +207,10 @@ def load_writer(
     cells = [(name, one) for size, name in study.cells() if size == scale and study.strategies[name].trains
              for one in study.seeds_of(name, scale)[: study.faithfulness.seeds]]  # fmt: skip
     others = tuple(load(*cell) for cell in cells if compare and cell != own)
-    return dataclasses.replace(writer, evidence=read_evidence(study, scale, strategy), others=others)
+    train = require_split(study, load_examples(study), "train")
+    known = frozenset(word for example in train for word in list_words(example.clause))
+    evidence = dataclasses.replace(read_evidence(study, scale, strategy), known=known)
+    return dataclasses.replace(writer, evidence=evidence, others=others)
 
 
 def load_bare(model: str, prompt: str = "") -> RuleWriter:
@@ -217,8 +223,6 @@ def load_bare(model: str, prompt: str = "") -> RuleWriter:
 
 def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
     """What the stage ``faithfulness`` measured on the validation split for a cell; nothing where it has not run."""
-    clauses = [example.clause for example in require_split(study, load_examples(study), "train")]
-    known = frozenset(word for clause in clauses for word in list_words(clause))
     with contextlib.suppress(InputError, KeyError):  # not run, or by an earlier version that measured something else
         stage = read_stage(study, "faithfulness")
         tables = (stage["flags"], stage["risk"])
@@ -226,8 +230,19 @@ def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
         measured = flags[flags["split"] == "validation"]
         if len(measured):
             thresholds = dict(zip(measured["flag"], measured["threshold"], strict=True))
-            return Evidence(UNMEASURED | thresholds, measured, Risk.from_coefficients(risk), known)
-    return Evidence(known=known)
+            return Evidence(UNMEASURED | thresholds, measured, Risk.from_coefficients(risk))
+    return Evidence()
+
+
+def read_flags(study: Study, scale: str, strategy: str) -> dict[tuple[int, str], list[str]]:
+    """What is flagged in the rules that the stage ``faithfulness`` inspected, by seed and clause; if it has run."""
+    evidence, found = read_evidence(study, scale, strategy), {}
+    if not evidence.measured.empty:
+        items = mark_disputed(read_stage(study, "faithfulness")["items"])
+        for item in items[(items["scale"] == scale) & (items["strategy"] == strategy)].to_dict("records"):
+            says = [f"{item['text'] or 'the whole'}: {FLAGS[name].says}" for name in evidence.flags(item)]
+            found.setdefault((item["seed"], item["id"]), []).extend(says)
+    return found
 
 
 def review_clause(
@@ -296,7 +311,8 @@ def _list_checks(items: Sequence[dict[str, Any]], evidence: Evidence) -> pd.Data
         item["flags"] = ", ".join(names)
         rates = [evidence.rates.get(name, unknown) for name in names]
         known = [one[0] for one in rates if not math.isnan(one[0])]
-        row = {"chance": item.get("risk", max(known, default=math.nan))}
+        known += [item["risk"]] if "risk" in item else []
+        row = {"chance": max(known, default=math.nan)}
         row |= {"where": "clause" if item["item"] == WORD else "rule", "text": item["text"] or "(the whole)"}
         row |= {"reason": "; ".join(FLAGS[name].says for name in names)}
         row |= {"precision": "; ".join(_say_share(*one[:3]) for one in rates)}
@@ -342,34 +358,21 @@ def _find_winning(writer: RuleWriter, found: Attribution, other: str) -> str:
 def review_html(review: Review) -> str:
     """A review for a page: the clause with shaded words, the rule with its flagged parts marked, and what to check."""
     from compliance_xai.figures.clause_figures import attribution_html
+    from compliance_xai.figures.review_report import mark
     from compliance_xai.figures.tables import table_html
 
     shaded = attribution_html(review.attribution, heading="Clause", target_label="Rule that the model wrote")
-    checks = review.checks.drop(columns=["start", "end"]).rename(columns=HEADINGS)
-    parts = review.parts[["part", "kind", "risk", "probability", "words"]].rename(columns=HEADINGS)
-    others = review.alternatives.rename(columns=HEADINGS)
-    formats = dict.fromkeys(("chance of an error", "risk", "probability"), ".2f")
-    captions = ("What to check, the likeliest error first", "The parts of the rule", "Runners-up")
-    tables = [
-        table_html(frame, caption=caption, formats=formats)
-        for frame, caption in zip((checks, parts, others), captions, strict=True)
-    ]
-    return shaded + marked_rule(review.rule, review.parts) + "".join(tables)
-
-
-def marked_rule(rule: str, parts: pd.DataFrame) -> str:
-    """The rule, escaped, with a mark on each flagged part."""
-    from compliance_xai.figures.clause_figures import rule_html
-
-    pieces, cursor = [], 0
-    for row in parts[parts["flags"] != ""].to_dict("records"):
-        note = html.escape("; ".join(FLAGS[name].says for name in row["flags"].split(", ")))
-        pieces.append(rule_html(rule[cursor : row["start"]]))
-        pieces.append(f'<span class="cx-nowhere" title="{note}">{html.escape(rule[row["start"] : row["end"]])}</span>')
-        cursor = row["end"]
-    return (
-        '<div class="cx-clause"><p class="cx-label">The rule, its flagged parts marked</p>'
-        f'<p class="cx-rule">{"".join(pieces)}{rule_html(rule[cursor:])}</p></div>'
+    marked = mark(review.rule, review.parts[review.parts["flags"] != ""].to_dict("records"), "cx-nowhere")
+    tables = {
+        "What to check, the likeliest error first": review.checks.drop(columns=["start", "end"]),
+        "The parts of the rule": review.parts[["part", "kind", "risk", "probability", "words"]],
+        "Runners-up of numbers and comparators": review.alternatives,
+    }
+    formats = dict.fromkeys((HEADINGS["chance"], "risk", "probability"), ".2f")
+    label = "The rule, its flagged parts marked"
+    return f'{shaded}<p class="cx-label">{label}</p><p class="cx-rule">{marked}</p>' + "".join(
+        table_html(frame.rename(columns=HEADINGS), caption=caption, formats=formats)
+        for caption, frame in tables.items()
     )
 
 

@@ -48,6 +48,8 @@ FLAGS = {
 ANY = Flag("any flag on a part of the rule", PART, "any")
 """How it goes with all flags on parts together: what has none of them and is wrong, a reviewer is not warned of."""
 
+SAYS = {name: flag.says for name, flag in (FLAGS | {"any": ANY}).items()}
+
 _ALONE = (*BASELINES, "absent")
 _ALL = (*SIGNALS, "absent", "disputed")
 MODELS = {"without attribution": _ALONE, "with other models": (*_ALONE, "disputed"), "all signals": _ALL}
@@ -280,15 +282,14 @@ def _describe_order(risk: pd.DataFrame) -> list[str]:
     signals = risk.groupby(list(CELL), sort=False)["signal"].agg(set)
     names = risk.groupby(list(CELL), sort=False)["name"].first()
     single = Counter(label_of(name).text for name in names if name and name not in MODELS)
-    unfitted, joint = sum(names == ""), sum(names.isin(list(MODELS)))
-    n, said = len(names), []
+    unfitted, joint, said = sum(names == ""), sum(names.isin(list(MODELS))), []
     if unfitted:
-        said.append(f"{unfitted} had too few wrong parts on validation to fit a regression: likelihood gives the order")
+        said.append(f"{unfitted} are ordered by likelihood, with too few errors on validation to compare")
     if single:
-        counts = ", ".join(f"{name} for {count}" for name, count in single.items())
-        said.append(f"for {single.total()} no set of signals is better than the best single one ({counts})")
+        counts = ", ".join(f"{name}: {count}" for name, count in single.items())
+        said.append(f"{single.total()} by the best single signal ({counts}), since several together are no better")
     if joint:
-        said.append(f"for {joint} a regression on several signals is better than the best single one")
+        said.append(f"{joint} by a regression on several signals, which is better than the best single one")
     used = sum(bool(own & set(ATTRIBUTION)) for own in signals)
-    verdict = f"is part of the order for {used}" if used else "is not part of the order for any"
-    return [f"Of {n} fine-tuned models, {'; '.join(said)}.", f"Attribution {verdict} of {n} fine-tuned models."]
+    order = f"Of {len(names)} fine-tuned models, {'; '.join(said)}."
+    return [order, f"Attribution improves the order of reading for {used or 'none'} of them."]
