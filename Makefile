@@ -36,7 +36,7 @@ known: # a misspelt study is noticed before anything is set up
 test: $(STAMP) ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slurm: $(STAMP) ## run a small grid on a real SLURM of one node: killed, resumed, run again (installs SLURM)
+test-slurm: $(STAMP) ## run a small study on a real SLURM of one node: killed, resumed, compared (installs SLURM)
 	@$(BIN)/python -m pytest tests/cluster/test_slurm.py -p no:cacheprovider --no-header
 
 kills: $(STAMP) ## kill a small run at random moments, KILLS=50 times, and compare its results (an hour)
@@ -67,7 +67,7 @@ bundle: $(STAMP) ## write the built book as one HTML file to dist/
 release: $(STAMP) ## write HTML, one file, PDF, result tables and SHA256SUMS of a finished study to dist/
 	@$(BIN)/compliance-xai book release "$(STUDY)"
 
-bench: $(STAMP) ## measure speed, BENCH=attribution (minutes; beside captum and shap) or rules; BENCH=power simulates studies
+bench: $(STAMP) ## measure BENCH=attribution (minutes; beside captum and shap), rules or machinery; BENCH=power simulates studies
 	@$(BIN)/python benchmarks/$(BENCH).py $(BENCH_ARGS)
 
 browser: $(STAMP) ## open every page of the built book in headless Chromium, offline

@@ -1,6 +1,6 @@
 """A small study on a real SLURM of one node: killed, resumed, run again, and compared with a run without SLURM.
 
-``make test-slurm`` calls it, and so does CI; it installs SLURM if it is missing. Not among the ordinary tests.
+``make test-slurm`` calls it; it installs SLURM if it is missing. Not among the ordinary tests.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from compliance_xai.errors import InputError
 from compliance_xai.files import digest, read_package_data, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import keep_page, validate_notebook
-from compliance_xai.pipeline.grid import STAGES, find_altered_page, pages_folder, stages_of, verify
-from compliance_xai.pipeline.manifests import read_manifest
+from compliance_xai.pipeline.grid import STAGES, check_page, pages_folder, stages_of, verify
+from compliance_xai.pipeline.manifests import peek_manifest, read_manifest
 from compliance_xai.pipeline.running import Plan, count_states
 from compliance_xai.pipeline.stores import is_kept, keep_file, read_kept, write_changed
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
@@ -121,14 +121,14 @@ def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
     present = []
     for name, job in plan.jobs.items():
         state = plan.states[name]
-        problems = (validate_notebook(job.page) or find_altered_page(job)) if job.page.is_file() else []
+        problems = []
+        if job.page.is_file():
+            problems = validate_notebook(job.page) or check_page(job, peek_manifest(job.folder), content=True)
         if state == "failed" and not partial:
             problems = [f"its last attempt failed and is kept in {job.failed_page}"]
         elif not problems and state != "done" and not partial:
-            changed = (
-                verify({name: job})[name] if state == "damaged" else ["its settings, code or inputs changed since"]
-            )
-            problems = ["it was not run"] if state == "not run" else changed
+            said = {"not run": "it was not run", "stale": "its settings, code or inputs changed since"}
+            problems = [said[state]] if state in said else verify({name: job})[name]
         if problems:
             raise InputError(
                 f"notebook {job.page}",

@@ -334,17 +334,12 @@ def is_page_of(job: Job, manifest: Manifest) -> bool:
 
 def find_problems(job: Job, manifest: Manifest, *, content: bool = False) -> list[str]:
     """A sentence for each file of a job, its page included, that is missing or altered (``stores.find_damage``)."""
-    return find_damage(stamps_of(manifest), job.folder, content=content) + _check_page(job, manifest, content)
+    return find_damage(stamps_of(manifest), job.folder, content=content) + check_page(job, manifest, content=content)
 
 
-def find_altered_page(job: Job) -> list[str]:
-    """A sentence if the executed notebook is not as it was written, by its content."""
-    manifest = peek_manifest(job.folder)
-    return _check_page(job, manifest, True) if manifest else []
-
-
-def _check_page(job: Job, manifest: Manifest, content: bool) -> list[str]:
-    page = manifest["page"]
+def check_page(job: Job, manifest: Manifest | None, *, content: bool) -> list[str]:
+    """A sentence if the executed notebook that a manifest names is missing or altered."""
+    page = manifest and manifest["page"]
     return find_damage({job.page.name: page["stamp"]}, job.page.parent, content=content) if page else []
 
 
