@@ -20,6 +20,7 @@ from compliance_xai.pipeline import review
 from compliance_xai.pipeline.review import (
     Evidence,
     RuleWriter,
+    load_bare,
     load_writer,
     read_clauses,
     review_clause,
@@ -31,6 +32,7 @@ from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.rules.legalruleml.rule_tables import read_statements
 from compliance_xai.rules.notation.tree import format_rule
 from compliance_xai.stats.review_flags import FLAGS, Risk
+from compliance_xai.study.folders import find_data_folder
 
 RULE = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.width,2.6 m)))"
 CLAUSE = "Unless covered, ramps shall be at most 2.5 m."
@@ -158,6 +160,16 @@ def test_a_model_that_writes_nothing_is_named(writer):
         review_clause(writer, CLAUSE, rule=" ")
 
 
+def test_a_bare_model_is_reviewed_with_its_prompt():
+    folder = find_data_folder() / "ladders" / "embedded" / "0.3m"
+    writer = load_bare(str(folder), "# clause: {clause}\n# rule: ")
+    review = review_clause(writer, CLAUSE)
+    assert review.rule
+    assert set(review.checks["precision"]) <= {"not measured", "not measured; not measured"}
+    with pytest.raises(InputError, match="clause"):
+        load_bare(str(folder), "no place for it")
+
+
 def test_nothing_is_lost_in_a_batch(writer, tmp_path):
     bad = {"empty": "", "long": "wide " * 400, "markup": "<b>ramps</b> shall be 2.5 m", "control": "ramps \x07 2.5 m"}
     clauses = [("good", CLAUSE), *bad.items(), ("good", CLAUSE)]
@@ -167,6 +179,20 @@ def test_nothing_is_lost_in_a_batch(writer, tmp_path):
     assert [bool(row["error"]) for row in rows] == [True, True, False, False, False]  # what needs a person comes first
     assert len(pd.read_csv(tmp_path / "clauses.csv")) == 5
     assert "2.6" in pd.read_csv(tmp_path / "checks.csv")["text"].tolist()
+
+
+def test_what_a_table_cannot_say_is_read_as_it_is(writer, tmp_path):
+    """Half a character, an empty cell, a number, and a text that a spreadsheet would compute."""
+    lines, parquet = tmp_path / "clauses.jsonl", tmp_path / "clauses.parquet"
+    lines.write_text('{"id": 7, "clause": "ramps \\ud800 2.5 m"}\n{"clause": null}\n{"clause": "=1+1 ramps"}\n')
+    pd.DataFrame({"clause": ["2.5 m", None], "id": [1.5, np.nan]}).to_parquet(parquet)
+    clauses = read_clauses(lines)
+    assert clauses == [("7", "ramps \\ud800 2.5 m"), ("2", ""), ("3", "=1+1 ramps")]
+    assert read_clauses(parquet) == [("1.5", "2.5 m"), ("2", "")]
+    rows = review_many(writer, clauses, tmp_path)
+    assert [row["id"] for row in rows if row["error"]] == ["2"]
+    assert "'=1+1 ramps" in pd.read_csv(tmp_path / "clauses.csv")["clause"].tolist()
+    assert "=1+1 ramps" in pd.read_parquet(tmp_path / "clauses.parquet")["clause"].tolist()
 
 
 def test_an_interrupted_batch_goes_on(writer, tmp_path, monkeypatch):

@@ -301,11 +301,28 @@ def test_attribution_is_judged_with_every_operator_and_on_written_rules(first):
     assert not result["signals"]["reason"].eq("").any()
 
 
-def test_wrong_elements_of_written_rules_are_found(project, monkeypatch):
+def write_table(path):
+    """A table as the New Zealand one is: clauses with their rules and splits, and no gold alignment."""
+    rows = ["id,split,clause,rule"]
+    for place, split in enumerate(["train"] * 8 + ["validation"] * 3 + ["test"] * 4):
+        clause = f"Doors of room {place} shall be at least {800 + place} mm wide, as in NZS 4223."
+        rule = (
+            f"if(exist(door)),then(obligation(and(greaterThanEqual(door.width,{800 + place} mm),asPer(door,nzs_4223))))"
+        )
+        rows.append(f'r{place},{split},"{clause}","{rule}"')
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return {"corpus": f"{{source: table, path: {path}}}", "generate.examples": "0"} | dict.fromkeys(
+        ("attribution.document_clauses", "faithfulness.document_clauses"), "0"
+    )
+
+
+@pytest.mark.parametrize("source", ["synthetic", "table"])
+def test_wrong_elements_of_written_rules_are_found(project, monkeypatch, source):
     from compliance_xai.pipeline import generate_stage
 
-    strategies = "{full: {steps: 2, batch_size: 4, evaluations: 1}}"
-    study = make_study(project, "written", strategies=strategies, seeds="[0]", **{"faithfulness.seeds": "null"})
+    changes = write_table(project / "rules.csv") if source == "table" else {}
+    changes |= {"strategies": "{full: {steps: 2, batch_size: 4, evaluations: 1}}", "faithfulness.seeds": "null"}
+    study = make_study(project, f"written-{source}", seeds="[0]", **changes)
     pipeline.corpus(study)
     pipeline.finetune(study, "s", "full")
     pipeline.attribute(study, "s", "full")
@@ -332,10 +349,12 @@ def test_wrong_elements_of_written_rules_are_found(project, monkeypatch):
     assert {"absent", "improbable", "unread", "broken", "any"} <= set(result["flags"]["flag"])
     assert set(result["risk"]["signal"]) == {"intercept"}  # too few errors to fit anything
     assert result["reading"]["order"].unique().tolist() == ["random", "likelihood", "entropy", "risk"]
-    assert set(result["signals"]["reason"]) == {
-        "1 clauses with a wrong element, at least 5 are needed",
-        "0 clauses with a wrong element, at least 5 are needed",
+    reasons = {
+        f"{n} clauses with a wrong element, at least 5 are needed" for n in (1, 0)[: 1 + (source == "synthetic")]
     }
+    assert set(result["signals"]["reason"]) == reasons
+    flags = result["flags"].set_index(["split", "flag"])
+    assert flags.loc[("test", "any"), "n_wrong"] == 1
 
 
 def test_contexts_name_what_too_few_clauses_cannot_tell(first):
