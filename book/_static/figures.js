@@ -5,15 +5,23 @@
   const base = document.currentScript.src;
   const NARROW = 600;
 
+  const loadScript = (address) => new Promise((resolve, reject) => {
+    const tag = document.createElement("script");
+    tag.src = address;
+    tag.onload = resolve;
+    tag.onerror = () => reject(new Error(`cannot load ${address}`));
+    document.head.append(tag);
+  });
+  /* A drawing is a script of its own (page_anatomy.py), read when its figure comes near the window. */
+  const readDrawing = async (figure) => {
+    if (!figure.dataset.drawing) return JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    await loadScript(figure.dataset.drawing);
+    return window.drawings[figure.id];
+  };
+
   let loading = null;
   const loadPlotly = () => {
-    loading ??= new Promise((resolve, reject) => {
-      const tag = document.createElement("script");
-      tag.src = new URL("vendor/plotly-figures.min.js", base).href;
-      tag.onload = () => resolve(window.Plotly);
-      tag.onerror = () => reject(new Error(`cannot load ${tag.src}`));
-      document.head.append(tag);
-    });
+    loading ??= loadScript(new URL("vendor/plotly-figures.min.js", base).href).then(() => window.Plotly);
     return loading;
   };
 
@@ -153,7 +161,7 @@
   const draw = async (figure) => {
     const Plotly = await loadPlotly();
     const plot = figure.querySelector(".cx-plot");
-    const spec = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+    const spec = await readDrawing(figure);
     // A list of buttons of our own: plotly's has one that would send the data to its maker.
     const config = { displaylogo: false, responsive: false, scrollZoom: false, showSendToCloud: false, plotlyServerURL: "",
                      modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]] };

@@ -19,6 +19,14 @@
       for (const row of table.tBodies[0].rows) for (const cell of row.cells) cell.dataset.label = labels[cell.cellIndex];
       table.classList.add("cx-cards");
     }
+    // A link into a folded section opens it.
+    const unfold = () => {
+      const target = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+      for (let fold = target?.closest("details") ?? target?.querySelector(":scope > details.cx-fold"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+      if (target?.closest("details")) target.scrollIntoView();
+    };
+    window.addEventListener("hashchange", unfold);
+    unfold();
     const watcher = new ResizeObserver((changes) => {
       for (const { target } of changes) {
         if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from compliance_xai.book.landing import MOST, find_results, format_citation, format_landing
+from compliance_xai.book.landing import MOST, find_results, format_citation, format_landing, format_short
 from compliance_xai.pipeline.summary_stage import open_summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def folder(tmp_path):
     write(folder, "correctness", scale=["1m", "4m", "4m"], strategy=["full", "none", "full"], baseline="delete",
           kind="all", precision_at_k=[0.6, 0.2, 0.8], precision_at_k_low=0.7, precision_at_k_high=0.9,
           precision_at_k_chance_high=0.09)  # fmt: skip
-    write(folder, "scores", scale="4m", strategy="full", measure="exact", split=["test", "document"],
+    write(folder, "scores", scale="4m", strategy="full", measure="exact", split=["test", "document"], n_clauses=60,
           mean=[0.97, 0.0], low=[0.9, 0.0], high=[1.0, 0.1])  # fmt: skip
     view = {"baseline": "delete", "sign": "absolute"}
     write(folder, "lift", scale="4m", strategy="full", measure="log_lift", category=["number", "unit", "deontic"],
@@ -87,6 +87,21 @@ def test_a_result_without_its_table_is_left_out(folder):
         (folder / f"{name}.csv").unlink()
     assert list(find_results(open_summary(folder))) == ["sources", "copies"]
     assert "When a rule repeats a number" in format_landing({folder: "x.html"})
+
+
+def test_each_page_of_results_starts_with_what_it_found(folder):
+    tell = format_short(open_summary(folder))
+    assert "80% really decide the part of the rule in question" in tell("faithfulness")
+    assert "on 5.0 after LoRA; chance could explain this difference." in tell("compare_strategies")
+    assert "In a new subject a rule depends on 8.0 words of its clause, in known subjects on 4.0." in tell("contexts")
+    told = read_text(tell("generate", "4m", "full"))
+    assert "Of the rules for 60 clauses of known subjects, 97% are exactly the reference." in told
+    assert told.endswith("Of the rules for 60 clauses of a new subject, none are exactly the reference.")
+    assert tell("ladder").strip() == tell("finetune", "4m", "full").strip() == ""
+    # Verdicts by earlier rules, which have no statements, are not repeated.
+    assert "verdicts" not in tell("findings")
+    folder.joinpath("findings.json").write_text(json.dumps([FINDING | {"statements": []}]), encoding="utf-8")
+    assert "The verdicts on the paper’s claims: supported: C1." in format_short(open_summary(folder))("findings")
 
 
 def test_only_claims_that_the_study_could_decide_have_a_verdict(folder):

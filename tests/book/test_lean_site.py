@@ -4,6 +4,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 FILE = Path(__file__).resolve().parents[2] / "book" / "_ext" / "lean_site.py"
 
 
@@ -29,6 +32,31 @@ def test_files_that_no_page_loads_are_removed(tmp_path):
     removed = load().remove_unused(tmp_path)
     assert sorted(path.relative_to(tmp_path / "_static").as_posix() for path in removed) == sorted(unused)
     assert all((tmp_path / "_static" / name).is_file() for name in used)
+
+
+def test_pictures_have_few_colours_close_to_their_own(tmp_path):
+    shades = np.tile(np.arange(300, dtype=float)[:, None] * 0.8, (1, 300)).astype(np.uint8)
+    own = np.stack([shades, shades.T, shades], axis=2)
+    path = tmp_path / "_static" / "figures" / "a.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(own).save(path)
+    before = path.stat().st_size
+    load().shrink_pictures(tmp_path)
+    assert path.stat().st_size < before
+    with Image.open(path) as few:
+        assert few.mode == "P"
+        assert np.abs(np.asarray(few.convert("RGB"), dtype=float) - own).mean() < 20
+
+
+def test_codes_of_icons_leave_the_style_sheet_and_nothing_else(tmp_path):
+    sheet = tmp_path / "_static" / "styles" / "pydata-sphinx-theme.css"
+    sheet.parent.mkdir(parents=True)
+    kept = '.fa-solid{font-weight:900}.a:before{content:"x"}.fa-spin{animation:fa-spin 1s}'
+    sheet.write_text(
+        '.fa-0:before,.fa-zero:before{content:"0"}' + kept + '.fa-bars:before{content:"\\f0c9"}', encoding="utf-8"
+    )
+    load().strip_icons(tmp_path)
+    assert sheet.read_text(encoding="utf-8") == kept
 
 
 def test_notebooks_to_download_have_no_outputs(tmp_path):

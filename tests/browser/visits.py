@@ -27,6 +27,10 @@ _BECAME_MARKUP = """[...document.querySelectorAll('article *')].filter(node =>
 
 _NOT_DRAWN = "document.querySelectorAll('figure.cx-figure[data-interactive]:not(.cx-drawn)').length === 0"
 
+_NOT_DRAWN_OPEN = _NOT_DRAWN.replace(":not(.cx-drawn)", ":not(.cx-drawn):not(details:not([open]) *)")
+
+_UNFOLD = "document.querySelectorAll('details.cx-fold').forEach(fold => { fold.open = true; })"
+
 _OPEN_SOLUTIONS = "document.querySelectorAll('.toggle-hidden button.toggle-button').forEach(button => button.click())"
 
 _SERIOUS = """async options => {
@@ -63,15 +67,17 @@ class Visit:
     def __exit__(self, *error: object) -> None:
         self.context.close()
 
-    def scroll(self) -> None:
+    def scroll(self, *, unfold: bool = True) -> None:
         """Figures are drawn as they come near the window, so every part of the page is shown once, solutions too."""
         self.page.evaluate(_OPEN_SOLUTIONS)
+        if unfold:
+            self.page.evaluate(_UNFOLD)
         position = 0
         while position < self.page.evaluate("document.documentElement.scrollHeight"):
             self.page.evaluate(f"window.scrollTo(0, {position})")
             self.page.wait_for_timeout(30)
             position += 900
-        self.page.wait_for_function(_NOT_DRAWN)
+        self.page.wait_for_function(_NOT_DRAWN if unfold else _NOT_DRAWN_OPEN)
         self.page.evaluate("window.scrollTo(0, 0)")
 
     def show(self, width: str = "desktop", scheme: str = "light") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import filecmp
 import shutil
 import subprocess
 import sys
@@ -224,25 +224,15 @@ def collect_assets(project: Path, studies: Iterable[str]) -> Path:
     """Fill ``book/runs/_static`` with the files of the studies' figures, where pages link to; gives that folder.
 
     Unchanged files are left alone, files of figures that are gone are removed. Works for a study that has not run.
-    Pictures get a palette of 64 colours, which is all that a chart needs and a third of the size.
     """
-    from PIL import Image
-
     static, results, kept = project / "book" / "runs" / "_static", project / "results", set()
     static.mkdir(parents=True, exist_ok=True)
     for path in sorted(path for study in studies for path in (results / study).rglob("figures/*")):
         if path.suffix in (".png", ".svg", ".csv") and not path.name.startswith("."):
             target = static.joinpath("figures", *(p for p in path.relative_to(results).parts if p != "figures"))
             target.parent.mkdir(parents=True, exist_ok=True)
-            made = path.stat().st_mtime_ns
-            if not target.is_file() or target.stat().st_mtime_ns != made:
-                if path.suffix == ".png":
-                    with Image.open(path) as picture:
-                        few = picture.convert("RGB").quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-                    few.save(target, "png")
-                else:
-                    shutil.copyfile(path, target)
-                os.utime(target, ns=(made, made))
+            if not target.is_file() or not filecmp.cmp(path, target, shallow=False):
+                shutil.copyfile(path, target)
             kept.add(target)
     for stale in [path for path in (static / "figures").rglob("*") if path.is_file() and path not in kept]:
         stale.unlink()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def format_landing(folders: dict[Path, str]) -> str:
     for summary, page in opened:
         if summary.holds("observations"):
             decided = [finding for finding in summary.findings if finding["verdict"] != NOT_JUDGED]
-            claims, results = claims_html(decided, short=True), find_results(summary)
+            claims, results = claims_html(decided, short=True), dict([*find_results(summary).items()][:MOST])
             return render("landing.md", summary=summary, page=page, results=results, claims=claims)
     return "The study of this book has not finished yet, so there are no results to show.\n"
 
@@ -47,13 +49,33 @@ def format_citation(file: Path) -> str:
 
 def find_results(summary: Summary) -> dict[str, dict[str, Any]]:
     """The numbers of what the study found, as far as it has the tables; ``landing.md`` has a sentence for each."""
-    found = {make.__name__.removeprefix("_"): make(summary) for make in _RESULTS}
-    return dict([(name, numbers) for name, numbers in found.items() if numbers][:MOST])
+    found = {name: make(summary) for name, make in _RESULTS.items()}
+    return {name: numbers for name, numbers in found.items() if numbers}
+
+
+def format_short(summary: Summary) -> Callable[..., str]:
+    """A function that gives the sentences at the top of a stage's page (and of a cell's); empty if there are none."""
+    verdicts: dict[str, list[str]] = {}
+    for finding in (one for one in summary.findings if "statements" in one):  # not those by earlier rules
+        verdicts.setdefault(finding["verdict"], []).append(finding["claim"])
+    values = {
+        "summary": summary,
+        "results": find_results(summary),
+        "verdicts": verdicts,
+        "first": partial(_first, summary),
+    }
+    return lambda stage, scale="", strategy="": render(
+        "short.html", stage=stage, scale=scale, strategy=strategy, **values
+    )
 
 
 def _first(summary: Summary, table: str, **chosen: str) -> dict[str, Any]:
     """The first row of a table that has these values; nothing if there is none."""
-    rows = summary.read_main(table, **chosen) if summary.holds(table) else pd.DataFrame()
+    rows = summary.read_main(table) if summary.holds(table) else pd.DataFrame()
+    if not set(chosen) <= set(rows):
+        return {}
+    for name, value in chosen.items():
+        rows = rows[rows[name] == value]
     return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else {}
 
 
@@ -92,17 +114,8 @@ def _strategies(summary: Summary) -> dict[str, Any]:
 
 def _observation(summary: Summary, start: str) -> dict[str, Any]:
     """The further finding, of all that answer a question that starts so, which is the largest."""
-    rows = summary.read("observations") if summary.holds("observations") else pd.DataFrame({"question": []})
-    rows = rows[rows["question"].str.startswith(start)]
-    return rows.sort_values("value").iloc[-1].to_dict() if len(rows) else {}
-
-
-def _sources(summary: Summary) -> dict[str, Any]:
-    return _observation(summary, "What moves a pattern more")
-
-
-def _stability(summary: Summary) -> dict[str, Any]:
-    return _observation(summary, "Are explanations of fully tuned models more stable")
+    rows = summary.read("observations").to_dict("records") if summary.holds("observations") else []
+    return max((row for row in rows if row["question"].startswith(start)), key=lambda row: row["value"], default={})
 
 
 def _unseen_context(summary: Summary) -> dict[str, Any]:
@@ -135,4 +148,9 @@ def _detector(summary: Summary) -> dict[str, Any]:
     return {}
 
 
-_RESULTS = (_right_words, _numbers, _strategies, _sources, _unseen_context, _spread, _detector, _copies, _stability)
+_RESULTS = {
+    "right_words": _right_words, "numbers": _numbers, "strategies": _strategies,
+    "sources": partial(_observation, start="What moves a pattern more"), "unseen_context": _unseen_context,
+    "spread": _spread, "detector": _detector, "copies": _copies,
+    "stability": partial(_observation, start="Are explanations of fully tuned models more stable"),
+}  # fmt: skip

@@ -13,8 +13,10 @@ from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.stores import keep_file, write_changed
-from compliance_xai.pipeline.summary_stage import STORED
+from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED, open_summary
 
+CHAPTERS = {"nzbc": "new_zealand"}
+"""Chapters about stored studies, where they have another name than the study."""
 REFERENCE = "reference"
 """The stored study whose results are on the landing page, and its chapter."""
 
@@ -59,5 +61,22 @@ def write_parts(project: Path, plan: Plan) -> list[Path]:
     texts |= {name: make(project / file) for name, (file, make) in files.items() if (project / file).is_file()}
     for name, (key, make) in slow.items():
         keep_file(runs / f"{name}.md", key, make)
+    write_short(runs / "short", project, plan)
     written = [write_changed(runs / f"{name}.md", text.rstrip("\n") + "\n") for name, text in texts.items()]
     return sorted([*written, *(runs / f"{name}.md" for name in slow)])
+
+
+def write_short(folder: Path, project: Path, plan: Plan) -> list[Path]:
+    """Write what each page of results found, in a few sentences, where ``page_anatomy`` looks for it."""
+    texts: dict[str, str] = {}
+    for stored in sorted(project.joinpath(STORED).glob(f"*/{DESCRIPTION}")):
+        told = landing.format_short(open_summary(stored.parent))("summary")
+        name = stored.parent.name
+        texts |= {f"runs/stored/{name}": told, CHAPTERS.get(name, name): told}
+    own = stage_folder(plan.study.name, "summary")
+    if (own / DESCRIPTION).is_file():
+        tell = landing.format_short(open_summary(own))
+        for name, job in plan.jobs.items():
+            texts[f"runs/{plan.study.name}/{name}"] = tell(job.stage, job.scale or "", job.strategy or "")
+    told = {name: text for name, text in texts.items() if text.strip()}
+    return [write_changed(folder / f"{name}.html", text) for name, text in told.items()]

@@ -189,7 +189,8 @@ def _clean(article: Any) -> None:
         explorer.clear()
         explorer.text = NO_EXPLORER
     unwanted = ("script", "link", "noscript", "button", "a[contains(@class,'headerlink')]", "*[@class='cx-links']",
-                "div[contains(@class,'tableofcontents')]", "div[contains(@class,'toctree')]")  # fmt: skip
+                "div[contains(@class,'tableofcontents')]", "div[contains(@class,'toctree')]",
+                "footer[@class='cx-tools']")  # fmt: skip
     for bad in article.xpath(" | ".join(f".//{each}" for each in unwanted)):
         if bad.getparent() is not None:  # it went with what it was in
             bad.drop_tree()
@@ -286,9 +287,8 @@ def _print(page: Path, target: Path) -> None:
         sheet = browser.new_page()
         sheet.set_default_timeout(300_000)
         sheet.goto(page.as_uri(), wait_until="load")
-        sheet.evaluate(
-            "document.querySelectorAll('details.cx-solution, details.sd-dropdown').forEach(d => d.open = true)"
-        )
+        folded = ", ".join(f"details.{name}" for name in ("cx-solution", "cx-fold", "sd-dropdown"))
+        sheet.evaluate(f"document.querySelectorAll('{folded}').forEach(d => d.open = true)")
         options: dict[str, Any] = dict.fromkeys(("prefer_css_page_size", "print_background", "outline", "tagged"), True)
         options |= {"display_header_footer": True, "header_template": "<span></span>", "footer_template": footer}
         sheet.pdf(path=part, **options)
