@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from compliance_xai import cli
 from compliance_xai.errors import InputError
 from compliance_xai.files import sha256_file
 from compliance_xai.pipeline import execution
@@ -104,6 +105,21 @@ def test_a_flipped_bit_that_leaves_size_and_time_is_found_by_content(toy):
     os.utime(job.folder / WEIGHTS, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert find_unusable(job) is None
     assert find_unusable(job, content=True) == f"{job.folder / WEIGHTS} was altered after it was made"
+
+
+def test_a_number_that_was_changed_in_a_table_is_not_exported(toy, capsys, monkeypatch):
+    jobs = make_jobs(load_study(toy.study))
+    table = pd.DataFrame({"lrml_f1": [26.0]})
+    for job in jobs.values():
+        run_stage(toy.study, job.stage, job.scale, job.strategy, work=lambda task: {"quality": table})
+    path = jobs["compare_scales"].folder / "quality.parquet"
+    table.replace(26.0, 777.125).to_parquet(path, index=False)
+    monkeypatch.setattr("sys.argv", ["compliance-xai", "study", "export", "toy", "kept"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert f"found 'Compare scales': {path} was altered after it was made" in capsys.readouterr().err
+    assert not (toy.folder / "kept").exists()
 
 
 @pytest.fixture
