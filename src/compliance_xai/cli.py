@@ -737,7 +737,7 @@ def _review_file(writer: RuleWriter, clauses: list[tuple[str, str]], out: Path) 
         task = bar.add_task("review", total=len(set(clauses)))
         rows = review_many(writer, clauses, out, report=lambda done: bar.update(task, completed=done))
     failed = sum(bool(row["error"]) for row in rows)
-    print(f"{len(rows)} clauses reviewed{f', {failed} of them not readable' if failed else ''}: {out / 'report.html'}")
+    print(f"{len(rows)} clauses, {failed} of them could not be reviewed: {out / 'report.html'}")
     return rows
 
 
