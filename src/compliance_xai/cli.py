@@ -257,19 +257,25 @@ def _print_decidable(console: Console, study: Study) -> None:
 
 
 def _print_needs(console: Console, cells: list[CellPlan], device: Device) -> None:
-    from compliance_xai.models.planning import describe_cells
+    from compliance_xai.models.planning import describe_cells, format_hours, total_hours
 
     frame = describe_cells(cells)
-    training, both = frame.loc[:, :"peak"], ["scale", "strategy"]
+    both, times = ["scale", "strategy"], list(cells[0].hours)
     size = f"{device.memory / 1e9:.1f} GB"
-    _print_frame(console, f"What training needs on {device.name}, {size}", training)
-    _print_frame(console, "What generation and attribution need, and time", frame[both].join(frame.loc[:, "kv":]))
+    _print_frame(
+        console,
+        f"Memory on {device.name}, {size}, and disk, GB",
+        frame.drop(columns=[*times, "gradients", "optimiser"]),
+    )
+    _print_frame(console, "Time of each stage, all seeds one after the other", frame[[*both, *times]])
     for cell in cells:
         if not cell.fits:
             console.print(f"{cell.scale}, {cell.strategy} does not fit; change: {cell.remedy}", soft_wrap=True)
+    disk = sum(cell.disk for cell in cells) / 1e9
     console.print(
-        "Memory in GB (10^9 bytes): of training, and the most of generation (with keys and values) and attribution. "
-        "Hours are for all seeds, generation aside. Sizes come from the ladder; nothing was fetched.",
+        "Memory of training up to its peak, and the most of generation (kv: its keys and values) and attribution "
+        "(inference). Disk: the weights that are kept. A GB is 10^9 bytes. Nothing was fetched.\n"
+        f"In all {format_hours(total_hours(cells))} with one process, and {disk:.2g} GB on disk.",
         soft_wrap=True,
     )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from compliance_xai.attribution import removal_curves as faithfulness
-from compliance_xai.attribution.removal_curves import Effort, judge_scores
+from compliance_xai.attribution.removal_curves import Effort, count_masks, judge_scores
 
 
 def additive(worth_F, start=-10.0):
@@ -148,3 +148,17 @@ def test_what_cannot_be_judged_says_why(score, scores, reason):
 def test_equal_limits_have_no_normalised_area():
     assert math.isnan(faithfulness.normalise_area(1.0, 2.0, 2.0))
     assert math.isnan(faithfulness.perturbation_area(np.array([-1.0])))
+
+
+@pytest.mark.parametrize(
+    ("n", "effort"), [(8, Effort()), (25, Effort()), (25, Effort(points=8, beam=3)), (12, Effort(random_orders=0))]
+)
+def test_the_number_of_texts_is_known_before(n, effort):
+    asked = []
+
+    def score(masks_MF):
+        asked.append(len(masks_MF))
+        return masks_MF @ np.random.default_rng(0).normal(size=n)
+
+    judge_scores(score, {"a": np.arange(n), "b": np.cos(np.arange(n))}, effort=effort)
+    assert sum(asked) == pytest.approx(count_masks(n, 2, effort), rel=0.2)

@@ -14,7 +14,17 @@ from compliance_xai.models import planning
 from compliance_xai.models.checkpoints import Progress
 from compliance_xai.models.finetuning import prepare_model
 from compliance_xai.models.launch import connect
-from compliance_xai.models.planning import Device, Needs, Texts, plan_cell, read_bytes
+from compliance_xai.models.planning import (
+    TEXT_SECONDS,
+    Device,
+    Needs,
+    Tasks,
+    Texts,
+    measure_speeds,
+    plan_cell,
+    read_bytes,
+    total_hours,
+)
 from compliance_xai.models.prompts import Encoded
 from compliance_xai.models.strategies import apply_strategy, count_parameters
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
@@ -180,26 +190,44 @@ def test_sharding_divides_what_is_not_activations():
 )
 def test_the_smallest_change_that_helps_is_named(kind, memory, remedy):
     device = Device("d", read_bytes(memory), bfloat16=True)
-    plan = plan_cell(kind, seven(kind), device, generate=(1, 100), batch_tokens=512)
+    tasks = Tasks(written=9, scored=9, together=1, longest=100, batch_tokens=512)
+    plan = plan_cell(kind, seven(kind), device, tasks=tasks)
     assert plan.fits == (not remedy), plan
-    assert plan.attribution_hours is None
+    assert plan.hours["attribution"] is plan.hours["generation"] is total_hours([plan]) is None
     if remedy:
         assert re.fullmatch(remedy, plan.remedy), plan.remedy
 
 
 def test_hours_are_operations_over_speed():
     device = Device("d", 1e15, flops=2e14)
-    plan = plan_cell("lora", seven("lora", steps=300), device, seeds=3, scored_tokens=1e6)
-    operations = 3 * 300 * seven("lora").training_flops()
-    assert plan.training_hours == pytest.approx(operations / 2e14 / 3600)
-    assert plan.attribution_hours == pytest.approx(3 * 2 * seven("lora").scoring_flops(1e6) / 2e14 / 3600)
+    tasks = Tasks(validated=50, scored=1000, judged=200, judged_seeds=2)
+    needs = seven("lora", steps=300)
+    plan = plan_cell("lora", needs, device, seeds=3, tasks=tasks)
+    read = needs.scoring_flops(needs.texts.mean)
+    assert plan.hours == {
+        "training": pytest.approx(3 * (300 * needs.training_flops() + 50 * read) / 2e14 / 3600),
+        "generation": 0,
+        "attribution": pytest.approx(3 * 1000 * (read / 2e14 + TEXT_SECONDS) / 3600),
+        "faithfulness": pytest.approx(2 * 200 * (read / 2e14 + TEXT_SECONDS) / 3600),
+    }
+    assert total_hours([plan, plan]) == pytest.approx(2 * sum(plan.hours.values()))
+    assert plan.disk == 3 * 4 * needs.adapter_weights
+
+
+def test_speeds_are_measured_on_the_shape():
+    shape = Shape(hidden_size=32, layers=4, heads=2, key_value_heads=1, intermediate_size=64, vocabulary=300, tied=True)
+    before = torch.random.get_rng_state()
+    speeds = measure_speeds(shape, 2, 20, 2, False)
+    assert all(1e6 < speed < 1e15 for speed in speeds)
+    assert speeds.decoding < speeds.scoring  # a token at a time
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_each_phase_has_its_own_operations():
     device = Device("d", 1e15, flops=2e14)
     plan = plan_cell("lora-then-full", seven("lora-then-full", steps=400, full_share=0.25), device)
     each = {kind: seven(kind).training_flops() for kind in ("lora", "full")}
-    assert plan.training_hours == pytest.approx((300 * each["lora"] + 100 * each["full"]) / 2e14 / 3600)
+    assert plan.hours["training"] == pytest.approx((300 * each["lora"] + 100 * each["full"]) / 2e14 / 3600)
     assert plan.trained == SEVEN.parameters  # of the second phase, which needs the more memory
 
 
@@ -222,6 +250,6 @@ def test_the_command_plans_models_that_are_not_there():
         env={"COLUMNS": "160"},
     )
     assert result.exit_code == 0, result.output
-    assert "What training needs on the given device, 80.0 GB" in result.output
+    assert "Memory on the given device, 80.0 GB" in result.output
     assert "32b, full does not fit; change: qlora, micro_batch: 1" in result.output
     assert "32b, lora does not fit" not in result.output

@@ -49,6 +49,21 @@ def count_removed(n_features: int, points: int) -> np.ndarray:
     return np.unique(np.round(np.linspace(0, n_features, min(points, n_features) + 1)).astype(int))
 
 
+def count_masks(n_features: int, attributions: int, effort: Effort) -> int:
+    """About how many texts ``judge_scores`` scores for a clause; a few fewer where masks coincide.
+
+    Examples
+    --------
+    >>> count_masks(20, 2, Effort())
+    129
+    """
+    removed_P = count_removed(n_features, effort.points)
+    orders = 2 * attributions + effort.random_orders
+    searched = 2 * effort.beam * int((n_features - removed_P[1:-1]).sum())
+    first = n_features + 1  # the search's first step looks at every feature by itself, once for both ends
+    return effort.masks + orders * (len(removed_P) - 1) + 2 * (attributions + effort.random_orders) + searched + first
+
+
 def order_features(scores_F: np.ndarray) -> np.ndarray:
     """Feature numbers by falling score, signs kept; equal ones in text order.
 

@@ -91,11 +91,9 @@ def format_plan() -> str:
     """What the cells of a study of large models need; nothing is fetched for it."""
     name, memory, speed = PLANNED
     cells = plan_study(name, choose_device(memory, speed))
-    frame = describe_cells(cells).drop(columns=["gradients", "kv"])
+    frame = describe_cells(cells).drop(columns=["gradients", "kv", "generation", "faithfulness"])
     frame["to change"] = [cell.remedy or "nothing" for cell in cells]
-    return raw_html(
-        table_html(frame, caption=f"The study {name} on one device of {memory}; memory in GB, time in hours")
-    )
+    return raw_html(table_html(frame, caption=f"The study {name} on one device of {memory}; memory and disk in GB"))
 
 
 def format_costs(study: Study) -> str:

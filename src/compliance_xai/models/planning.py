@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pandas as pd
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -26,8 +27,9 @@ LEAST_MEMORY = 1e6
 LIBRARIES = 0.45e9
 """Bytes that Python and the libraries take in main memory."""
 
-TRAINING_SHARE, SCORING_SHARE = 0.4, 0.2
-"""Shares of the speed of plain matrix products that training and attribution sustain, without a measurement."""
+TEXT_SECONDS = 0.0023
+"""What attribution spends on a text beside the model's own work: on tokens, rows and copies of keys. Measured on an AMD
+EPYC with models of 0.3M to 4M parameters (docs/LOG.md); larger models drown it."""
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4 with double quantisation: 4 bits, and for every 64 weights one byte of scale, for every 256
@@ -202,8 +204,8 @@ class Needs:
         activations = self.activation_bytes(at_once) + (2 * trained if self.bfloat16 else 0)
         return Memory(self.weight_bytes / share, 4 * trained, 8 * trained, activations, math.ceil(rows / at_once))
 
-    def _forward_flops(self, tokens: float, rules: float) -> tuple[float, float]:
-        """Operations of the layers over ``tokens``, in rows of mean length, and of the head over ``rules``."""
+    def forward_flops(self, tokens: float, rules: float) -> tuple[float, float]:
+        """Operations of a forward pass: layers over ``tokens``, in rows of mean length; the head over ``rules``."""
         shape = self.shape
         attention = 4 * shape.layers * shape.heads * shape.width_of_head * self.texts.mean * tokens
         return 2 * self.linear_weights * tokens + attention, 2 * shape.vocabulary * shape.hidden_size * rules
@@ -217,7 +219,7 @@ class Needs:
         """
         kind, size = self.settings.kind, self.settings.batch_size
         tokens = size * self.texts.mean
-        layers, head = self._forward_flops(tokens, size * self.texts.mean_rule)
+        layers, head = self.forward_flops(tokens, size * self.texts.mean_rule)
         total = (3 if self.settings.gradient_checkpointing else 2) * layers + 2 * head
         if kind in ("full", "lora-then-full", "full-top"):
             total += layers * min(1.0, self.whole_weights / (self.rung.parameters - self.embedding_weights))
@@ -227,7 +229,7 @@ class Needs:
 
     def scoring_flops(self, tokens: float) -> float:
         """Operations of forward passes over ``tokens``, of which the rules' share goes through the head."""
-        return sum(self._forward_flops(tokens, tokens * self.texts.mean_rule / self.texts.mean))
+        return sum(self.forward_flops(tokens, tokens * self.texts.mean_rule / self.texts.mean))
 
 
 def kv_bytes(shape: Shape, rows: int, tokens: float, *, each: int) -> float:
@@ -235,27 +237,88 @@ def kv_bytes(shape: Shape, rows: int, tokens: float, *, each: int) -> float:
     return 2 * shape.layers * shape.key_value_heads * shape.width_of_head * rows * tokens * each
 
 
+class Speeds(NamedTuple):
+    """Floating-point operations per second that training, scoring and decoding sustain; None if unknown."""
+
+    training: float | None = None
+    scoring: float | None = None
+    decoding: float | None = None
+
+
 @functools.cache
-def _time_products(width: int, inner: int, bfloat16: bool) -> float:
-    """Operations per second of this machine's matrix products of that size."""
+def measure_speeds(shape: Shape, rows: int, length: int, together: int, bfloat16: bool) -> Speeds:
+    """This machine's speeds, timed on a model of the shape with two layers, a small vocabulary and random weights.
+
+    Parameters
+    ----------
+    rows, length
+        Pairs in a training pass, and their tokens.
+    together
+        Clauses decoded together.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    small = replace(shape, layers=min(2, shape.layers), vocabulary=min(512, shape.vocabulary), tied=True)
+    needs = Needs(
+        Rung("timed", "", 1, shape=small), StrategySettings(kind="full", batch_size=rows), Texts(*[length] * 4)
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = LlamaConfig(
+        hidden_size=small.hidden_size,
+        num_hidden_layers=small.layers,
+        num_attention_heads=small.heads,
+        num_key_value_heads=small.key_value_heads,
+        intermediate_size=small.intermediate_size,
+        head_dim=small.width_of_head,
+        vocab_size=small.vocabulary,
+        max_position_embeddings=2 * length + 8,
+    )
+    with torch.random.fork_rng(), torch.device(device):
+        model = LlamaForCausalLM(config).eval()
+        ids_BL = torch.ones(rows, length, dtype=torch.long)
+        prompts_BL = torch.ones(together, length, dtype=torch.long)
+
+    def train() -> None:
+        model(input_ids=ids_BL, labels=ids_BL).loss.backward()
+
+    def score() -> None:
+        with torch.inference_mode():
+            model(input_ids=ids_BL, use_cache=False)
+
+    def decode() -> None:
+        with torch.inference_mode():
+            cache = model(input_ids=prompts_BL, use_cache=True).past_key_values
+            times.append(_time(lambda: model(input_ids=prompts_BL[:, :1], past_key_values=cache), device, rounds=8))
+
+    times: list[float] = []
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        training, scoring = _time(train, device), _time(score, device)
+        decode()
+    forward = sum(needs.forward_flops(rows * length, rows * length))
+    decoded = sum(needs.forward_flops(together, together))
+    return Speeds(3 * forward / training, forward / scoring, decoded / times[0])
+
+
+def _time(work: Callable[[], object], device: str, rounds: int = 3) -> float:
+    """Seconds of the fastest of some rounds, because other work on the machine only adds; one more warms up."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    a, b = torch.ones(1024, width, device=device, dtype=dtype), torch.ones(width, inner, device=device, dtype=dtype)
     seconds = []
-    for _ in range(20):
+    for _ in range(rounds + 1):
         start = time.perf_counter()
-        float((a @ b)[0, 0])
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return 2 * 1024 * width * inner / min(seconds)  # other work on the machine only adds
+    return min(seconds[1:])
 
 
 @dataclass(frozen=True)
 class Device:
-    """Memory in bytes; ``flops``: floating-point operations per second that training sustains, None if unknown.
+    """Memory in bytes; ``flops``: floating-point operations per second that it sustains, None if unknown.
 
-    ``here``: this machine's own, whose speed is measured on matrix products. ``libraries``: bytes of its memory that
+    ``here``: this machine's own, whose speeds are measured. ``libraries``: bytes of its memory that
     Python takes.
     """
 
@@ -268,8 +331,40 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """What each trained model of a cell has to read and write.
+
+    Attributes
+    ----------
+    validated
+        Pairs that training reads to measure the validation loss, all evaluations together.
+    written
+        Clauses for which rules are generated.
+    scored
+        Clauses, whole and perturbed, that attribution scores with a rule.
+    judged, judged_seeds
+        Those that the faithfulness stage scores, and how many seeds it looks at; ``rewritten``: clauses for which it
+        generates rules.
+    together, longest
+        Clauses decoded together, and the longest rule in tokens.
+    batch_tokens
+        Tokens of one scoring pass.
+    """
+
+    validated: float = 0.0
+    written: float = 0.0
+    scored: float = 0.0
+    judged: float = 0.0
+    rewritten: float = 0.0
+    judged_seeds: int = 1
+    together: int = 32
+    longest: int = 192
+    batch_tokens: int = 2048
+
+
+@dataclass(frozen=True)
 class CellPlan:
-    """What a cell needs. Memory in bytes, time in hours for all seeds (None without a speed).
+    """What a cell needs. Bytes of memory and disk; hours for all seeds, by stage (None without a speed).
 
     Attributes
     ----------
@@ -277,8 +372,12 @@ class CellPlan:
         How many weights training changes.
     memory, inference
         While training, and the larger of generation (with ``kv``, its keys and values) and attribution.
+    disk
+        The trained weights that are kept.
+    hours
+        Of ``training``, ``generation``, ``attribution`` and ``faithfulness``.
     remedy
-        What to change if either exceeds ``MARGIN`` of the device; empty if both fit.
+        What to change if memory exceeds ``MARGIN`` of the device; empty if all fits.
     """
 
     scale: str
@@ -288,9 +387,9 @@ class CellPlan:
     memory: Memory
     inference: float
     kv: float
+    disk: float
+    hours: Mapping[str, float | None]
     remedy: str
-    training_hours: float | None
-    attribution_hours: float | None
 
     @property
     def fits(self) -> bool:
@@ -341,41 +440,26 @@ def choose_device(memory: str | None = None, tflops: float | None = None) -> Dev
     return replace(device, flops=tflops * 1e12) if tflops else device
 
 
-def plan_cell(
-    strategy: str,
-    needs: Needs,
-    device: Device,
-    *,
-    seeds: int = 1,
-    scored_tokens: float = 0.0,
-    generate: tuple[int, int] = (32, 192),
-    batch_tokens: int = 2048,
-) -> CellPlan:
-    """Parameters, memory and time of one cell on a device.
+def plan_cell(strategy: str, needs: Needs, device: Device, *, seeds: int = 1, tasks: Tasks = Tasks()) -> CellPlan:
+    """Parameters, memory, disk and time of one cell on a device.
 
     Parameters
     ----------
     needs
         The model and how it is trained; the device and the settings decide whether passes compute in bfloat16.
-    scored_tokens
-        Prompt and rule tokens of all perturbed clauses that one model scores.
-    generate
-        Clauses decoded together and the longest rule in tokens.
-    batch_tokens
-        Tokens of one scoring pass.
     """
     rung, settings, texts, shape = needs.rung, needs.settings, needs.texts, needs.shape
     wide = (device.bfloat16 and settings.precision != "float32") or settings.precision == "bfloat16"
     needs = replace(needs, bfloat16=wide)
     memory = replace(needs.training_memory(), libraries=device.libraries)
     each = 2 if wide else 4
-    kv = kv_bytes(shape, generate[0], texts.longest - texts.longest_rule + generate[1], each=each)
+    kv = kv_bytes(shape, tasks.together, texts.longest - texts.longest_rule + tasks.longest, each=each)
     untouched = StrategySettings(kind="qlora" if settings.kind == "qlora" else "none")
     loaded = replace(needs, settings=untouched).weight_bytes
     # A scoring pass holds one layer's tensors for all its tokens, and the logits of the rules, about half of them: as
     # such, in float32, and in the softmax.
     layer = each * (6 * shape.hidden_size + 3 * shape.intermediate_size)
-    scored = batch_tokens * (layer + 0.5 * shape.vocabulary * (8 + each))
+    scored = tasks.batch_tokens * (layer + 0.5 * shape.vocabulary * (8 + each))
     inference = device.libraries + loaded + max(kv, scored)
     room, remedies = MARGIN * device.memory, []
     if settings.trains and memory.peak > room:
@@ -383,12 +467,11 @@ def plan_cell(
     if inference > room:
         smaller = loaded < room
         remedies.append("fewer clauses and tokens at once (the rung's batch)" if smaller else "a larger device")
-    training = sum(phase.steps * replace(needs, settings=phase).training_flops() for phase in settings.phases)
-    scoring = needs.scoring_flops(scored_tokens) * seeds * TRAINING_SHARE / SCORING_SHARE
-    flops = device.flops
-    if flops is None and device.here:
-        sizes = min(shape.hidden_size, 2048), min(shape.intermediate_size, 4096)
-        flops = TRAINING_SHARE * _time_products(*sizes, wide)
+    speeds = Speeds(device.flops, device.flops)
+    if device.flops is None and device.here:
+        rows = min(settings.micro_batch or settings.batch_size, settings.batch_size)
+        speeds = measure_speeds(shape, rows, round(texts.mean), min(tasks.together, max(1, round(tasks.written))), wide)
+    saved = rung.parameters if needs.whole_weights else needs.adapter_weights
     return CellPlan(
         rung.name,
         strategy,
@@ -397,10 +480,42 @@ def plan_cell(
         memory,
         inference,
         kv,
+        4.0 * saved * seeds,
+        _plan_hours(needs, speeds, seeds, tasks),
         "; ".join(remedies),
-        0.0 if not settings.trains else None if flops is None else training * seeds / needs.processes / flops / 3600,
-        None if flops is None else scoring / flops / 3600,
     )
+
+
+def _plan_hours(needs: Needs, speeds: Speeds, seeds: int, tasks: Tasks) -> dict[str, float | None]:
+    settings, texts = needs.settings, needs.texts
+    steps = sum(phase.steps * replace(needs, settings=phase).training_flops() for phase in settings.phases)
+    # Clauses decoded together wait for the longest rule; a base that was not tuned does not end its rules.
+    length = min(texts.longest_rule, tasks.longest) if settings.trains else tasks.longest
+    read, written = needs.scoring_flops(texts.mean), sum(needs.forward_flops(length, length))
+    judged_seeds = min(seeds, tasks.judged_seeds)
+
+    def hours(*work: tuple[float, float | None]) -> float | None:
+        """Of operations at a speed."""
+        seconds = [0.0 if not count else None if speed is None else count / speed for count, speed in work]
+        return None if None in seconds else sum(second or 0.0 for second in seconds) / 3600
+
+    def scoring(count: float) -> float:
+        """Operations that take as long as attribution needs for that many texts."""
+        return count * (read + TEXT_SECONDS * (speeds.scoring or 0.0))
+
+    trained = settings.trains * seeds
+    return {
+        "training": hours(
+            (trained * steps / needs.processes, speeds.training),
+            (trained * tasks.validated * read / needs.processes, speeds.scoring),
+        ),
+        "generation": hours((seeds * tasks.written * written, speeds.decoding)),
+        "attribution": hours((scoring(seeds * tasks.scored), speeds.scoring)),
+        "faithfulness": hours(
+            (scoring(judged_seeds * tasks.judged), speeds.scoring),
+            (settings.trains * judged_seeds * tasks.rewritten * written, speeds.decoding),
+        ),
+    }
 
 
 def _advise_training(needs: Needs, room: float) -> str:
@@ -424,22 +539,42 @@ def describe_cells(cells: Sequence[CellPlan]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Formatted ``scale``, ``strategy``; ``parameters`` and ``trained``; gigabytes of ``weights``, ``gradients``,
-        ``optimiser``, ``activations`` and the ``peak`` while training, ``kv`` and the ``inference`` peak; ``fits``;
-        hours of training and of attribution.
+        ``optimiser``, ``activations`` and the ``peak`` while training, ``kv`` and the ``inference`` peak, and of
+        ``disk``; ``fits``; the time of each stage.
     """
     rows = []
     for cell in cells:
         parts = ("weights", "gradients", "optimiser", "activations", "peak")
-        sizes = {name: getattr(cell.memory, name) for name in parts} | {"kv": cell.kv, "inference": cell.inference}
-        hours = {"training, h": cell.training_hours, "attribution, h": cell.attribution_hours}
+        sizes = {name: getattr(cell.memory, name) for name in parts}
+        sizes |= {"kv": cell.kv, "inference": cell.inference, "disk": cell.disk}
         rows.append(
             {"scale": cell.scale, "strategy": cell.strategy}
             | {name: format_parameters(getattr(cell, name)) for name in ("parameters", "trained")}
             | {name: _format_gigabytes(value) for name, value in sizes.items()}
             | {"fits": "yes" if cell.fits else "no"}
-            | {name: "?" if value is None else f"{value:.2g}" for name, value in hours.items()}
+            | {name: format_hours(value) for name, value in cell.hours.items()}
         )
     return pd.DataFrame(rows)
+
+
+def total_hours(cells: Sequence[CellPlan]) -> float | None:
+    """Of all cells and stages, one after the other; None if one is unknown."""
+    each = [value for cell in cells for value in cell.hours.values()]
+    return None if None in each else sum(value or 0.0 for value in each)
+
+
+def format_hours(hours: float | None) -> str:
+    """Hours and minutes.
+
+    Examples
+    --------
+    >>> [format_hours(hours) for hours in (None, 0.0, 0.001, 0.5, 30.26)]
+    ['?', '0', '< 1 min', '30 min', '30 h 16 min']
+    """
+    if hours is None or not hours:
+        return "?" if hours is None else "0"
+    whole, minutes = divmod(round(60 * hours), 60)
+    return f"{whole} h {minutes} min" if whole else f"{minutes} min" if minutes else "< 1 min"
 
 
 def _format_gigabytes(count: float) -> str:

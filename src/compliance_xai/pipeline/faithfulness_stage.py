@@ -145,7 +145,7 @@ def _measure_model(
     study = work.study
     model = _Measured(work, scale, strategy, seed)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
-    for example in track(_judged_examples(study, examples), f"clauses judged for {scale}, {strategy}"):
+    for example in track(judged_examples(study, examples), f"clauses judged for {scale}, {strategy}"):
         keys = {"seed": seed, "id": example.id, "split": example.split}
         for operator in study.faithfulness.operators:
             measures, curves = model.judge(example, operator)
@@ -165,7 +165,8 @@ def _measure_model(
     return {name: pd.DataFrame.from_records(rows[name], columns=list(columns)) for name, columns in _COLUMNS.items()}
 
 
-def _judged_examples(study: Study, examples: dict[str, Example]) -> list[Example]:
+def judged_examples(study: Study, examples: dict[str, Example]) -> list[Example]:
+    """Clauses whose attributions are judged, of the evaluated split and of the held-out context."""
     settings = study.faithfulness
     main = [example for example in examples.values() if example.split == study.corpus.evaluate_on]
     held_out = [example for example in examples.values() if example.split == "document"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from compliance_xai.corpus.features import segment
-from compliance_xai.models.planning import CellPlan, Device, Needs, Texts, plan_cell
+from compliance_xai.models.planning import CellPlan, Device, Needs, Tasks, Texts, plan_cell
 from compliance_xai.pipeline.cells import fit_settings
-from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
+from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples, require_split
 from compliance_xai.records import Example
 from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study, load_study
@@ -26,8 +27,9 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
     study = study if isinstance(study, Study) else load_study(study)
     ladder = load_ladder(study.ladder)
     rungs = {rung.name: rung for rung in (*ladder.rungs, *ladder.absent)}
-    train = require_split(study, load_examples(study), "train")
-    scored = _count_masks(study, attributed_examples(study))
+    splits = load_examples(study)
+    train, attributed = require_split(study, splits, "train"), attributed_examples(study)
+    tasks = _count_tasks(study, splits, attributed)
     processes, sharded = _count_processes(study)
     lengths = {scale: measure_texts(rungs[scale], train, study.prompt.template) for scale in dict(study.cells())}
     plans = []
@@ -40,9 +42,13 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
                 Needs(rung, settings, texts, processes=processes, sharded=sharded),
                 device,
                 seeds=len(study.seeds_of(strategy, scale)),
-                scored_tokens=scored * texts.mean,
-                generate=(rung.batch.generate or study.generate.batch_size, study.generate.max_new_tokens),
-                batch_tokens=rung.batch.attribution_tokens or study.attribution.batch_tokens,
+                tasks=replace(
+                    tasks,
+                    validated=settings.evaluations * tasks.validated,
+                    written=tasks.written * (1 if settings.trains or not study.generate.examples else 2),
+                    together=rung.batch.generate or study.generate.batch_size,
+                    batch_tokens=rung.batch.attribution_tokens or study.attribution.batch_tokens,
+                ),
             )
         )
     return plans
@@ -69,15 +75,35 @@ def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Tex
     return Texts(max(totals), sum(totals) / len(totals), max(rules), sum(rules) / len(rules))
 
 
-def _count_masks(study: Study, examples: Sequence[Example]) -> int:
-    """Texts that one model scores: the clause and its perturbations, for every baseline and the second method."""
+def _count_tasks(study: Study, splits: dict[str, list[Example]], attributed: Sequence[Example]) -> Tasks:
+    """What one model reads and writes: for every baseline and the second method, and in the faithfulness stage."""
+    from compliance_xai.attribution.removal_curves import Effort, count_masks
     from compliance_xai.pipeline.attribute_stage import list_views
+    from compliance_xai.pipeline.faithfulness_stage import REVIEWED, judged_examples
 
-    total = 0
-    for method, baseline, clauses in list_views(study, list(examples)):
+    def features(example: Example) -> int:
+        return len(segment(example.clause, study.attribution.unit))
+
+    scored = 0
+    for method, baseline, clauses in list_views(study, list(attributed)):
         draws = study.attribution.draws if baseline == "counterfactual" else 1
-        total += sum(1 + draws * _budget(method, len(segment(e.clause, study.attribution.unit))) for e in clauses)
-    return total
+        scored += sum(1 + draws * _budget(method, features(example)) for example in clauses)
+    chosen, baselines = study.faithfulness, study.attribution.baselines
+    effort = Effort(chosen.points, chosen.random_orders, chosen.masks, chosen.beam)
+    judged = judged_examples(study, {example.id: example for example in attributed})
+    masks = sum(count_masks(features(example), len(baselines), effort) for example in judged)
+    validation = require_split(study, splits, "validation")
+    reviewed = validation[:REVIEWED]
+    masks_of_reviews = sum(1 + features(example) for example in (*attributed, *reviewed))
+    return Tasks(
+        validated=len(validation),
+        written=len(evaluated_examples(study)),
+        scored=scored,
+        judged=masks * len(chosen.operators) + masks_of_reviews,
+        rewritten=len(reviewed),
+        judged_seeds=chosen.seeds,
+        longest=study.generate.max_new_tokens,
+    )
 
 
 def _budget(method: str, features: int) -> int:

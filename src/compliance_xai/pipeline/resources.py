@@ -6,17 +6,23 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline.grid import Job
 from compliance_xai.study.settings import Study
+
+if TYPE_CHECKING:
+    from compliance_xai.models.planning import CellPlan
 
 SPARE_TIME, SPARE_MEMORY = 3.0, 1.25
 """Factors on what is planned: a scheduler ends what exceeds its share."""
 
 MINUTES = 15
 """For what every notebook does: import libraries, read tables, draw."""
+
+HOURS_OF = {"finetune": "training", "generate": "generation", "attribute": "attribution"}
+"""Stage of a cell -> the name of its time in a plan."""
 
 
 class Needs(NamedTuple):
@@ -45,11 +51,11 @@ def plan_needs(
 ) -> dict[str, Needs]:
     """The needs of every job, on machines with ``gpus`` that sustain ``tflops`` (10^12 operations per second).
 
-    The time of generation is not planned and taken to be that of attribution. The notebooks of a cell are grouped where
-    they take fewer than ``small`` minutes together.
+    Where the time of generation is unknown, it is taken to be that of attribution. The notebooks of a cell are grouped
+    if they take fewer than ``small`` minutes together.
     """
     # Only the process that plans imports these, not every job of the cluster.
-    from compliance_xai.models.planning import LIBRARIES, CellPlan, Device
+    from compliance_xai.models.planning import LIBRARIES, Device
     from compliance_xai.pipeline.plans import plan_study
 
     flops = None if tflops is None else tflops * 1e12
@@ -64,21 +70,26 @@ def plan_needs(
     for name, job in jobs.items():
         if job.stage == "faithfulness":
             heaviest = max((cell.inference for cell in cells.values()), default=LIBRARIES)
-            needs[name] = Needs(
-                _megabytes(heaviest), _minutes(*(c.attribution_hours for c in cells.values())), gpus, None
-            )
+            minutes = _minutes(*(_hours(cell, job.stage) for cell in cells.values()))
+            needs[name] = Needs(_megabytes(heaviest), minutes, gpus, None)
         elif job.scale is None or job.strategy is None:
             group = "first" if job.stage in ("corpus", "ladder") else "comparisons"
             needs[name] = Needs(plain.memory, plain.minutes, 0, group)
         elif (cell := cells.get((job.scale, job.strategy))) is None:
             needs[name] = Needs(plain.memory, None, gpus, None)
         else:
-            trains = job.stage == "finetune"
-            minutes = _minutes(cell.training_hours if trains else cell.attribution_hours)
-            both = _minutes(cell.training_hours, cell.attribution_hours, cell.attribution_hours)
-            group = "cells" if both is not None and both < small else None
-            needs[name] = Needs(_megabytes(cell.memory.peak if trains else cell.inference), minutes, gpus, group)
+            minutes = _minutes(_hours(cell, job.stage))
+            together = _minutes(*(_hours(cell, stage) for stage in HOURS_OF))
+            group = "cells" if together is not None and together < small else None
+            size = cell.memory.peak if job.stage == "finetune" else cell.inference
+            needs[name] = Needs(_megabytes(size), minutes, gpus, group)
     return needs
+
+
+def _hours(cell: CellPlan, stage: str) -> float | None:
+    """Of one stage; a device of known speed decodes at an unknown one."""
+    hours = cell.hours[HOURS_OF.get(stage, stage)]
+    return cell.hours["attribution"] if hours is None else hours
 
 
 def _megabytes(size: float) -> int:
