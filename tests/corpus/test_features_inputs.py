@@ -44,6 +44,7 @@ def test_every_sentence_that_was_reported_gets_its_categories(shared_data):
         ("a rise of 1 in 12 is allowed", "unit", "1 in 12"),
         ("a door 900mm wide", "number", "900mm"),
         ("a load of 9.8kN/m2", "number", "9.8kN/m2"),
+        ("a 2-hour rating and a 30-page plan", "number", "2-hour"),
         ("a load of 50 psf or 5 kN·m", "unit", "50 psf 5 kN·m"),
         ("fire resistance REI 120 is needed", "number", "REI 120"),
         ("Tolerance ±5 mm", "number", "±5"),

@@ -200,6 +200,10 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
     assert not (tmp_path / "kept").exists()
     results = summary(study)
     written = export_summary(study, tmp_path / "kept", note="The machine was busy.")
+    explained = pd.read_csv(tmp_path / "kept" / "columns.csv", keep_default_na=False)
+    assert set(explained["table"]) == {path.stem for path in written if path.suffix == ".csv"} - {"columns"}
+    plain = explained["meaning"] == explained["column"].str.replace("_", " ")
+    assert explained[plain].values.tolist() == [], "tables or columns that nothing explains"
     names = {path.name for path in written}
     assert {"quality.csv", "training.csv", "summary.csv", "findings.json", "study.json"} <= names
     everything = "".join(path.read_text(encoding="utf-8") for path in written if path.suffix != ".parquet")

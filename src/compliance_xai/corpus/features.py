@@ -512,9 +512,8 @@ def _is_number(text: str) -> bool:
     if _FEET.fullmatch(text):
         return True
     match = _NUMBER.fullmatch(text)
-    return match is not None and (
-        not match["unit"] or _is_known_unit(match["unit"]) or _is_compound_unit(match["unit"])
-    )
+    unit = (match["unit"] or "").lstrip("-‑") if match else ""  # "2-hour"
+    return match is not None and (not unit or _is_known_unit(unit) or _is_compound_unit(unit))
 
 
 def _is_known_unit(text: str) -> bool:

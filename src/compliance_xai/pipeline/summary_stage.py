@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from compliance_xai.attribution.precision import summarise_precision
 from compliance_xai.errors import InputError
@@ -27,12 +28,15 @@ from compliance_xai.pipeline.stages import Work, open_study, read_stage, run_sta
 from compliance_xai.stats.declared import declared_from_json
 from compliance_xai.stats.study_tables import RawFrames
 from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.labels import label_of
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
 STORED = Path("data") / "results"
 """Where kept studies are, in the project's folder."""
 DESCRIPTION = "study.json"
+COLUMNS = "columns.csv"
+"""Where an export explains its tables."""
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "compare_strategies": {
@@ -214,6 +218,24 @@ def _read_movement(work: Work) -> pd.DataFrame:
     return moved[moved["scale"] == work.study.scales[-1]]
 
 
+def describe_columns(folder: Path) -> pd.DataFrame:
+    """What the tables of a summary hold: ``table, column, meaning``; the meaning of a whole table has no column."""
+    known = yaml.safe_load(Path(__file__).with_name("table_columns.yaml").read_text(encoding="utf-8"))
+    rows = []
+    for path in sorted(folder.glob("*.csv")):
+        if path.name == COLUMNS:
+            continue
+        rows.append((path.stem, "", known["tables"].get(path.stem, "")))
+        for column in filter(None, path.read_text(encoding="utf-8").partition("\n")[0].split(",")):
+            of, _, bound = column.rpartition("_")
+            if bound in ("low", "high") and of:
+                meaning = f"{'lower' if bound == 'low' else 'upper'} bound of {of}, 95 %"
+            else:
+                meaning = known["columns"].get(column) or label_of(column).axis
+            rows.append((path.stem, column, meaning))
+    return pd.DataFrame(rows, columns=["table", "column", "meaning"])
+
+
 def _describe(work: Work) -> dict[str, Any]:
     study = work.study
     manifests = {name: manifest for name, job in work.jobs.items() if (manifest := read_manifest(job.folder))}
@@ -270,5 +292,6 @@ def export_summary(study: Study, target: Path, *, note: str = "") -> list[Path]:
     paths = [result.path(name) for name in result.manifest["outputs"]]
     target.mkdir(parents=True, exist_ok=True)
     written = [Path(shutil.copyfile(path, target / path.name)) for path in paths]
+    written.append(_write(describe_columns(target), target / COLUMNS))
     write_json({**open_summary(target).description, "note": note}, target / DESCRIPTION)
     return written
