@@ -74,7 +74,7 @@ browser: $(STAMP) ## open every page of the built book in headless Chromium, off
 	@$(BIN)/python -m pytest tests/browser -n 2 -p no:cacheprovider --no-header
 
 ladder: $(STAMP) ## pre-train the embedded ladder from scratch (hours), or rungs of it: RUNGS="12m 30m"
-	@$(BIN)/python -m compliance_xai.models.pretraining $(LADDER_ARGS) $(RUNGS)
+	@$(BIN)/python scripts/ladder/pretraining.py $(LADDER_ARGS) $(RUNGS)
 
 lab: $(STAMP) ## open JupyterLab (LAB_ARGS=...): the lessons as handouts, and the notebooks, which are text
 	@$(BIN)/python -m pip install -q --constraint requirements.lock jupyterlab==4.6.6

@@ -4,9 +4,10 @@
 
 writes ``benchmarks/results/planner.json`` and ``planner.md``. Memory: the most bytes of tensors during a step over the
 longest pairs. Time: steps over the study's own batches, against a prediction from two layers of random weights
-(``planning.measure_speeds``); the two take turns, and medians are compared, because the machine has other work. Of ``lora-then-full`` it is the second phase, which needs the more memory. On a GPU a randomly
-initialised model of a 7B shape is measured as well: one LoRA and one QLoRA step, and how many tokens attribution scores
-per second.
+(``planning.measure_speeds``); the two take turns, and medians are compared, because the machine has other work. Of
+``lora-then-full`` it is the second phase, which needs the more memory. Real models are measured if their weights were
+fetched. On a GPU a randomly initialised model of a 7B shape is measured as well: one LoRA and one QLoRA step, and how
+many tokens attribution scores per second.
 """
 
 from __future__ import annotations
@@ -262,8 +263,8 @@ def write_markdown(result: dict[str, Any]) -> str:
     lines = [
         "# Planned and measured",
         "",
-        f"One training step of {BATCH} pairs, one thread, by `python benchmarks/planner.py`; attribution of a clause by",
-        f"leaving out each word. Planned values should be within {result['limit']:.0%} of measured ones. Time is that",
+        f"One training step of {BATCH} pairs, one thread, by `python benchmarks/planner.py`, and attribution of a clause",
+        f"by leaving out each word. Planned values should be within {result['limit']:.0%} of measured ones. Time is that",
         "of a batch of mean length.",
         "",
         "| scale | strategy | memory planned, MB | measured | error | step planned, ms | measured | error |"

@@ -18,7 +18,7 @@
 # :::{admonition} After this lesson you can
 # - measure how much a model favours a kind of word, as *lift*;
 # - put an interval around a mean, and compare models on the same clauses;
-# - say what three small models can, and cannot, show about scale.
+# - say what three small models can, and cannot, show about model size.
 # :::
 
 # %% tags=["parameters"]
@@ -93,7 +93,7 @@ print(f"{len(lifts)} of {len(pairs)} clauses have a numerical constraint")
 lifts.mean().round(2)
 
 # %% [markdown]
-# All of them above 1? Then every model favours numbers, whatever its size. That alone is no finding about scale.
+# All of them above 1? Then every model favours numbers, whatever its size. That alone says nothing about model size.
 
 # %% [markdown]
 # ```{solution-end}
@@ -193,8 +193,8 @@ totals.round(3)
 # ```{exercise} What may you say?
 # :label: ex-3-claim
 #
-# Write one sentence about scale that your numbers support. Then list what would have to be different before you could
-# say it about large language models.
+# Write one sentence about model size that your numbers support. Then list what would have to be different before you
+# could say it about large language models.
 # ```
 
 # %% [markdown]

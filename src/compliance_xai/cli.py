@@ -336,7 +336,7 @@ def search_study(
     set_: SetOption = None,
     cores: CoresOption = None,
 ) -> None:
-    """Try learning rates, ranks and steps on the validation split, as often for every strategy and scale."""
+    """Try learning rates, ranks and steps on the validation split, as often for every strategy and model size."""
     from compliance_xai.machine import count_cores
     from compliance_xai.pipeline.search import FOLDER, TRIALS, search_settings
 
@@ -404,13 +404,13 @@ def _print_states(console: Console, plan: Plan) -> None:
     _print_frame(
         console, f"Study {plan.study.name}: {plan.study.title}", pd.DataFrame(whole, columns=["stage", "state"])
     )
-    _print_frame(console, "", pd.DataFrame(cells, columns=["scale", "strategy", *(stage.title for stage in each)]))
+    _print_frame(console, "", pd.DataFrame(cells, columns=["model size", "strategy", *(stage.title for stage in each)]))
 
 
 @cell_app.command("finetune")
 def finetune_cell(
     study: StudyArgument,
-    scale: Annotated[str, typer.Argument(help="A rung of its ladder.", show_default=False)],
+    scale: Annotated[str, typer.Argument(help="A model size of the study.", show_default=False)],
     strategy: Annotated[str, typer.Argument(help="One of its strategies.", show_default=False)],
     set_: SetOption = None,
     config: Annotated[
@@ -522,7 +522,10 @@ def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
         console.print(_plain(title), soft_wrap=True)
     table = Table()
     for column in frame.columns:
-        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
+        table.add_column(
+            "model size" if column == "scale" else str(column),
+            justify="right" if frame[column].dtype.kind in "if" else "left",
+        )
     for row in frame.itertuples(index=False):
         table.add_row(*(_format(value) for value in row))
     console.print(table)
@@ -583,7 +586,7 @@ def new_study(
     corpus_path: Annotated[str, typer.Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     model: ModelOption = "",
-    scales: Annotated[str, typer.Option(help="Rungs of it, with commas.", show_default="all")] = "",
+    scales: Annotated[str, typer.Option(help="Model sizes, with commas.", show_default="all")] = "",
     strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
     seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
     clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
@@ -661,7 +664,7 @@ def review_rules(
     clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")] = "",
     file: Annotated[Path | None, typer.Option(help="A table (CSV, JSON Lines, Parquet) with a column clause.")] = None,
     out: Annotated[Path, typer.Option(help="With --file: where tables and report go.")] = Path("review"),
-    scale: Annotated[str, typer.Option(help="Which scale of the study.", show_default="the largest")] = "",
+    scale: Annotated[str, typer.Option(help="Which model size of the study.", show_default="the largest")] = "",
     strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
     seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
     compare: Annotated[
@@ -822,7 +825,7 @@ def write_toc(
     study: StudyArgument,
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("_toc.yml"),
 ) -> None:
-    """Write a study's table of contents, in scale order; the committed one is the default study's."""
+    """Write a study's table of contents, smallest models first; the committed one is the default study's."""
     from compliance_xai.book.building import format_toc, make_toc
 
     path.write_text(format_toc(make_toc(_load(study, None))), encoding="utf-8")

@@ -73,7 +73,7 @@ def test_contents_are_in_the_order_of_scales_not_of_letters():
         "160m-full-generate",
         "160m-full-attribute",
         "compare_strategies",
-        "compare_scales",
+        "compare_sizes",
         "faithfulness",
         "contexts",
         "findings",

@@ -12,7 +12,7 @@ from compliance_xai.study.folders import find_project_folder
 
 KEPT = (
     *("book/index", "book/explorer", "book/method", "book/verdicts", "overview", "compare_strategies"),
-    *("compare_scales", "faithfulness", "contexts", "findings", "provenance", "4_trust", "-attribute", "-generate"),
+    *("compare_sizes", "faithfulness", "contexts", "findings", "provenance", "4_trust", "-attribute", "-generate"),
 )
 """Ends of the names of pages whose pictures are kept; of several runs' pages those of the first."""
 

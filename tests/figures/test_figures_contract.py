@@ -75,10 +75,10 @@ def test_an_empty_frame_is_no_figure(tmp_path):
 
 
 def test_the_html_names_no_host_and_links_where_the_book_keeps_the_files(tmp_path):
-    folder = tmp_path / "results" / "quick" / "compare_scales" / "figures"
+    folder = tmp_path / "results" / "quick" / "compare_sizes" / "figures"
     markup = figures.figure_html(_save(folder))
     assert not re.search(r"https?:", markup)
-    assert 'href="../../../_static/figures/quick/compare_scales/two-points.csv"' in markup
+    assert 'href="../../../_static/figures/quick/compare_sizes/two-points.csv"' in markup
     assert "n = 2 points." in markup
     assert 'role="img" aria-label="Marks: value against place. points: 4; points: 3."' in markup
 

@@ -45,7 +45,7 @@ def test_figures_build_without_a_warning_or_a_foreign_address(tmp_path, hostile,
         REPOSITORY / "book", tmp_path / "book", ignore=shutil.ignore_patterns("runs", "__pycache__", "*.md")
     )
     (tmp_path / "book" / "index.md").write_text("# Start\n", encoding="utf-8")
-    folder = tmp_path / "results" / "toy" / "compare_scales" / "figures"
+    folder = tmp_path / "results" / "toy" / "compare_sizes" / "figures"
     pieces = [
         figures.attribution_html(hostile),
         figures.figure_html(figures.draw_score_matrix(hostile, folder=folder)),

@@ -49,7 +49,7 @@ def stale_stages(package, jobs):
     return changed
 
 
-COMPARISONS = {"compare_strategies", "compare_scales", "contexts", "findings"}
+COMPARISONS = {"compare_strategies", "compare_sizes", "contexts", "findings"}
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_failing_cell_stops_only_what_needs_it(toy):
     found = states(toy)
     assert found["s-full-attribute"] == "failed"
     assert found["s-none-attribute"] == found["s-full-generate"] == "done"
-    assert found["compare_scales"] == found["findings"] == "not run"
+    assert found["compare_sizes"] == found["findings"] == "not run"
     toy.edit(toy.notebook("05_attribute.py"), 'if strategy == "full":', "if False:")
     again = run_small(toy)
     assert again.returncode == 0, again.stderr

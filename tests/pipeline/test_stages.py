@@ -105,7 +105,7 @@ def run_all(study):
         pipeline.generate(study, *cell)
         pipeline.attribute(study, *cell)
     pipeline.compare_strategies(study)
-    pipeline.compare_scales(study)
+    pipeline.compare_sizes(study)
     pipeline.faithfulness(study)
     pipeline.contexts(study)
     return pipeline.findings(study)
@@ -242,7 +242,7 @@ def test_tables_hold_every_seed_and_clause(first):
     assert list(errors.columns) == ["seed", "id", "split", "kind", "where", "expected", "found"]
     wrong = scores.loc[scores["parses"] == 0, ["seed", "id"]]
     assert len(wrong.merge(errors[errors["kind"] == "syntax"], on=["seed", "id"])) == len(wrong) > 0
-    shares = pipeline.read_stage(study, "compare_scales")["error_shares"]
+    shares = pipeline.read_stage(study, "compare_sizes")["error_shares"]
     assert set(shares.loc[shares["kind"] == "any", "n_clauses"]) == {7, 2}
     focus = pipeline.read_stage(study, "attribute", "s", "none")["focus"]
     assert len(focus) == 1 * (3 + 1 + 2) * 3  # one seed of the untouched base, a second method for two, three signs
@@ -257,7 +257,7 @@ def test_tables_hold_every_seed_and_clause(first):
     assert batch["jensen_shannon"].max() < dtype["jensen_shannon"].min() < 1
     assert (focus["noise_floor"] < 1e-4).all()
     assert pipeline.read_stage(study, "attribute", "s", "none")["checks"]["passed"].all()
-    floors = pipeline.read_stage(study, "compare_scales")["floors"]
+    floors = pipeline.read_stage(study, "compare_sizes")["floors"]
     assert {"nearest rule", "constant rule", "another rule", "2 examples in the prompt of s"} == set(floors["floor"])
     compared = pipeline.read_stage(study, "compare_strategies")
     assert set(compared["focus"]["strategy"]) == {"none", "full", "lora"}

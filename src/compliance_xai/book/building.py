@@ -1,4 +1,4 @@
-"""Builds the book: contents in scale order, a page for every run, a gate before the build, and the build itself."""
+"""Builds the book: contents by model size, a page for every run, a gate before the build, and the build itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OVERVIEW = "overview"
 STORED_PAGES = Path("book") / "runs" / "stored"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
-LAST_STAGES = ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings", "summary")
+LAST_STAGES = ("compare_strategies", "compare_sizes", "faithfulness", "contexts", "findings", "summary")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _make_chapter(file: str, sections: list[dict[str, Any]]) -> dict[str, Any]:
 
 def format_toc(toc: Mapping[str, Any]) -> str:
     """A table of contents as YAML."""
-    head = "# Written by 'compliance-xai book toc'; the default study's pages in scale order.\n"
+    head = "# Written by 'compliance-xai book toc'; the default study's pages, smallest models first.\n"
     return head + yaml.safe_dump(dict(toc), sort_keys=False, allow_unicode=True)
 
 
@@ -153,7 +153,7 @@ def write_overview(plan: Plan) -> list[Path]:
 
 
 def format_overview(plan: Plan) -> str:
-    """The coverage page: what is done, stale, failed or not run for every scale and strategy."""
+    """The coverage page: what is done, stale, failed or not run for every model size and strategy."""
     runs = {cell: _cell_state(plan, cell) for cell in plan.study.cells()}
     stages = []
     for stage in (STAGES[name] for name in stages_of(plan.study)):

@@ -9,12 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from compliance_xai.book.markup import placed_html, raw_html
-from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, CURVE_CLAUSES, ONE_THREAD
 from compliance_xai.figures.tables import table_html
 from compliance_xai.figures.training_figures import draw_pretraining
 from compliance_xai.files import digest
 from compliance_xai.models.planning import choose_device, describe_cells
-from compliance_xai.models.pretraining import CURVE_CLAUSES, ONE_THREAD
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import pages_folder, stage_folder
 from compliance_xai.pipeline.manifests import read_manifest

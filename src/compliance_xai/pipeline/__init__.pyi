@@ -1,5 +1,5 @@
 from .attribute_stage import attribute
-from .compare_scales_stage import compare_scales
+from .compare_sizes_stage import compare_sizes
 from .compare_strategies_stage import compare_strategies
 from .contexts_stage import contexts
 from .corpus_stage import corpus

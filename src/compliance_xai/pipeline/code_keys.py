@@ -29,9 +29,7 @@ ROOMS = ("rules", "corpus", "models", "attribution", "stats", "figures", "pipeli
 UNDECIDING = frozenset(
     {
         "corpus.download",
-        "corpus.synthetic.base_texts",
         "models.planning",
-        "models.pretraining",
         "rules.legalruleml",
     }
 )

@@ -32,6 +32,7 @@ from compliance_xai.pipeline.grid import PATIENCE, Job, make_jobs, source_hash
 from compliance_xai.pipeline.manifests import NOTES, Manifest, notes_html, peek_manifest, write_manifest
 from compliance_xai.pipeline.stores import hold_lock, keep_folder, stamp_file
 from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.labels import size_label
 from compliance_xai.study.settings import load_study
 
 TAKES = re.compile(r"\*Takes\*[^.]*\.")
@@ -125,7 +126,7 @@ def prepare_notebook(job: Job) -> Any:
     cell = ""
     if job.scale:
         # Pages of one stage would otherwise share a name in the sidebar.
-        _set_title(notebook, lambda title: f"{title.rstrip()}: {job.scale}, {job.strategy}")
+        _set_title(notebook, lambda title: f"{title.rstrip()}: {size_label(job.scale)}, {job.strategy}")
         cell = f", {job.scale!r}, {job.strategy!r}"
     call = f"show_provenance({job.study!r}, {job.stage!r}{cell})"
     footer = f"from compliance_xai.pipeline import show_provenance\n\n{call}"

@@ -20,6 +20,7 @@ from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.manifests import MANIFEST, Manifest, peek_manifest, stamps_of
 from compliance_xai.pipeline.stores import find_damage, hash_once, read_json
 from compliance_xai.study.folders import find_data_folder, find_path, find_project_folder
+from compliance_xai.study.labels import size_label
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study, check_scales
 
@@ -80,7 +81,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(4, "generate", (*_TRAIN, "rules"), per_cell=True),
         Stage(5, "attribute", _READ, per_cell=True),
         Stage(6, "compare_strategies", _COMPARE),
-        Stage(7, "compare_scales", _COMPARE),
+        Stage(7, "compare_sizes", _COMPARE),
         Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
         Stage(9, "contexts", _COMPARE),
         Stage(10, "findings", _JUDGE),
@@ -132,9 +133,9 @@ class Job:
 
     @property
     def label(self) -> str:
-        """What readers see: ``Fine-tune 1m, lora``."""
+        """What readers see: ``Fine-tune 1M, lora``."""
         title = STAGES[self.stage].title
-        return f"{title} {self.scale}, {self.strategy}" if self.scale else title
+        return f"{title} {size_label(self.scale)}, {self.strategy}" if self.scale else title
 
     @property
     def folder(self) -> Path:
@@ -173,7 +174,9 @@ def stage_folder(study: str, stage: str, scale: str | None = None, strategy: str
     if not STAGES[stage].per_cell:
         return base / stage
     if scale is None or strategy is None:
-        raise InputError(f"stage {stage!r}", expected="a scale and a strategy", found="none", remedy="Name the cell.")
+        raise InputError(
+            f"stage {stage!r}", expected="a model size and a strategy", found="none", remedy="Name the cell."
+        )
     return base / "runs" / scale / strategy / stage
 
 
@@ -226,7 +229,7 @@ def make_jobs(study: Study) -> dict[str, Job]:
     floors = {"corpus": corpus, "data": data, "metrics": study.metrics.model_dump()}
     add("compare_strategies", {**statistics, **floors, "tests": {"C1": tests["C1"]}}, tuple(judged))
     add(
-        "compare_scales",
+        "compare_sizes",
         {**statistics, "tests": {"C4": tests["C4"]["outcome"]}, "families": families},
         (*judged, "compare_strategies"),
     )
@@ -235,9 +238,9 @@ def make_jobs(study: Study) -> dict[str, Job]:
     add("faithfulness", {**resampled, **tested}, tuple(judged))
     add("contexts", {**resampled, "corpus": corpus, "data": data}, (*judged, "faithfulness"))
     declared = {"tests": tests, "without": study.without, "kinds": kinds, "families": families}
-    compared = ("compare_strategies", "compare_scales", "contexts")
+    compared = ("compare_strategies", "compare_sizes", "contexts")
     add("findings", {**study.thresholds.model_dump(), **declared}, compared)
-    add("summary", {}, ("compare_strategies", "compare_scales", "faithfulness", "contexts", "findings"))
+    add("summary", {}, ("compare_strategies", "compare_sizes", "faithfulness", "contexts", "findings"))
     return jobs
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from compliance_xai.corpus.corpora import load_corpus
-from compliance_xai.corpus.synthetic.base_texts import BASE_TEMPLATES
-from compliance_xai.corpus.synthetic.build import base_pairs
+from compliance_xai.corpus.synthetic.build import BASE_TEMPLATES, base_pairs
 from compliance_xai.corpus.synthetic.vocabulary import words_of_category
 from compliance_xai.figures.contract import show
 from compliance_xai.figures.lesson_figures import draw_bars, draw_curves

@@ -1,4 +1,4 @@
-"""The search behind a study's settings: the same number of trials for every strategy and scale, judged on validation.
+"""The search behind settings: the same number of trials for every strategy and model size, judged on validation.
 
 A comparison of strategies is as fair as the care that went into each. Every cell therefore gets the same budget, drawn
 the same way around its own settings, and every trial is kept, not only the best.
@@ -191,7 +191,9 @@ def format_best(trials: pd.DataFrame) -> str:
         chosen |= {name: int(chosen[name]) for name in ("rank", "steps") if name in chosen}
         strategies.setdefault(row["strategy"], {"by_scale": {}})["by_scale"][row["scale"]] = chosen
     count = trials.groupby(["scale", "strategy"])["trial"].count().max()
-    head = f"# Lowest validation loss of {count} trials for each strategy and scale; trials.csv holds all of them.\n"
+    head = (
+        f"# Lowest validation loss of {count} trials for each strategy and model size; trials.csv holds all of them.\n"
+    )
     return head + yaml.safe_dump({"strategies": strategies}, sort_keys=False)
 
 

@@ -335,8 +335,8 @@ def open_work(study: Study | Path | str, stage: str, scale: str | None = None, s
     raise InputError(
         f"study {study.name!r}",
         expected=f"a job of the stage {stage!r} among {', '.join(jobs)}",
-        found=f"scale {scale!r}, strategy {strategy!r}",
-        remedy="Choose a scale and a strategy of the study; the strategy 'none' is not fine-tuned.",
+        found=f"model size {scale!r}, strategy {strategy!r}",
+        remedy="Choose a model size and a strategy of the study; the strategy 'none' is not fine-tuned.",
     )
 
 

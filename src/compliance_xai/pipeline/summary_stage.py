@@ -46,7 +46,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             *("reliability", "feature_reliability", "split_half", "noise"),
         )
     },
-    "compare_scales": {"scores": "quality"} | {name: name for name in ("floors", "sizes", "lift", "error_shares")},
+    "compare_sizes": {"scores": "quality"} | {name: name for name in ("floors", "sizes", "lift", "error_shares")},
     "findings": {name: name for name in ("statements", "observations")},
     "faithfulness": {
         name: name

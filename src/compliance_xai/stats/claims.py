@@ -39,7 +39,7 @@ SUPPORTED, CONTRADICTED, UNDECIDED, NOT_JUDGED = "supported", "contradicted", "u
 
 FRAMES = {
     "compare_strategies": {name: name for name in ("competence", "patterns", "contrasts", "controls", "runs")},
-    "compare_scales": {"sizes": "sizes"},
+    "compare_sizes": {"sizes": "sizes"},
 }
 """What ``judge`` reads, by stage: its name for a frame, and the name of the stage's table."""
 

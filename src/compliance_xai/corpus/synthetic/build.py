@@ -55,6 +55,15 @@ def make_example(meaning: Meaning, rng: random.Random, *, identifier: str, split
 BASE_NOTATIONS = {"infix": base_rule, "list": list_rule}
 """The notations that the embedded ladder is pre-trained on; neither shares a keyword with the fine-tuning target."""
 
+BASE_TEMPLATES = {"infix": "Clause: {clause}\nShort form:\n", "list": "Clause: {clause}\nList form:\n"}
+"""How each base notation is asked for in pre-training. Fine-tuning asks with another line, ``Rule:``."""
+
+CURVE_CLAUSES = 32
+"""Clauses of each base notation for a point of a pre-training's curve."""
+
+ONE_THREAD = "one CPU thread"
+"""What the ladder's training records name as their device unless it was a GPU."""
+
 
 def base_pairs(seed: int | str, split: str = "train", notation: str = "infix") -> Iterator[tuple[str, str]]:
     """Endless (clause, rule in a base notation) pairs of one split; what the embedded ladder is pre-trained on."""

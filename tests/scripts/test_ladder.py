@@ -6,24 +6,15 @@ from collections import Counter
 from dataclasses import asdict, replace
 from itertools import islice
 
+import pretraining as ladder
 import pytest
 import torch
+from base_texts import build_tokenizer, text_documents, token_documents
+from pretraining import LARGE, RECIPES, Recipe, build_model, pretrain, token_batches, train_ladder, write_card
 
-from compliance_xai.corpus.synthetic.base_texts import build_tokenizer, text_documents, token_documents
 from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, build_corpus
 from compliance_xai.errors import InputError
-from compliance_xai.models import pretraining as ladder
 from compliance_xai.models.loading import load_base, load_tokenizer
-from compliance_xai.models.pretraining import (
-    LARGE,
-    RECIPES,
-    Recipe,
-    build_model,
-    pretrain,
-    token_batches,
-    train_ladder,
-    write_card,
-)
 from compliance_xai.models.prompts import encode
 from compliance_xai.study.folders import find_data_folder
 from compliance_xai.study.ladders import Rung, load_ladder

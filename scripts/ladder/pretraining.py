@@ -14,8 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.corpus.synthetic.base_texts import BASE_TEMPLATES, build_tokenizer, token_documents
-from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, base_pairs
+from base_texts import build_tokenizer, token_documents
+
+from compliance_xai.corpus.synthetic.build import (
+    BASE_NOTATIONS,
+    BASE_TEMPLATES,
+    CURVE_CLAUSES,
+    ONE_THREAD,
+    base_pairs,
+)
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.models.checkpoints import read_header, restore_state, save_state
 from compliance_xai.models.generation import generate_rules
@@ -65,11 +72,6 @@ RECIPES = {
 
 CHECKPOINT = "checkpoint.safetensors"
 """From which a training that was stopped continues, in the rung's folder: weights, AdamW's state, and the log."""
-
-ONE_THREAD = "one CPU thread"
-
-CURVE_CLAUSES = 32
-"""Clauses of each base notation for a point of the learning curve's share of exact rules."""
 
 LARGE = ("12m", "30m")
 """Rungs that ``make ladder`` trains only if they are named; they need not be shipped."""
@@ -306,7 +308,7 @@ def train_ladder(root: Path, names: list[str] | None = None, *, tokens: int | No
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train rungs: ``python -m compliance_xai.models.pretraining [--folder FOLDER] [--tokens N] [rung ...]``."""
+    """Train rungs: ``python scripts/ladder/pretraining.py [--folder FOLDER] [--tokens N] [rung ...]``."""
     import argparse
 
     parser = argparse.ArgumentParser(description="Pre-train the embedded ladder from scratch.")

@@ -24,15 +24,12 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, make_example
+from compliance_xai.corpus.synthetic.build import BASE_NOTATIONS, BASE_TEMPLATES, make_example
 from compliance_xai.corpus.synthetic.meaning import LIST_WORDS, draw_meaning
 from compliance_xai.corpus.synthetic.vocabulary import CONTEXTS, SYMBOLS, SYSTEMS, USES, camel, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-BASE_TEMPLATES = {"infix": "Clause: {clause}\nShort form:\n", "list": "Clause: {clause}\nList form:\n"}
-"""How each base notation is asked for in pre-training. Fine-tuning asks with another line, ``Rule:``."""
 
 KINDS = {"pair": 66, "clause": 6, "glossary": 12, "code": 8, "echo": 8}
 """Share of documents of each kind, in per cent."""

@@ -11,13 +11,13 @@
 # ---
 
 # %% [markdown]
-# # Compare scales
+# # Compare sizes
 #
 # What changes as the models grow: the quality of the rules, and the weight on numerical constraints and rule
 # identifiers?
 #
-# *Reads* the scores and attributions of all runs. *Writes* `results/<study>/compare_scales`. *Takes* seconds with its
-# defaults, a minute with three scales.
+# *Reads* the scores and attributions of all runs. *Writes* `results/<study>/compare_sizes`. *Takes* seconds with its
+# defaults, a minute with three model sizes.
 
 # %% tags=["parameters"]
 study: str = "studies/quick.yaml"
@@ -27,7 +27,7 @@ overrides: dict = {}
 from compliance_xai import figures, pipeline
 
 settings = pipeline.open_study(study, overrides)
-result = pipeline.compare_scales(settings)
+result = pipeline.compare_sizes(settings)
 folder, primary = result.folder / "figures", pipeline.declare(settings).primary
 view = {"baseline": primary["baseline"], "sign": primary["sign"]}
 lift = result["lift"][result["lift"]["method"] == primary["method"]]

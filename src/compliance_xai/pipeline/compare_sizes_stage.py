@@ -16,7 +16,7 @@ from compliance_xai.stats.summary import error_shares, summarise_measures
 
 
 @stage
-def compare_scales(work: Work) -> dict[str, pd.DataFrame]:
+def compare_sizes(work: Work) -> dict[str, pd.DataFrame]:
     """Compare the model sizes of a study.
 
     Returns
