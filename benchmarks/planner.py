@@ -264,8 +264,8 @@ def write_markdown(result: dict[str, Any]) -> str:
         "# Planned and measured",
         "",
         f"One training step of {BATCH} pairs, one thread, by `python benchmarks/planner.py`, and attribution of a",
-        f"clause by leaving out each word. Planned values should be within {result['limit']:.0%} of measured ones. Time is",
-        "that of a batch of mean length.",
+        f"clause by leaving out each word. Planned values should be within {result['limit']:.0%} of measured ones.",
+        "Time is that of a batch of mean length.",
         "",
         "| scale | strategy | memory planned, MB | measured | error | step planned, ms | measured | error |"
         " clause planned, ms | measured | error |",

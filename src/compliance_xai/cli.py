@@ -285,6 +285,8 @@ def show_status(
     study: StudyArgument, set_: SetOption = None, model: ModelOption = "", as_json: JsonOption = False
 ) -> None:
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
+    from compliance_xai.pipeline.grid import explain_stale
+    from compliance_xai.pipeline.manifests import peek_manifest
     from compliance_xai.pipeline.running import count_states
     from compliance_xai.study.settings import RESOLVED
 
@@ -297,6 +299,8 @@ def show_status(
     for job in plan.jobs.values():
         if plan.states[job.name] == "failed":
             console.print(f"failed: {job.label}, kept in {job.failed_page}", soft_wrap=True)
+        elif plan.states[job.name] == "stale" and (manifest := peek_manifest(job.folder)):
+            console.print(_plain(f"stale: {job.label}, {explain_stale(job, manifest)}"), soft_wrap=True)
     console.print(", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items()))
     if (other := plan.study.folder / RESOLVED).is_file() and not set_ and "stale" in plan.states.values():
         console.print(f"The last run had other settings, with --set or --model; they are in {other}", soft_wrap=True)

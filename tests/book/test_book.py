@@ -144,7 +144,7 @@ def test_the_gate_names_the_result_that_was_changed(toy):
         check_pages(make_plan(toy.study))
 
 
-@pytest.mark.parametrize(("state", "found"), [("stale", "changed since"), ("failed", "its last attempt failed")])
+@pytest.mark.parametrize(("state", "found"), [("stale", "it was changed since"), ("failed", "its last attempt failed")])
 def test_the_gate_refuses_stale_and_failed_pages(toy, state, found):
     plan = plan_with(run(toy, "corpus"), corpus=state)
     with pytest.raises(InputError, match=found):
@@ -157,7 +157,7 @@ def test_the_coverage_page_shows_the_worst_state_of_every_run(toy):
     states = {**done, "s-full-attribute": "failed", "m-lora-finetune": "stale", "m-none-generate": "not run"}
     lines = format_overview(Plan(plan.study, plan.path, plan.jobs, states)).splitlines()
     assert lines[:3] == ["# Runs", "", "Study: *A toy study*."]
-    assert "| scale | none | full | lora |" in lines
+    assert "| model size | none | full | lora |" in lines
 
     def mark(state: str, cell: str) -> str:
         return f"[[{state}]({cell}.md)]{{.cx-state .cx-{state.replace(' ', '-')}}}"

@@ -12,7 +12,7 @@ from compliance_xai.files import write_json
 from compliance_xai.pipeline import execution
 from compliance_xai.pipeline.grid import find_states, make_jobs, source_hash, verify
 from compliance_xai.pipeline.manifests import read_manifest, write_manifest
-from compliance_xai.pipeline.stages import check_parameters, open_study, run_stage
+from compliance_xai.pipeline.stages import check_parameters, open_study, require_results, run_stage
 from compliance_xai.pipeline.stores import stamp_file
 from compliance_xai.study.settings import load_study
 
@@ -82,8 +82,18 @@ def test_stale_results_and_a_damaged_manifest_are_named(jobs, toy):
     toy.edit(toy.notebook("02_ladder.py"), "Some prose.", "Other prose.")
     (jobs["corpus"].folder / "manifest.json").write_text("{", encoding="utf-8")
     found = verify(jobs)
-    assert found["ladder"] == ["made with other settings, code or data than the present ones"]
+    assert found["ladder"] == ["its notebook was changed after it was executed"]
     assert found["corpus"] == [f"{jobs['corpus'].folder / 'manifest.json'} is damaged"]
+
+
+def test_stale_results_name_the_settings_that_changed(jobs, toy):
+    toy.edit(toy.study, "corpus: {source: synthetic}", "corpus: {source: synthetic, train: 64}")
+    now = make_jobs(load_study(toy.study))
+    found = verify({name: now[name] for name in jobs})
+    assert found["corpus"] == ["made with other settings (corpus.train: null, now 64)"]
+    assert "found it was made with other settings (corpus.train" in str(
+        pytest.raises(InputError, require_results, now["corpus"]).value
+    )
 
 
 def run(capsys, monkeypatch, *arguments):

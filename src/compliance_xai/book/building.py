@@ -127,8 +127,9 @@ def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
         if state == "failed" and not partial:
             problems = [f"its last attempt failed and is kept in {job.failed_page}"]
         elif not problems and state != "done" and not partial:
-            said = {"not run": "it was not run", "stale": "its settings, code or inputs changed since"}
-            problems = [said[state]] if state in said else verify({name: job})[name]
+            problems = (
+                ["it was not run"] if state == "not run" else verify({name: job}).get(name, ["it was changed since"])
+            )
         if problems:
             raise InputError(
                 f"notebook {job.page}",

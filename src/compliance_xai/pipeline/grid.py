@@ -8,6 +8,7 @@ carries the job's key and its files are as they were left, its results are curre
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -369,17 +370,38 @@ def verify(jobs: Mapping[str, Job], *, content: bool = False) -> dict[str, list[
             if made.get(file, sha256) != sha256:
                 problems.append(f"{project / file} was replaced after the results were computed from it")
         if state not in ("done", "damaged"):
-            problems.insert(0, _EXPLAINED[state])
+            problems.insert(0, explain_stale(job, manifest) if state == "stale" and manifest else _EXPLAINED[state])
         if problems or state == "damaged":
             found[name] = problems or [f"{job.folder / MANIFEST} is damaged"]
     return found
 
 
 _EXPLAINED = {
-    "stale": "made with other settings, code or data than the present ones",
+    "stale": "made with other settings, code or data",
     "failed": "the last attempt ended in an error",
     "not run": "not run yet",
 }
+
+
+def explain_stale(job: Job, manifest: Manifest) -> str:
+    """What is no longer as it was when a job's results were made: settings, else code, else the stages before it."""
+    before, now = (_flatten(settings) for settings in (manifest["parameters"], job.settings))
+    names = [name for name in before | now if before.get(name) != now.get(name)]
+    if names:
+        shown = [f"{name}: {before.get(name, 'nothing')}, now {now.get(name, 'nothing')}" for name in names[:3]]
+        return f"made with other settings ({'; '.join(shown)}{'; ...' if len(names) > 3 else ''})"
+    if manifest["key"] == job.key:
+        return "its notebook was changed after it was executed"
+    return "made with other code" if manifest["code"] != job.code else "made from other results of the stages before it"
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted name -> value as JSON, shortened."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flatten(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": json.dumps(value, default=list)}
+    return flat
 
 
 def find_unusable(job: Job, *, content: bool = False) -> str | None:
@@ -388,7 +410,7 @@ def find_unusable(job: Job, *, content: bool = False) -> str | None:
     if manifest is None:
         return f"{job.folder / MANIFEST} is damaged" if (job.folder / MANIFEST).is_file() else "it was not run"
     if manifest["key"] != job.key:
-        return "it was made with other settings, code or data"
+        return f"it was {explain_stale(job, manifest)}"
     return next(iter(find_damage(stamps_of(manifest), job.folder, content=content)), None)
 
 
