@@ -91,9 +91,8 @@ def test_stale_results_name_the_settings_that_changed(jobs, toy):
     now = make_jobs(load_study(toy.study))
     found = verify({name: now[name] for name in jobs})
     assert found["corpus"] == ["made with other settings (corpus.train: null, now 64)"]
-    assert "found it was made with other settings (corpus.train" in str(
-        pytest.raises(InputError, require_results, now["corpus"]).value
-    )
+    with pytest.raises(InputError, match=r"found it was made with other settings \(corpus\.train"):
+        require_results(now["corpus"])
 
 
 def run(capsys, monkeypatch, *arguments):
