@@ -61,6 +61,13 @@ def test_families_are_never_on_one_line():
     assert table[table["family"] == "b"].empty
 
 
+def test_models_of_equal_size_have_no_step_between_them_and_no_slope():
+    frame = make_frame(rising, scales=ALL).replace({"parameters": {PARAMETERS["1m"]: PARAMETERS["0.3m"]}})
+    table = tabulate(frame)
+    assert table["kind"].unique().tolist() == [STEP]
+    assert set(zip(table["a"], table["b"], strict=True)) == {("1m", "4m")}
+
+
 def test_cells_that_do_not_count_are_left_out_of_the_pooled_rows():
     frame = make_frame(rising, scales=ALL, strategies=("full", "lora"), seeds=2)
     table = tabulate(frame, left_out=[("0.3m", "lora")])

@@ -88,10 +88,13 @@ def compare_sizes(
 
 
 def _changes(sizes: Mapping[str, float]) -> list[tuple[str, str, str, dict[str, float]]]:
-    """Kind, smaller and larger scale, and the weight of each scale in the change."""
+    """Kind, smaller and larger scale, and the weight of each scale in the change.
+
+    Between models of equal size there is no step, and with them no slope.
+    """
     names = list(sizes)
-    found = [(STEP, a, b, {a: -1.0, b: 1.0}) for a, b in itertools.pairwise(names)]
-    if len(names) > 2:
+    found = [(STEP, a, b, {a: -1.0, b: 1.0}) for a, b in itertools.pairwise(names) if sizes[a] != sizes[b]]
+    if len(names) > 2 and len(set(sizes.values())) == len(names):
         found.append((WHOLE, names[0], names[-1], {names[0]: -1.0, names[-1]: 1.0}))
         centred = np.array(list(sizes.values())) - np.mean(list(sizes.values()))
         slope = dict(zip(names, (centred / (centred @ centred)).tolist(), strict=True))
