@@ -231,7 +231,8 @@ def describe_columns(folder: Path) -> pd.DataFrame:
             if bound in ("low", "high") and of:
                 meaning = f"{'lower' if bound == 'low' else 'upper'} bound of {of}, 95 %"
             else:
-                meaning = known["columns"].get(column) or label_of(column).axis
+                named = known["columns"].get(f"{path.stem}.{column}") or known["columns"].get(column)
+                meaning = named or label_of(column).axis
             rows.append((path.stem, column, meaning))
     return pd.DataFrame(rows, columns=["table", "column", "meaning"])
 
