@@ -149,10 +149,10 @@ def track(items: Iterable[Any], what: str) -> Any:
     """
     from tqdm import tqdm
 
-    items = items if hasattr(items, "__len__") else list(items)
+    counted: Any = items if hasattr(items, "__len__") else list(items)
     shape = "{n_fmt} of {total_fmt} {desc}, about {remaining} left"
     options: dict[str, Any] = {"delay": EVERY, "mininterval": EVERY, "miniters": 1, "leave": False}
-    return tqdm(items, desc=what, bar_format=shape, file=_Lines(), disable=len(items) < 2, **options)
+    return tqdm(counted, desc=what, bar_format=shape, file=_Lines(), disable=len(counted) < 2, **options)
 
 
 class _Lines:

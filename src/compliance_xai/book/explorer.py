@@ -268,7 +268,8 @@ def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
     joined = joined.merge(verdicts[[*keys, "answer"]], on=keys, how="left").merge(kinds, on=keys, how="left")
     joined["errors"] = [found if isinstance(found, list) else [] for found in joined["errors"]]
     flags = read_flags(study, scale, strategy) if study.strategies[strategy].trains else {}
-    return joined.assign(flags=[flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)])
+    joined["flags"] = [flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)]
+    return joined
 
 
 def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) -> dict[str, list[float | None]]:

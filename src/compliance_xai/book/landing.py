@@ -112,7 +112,7 @@ def _strategies(summary: Summary) -> dict[str, Any]:
     return {}
 
 
-def _observation(summary: Summary, start: str) -> dict[str, Any]:
+def _observation(summary: Summary, start: str) -> dict[Any, Any]:
     """The further finding, of all that answer a question that starts so, which is the largest."""
     rows = summary.read("observations").to_dict("records") if summary.holds("observations") else []
     return max((row for row in rows if row["question"].startswith(start)), key=lambda row: row["value"], default={})
@@ -144,7 +144,7 @@ def _detector(summary: Summary) -> dict[str, Any]:
     for _, rows in signals.groupby("split", sort=False) if len(signals) else ():
         best, plain = rows[rows["signal"].isin(ATTRIBUTION)], rows[rows["signal"] == "unlikely"]
         if len(best) and len(plain):
-            return {"best": best.loc[best["auroc"].idxmax()].to_dict(), "plain": plain.iloc[0].to_dict()}
+            return {"best": best.nlargest(1, "auroc").iloc[0].to_dict(), "plain": plain.iloc[0].to_dict()}
     return {}
 
 

@@ -68,8 +68,9 @@ def format_verdicts() -> str:
 def find_trained(plan: Plan) -> list[tuple[str, str, str]]:
     """(scale, strategy, key) of the cells whose training is done, the largest scale first."""
     cells = sorted(plan.study.cells(), key=lambda cell: -plan.study.scales.index(cell.scale))
-    names = [(cell.scale, cell.strategy, f"{cell.scale}-{cell.strategy}-finetune") for cell in cells]
-    return [(*cell, plan.jobs[name].key) for *cell, name in names if plan.states.get(name) == "done"]
+    named = [(cell, f"{cell.scale}-{cell.strategy}-finetune") for cell in cells]
+    done = [(cell, name) for cell, name in named if plan.states.get(name) == "done"]
+    return [(cell.scale, cell.strategy, plan.jobs[name].key) for cell, name in done]
 
 
 def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:

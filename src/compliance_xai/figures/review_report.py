@@ -37,7 +37,7 @@ def _say_chance(chance: float | None) -> str:
     return "unknown" if chance is None or math.isnan(chance) else f"{chance:.0%}"
 
 
-def mark(text: str, spans: Iterable[Mapping[str, Any]], kind: str) -> Any:
+def mark(text: str, spans: Iterable[Mapping[Any, Any]], kind: str) -> Any:
     """The text with what lies between ``start`` and ``end`` of each span marked; the rest is escaped."""
     from markupsafe import Markup, escape
 

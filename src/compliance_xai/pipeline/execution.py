@@ -126,7 +126,8 @@ def prepare_notebook(job: Job) -> Any:
     cell = ""
     if job.scale:
         # Pages of one stage would otherwise share a name in the sidebar.
-        _set_title(notebook, lambda title: f"{title.rstrip()}: {size_label(job.scale)}, {job.strategy}")
+        size = size_label(job.scale)
+        _set_title(notebook, lambda title: f"{title.rstrip()}: {size}, {job.strategy}")
         cell = f", {job.scale!r}, {job.strategy!r}"
     call = f"show_provenance({job.study!r}, {job.stage!r}{cell})"
     footer = f"from compliance_xai.pipeline import show_provenance\n\n{call}"

@@ -101,7 +101,7 @@ def _count_tasks(study: Study, splits: dict[str, list[Example]], attributed: Seq
         scored=scored,
         judged=masks * len(chosen.operators) + masks_of_reviews,
         rewritten=len(reviewed),
-        judged_seeds=chosen.seeds,
+        judged_seeds=chosen.seeds or len(study.seeds),
         longest=study.generate.max_new_tokens,
     )
 

@@ -88,7 +88,7 @@ class Evidence:
         """A flag for the model in the page: ``at`` (its threshold) and ``right`` (its precision, in words)."""
         return {"at": min(self.thresholds[flag], 1e9), "right": _say_share(*self.rates.get(flag, (math.nan,) * 3)[:3])}
 
-    def flags(self, item: Mapping[str, Any]) -> list[str]:
+    def flags(self, item: Mapping[Any, Any]) -> list[str]:
         """The flags that an item of ``review_items.list_items`` raises."""
         return [n for n, f in FLAGS.items() if f.item == item["item"] and item[f.signal] >= self.thresholds[n]]
 
@@ -215,7 +215,7 @@ def load_writer(
 
 def load_bare(model: str, prompt: str = "") -> RuleWriter:
     """A model's folder or hub id with its prompt, which has ``{clause}`` in it; nothing was measured for it."""
-    rung = load_ladder(LadderSettings(rungs=(describe_model(model),))).rungs[0]
+    rung = load_ladder(LadderSettings.model_validate({"rungs": [describe_model(model)]})).rungs[0]
     tokenizer, text = load_tokenizer(rung), check_template(prompt or DEFAULT_TEMPLATE)
     template = make_template(tokenizer, [{"role": "user", "content": text}] if rung.template == "chat" else text)
     return RuleWriter(rung.name, load_base(rung).eval(), tokenizer, template)
