@@ -268,7 +268,8 @@ def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
     joined = joined.merge(verdicts[[*keys, "answer"]], on=keys, how="left").merge(kinds, on=keys, how="left")
     joined["errors"] = [found if isinstance(found, list) else [] for found in joined["errors"]]
     flags = read_flags(study, scale, strategy) if study.strategies[strategy].trains else {}
-    joined["flags"] = [flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)]
+    found = [flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)]
+    joined["flags"] = pd.Series(found, index=joined.index, dtype=object)
     return joined
 
 
