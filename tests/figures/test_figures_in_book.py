@@ -40,7 +40,8 @@ def _page(outputs: list[str]):
 def test_figures_build_without_a_warning_or_a_foreign_address(tmp_path, hostile, quality):
     import nbformat
 
-    shutil.copy(REPOSITORY / "_config.yml", tmp_path)
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(REPOSITORY / name, tmp_path)
     shutil.copytree(
         REPOSITORY / "book", tmp_path / "book", ignore=shutil.ignore_patterns("runs", "__pycache__", "*.md")
     )
