@@ -112,7 +112,7 @@ def test_a_number_that_was_changed_in_a_table_is_not_exported(toy, capsys, monke
     table = pd.DataFrame({"lrml_f1": [26.0]})
     for job in jobs.values():
         run_stage(toy.study, job.stage, job.scale, job.strategy, work=lambda task: {"quality": table})
-    path = jobs["compare_scales"].folder / "quality.parquet"
+    path = jobs["compare_sizes"].folder / "quality.parquet"
     table.replace(26.0, 777.125).to_parquet(path, index=False)
     monkeypatch.setattr("sys.argv", ["compliance-xai", "study", "export", "toy", "kept"])
     with pytest.raises(SystemExit) as ended:
