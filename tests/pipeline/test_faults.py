@@ -118,7 +118,7 @@ def test_a_number_that_was_changed_in_a_table_is_not_exported(toy, capsys, monke
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert f"found 'Compare scales': {path} was altered after it was made" in capsys.readouterr().err
+    assert f"found 'Compare sizes': {path} was altered after it was made" in capsys.readouterr().err
     assert not (toy.folder / "kept").exists()
 
 
