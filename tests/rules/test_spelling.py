@@ -71,9 +71,13 @@ def test_published_rules_expand_to_the_published_references(shared_data):
 
 @relaxed
 @given(RULES)
-def test_every_rule_expands_to_a_rule(rule):
-    text = format_rule(expand(rule))
-    assert parse_rule(text) == expand(rule)
+def test_every_rule_expands_to_a_rule_or_is_refused_for_its_size(rule):
+    try:
+        expansion = expand(rule)
+    except InputError as error:  # rare: copies multiply with every nested 'or'
+        assert "expected at most 100000 nodes" in str(error)
+        return
+    assert parse_rule(format_rule(expansion)) == expansion
 
 
 def test_depth_does_not_matter():
