@@ -118,7 +118,7 @@
     showOnly(shown) {
       this.result = make("div", { class: "lm-result" });
       const none = "No model of this study is small enough to run in the page.";
-      const measured = shown ? ` What ${shown.name} reads was measured when this book was built.` : "";
+      const measured = shown ? ` What is shown was measured when this book was built.` : "";
       this.root.append(this.result, make("p", { class: "lm-note" }, none + measured));
     }
 
@@ -180,7 +180,7 @@
     }
 
     show({ found, unseen }, name) {
-      const flag = this.models.find((one) => one.name === name).unsure;
+      const flag = window.liveIndex.flags[name]; // "improbable": its threshold, and how often it was right on validation
       const parts = splitRule(found.rule).map((part) => judge(found, part));
       const counting = parts.filter((part) => part.counts);
       const strongest = Math.max(FLOOR, ...counting.flatMap((part) => part.scores.map(Math.abs)));

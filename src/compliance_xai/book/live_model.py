@@ -59,8 +59,7 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
         make = partial(_pack_cell, plan.study, script.stem, scale, strategy)
         keep_file(script, digest([key, code_digest(ROOMS)]), make)
         if read_kept(script).strip():
-            improbable = read_evidence(plan.study, scale, strategy).describe("improbable")
-            found.append({"name": script.stem, "scale": scale, "strategy": strategy, "unsure": improbable})
+            found.append({"name": script.stem, "scale": scale, "strategy": strategy})
             scripts.append(script)
     cells = [cell for cell in trained if any(cell[:2] == (one["scale"], one["strategy"]) for one in found)] or trained
     for scale, strategy, key in cells[:1]:
@@ -70,8 +69,10 @@ def write_live_models(plan: Plan, project: Path) -> list[Path]:
         write_changed(shown, "")
     for stale in set(folder.glob("*.js")) - {*scripts, folder / "index.js", shown}:
         stale.unlink()
-    listed = f"window.liveIndex = {_to_json({'study': plan.study.name, 'models': found})};\n"
-    return [write_changed(folder / "index.js", listed), shown, *scripts]
+    named = {(one["scale"], one["strategy"]) for one in found} | {cell[:2] for cell in cells[:1]}
+    flags = {f"{scale}-{name}": read_evidence(plan.study, scale, name).describe("improbable") for scale, name in named}
+    listed = {"study": plan.study.name, "models": found, "flags": dict(sorted(flags.items()))}
+    return [write_changed(folder / "index.js", f"window.liveIndex = {_to_json(listed)};\n"), shown, *scripts]
 
 
 def _choose_small(study: Study, trained: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
