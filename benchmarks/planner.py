@@ -32,7 +32,7 @@ from compliance_xai.models.checkpoints import Progress
 from compliance_xai.models.finetuning import prepare_model
 from compliance_xai.models.launch import connect
 from compliance_xai.models.loading import load_base, load_tokenizer, without_progress_bars
-from compliance_xai.models.planning import Needs, Tasks, Texts, choose_device, measure_speeds, plan_cell
+from compliance_xai.models.planning import Needs, Tasks, Texts, choose_device, config_values, measure_speeds, plan_cell
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Encoded
 from compliance_xai.models.strategies import apply_strategy
 from compliance_xai.models.training_loop import Loop, choose_precision, make_optimizer
@@ -71,16 +71,7 @@ def make_row(length: int, rule: int) -> Encoded:
 
 def write_random(shape: Shape, folder: Path, dtype: str = "float32") -> Rung:
     """A Qwen2 model of that shape with random weights, as a folder; no tokenizer."""
-    config = Qwen2Config(
-        hidden_size=shape.hidden_size,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_value_heads,
-        intermediate_size=shape.intermediate_size,
-        vocab_size=shape.vocabulary,
-        tie_word_embeddings=shape.tied,
-        dtype=getattr(torch, dtype),
-    )
+    config = Qwen2Config(**config_values(shape), dtype=getattr(torch, dtype))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.device(device):
         model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))

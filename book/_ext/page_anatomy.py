@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -92,7 +93,9 @@ def move_drawings(app: Any, pagename: str, templatename: str, context: dict[str,
         figure = figure.replace(_TITLE, _TITLE + link, 1)
         spec, still = _SPEC.search(figure), _STILL.search(figure)
         if spec:
-            drawing = _DIGITS.sub(lambda number: f"{float(number[0]):.6g}", spec[1])
+            # A file of its own needs no escapes, which the page's markup did.
+            drawing = json.dumps(json.loads(spec[1]), ensure_ascii=False, separators=(",", ":"))
+            drawing = _DIGITS.sub(lambda number: f"{float(number[0]):.6g}", drawing)
             script = f"(window.drawings ??= {{}})[{name!r}] = {drawing};\n"
             (target / f"{name}.js").write_text(script, encoding="utf-8")
             figure = figure.replace(spec[0], "")

@@ -296,11 +296,14 @@ def show_status(
         _print_json(dict(plan.states))
         raise typer.Exit(1 if plan.pending else 0)
     _print_states(console, plan)
+    reasons: dict[str, list[str]] = {}
     for job in plan.jobs.values():
         if plan.states[job.name] == "failed":
             console.print(f"failed: {job.label}, kept in {job.failed_page}", soft_wrap=True)
         elif plan.states[job.name] == "stale" and (manifest := peek_manifest(job.folder)):
-            console.print(_plain(f"stale: {job.label}, {explain_stale(job, manifest)}"), soft_wrap=True)
+            reasons.setdefault(explain_stale(job, manifest), []).append(job.label)
+    for reason, labels in reasons.items():
+        console.print(_plain(f"stale, {reason}: {'; '.join(labels)}"), soft_wrap=True)
     console.print(", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items()))
     if (other := plan.study.folder / RESOLVED).is_file() and not set_ and "stale" in plan.states.values():
         console.print(f"The last run had other settings, with --set or --model; they are in {other}", soft_wrap=True)

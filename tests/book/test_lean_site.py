@@ -59,6 +59,16 @@ def test_codes_of_icons_leave_the_style_sheet_and_nothing_else(tmp_path):
     assert sheet.read_text(encoding="utf-8") == kept
 
 
+def test_parts_that_no_page_has_leave_the_style_sheet_and_nothing_else(tmp_path):
+    sheet = tmp_path / "_static" / "styles" / "pydata-sphinx-theme.css"
+    sheet.parent.mkdir(parents=True)
+    kept = "/*! Bootstrap */.a{color:red}.popover,.a{margin:0}.modal{top:0}@media print{.b{top:0}"
+    sheet.write_text(kept + ".carousel-item,.carousel-dark .c:hover{left:0}}.toast{left:0}", encoding="utf-8")
+    (tmp_path / "page.html").write_text('<p class="modal">', encoding="utf-8")
+    load().strip_parts(tmp_path)
+    assert sheet.read_text(encoding="utf-8") == kept + "}"
+
+
 def test_notebooks_to_download_have_no_outputs(tmp_path):
     path = tmp_path / "_sources" / "book" / "a.ipynb"
     path.parent.mkdir(parents=True)

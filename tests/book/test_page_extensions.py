@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURE = (
     '<figure class="cx-figure" id="figure-a-b" data-interactive><p class="cx-title">Words</p>'
     '<img class="cx-still" alt="" src="data:image/webp;base64,AAAA">'
-    '<script type="application/json">{"data": [0.123456789, "0.123456789 m"]}</script></figure>'
+    '<script type="application/json">{"data": [0.123456789, "0.123456789 m \\u003c"]}</script></figure>'
 )
 TABLE = '<div class="cx-table"><p class="cx-caption">All</p><div class="cx-scroll"><table>ROWS</table></div></div>'
 REPOSITORY = "https://github.com/someone/rules"
@@ -83,7 +83,7 @@ def test_figures_have_numbers_and_are_read_when_they_are_needed(built):
     (still,) = set(re.findall(r'class="cx-still" alt="" loading="lazy" src="([^"]+)"', text))
     assert (
         page.parent / drawing
-    ).read_text() == '(window.drawings ??= {})[\'figure-a-b\'] = {"data": [0.123457, "0.123456789 m"]};\n'
+    ).read_text() == '(window.drawings ??= {})[\'figure-a-b\'] = {"data":[0.123457,"0.123456789 m <"]};\n'
     assert (page.parent / still).read_bytes() == b"\0\0\0"
 
 

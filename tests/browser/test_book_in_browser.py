@@ -21,7 +21,7 @@ def test_page(chromium, book, page_path):
     with Visit(chromium, book, page_path) as visit:
         problems = visit.problems
         visit.scroll(unfold=False)
-        weight, limit = visit.weigh(), 1_000_000 if page_path == "book/index.html" else 2 * 2**20
+        weight, limit = visit.weigh(), 1_000_000 if page_path == "book/index.html" else 2_000_000
         if weight > limit:
             problems.append(f"loads {weight} bytes, more than {limit}")
         visit.scroll()

@@ -104,15 +104,7 @@ def test_keys_and_values_and_operations_of_a_7b_model_by_hand():
 
 def write_random(folder):
     """A Qwen2 model of the small shape with random weights, as a rung without a tokenizer."""
-    config = Qwen2Config(
-        hidden_size=SMALL.hidden_size,
-        num_hidden_layers=SMALL.layers,
-        num_attention_heads=SMALL.heads,
-        num_key_value_heads=SMALL.key_value_heads,
-        intermediate_size=SMALL.intermediate_size,
-        vocab_size=SMALL.vocabulary,
-        tie_word_embeddings=True,
-    )
+    config = Qwen2Config(**planning.config_values(SMALL))
     model = Qwen2ForCausalLM(config)
     model.save_pretrained(folder)
     return Rung("random", str(folder), model.num_parameters(), shape=SMALL)

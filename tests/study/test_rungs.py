@@ -6,6 +6,7 @@ import torch
 from safetensors.numpy import save_file
 
 from compliance_xai.errors import InputError
+from compliance_xai.models.planning import config_values
 from compliance_xai.study.ladders import LadderSettings, Rung, load_ladder
 from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.settings import dump_study, load_study
@@ -153,16 +154,8 @@ def test_the_shape_of_every_listed_model_has_its_number_of_parameters(ladder, ki
     loaded = load_ladder(ladder).rungs
     assert [rung.name for rung in loaded] == names
     for rung in (loaded[0], loaded[-1]):
-        shape = rung.shape
         config = CONFIG_MAPPING[kind](
-            hidden_size=shape.hidden_size,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.key_value_heads,
-            head_dim=shape.width_of_head,
-            intermediate_size=shape.intermediate_size,
-            vocab_size=shape.vocabulary,
-            tie_word_embeddings=shape.tied,
+            **config_values(rung.shape),
             bos_token_id=None,
             eos_token_id=None,
             pad_token_id=None,

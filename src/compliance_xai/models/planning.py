@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -232,6 +232,20 @@ class Needs:
         return sum(self.forward_flops(tokens, tokens * self.texts.mean_rule / self.texts.mean))
 
 
+def config_values(shape: Shape) -> dict[str, Any]:
+    """A shape as keyword arguments of a transformers configuration of Llama's kind."""
+    return {
+        "hidden_size": shape.hidden_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.key_value_heads,
+        "head_dim": shape.width_of_head,
+        "intermediate_size": shape.intermediate_size,
+        "vocab_size": shape.vocabulary,
+        "tie_word_embeddings": shape.tied,
+    }
+
+
 def kv_bytes(shape: Shape, rows: int, tokens: float, *, each: int) -> float:
     """Bytes of the keys and values of every layer for ``rows`` texts of ``tokens``."""
     return 2 * shape.layers * shape.key_value_heads * shape.width_of_head * rows * tokens * each
@@ -264,16 +278,7 @@ def measure_speeds(shape: Shape, rows: int, length: int, together: int, bfloat16
         Rung("timed", "", 1, shape=small), StrategySettings(kind="full", batch_size=rows), Texts(*[length] * 4)
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = LlamaConfig(
-        hidden_size=small.hidden_size,
-        num_hidden_layers=small.layers,
-        num_attention_heads=small.heads,
-        num_key_value_heads=small.key_value_heads,
-        intermediate_size=small.intermediate_size,
-        head_dim=small.width_of_head,
-        vocab_size=small.vocabulary,
-        max_position_embeddings=2 * length + 8,
-    )
+    config = LlamaConfig(**config_values(small), max_position_embeddings=2 * length + 8)
     with torch.random.fork_rng(), torch.device(device):
         model = LlamaForCausalLM(config).eval()
         ids_BL = torch.ones(rows, length, dtype=torch.long)

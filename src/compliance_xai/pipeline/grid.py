@@ -396,7 +396,7 @@ def explain_stale(job: Job, manifest: Manifest) -> str:
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Dotted name -> value as JSON, shortened."""
+    """Dotted name -> value as JSON."""
     flat: dict[str, str] = {}
     for name, value in settings.items():
         inner = isinstance(value, Mapping)

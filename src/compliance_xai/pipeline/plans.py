@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compliance_xai.corpus.features import segment
+from compliance_xai.machine import limit_threads
 from compliance_xai.models.planning import CellPlan, Device, Needs, Tasks, Texts, plan_cell
 from compliance_xai.pipeline.cells import fit_settings
 from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples, require_split
@@ -33,6 +34,8 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
     processes, sharded = _count_processes(study)
     lengths = {scale: measure_texts(rungs[scale], train, study.prompt.template) for scale in dict(study.cells())}
     plans = []
+    if device.here:
+        limit_threads(study.threads)  # as its notebooks have, while speeds are measured
     for scale, strategy in study.cells():
         rung, texts = rungs[scale], lengths[scale]
         settings = fit_settings(study.settings_of(scale, strategy), rung)
