@@ -283,6 +283,6 @@ def test_a_warning_stops_the_build_and_is_shown(toy, monkeypatch):
 
 def test_a_study_without_a_small_trained_model_has_no_live_model(toy):
     assert [path.read_text(encoding="utf-8") for path in write_live_models(make_plan(toy.study), toy.folder)] == [
-        'window.liveIndex = {"study":"toy","models":[]};\n',
+        'window.liveIndex = {"study":"toy","models":[],"flags":{}};\n',
         "",
     ]
