@@ -1,5 +1,5 @@
 /* The attribution explorer: state and arithmetic of book/explorer.md. Alpine draws the page from them and writes every
-   clause and rule as text. The data come from scripts under explorer/ (src/compliance_xai/explorer.py says what is in
+   clause and rule as text. The data come from scripts under explorer/ (src/compliance_xai/book/explorer.py says what is in
    them), one for each scale, loaded when it is chosen; scripts, since a page from the file system may load nothing else. */
 (() => {
   "use strict";
@@ -82,12 +82,21 @@
     focus: "most focused first",
   };
   const REMOVAL = { delete: "deleted", mask: "masked", neutral: "replaced by a neutral word", counterfactual: "replaced by another of its kind" };
-  const KEPT = ["clause", "scale", "left", "right", "seed", "removal", "element", "sort"];
+  const KEPT = ["clause", "scale", "left", "right", "seed", "removal", "element", "sort", "query", "context", "wrongOnly"];
+  /* Parts of a rule that are listed for checking, at most. */
+  const CHECKED = 4;
+
+  const save = (blob, name) => {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
 
   const explorer = () => ({
     scales: data.scales, seeds: data.seeds, removals: data.baselines, orders: Object.entries(ORDERS),
     scale: "", left: "", right: "", seed: 0, removal: "", clause: "", element: 0, sort: "disagreement",
     pointed: null, listed: [], query: "", context: "", wrongOnly: false, gold: true, loaded: {}, problem: "", said: "",
+    open: !window.matchMedia("(max-width: 60rem)").matches, copied: "",
 
     async init() {
       if (!data.clauses.length) { this.problem = "No attribution of this study has been run yet."; return; }
@@ -99,7 +108,7 @@
       this.removal = data.baselines[0];
       await this.takeAddress();
       this.clause ||= this.list()[0].id;
-      for (const name of ["clause", "left", "right", "seed", "removal", "element", "sort"]) this.$watch(name, () => this.changed());
+      for (const name of KEPT.filter((one) => one !== "scale")) this.$watch(name, () => this.changed());
       this.$watch("clause", () => { this.element = 0; });
       this.$watch("scale", async () => { await this.show(); this.changed(); });
       window.addEventListener("hashchange", () => this.takeAddress());
@@ -118,6 +127,9 @@
         const value = found.get(name);
         if (values.includes(value)) this[name] = name === "seed" ? Number(value) : value;
       }
+      this.query = found.get("query") ?? this.query;
+      if (["", ...this.contexts].includes(found.get("context"))) this.context = found.get("context");
+      this.wrongOnly = found.get("wrongOnly") === "true";
       await this.show();
       const column = Number(found.get("element"));
       // After the clause's own change, which goes back to the whole rule.
@@ -133,7 +145,7 @@
     get ready() { return this.loaded[this.scale] === true; },
     changed() {
       if (!this.ready) return;
-      const state = new URLSearchParams(KEPT.map((name) => [name, this[name]]));
+      const state = new URLSearchParams(KEPT.filter((name) => this[name] !== "" && this[name] !== false).map((name) => [name, this[name]]));
       history.replaceState(null, "", `#${state}`);
       this.$nextTick(() => this.bringIntoList());
       this.said = `Scored for ${this.elementName}. ${["left", "right"].map((side) => this.tell(side)).join(" ")}`;
@@ -173,7 +185,7 @@
       const { rule } = this.record;
       return scales[this.scale].pieces[this.place].map(([start, end], place) => {
         const text = end > start ? rule.slice(start, end) : "⏎";
-        return { column: place + 1, start, end, text, name: end > start ? text.trim() || "space" : "end of the rule" };
+        return { column: place + 1, start, end, text, counts: end === start || /[\p{L}\p{N}]/u.test(text), name: end > start ? text.trim() || "space" : "end of the rule" };
       });
     },
     scores(side) { return readRun(this.scale, this.key(side))[this.place].map((row) => row[this.column] ?? 0); },
@@ -200,6 +212,15 @@
         .sort((a, b) => b.share - a.share).slice(0, count)
         .map((part) => ({ ...part, width: `${(100 * part.share).toFixed(1)}%` }));
     },
+    /* Words without which no element of the reference rule becomes half as likely. */
+    unread(side) {
+      const columns = this.pieces.filter(({ counts }) => counts).map(({ column }) => column);
+      const words = readRun(this.scale, this.key(side))[this.place]
+        .map((row, place) => [Math.max(...columns.map((column) => row[column])), place])
+        .filter(([most, place]) => most < FLOOR && !["other"].includes(this.record.words[place][2]))
+        .map(([, place]) => this.record.clause.slice(...this.record.words[place].slice(0, 2)));
+      return words.length ? `No element of the reference rule depends on: ${words.join(", ")}.` : "Every word of substance counts for some element.";
+    },
     tell(side) {
       const heaviest = this.heaviest(side, 3).map((part) => `${part.text} ${part.nats}`).join(", ");
       return `${this.strategy(side).label}: ${heaviest ? `${heaviest} nats` : "no word matters"}.${this.undecided(side) ? " No word decides this." : ""}`;
@@ -222,10 +243,22 @@
                      different: "Says something else", unreadable: "No readable rule", unknown: "Not decided whether it says the same" };
       return [says[found.answer] ?? "Not the reference", found.errors.map(humanise).join(", ")].filter(Boolean).join(": ") + ".";
     },
-    flagged(side) {
-      const found = this.written(side)?.flags;
-      return found ? (found.length ? `A review flags ${found.join("; ")}.` : "A review flags nothing here.") : "";
+    /* A review of the written rule, without the reference: its parts, the likeliest error first. */
+    checks(side) {
+      const parts = (this.written(side)?.items ?? []).filter(([kind, , , , , , , says]) => kind === "part" || says.length);
+      return parts.map(([kind, text, start, end, risk, probability, words, says], key) => ({
+        key, text: text || "the whole rule", says: says.join("; "), words, risk: risk ?? (says.length ? 1 : 0),
+        chance: risk === null ? "" : `${Math.round(100 * risk)} %`, where: kind === "word" ? "clause: " : "",
+        probability: probability === null ? "" : probability.toFixed(2), place: [start, end],
+      })).filter(({ says: flagged, risk }) => flagged || risk >= 0.05).sort((a, b) => b.risk - a.risk).slice(0, CHECKED);
     },
+    reviewed(side) { return Boolean(this.written(side)?.items); },
+    case(side) {
+      const found = this.written(side)?.case;
+      return found ? window.ruleWords.building(found, "the written rule", "the reference") : "";
+    },
+    sentence: (rule) => window.ruleWords.sentence(rule ?? ""),
+    tree: (rule) => window.ruleWords.tree(rule ?? ""),
     focus(side, place = this.place) { return scales[this.scale]?.focus[this.key(side)]?.[place] ?? null; },
     distance(place = this.place) {
       const known = scales[this.scale]?.distances ?? {};
@@ -233,6 +266,68 @@
       return (known[`${a}|${b}|${this.removal}`] ?? known[`${b}|${a}|${this.removal}`])?.[place] ?? null;
     },
     fixed: (value) => (value === null ? "–" : value.toFixed(2)),
+
+    // ---- taking it along
+    async copyLink() {
+      try {
+        await navigator.clipboard.writeText(location.href);
+        this.copied = "Link copied.";
+      } catch { this.copied = `Copy this address: ${location.href}`; }
+    },
+    saveTable() {
+      const cell = (value) => `"${String(value).replaceAll('"', '""').replace(/^(?=[=+\-@\t\r])/, "'")}"`;
+      const head = ["clause", "model size", "strategy", "seed", "word", "start", "end", "category", "element", "nats"];
+      const lines = ["left", "right"].flatMap((side) => readRun(this.scale, this.key(side))[this.place].flatMap((row, place) => {
+        const [start, end, category] = this.record.words[place];
+        const about = [this.clause, this.sizeLabel, this.strategy(side).label, this.seedOf(this[side]), this.record.clause.slice(start, end)].map(cell);
+        return ["all of the rule", ...this.pieces.map(({ name }) => name)]
+          .map((name, column) => [...about, start, end, cell(category), cell(name), row[column].toFixed(4)].join(","));
+      }));
+      save(new Blob([`${head.join(",")}\n${lines.join("\n")}\n`], { type: "text/csv" }), `${this.clause}.csv`);
+    },
+    /* Both clauses with their shades, as a picture. */
+    savePicture() {
+      const canvas = document.createElement("canvas"), [width, size, line] = [900, 20, 46];
+      const pen = canvas.getContext("2d"), font = `${size}px system-ui, sans-serif`;
+      const style = getComputedStyle(this.$root), colour = (name) => style.getPropertyValue(name).trim();
+      const draw = (paint) => {
+        let y = 34;
+        const text = (words, x = 24) => { if (paint) pen.fillText(words, x, y); };
+        for (const side of ["left", "right"]) {
+          pen.font = `600 ${font}`;
+          text(`${this.strategy(side).label}, ${this.sizeLabel}, seed ${this.seedOf(this[side])}: ${this.elementName}`);
+          pen.font = font;
+          let x = 24;
+          y += 34;
+          for (const part of this.words(side).flatMap((one) => (one.word ? [one] : one.text.split(/(?<=\s)/).map((piece) => ({ text: piece }))))) {
+            const wide = pen.measureText(part.text).width;
+            if (x + wide > width - 24) { x = 24; y += line; }
+            if (paint && part.word) {
+              pen.fillStyle = `rgb(${colour(part.tone === "plus" ? "--cx-positive" : "--cx-negative").split(/\s+/).join(",")},${part.share})`;
+              pen.fillRect(x - 1, y - size, wide + 2, size + 6);
+              pen.fillStyle = "#111";
+            }
+            text(part.text, x);
+            if (part.shown) { pen.font = `12px system-ui, sans-serif`; y += 18; text(part.nats, x); y -= 18; pen.font = font; }
+            x += wide;
+          }
+          y += 64;
+        }
+        return y - 30;
+      };
+      [canvas.width, canvas.height] = [width, draw(false)];
+      pen.fillStyle = "#fff";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.fillStyle = "#111";
+      draw(true);
+      canvas.toBlob((blob) => save(blob, `${this.clause}.png`));
+    },
+    choose(id) {
+      this.clause = id;
+      if (!window.matchMedia("(max-width: 60rem)").matches) return;
+      this.open = false;
+      this.$nextTick(() => this.$refs.view?.scrollIntoView());
+    },
 
     // ---- the list of clauses
     get rows() {

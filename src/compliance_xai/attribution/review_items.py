@@ -7,6 +7,7 @@ Nothing here needs a reference rule; ``mark_items`` says afterwards, against one
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -30,6 +31,9 @@ reference that the clause does not contain. ``disputed``: the share of other mod
 without other models. ``unread``: minus the nats by which the word raises the part that rests on it most. Of the rule
 as a whole: ``broken`` (1 where it cannot be parsed), ``unseen`` (words of the clause that no training clause has; NaN
 where those are not known), ``no_duty`` (1 where no word of the clause obliges, permits, forbids or compares)."""
+
+FLOOR = math.log(2)
+"""Nats: a word counts where the part of the rule is at most half as likely without it."""
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _MISSED = ("missing_condition", "missing_exception", "missing_requirement", "missing_reference", "wrong_negation")
@@ -60,7 +64,8 @@ def list_items(
     list of dict
         ``item`` (``part``, ``word`` or ``rule``), ``kind`` (of the element, or the word's category), ``text`` (for the
         rule, the words that no training clause has), ``start, end`` (characters of the rule for parts, of the clause
-        for words) and ``ITEM_SIGNALS``.
+        for words), ``probability`` (of a part after the clause and the rule up to it), ``words`` (that a part rests on,
+        the strongest first, with nats) and ``ITEM_SIGNALS``.
     """
     rule, features = attribution.target, attribution.features
     elements = list_elements(rule, notation)
@@ -71,7 +76,11 @@ def list_items(
         signals = element_signals(attribution, e, log_probs_T, entropies_T) | {"absent": float(gone)}
         signals["disputed"] = sum((e.kind, e.text) not in one for one in theirs) / len(theirs) if theirs else np.nan
         items.append(_item(PART, e.kind, e.text, e.start, e.end, **signals))
-    towards = [attribution.scores[:, attribution.tokens_in(e.start, e.end)].sum(axis=1) for e in elements]
+    own = [attribution.tokens_in(e.start, e.end) for e in elements]
+    towards = [attribution.scores[:, own_T].sum(axis=1) for own_T in own]
+    for item, own_T, scores_F in zip(items, own, towards, strict=True):
+        item["probability"] = math.exp(float(log_probs_T[own_T].sum()))
+        item["words"] = _name_words(attribution, scores_F)
     raised_FE = np.stack(towards or [np.zeros(len(features))], axis=1)  # nats
     items += [
         _item(WORD, f.category, f.text, f.start, f.end, unread=-float(raised_E.max()))
@@ -86,8 +95,13 @@ def list_items(
 
 
 def _item(item: str, kind: str, text: str, start: int, end: int, **signals: float) -> dict[str, Any]:
-    place = {"item": item, "kind": kind, "text": text, "start": start, "end": end}
+    place = {"item": item, "kind": kind, "text": text, "start": start, "end": end, "probability": math.nan, "words": ""}
     return place | dict.fromkeys(ITEM_SIGNALS, float("nan")) | signals
+
+
+def _name_words(attribution: Attribution, scores_F: np.ndarray) -> str:
+    order = [index for index in np.argsort(-scores_F, kind="stable") if scores_F[index] >= FLOOR]
+    return ", ".join(f"{attribution.features[index].text} {scores_F[index]:.1f}" for index in order[:4])
 
 
 def list_words(text: str) -> list[str]:

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from compliance_xai.attribution.review_items import PART
 from compliance_xai.errors import InputError
 from compliance_xai.figures.theme import style_strategies
 from compliance_xai.files import digest, sha256_file
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
-from compliance_xai.pipeline.review import read_flags
+from compliance_xai.pipeline.review import read_reviewed
 from compliance_xai.pipeline.stores import keep_file
 from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
 from compliance_xai.study.labels import format_parameters, size_label
@@ -34,8 +35,8 @@ from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
 
 FOLDER = Path("book") / "runs" / "_static" / "explorer"
-LEXEME = re.compile(r"\d+(?:\.\d+)*|\w+|[^\w]+")
-"""What a reader takes for one piece of a rule: a number, a name, or the marks between them."""
+LEXEME = re.compile(r"\d+(?:\.\d+)*|[^\W\d]\w*(?:\.\w+)*|\w+|\W+")
+"""What a reader takes for one piece of a rule: a number, a name with its dots, or the marks between them."""
 _COMPARED = re.compile(r"\d+(?:\.\d+)*|\w+|\W")
 
 STEPS = 127
@@ -214,8 +215,9 @@ def _describe_written(row: dict[str, Any] | None, reference: str) -> dict[str, A
         "changes": find_changes(row["rule"], reference),
         "exact": bool(row["exact"]),
         "answer": row["answer"],
+        "case": row["counterexample"],
         "errors": row["errors"],
-        "flags": row["flags"],
+        "items": row["items"],
     }
 
 
@@ -254,8 +256,8 @@ def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
 
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
-    """Written rules: ``id, seed, rule, exact, answer, errors`` (kinds, each once), ``flags`` of a review (or None);
-    empty where none are finished."""
+    """Written rules: ``id, seed, rule, exact, answer, counterexample, errors`` (kinds, each once), ``items`` of a review
+    (or None); empty where none are finished."""
     folder = stage_folder(study.name, "generate", scale, strategy)
     if not _is_finished(folder):
         return pd.DataFrame(columns=["id", "seed"])
@@ -264,13 +266,29 @@ def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
         pd.read_parquet(folder / f"{name}.parquet") for name in ("generations", "scores", "verdicts", "errors")
     )
     kinds = errors.groupby(keys)["kind"].agg(lambda found: list(dict.fromkeys(found))).rename("errors")
-    joined = rules[[*keys, "rule"]].merge(scores[[*keys, "exact"]], on=keys)
-    joined = joined.merge(verdicts[[*keys, "answer"]], on=keys, how="left").merge(kinds, on=keys, how="left")
+    answers = verdicts[[*keys, "answer", "counterexample"]]
+    joined = rules[[*keys, "rule"]].merge(scores[[*keys, "exact"]], on=keys).merge(answers, on=keys, how="left")
+    joined = joined.merge(kinds, on=keys, how="left")
     joined["errors"] = [found if isinstance(found, list) else [] for found in joined["errors"]]
-    flags = read_flags(study, scale, strategy) if study.strategies[strategy].trains else {}
-    found = [flags.get(pair) for pair in zip(joined["seed"], joined["id"], strict=True)]
-    joined["flags"] = pd.Series(found, index=joined.index, dtype=object)
+    reviewed = read_reviewed(study, scale, strategy) if study.strategies[strategy].trains else {}
+    found = [_describe_items(reviewed.get(pair)) for pair in zip(joined["seed"], joined["id"], strict=True)]
+    joined["items"] = pd.Series(found, index=joined.index, dtype=object)
     return joined
+
+
+def _describe_items(items: list[dict[str, Any]] | None) -> list[list[Any]] | None:
+    """What a reviewer sees of a rule: its parts, and what is flagged of the clause's words and the rule as a whole.
+
+    For each ``item, text, start, end``, its chance of an error, its probability, the words that it rests on, and flags.
+    """
+    if items is None:
+        return None
+    shown = [item for item in items if item["item"] == PART or item["says"]]
+    numbers = [
+        [None if np.isnan(item[name]) else round(item[name], 3) for name in ("risk", "probability")] for item in shown
+    ]
+    return [[item["item"], item["text"], item["start"], item["end"], *pair, item["words"], item["says"]]
+            for item, pair in zip(shown, numbers, strict=True)]  # fmt: skip
 
 
 def _read_distances(study: Study, scale: str, clauses: Sequence[Attribution]) -> dict[str, list[float | None]]:

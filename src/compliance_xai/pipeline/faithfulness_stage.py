@@ -74,8 +74,8 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
         that no element was taken from: ``scale, strategy, seed, id, reason``).
 
-        For reviews (``pipeline.review``), of fine-tuned models: ``items`` (``review_items.list_items`` without their
-        places, with ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
+        For reviews (``pipeline.review``), of fine-tuned models: ``items`` (``review_items.list_items`` with
+        ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
         (``review_flags.measure_flags``, thresholds chosen on validation), ``risk`` (``Risk.coefficients`` of each
         cell), ``risk_models`` (its rivals on validation), ``reading`` (``review_flags.reading_table``), ``missed``
         (wrong parts by split and kind, and how many of them have no flag).
@@ -135,7 +135,10 @@ _COLUMNS = {
     ),
     "elements": ("seed", "id", "split", "element", "kind", "wrong", *SIGNALS),
     "left_out": ("seed", "id", "split", "reason"),
-    "items": ("seed", "id", "split", "item", "kind", "text", *ITEM_SIGNALS, "wrong"),
+    "items": (
+        *("seed", "id", "split", "item", "kind", "text", "start", "end", "probability", "words"),
+        *(*ITEM_SIGNALS, "wrong"),
+    ),
 }
 
 

@@ -44,9 +44,6 @@ from compliance_xai.study.ladders import LadderSettings, load_ladder
 from compliance_xai.study.model_sources import describe_model
 from compliance_xai.study.settings import Study, load_study
 
-FLOOR = math.log(2)
-"""Nats: a word counts where the part of the rule is at most half as likely without it."""
-
 BATCH = 64
 """Clauses whose rules are written together."""
 
@@ -234,14 +231,19 @@ def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
     return Evidence()
 
 
-def read_flags(study: Study, scale: str, strategy: str) -> dict[tuple[int, str], list[str]]:
-    """What is flagged in the rules that the stage ``faithfulness`` inspected, by seed and clause; if it has run."""
+def read_reviewed(study: Study, scale: str, strategy: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """What the stage ``faithfulness`` found in the rules that it inspected, by seed and clause; if it has run.
+
+    Each item has the columns of its table ``items``, ``risk`` (of parts; else NaN) and ``says`` (why it is flagged).
+    """
     evidence, found = read_evidence(study, scale, strategy), {}
     if not evidence.measured.empty:
         items = mark_disputed(read_stage(study, "faithfulness")["items"])
-        for item in items[(items["scale"] == scale) & (items["strategy"] == strategy)].to_dict("records"):
-            says = [f"{item['text'] or 'the whole'}: {FLAGS[name].says}" for name in evidence.flags(item)]
-            found.setdefault((item["seed"], item["id"]), []).extend(says)
+        items = items[(items["scale"] == scale) & (items["strategy"] == strategy)]
+        risks = np.where(items["item"] == PART, evidence.risk.predict(items), np.nan)
+        for item in items.assign(risk=risks).to_dict("records"):
+            says = [FLAGS[name].says for name in evidence.flags(item)]
+            found.setdefault((item["seed"], item["id"]), []).append(item | {"says": says})
     return found
 
 
@@ -287,20 +289,12 @@ def review_clause(
     parts = [item for item in items if item["item"] == PART]
     risks = evidence.risk.predict(pd.DataFrame(parts, columns=list(ITEM_SIGNALS)))
     for item, risk in zip(parts, risks, strict=True):
-        own_T = found.tokens_in(item["start"], item["end"])
-        item |= {"part": item["text"], "risk": float(risk), "probability": math.exp(float(log_probs_T[own_T].sum()))}
-        item |= {"words": _name_words(found, found.scores[:, own_T].sum(axis=1))}
+        item |= {"part": item["text"], "risk": float(risk)}
     checks = _list_checks(items, evidence)
     shown = ["part", "kind", "start", "end", "probability", "risk", "words", "flags"]
     rows = list(_find_alternatives(writer, found)) if alternatives else []
     columns = ["part", "runner_up", "odds", "wins_without"]
     return Review(clause, rule, found, pd.DataFrame(parts, columns=shown), checks, pd.DataFrame(rows, columns=columns))
-
-
-def _name_words(found: Attribution, scores_F: np.ndarray) -> str:
-    """The words that count, the strongest first."""
-    order = [index for index in np.argsort(-scores_F, kind="stable") if scores_F[index] >= FLOOR]
-    return ", ".join(f"{found.features[index].text} {scores_F[index]:.1f}" for index in order[:4])
 
 
 def _list_checks(items: Sequence[dict[str, Any]], evidence: Evidence) -> pd.DataFrame:
