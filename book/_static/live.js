@@ -225,7 +225,9 @@
       if (unsure.length) extra.push(`Check first, the model is unsure of: ${unsure.join(", ")}. On validation, this flag was right: ${flag.right}.`);
       if (this.previous && this.previous.rule !== found.rule) extra.push(`Before, the rule was: ${this.previous.rule}`);
       this.previous = { rule: found.rule, name };
+      const said = window.ruleWords.sentence(found.rule);
       this.result.replaceChildren(make("p", { class: "lm-label" }, "Rule: choose a part to see which words it depends on"), rule,
+        ...(said ? [make("p", { class: "lm-said" }, said)] : []),
         make("p", { class: "lm-label" }, "Clause"), words, note, ...extra.map((text) => make("p", { class: "lm-extra" }, text)));
       point(whole, all);
     }

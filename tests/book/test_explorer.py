@@ -58,30 +58,30 @@ def unpack(packed, shapes):
 
 def test_pieces_are_what_a_reader_points_at():
     pieces = explorer.cut_pieces(make_attribution())
-    assert [RULE[start:end] for start, end in pieces] == ["is", "(", "door", ".", "width", ",", "0.5", " mm", ")", ""]
+    assert [RULE[start:end] for start, end in pieces] == ["is", "(", "door.width", ",", "0.5", " mm", ")", ""]
 
 
 def test_a_token_over_several_lexemes_is_not_cut():
     joined = [*TOKENS[:5], (8, 14), *TOKENS[7:]]
     pieces = explorer.cut_pieces(make_attribution(tokens=joined))
-    assert [RULE[start:end] for start, end in pieces][3:6] == [".", "width,", "0.5"]
+    assert [RULE[start:end] for start, end in pieces][1:4] == ["(", "door.width,", "0.5"]
 
 
 def test_scores_come_back_within_half_a_step():
     attributions = [make_attribution(), make_attribution(20.0)]
     pieces = [explorer.cut_pieces(attribution) for attribution in attributions]
-    found = unpack(explorer.pack_scores(attributions, pieces), [(4, 11), (4, 11)])
+    found = unpack(explorer.pack_scores(attributions, pieces), [(4, 9), (4, 9)])
     for attribution, columns in zip(attributions, found, strict=True):
         scores = attribution.scores.astype(float)
-        groups = [slice(0, 1), slice(1, 2), slice(2, 4), slice(4, 5), slice(5, 6), slice(6, 7), slice(7, 9)]
-        groups += [slice(9, 10), slice(10, 11), slice(11, 12)]
+        groups = [slice(0, 1), slice(1, 2), slice(2, 6), slice(6, 7), slice(7, 9), slice(9, 10), slice(10, 11)]
+        groups += [slice(11, 12)]
         exact = np.column_stack([scores.sum(axis=1), *(scores[:, group].sum(axis=1) for group in groups)])
         assert (np.abs(columns - exact) <= 0.501 * np.abs(exact).max(axis=0) / explorer.STEPS).all()
 
 
 def test_a_column_without_any_score_stays_zero():
     attribution = make_attribution(0.0)
-    (columns,) = unpack(explorer.pack_scores([attribution], [explorer.cut_pieces(attribution)]), [(4, 11)])
+    (columns,) = unpack(explorer.pack_scores([attribution], [explorer.cut_pieces(attribution)]), [(4, 9)])
     assert (columns == 0).all()
 
 
@@ -113,7 +113,9 @@ def study(toy):
         write_generations([Generation("a", 0, RULE.replace("is", "has"), 9, True)], generate / "generations.parquet")
         one = pd.DataFrame({"id": ["a"], "seed": [0]})
         one.assign(exact=0.0).to_parquet(generate / "scores.parquet")
-        one.assign(answer="different").to_parquet(generate / "verdicts.parquet")
+        one.assign(answer="different", counterexample="a = 1: satisfies a, not b").to_parquet(
+            generate / "verdicts.parquet"
+        )
         pd.concat([one, one]).assign(kind="wrong_predicate").to_parquet(generate / "errors.parquet")
         for folder in (attribute, generate):
             (folder / "manifest.json").write_text("{}", encoding="utf-8")
@@ -141,11 +143,32 @@ def test_the_scripts_hold_what_ran(study, toy):
     scale = read_script(folder / "scale-0.js", 'explorerData.take("s",')
     assert set(scale["scores"]) == {f"{name}|0|{kind}" for name in ("none", "full") for kind in ("delete", "mask")}
     assert (scale["focus"]["full|0|delete"], scale["focus"]["full|0|mask"]) == ([0.25], [0.5])
-    (columns,) = unpack(scale["scores"]["full|0|delete"], [(4, 11)])
+    (columns,) = unpack(scale["scores"]["full|0|delete"], [(4, 9)])
     assert columns[:, 0] == pytest.approx(make_attribution().scores.sum(axis=1), abs=0.1)
     (written,) = scale["written"]["full|0"]
     assert (written["changes"], written["exact"], written["errors"]) == ([[0, 3]], False, ["wrong_predicate"])
-    assert written["flags"] is None  # nothing was measured
+    assert written["case"] == "a = 1: satisfies a, not b"
+    assert written["items"] is None  # nothing was measured
+
+
+def test_what_a_review_found_comes_with_the_written_rule(study, toy, monkeypatch):
+    part = {
+        "item": "part",
+        "text": "is",
+        "start": 0,
+        "end": 2,
+        "risk": 0.1239,
+        "probability": 0.5,
+        "words": "Doors 1.2",
+    }
+    word = part | {"item": "word", "risk": np.nan, "probability": np.nan, "words": ""}
+    items = [part | {"says": ["improbable"]}, word | {"says": []}, word | {"text": "0.5", "says": ["unread"]}]
+    monkeypatch.setattr(explorer, "read_reviewed", lambda *cell: {(0, "a"): items})
+    scale = read_script(explorer.write_explorer(study, toy.folder) / "scale-0.js", 'explorerData.take("s",')
+    assert scale["written"]["full|0"][0]["items"] == [
+        ["part", "is", 0, 2, 0.124, 0.5, "Doors 1.2", ["improbable"]],
+        ["word", "0.5", 0, 2, None, None, "", ["unread"]],
+    ]
 
 
 def test_distances_are_those_of_one_seed_and_the_base_goes_with_every_seed(study, toy):

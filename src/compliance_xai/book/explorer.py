@@ -256,8 +256,8 @@ def _read_run(study: Study, scale: str, strategy: str) -> Run | None:
 
 
 def _read_written(study: Study, scale: str, strategy: str) -> pd.DataFrame:
-    """Written rules: ``id, seed, rule, exact, answer, counterexample, errors`` (kinds, each once), ``items`` of a review
-    (or None); empty where none are finished."""
+    """Written rules: ``id, seed, rule, exact, answer, counterexample``, ``errors`` (kinds, each once) and ``items`` of
+    a review (or None); empty where none are finished."""
     folder = stage_folder(study.name, "generate", scale, strategy)
     if not _is_finished(folder):
         return pd.DataFrame(columns=["id", "seed"])
