@@ -58,11 +58,18 @@ def format_short(summary: Summary) -> Callable[..., str]:
     verdicts: dict[str, list[str]] = {}
     for finding in (one for one in summary.findings if "statements" in one):  # not those by earlier rules
         verdicts.setdefault(finding["verdict"], []).append(finding["claim"])
+    reading = summary.read("review_reading").to_dict("records") if summary.holds("review_reading") else []
+    training = (
+        summary.read_main("training") if summary.holds("training") else pd.DataFrame({"scale": [], "strategy": []})
+    )
+    training = training[training["scale"] == summary.scales[-1]].drop_duplicates("strategy").to_dict("records")
     values = {
         "summary": summary,
         "results": find_results(summary),
         "verdicts": verdicts,
         "first": partial(_first, summary),
+        "reading": reading,
+        "training": training,
     }
     return lambda stage, scale="", strategy="": render(
         "short.html", stage=stage, scale=scale, strategy=strategy, **values

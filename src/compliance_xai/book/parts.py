@@ -76,6 +76,7 @@ def write_short(folder: Path, project: Path, plan: Plan) -> list[Path]:
     own = stage_folder(plan.study.name, "summary")
     if (own / DESCRIPTION).is_file():
         tell = landing.format_short(open_summary(own))
+        texts |= {chapter: tell(chapter) for chapter in ("practice", "strategies")}
         for name, job in plan.jobs.items():
             texts[f"runs/{plan.study.name}/{name}"] = tell(job.stage, job.scale or "", job.strategy or "")
     told = {name: text for name, text in texts.items() if text.strip()}
