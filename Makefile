@@ -55,7 +55,7 @@ lint: $(STAMP) ## format, lint, types and the rule of rooms, without tests
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
-workshop: $(STAMP) ## execute the four lessons with their solutions; the next book shows them
+workshop: $(STAMP) ## execute the lessons with their solutions; the next book shows them
 	@$(BIN)/compliance-xai workshop run
 
 pdf: $(STAMP) ## print the built book to dist/, with bookmarks (needs Chromium)

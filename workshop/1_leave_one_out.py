@@ -13,7 +13,8 @@
 # %% [markdown]
 # # Lesson 1: what does the model read?
 #
-# *Reads* one model of the shipped ladder. *Writes* nothing but figures. *Needs* Python; nothing about language models.
+# *Reads* one model that is shipped with this book, fine-tuned on clauses of a synthetic grammar. *Writes* nothing but
+# figures. *Needs* Python; nothing about language models.
 #
 # :::{admonition} After this lesson you can
 # - compute the score of one word for one part of a rule by hand;
@@ -22,20 +23,19 @@
 # :::
 
 # %% tags=["parameters"]
-scale: str = "1m"
 clause: str = "The clear width of an exit door shall be not less than 850 mm."
 
 # %% [markdown]
 # ## A model that writes rules
 #
-# This model is tiny: it has read nothing but clauses and rules of our own grammar. It turns a clause into a rule in a
-# short form: conditions, an arrow, `must`, `may` or `never`, and what is asked for. A plus sign is "has", a bar is
-# "or".
+# This model is tiny, a million weights, and has read nothing but clauses and rules of one grammar. It turns a clause
+# into a rule: `if(...)` holds the conditions, `then(...)` what follows, wrapped in `obligation`, `permission` or
+# `prohibition`.
 
 # %%
-from compliance_xai.pipeline.lessons import load_writer
+from compliance_xai.pipeline.lessons import check, load_tuned
 
-writer = load_writer(scale)
+writer = load_tuned()
 rule = writer.write([clause])[0]
 print(rule)
 
@@ -77,6 +77,9 @@ one_removed.round(2)
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# one_removed["score"] = ...
+
 # %% tags=["solution"]
 one_removed["score"] = one_removed["with"] - one_removed["without"]
 most = one_removed.loc[one_removed["score"].idxmax()]
@@ -91,6 +94,12 @@ assert most["token"] in list("0123456789")
 # %% [markdown]
 # ```{solution-end}
 # ```
+
+# %% tags=["check"]
+check(
+    lambda: np.allclose(one_removed["score"], one_removed["with"] - one_removed["without"]),
+    hint="add a column `score` to `one_removed`: the column `with` less the column `without`.",
+)
 
 # %% [markdown]
 # ## Every word in turn
@@ -108,6 +117,14 @@ assert most["token"] in list("0123456789")
 # ```{solution-start} ex-1-loop
 # :class: dropdown
 # ```
+
+
+# %% tags=["stub", "remove-cell"]
+# def leave_one_out(clause, rule):
+#     words = clause.rstrip(".").split()
+#     shorter = [...]  # the clause without each word in turn
+#     log_probs = writer.log_probs([clause, *shorter], rule)  # one row for each text, one column for each token
+#     return pd.DataFrame(..., index=words, columns=[*writer.tokens(rule)[:-1], "(end)"])
 
 
 # %% tags=["solution"]
@@ -129,6 +146,13 @@ by_hand.sum(axis=1).sort_values(ascending=False).round(2).head(6)
 # %% [markdown]
 # ```{solution-end}
 # ```
+
+# %% tags=["check"]
+without_850 = writer.log_probs([clause], rule)[0] - writer.log_probs([clause.replace("850 ", "")], rule)[0]
+check(
+    lambda: np.allclose(leave_one_out(clause, rule).loc["850"], without_850, atol=1e-3),
+    hint="subtract the rows of the shorter clauses from that of the whole clause; keep the full stop at the end.",
+)
 
 # %% [markdown]
 # ## The same from the library
@@ -159,6 +183,9 @@ figures.show(figures.draw_score_matrix(found, folder=FIGURES, name="lesson-1-sco
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# written = writer.write([clause.replace("mm", unit) for unit in ("mm", "m", ...)])
+
 # %% tags=["solution"]
 units = ["mm", "m", "degrees Celsius", "storeys"]
 written = writer.write([clause.replace("mm", unit) for unit in units])
@@ -188,6 +215,10 @@ for unit, text in zip(units, written, strict=True):
 # ```{solution-start} ex-1-nonsense
 # :class: dropdown
 # ```
+
+# %% tags=["stub", "remove-cell"]
+# found = writer.explain("Parties after ten shall be quiet.")
+# found.target, found.baseline_log_probs.sum()  # the rule it writes, and the rule's log-probability
 
 # %% tags=["solution"]
 for text in (clause, "Parties after ten shall be quiet."):

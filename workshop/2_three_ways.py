@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.models.strategies import count_parameters
-from compliance_xai.pipeline.lessons import load_writer, read_clauses, show_bars, train_writer
+from compliance_xai.pipeline.lessons import check, load_writer, read_clauses, show_bars, train_writer
 
 strategies = ["full", "lora", "qlora"]
 writers = {(name, seed): train_writer(scale, name, seed=seed, steps=steps) for name in strategies for seed in seeds}
@@ -62,14 +62,11 @@ table = pd.DataFrame(
         {
             "strategy": name,
             "seed": seed,
-            "weights learned beside the base": count_parameters(writer.model)[1] - base_size,
+            "weights trained": base_size if name == "full" else count_parameters(writer.model)[1] - base_size,
             "loss (nats per token)": mean_loss(writer),
         }
         for (name, seed), writer in writers.items()
     ]
-)
-table["weights learned beside the base"] = table["weights learned beside the base"].where(
-    table["strategy"] != "full", 0
 )
 table.round(3)
 
@@ -110,6 +107,12 @@ first.round(2)
 # ```
 
 
+# %% tags=["stub", "remove-cell"]
+# def distance(p, q):
+#     m = (p + q) / 2
+#     return ...
+
+
 # %% tags=["solution"]
 def distance(p, q):
     m = (p + q) / 2
@@ -130,6 +133,13 @@ print(round(distance(p, q), 3))
 # ```{solution-end}
 # ```
 
+# %% tags=["check"]
+half, apart = np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.0, 1.0])
+check(
+    lambda: np.allclose([distance(half, half), distance(half, apart), distance(half, half[::-1])], [0, 1, 0.5**0.5]),
+    hint="skip shares of 0 in each sum, use base-2 logarithms, and take the root at the end.",
+)
+
 # %% [markdown]
 # ```{exercise} The noise floor
 # :label: ex-2-floor
@@ -143,6 +153,10 @@ print(round(distance(p, q), 3))
 # ```{solution-start} ex-2-floor
 # :class: dropdown
 # ```
+
+# %% tags=["stub", "remove-cell"]
+# for a, b in combinations(patterns, 2):  # keys are (strategy, seed)
+#     ...  # the mean over clauses of the distance between patterns[a] and patterns[b]
 
 # %% tags=["solution"]
 from itertools import combinations
@@ -195,6 +209,11 @@ print(f"Between strategies the distance is {ratio:.2f} times that between seeds.
 # ```{solution-start} ex-2-confound
 # :class: dropdown
 # ```
+
+# %% tags=["stub", "remove-cell"]
+# from compliance_xai.attribution.focus import normalised_entropy
+# short = train_writer(scale, "full", seed=seeds[0], steps=steps // 4)
+# ...  # for each run: mean_loss(writer), and the mean of normalised_entropy over its patterns
 
 # %% tags=["solution"]
 from compliance_xai.attribution.focus import normalised_entropy

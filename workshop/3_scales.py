@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.models.strategies import count_parameters
-from compliance_xai.pipeline.lessons import draw_pairs, load_writer, noun_categories, show_bars
+from compliance_xai.pipeline.lessons import check, draw_pairs, load_writer, noun_categories, show_bars
 
 writers = {scale: load_writer(scale) for scale in scales}
 pairs = draw_pairs(clauses)
@@ -78,6 +78,12 @@ pd.DataFrame({"word": [f.text for f in example.features], "category": [f.categor
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# def lift(attribution, categories):
+#     sizes = np.abs(attribution.scores).sum(axis=1)  # of each word
+#     inside = np.array([feature.category in categories for feature in attribution.features])
+#     return ...
+
 # %% tags=["solution"]
 NUMERICAL = ("number", "unit", "comparator")
 
@@ -99,6 +105,18 @@ lifts.mean().round(2)
 # ```{solution-end}
 # ```
 
+# %% tags=["check"]
+every = {feature.category for feature in example.features}
+numbers = [feature.category == "number" for feature in example.features]
+sizes_here = np.abs(example.scores).sum(axis=1)
+check(
+    lambda: (
+        np.isclose(lift(example, every), 1)
+        and np.isclose(lift(example, ["number"]), sizes_here[numbers].sum() / sizes_here.sum() / np.mean(numbers))
+    ),
+    hint="divide the share of the sizes that falls on the categories by the share of the words that they are.",
+)
+
 # %% [markdown]
 # ```{exercise} How sure are you?
 # :label: ex-3-interval
@@ -112,6 +130,13 @@ lifts.mean().round(2)
 # ```{solution-start} ex-3-interval
 # :class: dropdown
 # ```
+
+# %% tags=["stub", "remove-cell"]
+# rng = np.random.default_rng(0)
+# draws = rng.integers(0, ..., size=(1000, ...))  # a thousand times as many clauses as there are, with replacement
+#
+# def interval(values):
+#     return np.percentile(np.asarray(values)[draws].mean(axis=1), [2.5, 97.5])
 
 # %% tags=["solution"]
 frame = pd.DataFrame({scale: [lift(one, ("number", "unit", "comparator")) for one in found[scale]] for scale in scales})
@@ -166,6 +191,10 @@ print("The interval holds 0: no difference shown." if low <= 0 <= high else "The
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# totals = {scale: np.mean([np.abs(one.scores).sum() for one in found[scale]]) for scale in scales}
+# ...  # one.baseline_log_probs are the log-probabilities of the rule's tokens
+
 # %% tags=["solution"]
 totals = pd.DataFrame(
     {
@@ -202,6 +231,9 @@ totals.round(3)
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# On ... clauses of ..., for ... models with ... training runs each, ...
+
 # %% [markdown]
 # A careful sentence names everything that was held fixed: "On 24 clauses of a synthetic grammar, for three models of
 # our own with one training run each, the lift of numerical constraints ..." For more one would need several training
@@ -220,7 +252,7 @@ totals.round(3)
 # :::
 #
 # :::{dropdown} 2. Why bootstrap over clauses and not over tokens?
-# Tokens of one rule are not independent: they hang on the same clause. The clause is what was drawn at random, so it
+# Tokens of one rule are not independent: they depend on the same clause. The clause is what was drawn at random, so it
 # is the unit. Counting tokens makes intervals far too narrow.
 # :::
 #

@@ -35,7 +35,7 @@ import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks
 from compliance_xai.attribution.options import Options
-from compliance_xai.pipeline.lessons import read_clauses, show_bars, show_curves, train_writer
+from compliance_xai.pipeline.lessons import check, read_clauses, show_bars, show_curves, train_writer
 
 writers = [train_writer(scale, "full", seed=seed, steps=steps) for seed in seeds]
 writer = writers[0]
@@ -70,6 +70,12 @@ for link in example.alignment:
 # ```{solution-start} ex-4-gold
 # :class: dropdown
 # ```
+
+
+# %% tags=["stub", "remove-cell"]
+# def precision(ranking, gold):
+#     """Share of gold words among the first k of a ranking (places of words), k being the number of gold words."""
+#     return ...
 
 
 # %% tags=["solution"]
@@ -116,6 +122,15 @@ gold_table.pivot_table(index="kind", columns="ranking", values="precision", sort
 # ```{solution-end}
 # ```
 
+# %% tags=["check"]
+check(
+    lambda: (
+        precision(np.array([3, 0, 1, 2]), np.array([True, False, False, True])) == 1
+        and precision(np.array([1, 3, 0, 2]), np.array([True, False, False, True])) == 0.5
+    ),
+    hint="`gold` says for each word whether it is gold; take `gold[ranking[:k]]` and its mean.",
+)
+
 # %% [markdown]
 # ## Faithful: does it point at the words that did?
 #
@@ -137,6 +152,15 @@ gold_table.pivot_table(index="kind", columns="ranking", values="precision", sort
 # ```{solution-start} ex-4-curve
 # :class: dropdown
 # ```
+
+
+# %% tags=["stub", "remove-cell"]
+# def deletion_curve(example, features, ranking):
+#     masks = np.ones((len(ranking) + 1, len(ranking)), dtype=bool)  # one row for each step, True: the word is kept
+#     ...  # row k has the first k words of the ranking replaced
+#     options = Options(prompt=writer.template, baseline="mask")
+#     return score_masks(writer.model, writer.tokenizer, example.clause, example.rule, masks, options,
+#                        features=features).sum(axis=1)
 
 
 # %% tags=["solution"]
@@ -205,6 +229,12 @@ areas.round(1)
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# from scipy.stats import spearmanr
+# for e in examples:
+#     one, other = (some.explain(e.clause, e.rule).scores.sum(axis=1) for some in writers)
+#     ...
+
 # %% tags=["solution"]
 from scipy.stats import spearmanr
 
@@ -238,11 +268,13 @@ review = review_clause(writer, "The clear width of an exit door shall be not les
 figures.show_html(review_html(review))
 
 # %% [markdown]
-# ```{exercise} Would you sign it?
+# ```{exercise} Do the marks find errors?
 # :label: ex-4-review
 #
-# Go through the parts. Which ones would you check against the clause first, and why? Find a clause of your own for
-# which the rule is wrong. Did the marks warn you? Find one for which they warned you without need.
+# Here the references are known, so a reviewer's order can be measured. Review the rule that the model writes for each
+# clause, and note for each part whether it is wrong (`mark_wrong(rule, reference)` says so, in the order of
+# `review.parts`). Now read only a fifth of all parts: the least probable first, those that rest on no word first, or
+# any. Which order finds most errors?
 # ```
 
 # %% [markdown]
@@ -250,30 +282,52 @@ figures.show_html(review_html(review))
 # :class: dropdown
 # ```
 
+# %% tags=["stub", "remove-cell"]
+# from compliance_xai.rules.compare.rule_elements import mark_wrong
+# for e in examples:
+#     review = review_clause(writer, e.clause, alternatives=False)
+#     wrong = [bad for _, bad in mark_wrong(review.rule, e.rule)]
+#     ...  # review.parts has the columns probability and words, among others
+
 # %% tags=["solution"]
-written = writer.write([e.clause for e in examples])
-wrong = [e for e, rule in zip(examples, written, strict=True) if rule != e.rule][:6]
-right = [e for e, rule in zip(examples, written, strict=True) if rule == e.rule][:6]
-rows = []
-for name, some in (("wrong", wrong), ("exact", right)):
-    for e in some:
-        parts = review_clause(writer, e.clause).parts
-        unsupported = parts["words"] == ""
-        rows.append(
-            {
-                "rule": name,
-                "parts": len(parts),
-                "rest on no word": unsupported.mean(),
-                "least sure part": parts["probability"].min(),
-                "flagged": (parts["flags"] != "").mean(),
-            }
-        )
-pd.DataFrame(rows).groupby("rule").mean().round(2)
+from compliance_xai.rules.compare.rule_elements import mark_wrong
+
+reviewed = []
+for e in examples:
+    one = review_clause(writer, e.clause, alternatives=False)
+    reviewed.append(one.parts.assign(wrong=[bad for _, bad in mark_wrong(one.rule, e.rule)]))
+parts = pd.concat(reviewed, ignore_index=True)
+chance = pd.Series(rng.random(len(parts)))
+orders = {
+    "least probable first": parts["probability"],
+    "rests on no word first": (parts["words"] != "") + chance / 2,
+    "random order": chance,
+}
+read = len(parts) // 5
+errors = pd.DataFrame(
+    {
+        "order": list(orders),
+        "errors found": [
+            parts["wrong"][key.sort_values().index[:read]].sum() / parts["wrong"].sum() for key in orders.values()
+        ],
+    }
+)
+show_bars(
+    errors,
+    "order",
+    "errors found",
+    unit="share of all wrong parts",
+    title="Errors found in the first fifth",
+    caption="Parts of the rules that the model wrote, read in three orders.",
+    n=f"{len(parts)} parts, {int(parts['wrong'].sum())} wrong",
+    name="lesson-4-review",
+)
 
 # %% [markdown]
-# Check first what the clause does not contain and what the model was not sure of. That a part rests on no single word
-# says little: habit is often right, and a part can rest on a word and be wrong (the wrong number of two). A flag is no
-# verdict. It gives a reviewer an *order* in which to look, not permission to look away.
+# What the model was not sure of comes first. That a part rests on no single word is a poor mark: habit is often
+# right, and a part can rest on a word and be wrong (the wrong number of two). The other four fifths hold errors, too.
+# So a flag gives a reviewer an *order* in which to look, not permission to look away; and a mark that nobody has
+# measured gives not even that.
 
 # %% [markdown]
 # ```{solution-end}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -22,12 +23,17 @@ from compliance_xai.pipeline.review import RuleWriter
 from compliance_xai.pipeline.stage_examples import take_in_turn
 from compliance_xai.pipeline.stores import hash_once, keep_folder
 from compliance_xai.records import Example
-from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.folders import find_data_folder, find_project_folder
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.strategy_settings import StrategySettings
 
 FOLDER = find_project_folder() / "results" / "workshop"
 FIGURES = FOLDER / "figures"
+
+TUNED = find_data_folder() / "workshop" / "1m_full.safetensors"
+"""Weights of the shipped 1M model after full fine-tuning (``scripts/tune_workshop_model.py``), as float16."""
+
+UNANSWERED = "Not yet."
 
 RATES = {"full": 2e-3, "lora": 6e-3, "qlora": 6e-3}
 """Learning rates of the smallest rung in the default study."""
@@ -40,6 +46,25 @@ def load_writer(scale: str) -> RuleWriter:
     """
     rung = load_ladder("embedded").rung(scale)
     return RuleWriter(f"{scale}, as shipped", load_base(rung).eval(), load_tokenizer(rung), BASE_TEMPLATES["infix"])
+
+
+def load_tuned() -> RuleWriter:
+    """The 1M model, fully fine-tuned to write rules in the notation of this book; its weights are shipped."""
+    from safetensors.torch import load_file
+
+    rung = load_ladder("embedded").rung("1m")
+    model = load_base(rung).eval()
+    model.load_state_dict({name: weights.float() for name, weights in load_file(TUNED).items()}, strict=False)
+    return RuleWriter("1m, fine-tuned, as shipped", model, load_tokenizer(rung), DEFAULT_TEMPLATE)
+
+
+def check(right: Callable[[], object], hint: str) -> None:
+    """Say whether an answer is right; a hint if it is not, or if there is none yet."""
+    try:
+        passed = bool(right())
+    except Exception:  # an answer that is not there yet has no name, and one begun can fail in any way
+        passed = False
+    print("Right." if passed else f"{UNANSWERED} Hint: {hint}")
 
 
 def train_writer(scale: str, strategy: str, *, seed: int = 0, steps: int = 100, batch_size: int = 8) -> RuleWriter:

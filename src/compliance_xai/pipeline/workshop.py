@@ -7,16 +7,20 @@ shipped data (``make workshop``); the book takes it from there, and shows it wit
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compliance_xai.errors import require_choice
+from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import digest
 from compliance_xai.machine import describe_machine, measure_time
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import keep_page, number_cells, read_source
+from compliance_xai.pipeline.grid import stage_folder
+from compliance_xai.pipeline.lessons import UNANSWERED
+from compliance_xai.pipeline.manifests import MANIFEST
 from compliance_xai.pipeline.stores import Kept, find_folder, hash_once, write_changed
 from compliance_xai.study.folders import find_data_folder, find_project_folder
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 SOURCES = "workshop"
 PAGES = Path("book") / "runs" / "workshop"
+
+NEEDED = {"pretrained-quick": ("135M", "lora")}
+"""Studies whose models a lesson can use, and the cell that it uses."""
 
 _DIRECTIVE = re.compile(
     r"(?P<fence>`{3,}|:{3,})\{(?P<name>[\w-]+)\} ?(?P<title>[^\n]*)\n(?P<body>.*?)\n?(?P=fence)(?!:)", re.S
@@ -65,6 +72,13 @@ class Lesson:
             }
         )
 
+    def find_missing(self) -> str:
+        """What has to be done before this lesson can be executed; nothing for most lessons."""
+        study = next((study for study in NEEDED if f'"{study}"' in _read(self).cells[1].source), None)
+        if study is None or (stage_folder(study, "finetune", *NEEDED[study]) / MANIFEST).is_file():
+            return ""
+        return f"since it needs the models of a finished study: compliance-xai study run {study}"
+
     def find_page(self) -> Kept | None:
         """The folder with the executed notebook, if it was executed as it is now."""
         return find_folder(self.folder, self.key)
@@ -82,11 +96,27 @@ def run_lessons(lessons: Iterable[Lesson], *, report: Callable[[str], None] = pr
         if lesson.find_page() is not None:
             report(f"{lesson.label}: is current")
             continue
+        if missing := lesson.find_missing():
+            report(f"{lesson.label}: not executed, {missing}")
+            continue
         with measure_time() as watch:
-            keep_page(lesson.folder, lesson.key, lesson.source, name=lesson.name)
+            kept = keep_page(lesson.folder, lesson.key, lesson.source, name=lesson.name)
+        _check_answers(lesson, kept)
         report(f"{lesson.label}: {watch.seconds:.0f} s")
         executed.append(lesson)
     return executed
+
+
+def _check_answers(lesson: Lesson, page: Path) -> None:
+    """A solution passes the checks of its exercise, or the executed lesson is not kept."""
+    if UNANSWERED in page.read_text(encoding="utf-8"):
+        shutil.rmtree(lesson.folder)
+        raise InputError(
+            lesson.name,
+            expected="the solution to pass its check",
+            found=UNANSWERED,
+            remedy="Correct the solution or its check.",
+        )
 
 
 def write_pages() -> list[Path]:
@@ -131,16 +161,20 @@ def write_handouts(folder: Path) -> list[Path]:
 
 
 def make_handout(notebook: NotebookNode, name: str) -> NotebookNode:
-    """A lesson without its solutions, in Markdown that Jupyter shows without extensions."""
-    from nbformat.v4 import new_code_cell
+    """A lesson with stubs and links instead of its solutions, in Markdown that Jupyter shows without extensions."""
+    from nbformat.v4 import new_code_cell, new_markdown_cell
 
-    cells, inside = [], False
+    cells, inside, label = [], False, ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and "{solution-start}" in cell.source:
-            inside = True
+            inside, label = True, cell.source.split()[1]
             cells.append(new_code_cell("# Your turn\n"))
+        elif "stub" in cell.metadata.get("tags", []):
+            cells[-1].source += cell.source
         elif cell.cell_type == "markdown" and "{solution-end}" in cell.source:
             inside = False
+            page = f"../../_build/html/book/runs/workshop/{name}.html"
+            cells.append(new_markdown_cell(f"[Solution]({page}#{label}), in the book"))
         elif not inside:
             if cell.cell_type == "markdown":
                 cell.source = _plain_markdown(cell.source)
