@@ -17,11 +17,9 @@
 # Zealand acceptable solutions. *Writes* nothing. *Needs* lessons 1 and 4; and before the class, once, with a network,
 # some 2 GB of disk and about half an hour:
 #
-# ```bash
-# compliance-xai ladder fetch pretrained 135M
-# compliance-xai corpus fetch nzbc-lrml
-# compliance-xai study run pretrained-quick
-# ```
+#     compliance-xai ladder fetch pretrained 135M
+#     compliance-xai corpus fetch nzbc-lrml
+#     compliance-xai study run pretrained-quick
 #
 # :::{admonition} After this lesson you can
 # - judge a generated rule of a real code against its reference, by kind of error;

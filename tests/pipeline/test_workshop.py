@@ -197,7 +197,7 @@ def test_a_check_that_a_solution_fails_stops_the_run(toy, lesson):
     assert lesson.find_page() is None
 
 
-def test_the_shipped_tuned_model_writes_rules_of_the_book(toy):
+def test_the_shipped_tuned_model_writes_rules_of_the_book():
     pair = lessons.read_clauses("test", 12)
     written = lessons.load_tuned().write([example.clause for example in pair])
     assert sum(rule == example.rule for rule, example in zip(written, pair, strict=True)) >= 9
