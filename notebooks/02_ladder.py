@@ -45,4 +45,4 @@ figures.show_html(
 )
 
 # %% [markdown]
-# What the shipped ladder is, and what it is no evidence for, is said under [Limits](../../limits.md).
+# [Limits](../../limits.md) says what the shipped ladder is, and what it cannot show.

@@ -14,8 +14,7 @@
 # # Fine-tune
 #
 # One model, one strategy, once for every training seed. The loss counts the tokens of the rule only; the clause is
-# given. Learning rate, rank and steps were chosen for each strategy on the validation split; they stand at the foot of
-# this page.
+# given. The settings are listed at the end of this page.
 #
 # *Reads* the corpus and the base model. *Writes* `results/<study>/runs/<scale>/<strategy>/finetune`. *Takes* a minute
 # or two with its defaults on two cores; the table below says how long each seed took.

@@ -39,7 +39,7 @@ figures.show_html(figures.table_html(scores, caption="Scores of each training se
 # %% [markdown]
 # ## By regulatory context
 #
-# Shares of rules that match exactly and that parse at all; means over clauses and seeds. Fidelity is over the clauses
+# Shares of rules that match exactly and that parse at all; means over clauses and seeds. Fidelity counts only clauses
 # whose rules have a quantity, or cite something.
 
 # %% tags=["hide-input"]

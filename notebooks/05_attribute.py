@@ -82,8 +82,8 @@ figures.show_html(
 # %% [markdown]
 # ## Merged, dequantised, in 16 bits
 #
-# The model above was read as it was trained: adapters apart, on the base they were trained on, in 32 bits. Here the
-# same clauses are read in the forms in which such a model may be used.
+# The scores above are those of the model as it was trained: adapters separate, on the base they were trained on, in
+# 32-bit floats. Here the same clauses are scored in the other forms in which such a model may be used.
 
 # %% tags=["hide-input"]
 if "precision_effects" in result:
@@ -110,6 +110,6 @@ else:
 figures.show_html(
     figures.table_html(
         result["checks"],
-        caption="Largest deviation found, and what is tolerated (nats)",
+        caption="Largest deviation found, and the tolerance (nats)",
     )
 )

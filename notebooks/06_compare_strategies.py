@@ -161,7 +161,7 @@ figures.show_html(
 # %% [markdown] tags=["optional"]
 # ## Focus
 #
-# On how many words does a pattern rest? The effective number is the number of words that would have the same entropy
+# How many words does a pattern rest on? The effective number is the number of words that would have the same entropy
 # if all of them counted the same (claim C2). Differences are of its logarithm: 0.05 is 5 % more words.
 
 # %% tags=["hide-input"]
@@ -190,7 +190,7 @@ figures.show_html(
 # %% [markdown] tags=["optional"]
 # ## At equal confidence, and for short and long clauses
 #
-# A model that is unsure of everything rests on many words. What is left of the difference where total mass and
+# A model that is unsure of everything rests on many words. How much of the difference is left where total mass and
 # log-probability are the same (the direct effect), and in each third of the clauses by length?
 
 # %% tags=["hide-input"]

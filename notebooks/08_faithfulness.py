@@ -71,8 +71,8 @@ figures.show_html(
 # %% [markdown] tags=["optional"]
 # ## Faithfulness: does the model depend on them?
 #
-# Words of the clause go in a few steps (the study says how many), and the log-probability of the reference
-# rule is read after each step.
+# Words of the clause are removed in a few steps (their number is a setting of the study), and the log-probability of the
+# reference rule is computed after each.
 #
 # - *Deletion*: the words with the highest scores go first. The area over the curve is set between the smallest and the
 #   largest area that any order was found to have on the same model and clause {cite:p}`edin2024naopc`, so that models
@@ -176,7 +176,7 @@ figures.show_html(figures.table_html(kinds, caption=caption))
 figures.show_html(
     figures.table_html(
         result["left_out"].groupby(["scale", "strategy", "reason"], sort=False).size().reset_index(name="rules"),
-        caption="Rules that no element was taken from",
+        caption="Rules in which no element was recognised",
     )
 )
 

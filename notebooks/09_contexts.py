@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Contexts
 #
-# Do models read clauses on fire as they read clauses on drainage? And does focus survive in a regulatory context that
+# Do models read clauses about fire safety as they read clauses about drainage? And does focus survive in a regulatory context that
 # no model was trained on? There the words for things and properties are new; numbers, units, comparators and deontic
 # words are not.
 #
