@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +59,9 @@ SetOption = Annotated[
 ]
 ModelOption = Annotated[
     str, typer.Option("--model", metavar="MODEL[,...]", help="Model folders or hub ids instead of the study's ladder.")
+]
+ColumnOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=COLUMN", help="A table's column, as clause=text; repeatable.")
 ]
 CoresOption = Annotated[
     int | None,
@@ -487,9 +490,7 @@ def describe_corpus(
     source: Annotated[str, typer.Argument(help="synthetic, nzbc-lrml or table.", show_default=False)],
     path: Annotated[Path | None, typer.Option(help="The file, for a table of your own.")] = None,
     scheme: Annotated[str, typer.Option(help="Splits of the source: random or document.")] = "random",
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=COLUMN", help="A table's column, as clause=text; repeatable.")
-    ] = None,
+    column: ColumnOption = None,
     delimiter: Annotated[str | None, typer.Option(help="Between a table's cells.", show_default="guessed")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a table, such as cp1252.", show_default="UTF-8")] = None,
     decimal: Annotated[str, typer.Option(help="Of a table's clauses: '.', or ',' for 0,90 and 1.200.")] = ".",
@@ -505,10 +506,7 @@ def describe_corpus(
     console = _console()
     options = None
     if column or delimiter or encoding or decimal != "." or rules != "lrml":
-        pairs = (entry.partition("=") for entry in column or ())
-        names: dict[str, Any] = {name: text for name, _, text in pairs}
-        for name in names:
-            require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
+        names: dict[str, Any] = _name_columns(column)
         options = TableOptions(**names, delimiter=delimiter, encoding=encoding, decimal=decimal, rules=rules)
     corpus = load_corpus(source, path=path, scheme=scheme, options=options)
     description = describe(corpus)
@@ -520,6 +518,13 @@ def describe_corpus(
     _print_frame(console, "Features by category", shares.reset_index())
     for note in corpus.notes:
         console.print(f"Note: {_plain(note)}", soft_wrap=True)
+
+
+def _name_columns(column: list[str] | None) -> dict[str, str]:
+    names = {name: text for name, _, text in (entry.partition("=") for entry in column or ())}
+    for name in names:
+        require_choice("--column", name, ("id", "clause", "rule", "context", "split"))
+    return names
 
 
 def _print_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
@@ -591,6 +596,7 @@ def new_study(
     name: Annotated[str, typer.Option(help="Its name, also that of its results.")] = "",
     corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
     corpus_path: Annotated[str, typer.Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
+    column: ColumnOption = None,
     ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     model: ModelOption = "",
     scales: Annotated[str, typer.Option(help="Model sizes, with commas.", show_default="all")] = "",
@@ -605,6 +611,8 @@ def new_study(
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
     from compliance_xai.corpus.corpora import SOURCES
+    from compliance_xai.files import read_rows
+    from compliance_xai.study.folders import find_path
     from compliance_xai.study.ladders import load_ladder
     from compliance_xai.study.new_study import Answers, write_study
     from compliance_xai.study.strategy_settings import KINDS
@@ -625,12 +633,20 @@ def new_study(
     def choose(what: str, known: Iterable[str]) -> Callable[[str], object]:
         return lambda text: [require_choice(f"new study, {what}", part, known) for part in _split(text)]
 
-    models = _split(model)
+    def read_header(path: str) -> Sequence[str]:
+        return read_rows(find_path(path or "?"), remedy="Give it with --corpus-path, such as clauses.csv.")[0]
+
+    models, columns = _split(model), _name_columns(column)
     name = ask(name, "Name of the study", "mine")
     source = ask(corpus or ("table" if corpus_path else ""), f"Corpus ({', '.join(SOURCES)})", "synthetic",
                  choose("corpus", SOURCES))  # fmt: skip
     if source == "table":
-        corpus_path = ask(corpus_path, "File of the corpus", "")
+        corpus_path = ask(corpus_path, "File of the corpus", "", read_header)
+        header = read_header(corpus_path)
+        for role in ("clause", "rule"):
+            given = columns.get(role, role if role in header or yes else "")
+            question = f"Column of the {role}s ({', '.join(header)})"
+            columns[role] = ask(given, question, header[0], choose(f"--column {role}", header))
     ladder = "" if models else ask(ladder, "Ladder (a shipped one, or a folder)", "embedded", load_ladder)
     rungs = [] if models else [rung.name for rung in load_ladder(ladder).rungs]
     chosen = "" if models else ask(scales, "Model sizes, with commas", ",".join(rungs), choose("scales", rungs))
@@ -638,6 +654,7 @@ def new_study(
         name,
         corpus=source,
         path=corpus_path,
+        columns={role: found for role, found in columns.items() if found != role},
         ladder=ladder,
         models=models,
         scales=_split(chosen),
@@ -648,7 +665,8 @@ def new_study(
     )
     path, study = write_study(answers, out)
     shown = study.name if out is None else path
-    print(f"{path}: {len(study.cells())} runs. Look at it, then: compliance-xai study plan {shown}")
+    count = len(study.cells())
+    print(f"{path}: {count} run{'s' * (count > 1)}. Look at it, then: compliance-xai study plan {shown}")
 
 
 def _split(text: str) -> list[str]:

@@ -53,7 +53,7 @@ def test_a_bad_answer_is_asked_for_again(toy):
 
 
 def test_the_path_of_a_corpus_makes_it_a_table_and_is_kept_relative_to_the_study(toy, monkeypatch):
-    (toy.folder / "mine.csv").write_text("clause,rule\n", encoding="utf-8")
+    (toy.folder / "mine.csv").write_text("clause,rule\na,b\n", encoding="utf-8")
     arguments = ["--name", "own", "--corpus-path", "mine.csv", "--ladder", "toy", "--yes"]
     result = runner.invoke(app, ["new-study", *arguments])
     assert result.exit_code == 0, result.output
@@ -135,7 +135,23 @@ def test_names_that_look_like_other_things_stay_text(toy, name):
 
 
 def test_a_table_is_named(toy):
-    (toy.folder / "mine.csv").write_text("clause,rule\n", encoding="utf-8")
+    (toy.folder / "mine.csv").write_text("clause,rule\na,b\n", encoding="utf-8")
     text = format_study(Answers("mine", corpus="table", path="mine.csv", ladder="toy"))
     assert '  source: table\n  path: "mine.csv"\n' in text
     assert "train: " not in text
+
+
+def test_a_tables_other_column_names_are_given_or_asked_for_and_kept(toy):
+    (toy.folder / "mine.csv").write_text("Nr;Klausel;Regel\n1;a;b\n", encoding="utf-8")
+    arguments = ["new-study", "--ladder", "toy", "--corpus-path", "mine.csv"]
+    result = runner.invoke(app, [*arguments, "--name", "own", "--yes"])
+    assert result.exit_code != 0
+    assert "--column clause: expected one of Nr, Klausel, Regel, found 'clause'" in str(result.exception)
+    given = ["--name", "own", "--yes", "--column", "clause=Klausel", "--column", "rule=Regel", "--column", "id=Nr"]
+    assert runner.invoke(app, [*arguments, *given]).exit_code == 0
+    assert load_study("own").corpus.columns == {"clause": "Klausel", "rule": "Regel", "id": "Nr"}
+    answers = "\n".join(["asked", "Klause", "Klausel", "Regel", "m", "lora", "0", "5"]) + "\n"
+    result = runner.invoke(app, arguments, input=answers)
+    assert result.exit_code == 0, result.output
+    assert "Did you mean 'Klausel'?" in result.output
+    assert load_study("asked").corpus.columns == {"clause": "Klausel", "rule": "Regel"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from compliance_xai.study.strategy_settings import KINDS, usual_settings
 
 @dataclass(frozen=True)
 class Answers:
-    """What a new study is made of; ``models`` are folders or hub ids that replace the ladder. Relative paths start
-    from the working directory."""
+    """What a new study is made of; ``models`` are folders or hub ids that replace the ladder, ``columns`` those of a
+    table that have other names. Relative paths start from the working directory."""
 
     name: str
     corpus: str = "synthetic"
     path: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
     ladder: str = "embedded"
     models: Sequence[str] = ()
     scales: Sequence[str] = ()
@@ -90,6 +91,8 @@ def format_study(answers: Answers, folder: Path | None = None) -> str:
     listed = "".join(f"\n  - {_flow(rung | {'path': _relative(rung['path'], folder)})}" for rung in rungs)
     source = answers.ladder if is_shipped(answers.ladder) else _relative(answers.ladder, folder)
     path = f"\n  path: {json.dumps(_relative(answers.path, folder), ensure_ascii=False)}" if answers.path else ""
+    if answers.columns:
+        path += f"\n  columns: {_flow(dict(answers.columns))}"
     template = Path(__file__).with_name("new_study.yaml").read_text(encoding="utf-8")
     return template.format(
         name=answers.name,
