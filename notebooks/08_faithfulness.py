@@ -71,8 +71,8 @@ figures.show_html(
 # %% [markdown] tags=["optional"]
 # ## Faithfulness: does the model depend on them?
 #
-# Words of the clause are removed in a few steps (their number is a setting of the study), and the log-probability of the
-# reference rule is computed after each.
+# Words of the clause are removed in a few steps (their number is a setting of the study), and the log-probability of
+# the reference rule is computed after each.
 #
 # - *Deletion*: the words with the highest scores go first. The area over the curve is set between the smallest and the
 #   largest area that any order was found to have on the same model and clause {cite:p}`edin2024naopc`, so that models

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Contexts
 #
-# Do models read clauses about fire safety as they read clauses about drainage? And does focus survive in a regulatory context that
-# no model was trained on? There the words for things and properties are new; numbers, units, comparators and deontic
-# words are not.
+# Do models read clauses about fire safety as they read clauses about drainage? And does focus survive in a regulatory
+# context that no model was trained on? There the words for things and properties are new; numbers, units, comparators
+# and deontic words are not.
 #
 # *Reads* the attributions and scores of all runs. *Writes* `results/<study>/contexts`. *Takes* seconds.
 
