@@ -24,7 +24,7 @@ overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
-from compliance_xai.stats import error_detector as detector
+from compliance_xai.stats.error_detector import describe_gain
 
 settings = pipeline.open_study(study, overrides)
 result = pipeline.faithfulness(settings)
@@ -127,7 +127,7 @@ figures.show_html(figures.table_html(remarks, caption="Clauses that could not be
 # its own token, how unsure it was, the length of the clause, and whether the clause has such a word at all.
 
 # %% tags=["hide-input"]
-for sentence in detector.describe_gain(result["signals"], result["regressions"]):
+for sentence in describe_gain(result["signals"]):
     figures.show_html(f"<p>{sentence}</p>", text=sentence)
 figures.show_drawn(
     figures.draw_signals,
@@ -137,39 +137,9 @@ figures.show_drawn(
 )
 
 # %% tags=["hide-input"]
-numbers = ["auroc", "low", "high", "difference", "difference_low", "difference_high"]
-figures.show_html(
-    figures.table_html(
-        result["regressions"][["split", "signal", "n_elements", "n_wrong", "n_clauses", *numbers, "reason"]],
-        caption="Logistic regressions on the signals: area under ROC, and difference to the baselines, with 95 % "
-        "bootstrap intervals over clauses",
-    )
-)
-
-# %% [markdown] tags=["optional"]
-# ### Calibration
-#
-# A regression turns signals into a probability that an element is wrong. Clauses of known contexts are predicted by a
-# regression that has not seen them (five folds of clauses), the held-out context by one that has seen known contexts
-# only. The *Brier score* is the mean squared error of the probability {cite:p}`brier1950verification`; the *expected
-# calibration error* is the mean distance between predicted and observed shares over ten equal bins
-# {cite:p}`naeini2015obtaining`.
-
-# %% tags=["hide-input"]
-figures.show_drawn(
-    figures.draw_reliability,
-    result["bins"],
-    folder=folder,
-    otherwise="Too few elements were wrong, or right, for a regression.",
-)
-figures.show_html(
-    figures.table_html(
-        result["calibration"][["split", "model", "n_elements", "n_wrong", "brier", "low", "high", "brier_base", "ece"]],
-        caption="Calibration: Brier score with 95 % bootstrap interval over clauses, and that of saying the "
-        "share of wrong elements every time",
-    )
-)
-kinds = result["elements"].groupby(["split", "kind"], sort=False)["wrong"]
+items = result["items"]
+parts = items[(items["item"] == "part") & (items["split"] != "validation")]
+kinds = parts.groupby(["split", "kind"], sort=False)["wrong"]
 kinds = kinds.agg(n_elements="size", n_wrong="sum", share="mean").reset_index()
 caption = "Elements of the written rules, all fine-tuned models together"
 figures.show_html(figures.table_html(kinds, caption=caption))

@@ -240,16 +240,14 @@ if results.holds("area_summary", "curve_summary"):
 # ## Does attribution find errors?
 
 # %% tags=["hide-input"]
-if results.holds("signals", "regressions"):
+if results.holds("signals"):
     from compliance_xai.stats.error_detector import describe_gain
 
     signals = results.read_main("signals")
-    for sentence in describe_gain(signals, results.read_main("regressions")):
+    for sentence in describe_gain(signals):
         figures.show_html(f"<p>{html.escape(sentence)}</p>")
     few = "Too few wrong elements were written."
     figures.show_drawn(figures.draw_signals, signals, folder=results.figures, otherwise=few)
-    if results.holds("bins"):
-        figures.show_drawn(figures.draw_reliability, results.read_main("bins"), folder=results.figures, otherwise=few)
 
 # %% [markdown] tags=["optional"]
 # ## By regulatory context, including the one held out

@@ -68,7 +68,7 @@ def test_removal_curves_of_a_stored_study_have_the_grey_lines_too(tmp_path):
     assert listed == ["random order", "best and worst order found", "full fine-tuning", "LoRA"]
 
 
-def test_signals_and_reliability_name_their_counts(tmp_path):
+def test_signals_name_their_counts(tmp_path):
     rng = np.random.default_rng(0)
     wrong = rng.random(400) < 0.3
     frame = pd.DataFrame({"id": [f"c{i // 10}" for i in range(400)], "split": "test", "wrong": wrong})
@@ -78,10 +78,6 @@ def test_signals_and_reliability_name_their_counts(tmp_path):
     assert figure.n == f"{wrong.sum()} wrong of 400 elements in 40 clauses (known contexts)"
     families = {trace["name"] for trace in figure.spec["data"]}
     assert families == {"by chance", "from attribution", "without attribution"}
-    _, bins = detector.calibration_table(detector.predict_wrong(frame), bootstrap=100)
-    figure = figures.draw_reliability(bins.assign(split="test"), folder=tmp_path)
-    assert figure.n == "40 elements per point"
-    assert len(figure.spec["data"]) == 1 + len(detector.MODELS)
 
 
 def test_contexts_come_with_the_held_out_one_last(tmp_path):

@@ -20,7 +20,7 @@ import pandas as pd
 
 from compliance_xai.attribution.focus import KEYS, SIGNS, mass, normalised_entropy, read_keys
 from compliance_xai.records import Attribution, Feature, attribution_from_row
-from compliance_xai.rules.compare.rule_elements import Element, list_elements, mark_wrong
+from compliance_xai.rules.compare.rule_elements import Element, list_elements
 
 LITERALS = ("value", "reference")
 """Kinds of elements that can be literal copies."""
@@ -156,18 +156,3 @@ def element_signals(
         "clause_words": float(len(mass_F)),
         "unspelled": float(not matching_F.any()),
     }
-
-
-def element_rows(
-    attribution: Attribution,
-    reference: str,
-    log_probs_T: np.ndarray,
-    entropies_T: np.ndarray,
-    notation: str = "lrml",
-) -> list[dict[str, Any]]:
-    """Every element of an attributed rule: ``element`` (from 0), ``kind``, ``wrong`` and the ``SIGNALS``."""
-    return [
-        {"element": index, "kind": element.kind, "wrong": wrong}
-        | element_signals(attribution, element, log_probs_T, entropies_T)
-        for index, (element, wrong) in enumerate(mark_wrong(attribution.target, reference, notation))
-    ]

@@ -1,13 +1,7 @@
 from .clause_figures import attribution_html, draw_score_matrix
 from .contract import Drawing, Figure, NothingToPlot, figure_html, save_figure, show, show_drawn, show_html
 from .corpus_figures import draw_corpus_categories, draw_corpus_counts, draw_corpus_lengths
-from .correctness_figures import (
-    draw_correctness,
-    draw_faithfulness,
-    draw_reliability,
-    draw_removal_curves,
-    draw_signals,
-)
+from .correctness_figures import draw_correctness, draw_faithfulness, draw_removal_curves, draw_signals
 from .focus_figures import (
     draw_by_context,
     draw_category_lift,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from compliance_xai.figures.contract import Drawing, drawn, require_rows
+from compliance_xai.attribution.elements import ATTRIBUTION
+from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.forms import FEW, count_clauses, count_range, line_of, order_scales, pad, rows_chart, select
-from compliance_xai.figures.marks import Axis, Chart, Panel, Points
+from compliance_xai.figures.marks import Axis, Chart, Panel
 from compliance_xai.figures.theme import GREY, VIOLET, Style, make_style, style_strategies
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.study.labels import label_of
@@ -30,16 +31,9 @@ _OTHER_ORDERS = {
     "worst": (Style("best and worst order found", GREY), "dot"),
 }
 SPLIT_TITLES = {"test": "known contexts", "validation": "known contexts", "document": "held-out context"}
-_FROM_ATTRIBUTION = ("unsupported", "top_elsewhere", "spread", "weak", "attribution", "both")
 _FAMILIES = {
     True: make_style("from attribution", VIOLET),
     False: make_style("without attribution", "#8b6a1f", "square"),
-}
-_MODELS = {
-    "unlikely": make_style("unlikely token", "#8b6a1f", "square"),
-    "baselines": make_style("baselines", "#D55E00", "triangle-up"),
-    "attribution": make_style("attribution signals", VIOLET),
-    "both": make_style("both", "#5a6b7b", "diamond"),
 }
 
 
@@ -142,12 +136,13 @@ def draw_removal_curves(curves: pd.DataFrame, *, attribution: str = "delete", op
 
 
 @drawn
-def draw_signals(signals: pd.DataFrame, *, name: str = "error-signals") -> Drawing:
+def draw_signals(signals: pd.DataFrame) -> Drawing:
     """How well each signal finds wrong elements: a row for each, a panel per split (``stats.rank_signals``)."""
+    name = "error-signals"
     frame = select(signals, name, "auroc")
     best = frame.groupby("signal")["auroc"].max().sort_values(ascending=False, kind="stable")
     titles = {str(split): SPLIT_TITLES.get(str(split), str(split)) for split in frame["split"]}
-    families = frame.assign(family=frame["signal"].isin(_FROM_ATTRIBUTION))
+    families = frame.assign(family=frame["signal"].isin(ATTRIBUTION))
     return Drawing(
         name,
         rows_chart(
@@ -160,29 +155,4 @@ def draw_signals(signals: pd.DataFrame, *, name: str = "error-signals") -> Drawi
             f"{row.n_wrong} wrong of {row.n_elements} elements in {row.n_clauses} clauses ({titles[str(row.split)]})"
             for row in frame.drop_duplicates("split").itertuples(index=False)
         ),
-    )  # fmt: skip
-
-
-@drawn
-def draw_reliability(bins: pd.DataFrame) -> Drawing:
-    """Predicted against observed shares of wrong elements (``stats.calibration_table``); a panel per split."""
-    frame = require_rows(bins, "error-reliability")
-    panels = []
-    for split, here in frame.groupby("split", sort=False):
-        reach = 1.08 * float(here[["predicted", "observed"]].to_numpy().max())
-        span = (-0.04 * reach, reach)  # errors are rare where models were trained, so scales differ
-        layers = [Points([0, reach], [0, reach], Style("calibrated", GREY), line="dot", symbols=False, width=1.5)]
-        said = "{label}\npredicted {predicted:.3f}, observed {observed:.3f}\nn = {n} elements"
-        known = (here[here["model"] == model].drop(columns=["low", "high"], errors="ignore") for model in _MODELS)
-        layers += [line_of(some, "predicted", "observed", style, said)
-                   for some, style in zip(known, _MODELS.values(), strict=True)]  # fmt: skip
-        title = SPLIT_TITLES.get(str(split), str(split))
-        panels.append(
-            Panel(title, Axis("predicted share of wrong elements", span), Axis("observed share", span), layers)
-        )
-    return Drawing(
-        "error-reliability",
-        Chart(panels, 290),
-        frame,
-        n=f"{count_range((frame['n'].min(), frame['n'].max()))} elements per point",
     )  # fmt: skip

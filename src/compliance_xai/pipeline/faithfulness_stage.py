@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.elements import SIGNALS, element_rows
+from compliance_xai.attribution.elements import SIGNALS
 from compliance_xai.attribution.engine import score_masks
 from compliance_xai.attribution.explain import attribute
 from compliance_xai.attribution.options import Options
@@ -36,7 +36,7 @@ from compliance_xai.records import (
     read_attribution_rows,
     read_generations,
 )
-from compliance_xai.stats import error_detector as detector
+from compliance_xai.stats.error_detector import rank_signals
 from compliance_xai.stats.review_flags import (
     choose_thresholds,
     find_flagged,
@@ -69,16 +69,14 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         ``areas`` and ``curves`` (``faithfulness.judge_scores``, with ``CELL``, ``seed``, ``id``, ``split``,
         ``operator``); ``area_summary`` and ``curve_summary`` (``stats.summarise_measures`` of them on the evaluated
         split);
-        ``elements`` (``elements.element_rows`` of the rules that fine-tuned models wrote, with ``CELL``, ``seed``,
-        ``id``, ``split``); ``signals`` and ``regressions`` (``detector.rank_signals`` of signals, and of regressions
-        on them, by split); ``calibration``, ``bins`` (``detector.calibration_table``, by split); ``left_out`` (rules
-        that no element was taken from: ``scale, strategy, seed, id, reason``).
 
-        For reviews (``pipeline.review``), of fine-tuned models: ``items`` (``review_items.list_items`` with
-        ``wrong``; the validation split, and the clauses of ``elements``), ``flags``
-        (``review_flags.measure_flags``, thresholds chosen on validation), ``risk`` (``Risk.coefficients`` of each
-        cell), ``risk_models`` (its rivals on validation), ``reading`` (``review_flags.reading_table``), ``missed``
-        (wrong parts by split and kind, and how many of them have no flag).
+        Of the rules that fine-tuned models wrote, as reviews read them (``pipeline.review``): ``items``
+        (``review_items.list_items`` with ``wrong``; the attributed clauses, and some of the validation split),
+        ``left_out`` (rules that no part was taken from: ``scale, strategy, seed, id, reason``),
+        ``signals`` (``error_detector.rank_signals`` of parts, by split), ``flags`` (``review_flags.measure_flags``,
+        thresholds chosen on validation), ``risk`` (``Risk.coefficients`` of each cell), ``risk_models`` (its rivals
+        on validation), ``reading`` (``review_flags.reading_table``), ``missed`` (wrong parts by split and kind, and
+        how many of them have no flag).
     """
     bootstrap = work.study.thresholds.bootstrap
     examples = {example.id: example for example in attributed_examples(work.study)}
@@ -99,8 +97,10 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
     # Short clauses have fewer steps, if less than a word would go in each.
     whole = curves[curves.groupby([*CELL, "seed", "id", "operator"])["step"].transform("max") == curves["step"].max()]
     tables["curve_summary"] = summarise_measures(whole, "kept", by=(*by, "order", "step"), bootstrap=bootstrap)
-    tables |= _judge_review(tables["items"], bootstrap)
-    return tables | _judge_detector(tables["elements"], work.study.corpus.evaluate_on, bootstrap)
+    items = tables["items"]
+    parts = items[(items["item"] == PART) & (items["split"] != "validation")]
+    tables["signals"] = rank_signals(parts, SIGNALS, against="unlikely", bootstrap=bootstrap)
+    return tables | _judge_review(items, bootstrap)
 
 
 def _measure_cell(work: Work, scale: str, strategy: str, examples: dict[str, Example]) -> dict[str, pd.DataFrame]:
@@ -133,7 +133,6 @@ _COLUMNS = {
         *("seed", "id", "split", "operator", "attribution", "order", "draw", "step"),
         *("removed", "log_prob", "kept"),
     ),
-    "elements": ("seed", "id", "split", "element", "kind", "wrong", *SIGNALS),
     "left_out": ("seed", "id", "split", "reason"),
     "items": (
         *("seed", "id", "split", "item", "kind", "text", "start", "end", "probability", "words"),
@@ -155,14 +154,13 @@ def _measure_model(
             rows["areas"] += [keys | {"operator": operator} | row for row in measures]
             rows["curves"] += [keys | {"operator": operator} | row for row in curves]
     if study.strategies[strategy].trains:  # a base that was not tuned writes another notation
-        for example, elements, items, reason in model.inspect(examples.values(), model.rules):
+        for example, items, reason in model.inspect(examples.values(), model.rules):
             keys = {"seed": seed, "id": example.id, "split": example.split}
-            rows["elements"] += [keys | row for row in elements]
             rows["items"] += [keys | row for row in items]
             rows["left_out"] += [keys | {"reason": reason}] if reason else []
         rows["items"] += [
             {"seed": seed, "id": example.id, "split": "validation"} | row
-            for example, _, items, _ in model.inspect(*model.validate())
+            for example, items, _ in model.inspect(*model.validate())
             for row in items
         ]
     return {name: pd.DataFrame.from_records(rows[name], columns=list(columns)) for name, columns in _COLUMNS.items()}
@@ -230,8 +228,8 @@ class _Measured:
 
     def inspect(
         self, examples: Iterable[Example], rules: Mapping[str, Generation]
-    ) -> Iterator[tuple[Example, list[dict[str, Any]], list[dict[str, Any]], str]]:
-        """The elements of each example's rule and the items of its review, with signals; or why there are none."""
+    ) -> Iterator[tuple[Example, list[dict[str, Any]], str]]:
+        """The items of a review of each example's rule, with signals; and why it has no part, else empty."""
         readable = []
         for example in examples:
             written = rules[example.id]
@@ -239,28 +237,24 @@ class _Measured:
                 readable.append(example)
             else:
                 reason = "no rule was written" if written.stopped else "the rule was cut at the token limit"
-                yield example, [], [], reason
+                yield example, [], reason
         pairs = [(example.clause, rules[example.id].rule) for example in readable]
         sure = read_confidence(self.model, self.tokenizer, pairs, template=self.prompt)
         for example, (log_probs_T, entropies_T) in track(list(zip(readable, sure, strict=True)), "rules inspected"):
             rule = rules[example.id].rule
-            explained = self._explain(example, rule)
             notation = self.study.corpus.notation
-            rows = element_rows(explained, example.rule, log_probs_T, entropies_T, notation)
-            if explained.provenance["method"] != "leave_one_out" or explained.provenance["baseline"] != "delete":
-                explained = attribute(self.model, self.tokenizer, example.clause, rule, Options(prompt=self.prompt))
-            items = list_items(explained, log_probs_T, entropies_T, self.known, notation=notation)
+            items = list_items(self._explain(example, rule), log_probs_T, entropies_T, self.known, notation=notation)
             marked = mark_items(items, rule, example.rule, notation=notation)
             items = [item | {"wrong": wrong} for item, wrong in zip(items, marked, strict=True)]
-            yield example, rows, items, "" if rows else "no element was recognised in the rule"
+            recognised = any(item["item"] == PART for item in items)
+            yield example, items, "" if recognised else "no element was recognised in the rule"
 
     def _explain(self, example: Example, rule: str) -> Attribution:
-        """The attribution of a written rule; that of the reference if it is the same text."""
-        chosen = self.study.attribution
-        baseline = chosen.baselines[0]
-        if rule == example.rule and (example.id, baseline) in self.attributions:
-            return self.attributions[example.id, baseline]
-        options = self.reader.options(baseline)
+        """A written rule by leave-one-out and deletion, as reviews do; the stored one if the reference is the same."""
+        known = rule == example.rule and self.study.attribution.method == "leave_one_out"
+        if known and (example.id, "delete") in self.attributions:
+            return self.attributions[example.id, "delete"]
+        options = self.reader.options("delete", method="leave_one_out")
         return attribute(self.model, self.tokenizer, example.clause, rule, options, id=example.id)
 
 
@@ -285,30 +279,3 @@ def _judge_review(items: pd.DataFrame, bootstrap: int) -> dict[str, pd.DataFrame
         found["missed"] = [wrong.agg(n_wrong="size", n_missed="sum").reset_index()]
     nothing = [pd.DataFrame(columns=[*CELL, "split"])]
     return {name: pd.concat(frames or nothing, ignore_index=True) for name, frames in found.items()}
-
-
-def _judge_detector(elements: pd.DataFrame, evaluated: str, bootstrap: int) -> dict[str, pd.DataFrame]:
-    """Areas of single signals and of regressions, and how far the regressions' probabilities can be trusted.
-
-    Clauses of the evaluated split are predicted out of fold; held-out ones by a regression on the evaluated split.
-    """
-    known = elements[elements["split"] == evaluated]
-    predicted = [detector.predict_wrong(known)]
-    predicted += [
-        detector.predict_wrong(known, group) for _, group in elements[elements["split"] != evaluated].groupby("split")
-    ]
-    everything = pd.concat(predicted, ignore_index=True)
-    calibration, bins = [], []
-    for frame in predicted:
-        scores, parts = detector.calibration_table(frame, bootstrap=bootstrap)
-        split = frame["split"].iloc[0] if len(frame) else evaluated
-        calibration.append(scores.assign(split=split))
-        bins.append(parts.assign(split=split))
-    return {
-        "signals": detector.rank_signals(elements, SIGNALS, against="unlikely", bootstrap=bootstrap),
-        "regressions": detector.rank_signals(
-            everything, tuple(detector.MODELS), against="baselines", bootstrap=bootstrap
-        ),
-        "calibration": pd.concat(calibration, ignore_index=True),
-        "bins": pd.concat(bins, ignore_index=True),
-    }

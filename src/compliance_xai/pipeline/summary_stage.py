@@ -48,10 +48,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
     "compare_sizes": {"scores": "quality"} | {name: name for name in ("floors", "sizes", "lift", "error_shares")},
     "findings": {name: name for name in ("statements", "observations")},
-    "faithfulness": {
-        name: name
-        for name in ("correctness", "area_summary", "curve_summary", "signals", "regressions", "calibration", "bins")
-    }
+    "faithfulness": {name: name for name in ("correctness", "area_summary", "curve_summary", "signals")}
     | {f"review_{name}": name for name in ("flags", "risk", "risk_models", "reading", "missed")},
     "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
 }

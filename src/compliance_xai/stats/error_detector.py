@@ -1,7 +1,7 @@
 """Does attribution find errors? How well signals rank wrong elements of generated rules, and predict them.
 
 The signals are those of ``attribution.elements``. Elements of one clause stay together: they are resampled, and
-left out of a regression, as a whole.
+left out of a regression, as a whole. ``review_flags`` chooses with these areas what a reviewer reads first.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from compliance_xai.attribution.elements import ATTRIBUTION, BASELINES, SIGNALS
+from compliance_xai.attribution.elements import ATTRIBUTION
 from compliance_xai.stats.frames import groups
-from compliance_xai.stats.summary import bootstrap_ratio, interval, resample_counts
-
-MODELS = {"unlikely": ("unlikely",), "baselines": BASELINES, "attribution": ATTRIBUTION, "both": SIGNALS}
-"""Logistic regressions: name -> the signals that it is given."""
+from compliance_xai.stats.summary import interval, resample_counts
 
 FOLDS = 5
-BINS = 10
 LEAST_WRONG = 5
 """Fewest clauses with a wrong element, and without one, for an area or a regression."""
 
@@ -104,18 +100,15 @@ def too_few(frame: pd.DataFrame) -> str:
     return ""
 
 
-def predict_wrong(
-    train: pd.DataFrame, test: pd.DataFrame | None = None, *, models: Mapping[str, Sequence[str]] = MODELS
-):
-    """Probability that each element is wrong, by logistic regression on signals.
+def predict_wrong(elements: pd.DataFrame, models: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Probability that each element is wrong, by logistic regressions that have seen no element of its clause.
 
     Parameters
     ----------
-    train
-        Elements as for ``rank_signals``. Without ``test`` they are predicted themselves, each clause by a regression
-        that has seen none of its elements (five folds of clauses).
-    test
-        Other elements, predicted by a regression on all of ``train``.
+    elements
+        As for ``rank_signals``; their clauses are divided into five folds.
+    models
+        Name of a regression -> the signals that it is given.
 
     Returns
     -------
@@ -125,26 +118,21 @@ def predict_wrong(
     from sklearn.model_selection import GroupKFold
 
     needed = sorted({name for names in models.values() for name in names})
-    train = train.dropna(subset=needed).reset_index(drop=True)
-    target = train if test is None else test.dropna(subset=needed).reset_index(drop=True)
-    if too_few(train) or target.empty:
-        return target.iloc[:0].assign(**dict.fromkeys(models, np.nan))
+    elements = elements.dropna(subset=needed).reset_index(drop=True)
+    if too_few(elements):
+        return elements.iloc[:0].assign(**dict.fromkeys(models, np.nan))
     predicted = {}
     for model, names in models.items():
-        columns = list(names)
-        x, y = train[columns].to_numpy(dtype=float), train["wrong"].to_numpy(dtype=bool)
-        if test is not None:
-            predicted[model] = fit_regression(x, y).predict_proba(target[columns].to_numpy(dtype=float))[:, 1]
-            continue
-        probability = np.full(len(train), np.nan)
-        for seen, unseen in GroupKFold(FOLDS).split(x, y, train["id"]):
+        x, y = elements[list(names)].to_numpy(dtype=float), elements["wrong"].to_numpy(dtype=bool)
+        probability = np.full(len(elements), np.nan)
+        for seen, unseen in GroupKFold(FOLDS).split(x, y, elements["id"]):
             # A fold without a wrong element would have nothing to learn from; its elements get the share of wrong ones.
             both = 0 < y[seen].sum() < len(seen)
             probability[unseen] = (
                 fit_regression(x[seen], y[seen]).predict_proba(x[unseen])[:, 1] if both else y[seen].mean()
             )
         predicted[model] = probability
-    return target.assign(**predicted)
+    return elements.assign(**predicted)
 
 
 def fit_regression(x: np.ndarray, y: np.ndarray) -> Any:
@@ -156,101 +144,24 @@ def fit_regression(x: np.ndarray, y: np.ndarray) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
 
 
-def reliability_bins(probability: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
-    """Bins of equally many elements, by rising probability: ``n``, mean ``predicted``, ``observed`` share wrong."""
-    order = np.argsort(probability, kind="stable")
-    return [
-        {"n": len(part), "predicted": float(probability[part].mean()), "observed": float(np.mean(wrong[part]))}
-        for part in np.array_split(order, min(bins, len(order)))
-    ]
+def describe_gain(signals: pd.DataFrame) -> list[str]:
+    """Does attribution find errors better than how unlikely a token was? A sentence for each split, from intervals.
 
-
-def calibration_error(probability: np.ndarray, wrong: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean distance of predicted and observed share over ``reliability_bins``, 0 to 1.
-
-    Naeini, Cooper and Hauskrecht (2015), with bins of equal size.
-
-    Examples
-    --------
-    >>> calibration_error(np.array([0.2, 0.2, 0.8, 0.8]), np.array([False, False, True, False]), bins=2)
-    0.25
-    """
-    parts = reliability_bins(np.asarray(probability), np.asarray(wrong, dtype=bool), bins)
-    return float(sum(p["n"] * abs(p["predicted"] - p["observed"]) for p in parts) / sum(p["n"] for p in parts))
-
-
-def calibration_table(
-    predicted: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How well the probabilities of ``predict_wrong`` are calibrated.
-
-    Returns
-    -------
-    scores
-        ``model, n_elements, n_wrong, n_clauses, brier, low, high`` (95 % bootstrap over clauses), ``brier_base`` (of
-        the share of wrong elements, said of every one), ``ece``.
-    bins
-        ``model, bin, n, predicted, observed``.
-    """
-    scores, bins = [], []
-    for model in MODELS if len(predicted) else ():
-        probability, wrong = predicted[model].to_numpy(dtype=float), predicted["wrong"].to_numpy(dtype=bool)
-        errors = pd.Series((probability - wrong) ** 2).groupby(predicted["id"].to_numpy()).agg(["sum", "size"])
-        mean, low, high = bootstrap_ratio(
-            errors["sum"].to_numpy(), errors["size"].to_numpy(), n_resamples=bootstrap, seed=seed
-        )
-        counts = {"n_elements": len(wrong), "n_wrong": int(wrong.sum()), "n_clauses": len(errors)}
-        base = float(((wrong.mean() - wrong) ** 2).mean())
-        error = calibration_error(probability, wrong)
-        scores.append(
-            {"model": model, **counts, "brier": mean, "low": low, "high": high, "brier_base": base, "ece": error}
-        )
-        parts = reliability_bins(probability, wrong)
-        bins += [{"model": model, "bin": index, **part} for index, part in enumerate(parts)]
-    names = ["model", "n_elements", "n_wrong", "n_clauses", "brier", "low", "high", "brier_base", "ece"]
-    columns = ["model", "bin", "n", "predicted", "observed"]
-    return pd.DataFrame.from_records(scores, columns=names), pd.DataFrame.from_records(bins, columns=columns)
-
-
-def describe_gain(signals: pd.DataFrame, regressions: pd.DataFrame) -> list[str]:
-    """What attribution adds to knowing how unlikely a token was, from the intervals alone: one sentence for each split.
-
-    Parameters
-    ----------
-    signals, regressions
-        ``rank_signals`` of single signals against ``unlikely``, and of the regressions against ``baselines``.
+    ``signals`` is ``rank_signals`` against ``unlikely``.
     """
     sentences = []
     for split in dict.fromkeys(signals["split"]):
+        where = "On the held-out context" if split == "document" else "On contexts that were trained on"
         single = signals[(signals["split"] == split) & signals["signal"].isin(ATTRIBUTION)]
-        both = regressions[(regressions["split"] == split) & (regressions["signal"] == "both")]
         plain = signals[(signals["split"] == split) & (signals["signal"] == "unlikely")]
         if single["auroc"].isna().all() or plain["auroc"].isna().all():
-            sentences.append(f"{_where(split)}: no area ({signals.loc[single.index[0], 'reason']}).")
+            sentences.append(f"{where}: no area ({signals.loc[single.index[0], 'reason']}).")
             continue
         best, plain = single.loc[single["auroc"].idxmax()], plain.iloc[0]
-        sentence = (
-            f"{_where(split)}: the best single signal of attribution reaches an area of {best['auroc']:.2f} "
+        compared = "better" if best["difference_low"] > 0 else "worse" if best["difference_high"] < 0 else ""
+        sentences.append(
+            f"{where}: the best single signal of attribution reaches an area of {best['auroc']:.2f} "
             f"[{best['low']:.2f}, {best['high']:.2f}], the likelihood of the token alone {plain['auroc']:.2f} "
-            f"[{plain['low']:.2f}, {plain['high']:.2f}]; attribution is {_compare(best, 'better', 'worse')}."
+            f"[{plain['low']:.2f}, {plain['high']:.2f}]; attribution is {compared or 'not shown to differ'}."
         )
-        if len(both) and not np.isnan(both["difference"].iloc[0]):
-            gain = both.iloc[0]
-            sentence += (
-                f" Added to all baselines in a regression it changes the area by {gain['difference']:+.3f} "
-                f"[{gain['difference_low']:+.3f}, {gain['difference_high']:+.3f}]: "
-                f"{_compare(gain, 'a gain', 'a loss')}."
-            )
-        sentences.append(sentence)
     return sentences
-
-
-def _where(split: str) -> str:
-    return "On the held-out context" if split == "document" else "On contexts that were trained on"
-
-
-def _compare(row: pd.Series, above: str, below: str) -> str:
-    """Where the interval of a difference is, in words."""
-    if row["difference_low"] > 0:
-        return above
-    return below if row["difference_high"] < 0 else "not shown to differ"

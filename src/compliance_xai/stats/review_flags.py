@@ -200,7 +200,7 @@ def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tu
     """
     # Without mass there is nothing to be concentrated; without other models nobody disagrees.
     parts = parts.assign(spread=parts["spread"].fillna(1.0), disputed=parts["disputed"].fillna(0.0), split="validation")
-    predicted = predict_wrong(parts, models=MODELS)
+    predicted = predict_wrong(parts, MODELS)
 
     def rank(*names: str) -> pd.DataFrame:
         """Against the first; by the parts themselves, with why there is no area, if nothing could be predicted."""
