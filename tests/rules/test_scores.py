@@ -265,7 +265,7 @@ def no_network(monkeypatch):
 def test_a_configuration_gives_the_registrys_value_and_states_its_range(score, no_network, tmp_path):
     settings = {"encoder": Letters(), "spelling": "intermediate"}
     expected = score.total(scores.Pairs(PREDICTIONS, REFERENCES, **settings))
-    module = scores.load_score(score.name, **settings)
+    module = evaluate.load(str(scores.MODULE), score.name, keep_in_memory=True, **settings)
     assert module.compute(predictions=PREDICTIONS, references=REFERENCES) == pytest.approx(expected)
     assert f"Range: {score.range[0]} to {score.range[1]}." in module.description
     assert module.info.config_name == score.name
@@ -286,7 +286,7 @@ def test_corpus_scores_are_those_of_the_configurations(no_network):
 
 def test_an_unknown_score_is_refused():
     with pytest.raises(InputError, match=r"expected one of exact_match, .*, found 'rouge'"):
-        scores.load_score("rouge")
+        evaluate.load(str(scores.MODULE), "rouge")
 
 
 def test_importing_the_scores_loads_nothing_heavy():

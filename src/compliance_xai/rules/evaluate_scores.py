@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import evaluate
 
+from compliance_xai.errors import require_choice
 from compliance_xai.rules import scores
 
 
@@ -34,7 +35,8 @@ class RuleScore(evaluate.Metric):
         notation: scores.Notation = "lrml",
         **settings: Any,
     ) -> None:
-        self.score = scores.find_score(config_name or "")
+        require_choice("score", config_name, scores.SCORES)
+        self.score = scores.SCORES[str(config_name)]
         self.choices: dict[str, Any] = {"encoder": encoder, "spelling": spelling, "notation": notation}
         super().__init__(config_name=config_name, **settings)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,6 @@ from compliance_xai.rules.notation.spelling import expand
 from compliance_xai.rules.notation.tolerant import read_tolerant
 from compliance_xai.rules.notation.tree import Rule, canonical, format_rule
 from compliance_xai.rules.sentence_encoder import Encoder, load_encoder
-
-if TYPE_CHECKING:
-    from evaluate import EvaluationModule
 
 Spelling = Literal["as_written", "intermediate"]
 """The text that the LRML F1 reads: the rules as they are, or both expanded to the intermediate spelling, for which the
@@ -187,46 +184,14 @@ def corpus_scores(predictions: Sequence[str], references: Sequence[str], **setti
     names = [name for name, score in SCORES.items() if score.reads(pairs.notation)]
     if pairs.encoder is None:
         names.remove("semantic_similarity")
-    choices: dict[str, Any] = {"encoder": None} | settings
-    modules = [load_score(name, **choices) for name in names]
+    choices: dict[str, Any] = {"encoder": None, "keep_in_memory": True} | settings
+    modules = [evaluate.load(str(MODULE), name, **choices) for name in names]
     values = evaluate.combine(modules).compute(predictions=list(predictions), references=list(references))
     return {name: float(value) for name, value in values.items()}
 
 
-def load_score(name: str, *, keep_in_memory: bool = True, **settings: Any) -> EvaluationModule:
-    """Load one configuration of the ``evaluate`` module, without a network.
-
-    ``evaluate.load(str(MODULE), name)`` does the same, but keeps the module's inputs in a file of its cache.
-
-    Parameters
-    ----------
-    name
-        One of ``SCORES``.
-    keep_in_memory
-        Whether inputs stay in memory until ``compute``.
-    settings
-        ``encoder``, ``spelling`` and ``notation`` (see ``Pairs``), and any other argument of ``evaluate.load``.
-
-    Returns
-    -------
-    evaluate.EvaluationModule
-        ``compute(predictions=..., references=...)`` gives the values by name; ``description`` states the range.
-
-    """
-    import evaluate
-
-    find_score(name)
-    return evaluate.load(str(MODULE), name, keep_in_memory=keep_in_memory, **settings)
-
-
 MODULE = Path(__file__).with_name("evaluate_scores.py")
-"""The ``evaluate`` module."""
-
-
-def find_score(name: str) -> Score:
-    """The score of a name; an error that lists them all for any other name."""
-    require_choice("score", name, SCORES)
-    return SCORES[name]
+"""The ``evaluate`` module: ``evaluate.load(str(MODULE), name, **settings)`` needs no network."""
 
 
 def list_errors(predictions: Sequence[str], references: Sequence[str], *, notation: Notation = "lrml") -> pd.DataFrame:
@@ -284,11 +249,6 @@ def is_exact(prediction: str, reference: str) -> bool:
         return canonical(parse_rule(prediction)) == canonical(parse_rule(reference))
     except RuleSyntaxError:
         return False
-
-
-def is_same_text(prediction: str, reference: str) -> bool:
-    """Whether two texts are the same but for white space."""
-    return prediction.split() == reference.split()
 
 
 def parses(text: str, _: str = "") -> bool:
@@ -400,7 +360,7 @@ SCORES = {
             (0, 1),
             "Share of rules that are the reference up to the order of 'and' and 'or' arguments, both read strictly; "
             "spaces do not count. Text that is not a rule, and a rule in another notation, must be the same text.",
-            lambda pairs: pairs.map(is_exact if pairs.notation == "lrml" else is_same_text),
+            lambda pairs: pairs.map(is_exact if pairs.notation == "lrml" else lambda a, b: a.split() == b.split()),
             needs_lrml=False,
         ),
         Score(

@@ -17,21 +17,8 @@ from typing import Literal
 
 import z3
 
-from compliance_xai.rules.compare.logic_formulas import (
-    BREACH,
-    OPTION,
-    PERMITTED,
-    All,
-    Any,
-    Atom,
-    Comparison,
-    Dimensions,
-    Formula,
-    Modal,
-    Not,
-    Property,
-    walk,
-)
+from compliance_xai.rules.compare import logic_formulas as logic
+from compliance_xai.rules.compare.logic_formulas import Formula
 from compliance_xai.rules.compare.logic_reading import BeyondReading, Wording, find_several, read_formula
 from compliance_xai.rules.notation.parse import parse_rule
 from compliance_xai.rules.notation.tree import Rule, canonical
@@ -149,18 +136,18 @@ class _Comparer:
     def __init__(self, formulas: tuple[Formula, ...], wording: Wording) -> None:
         self.end = time.monotonic() + TIMEOUT_MS / 1000
         self.formulas, self.wording = formulas, wording
-        self.dimensions = Dimensions.infer(formulas)
+        self.dimensions = logic.Dimensions.infer(formulas)
         self.context = z3.Context()
         self.solver = z3.SimpleSolver(ctx=self.context)
-        self.numbers: dict[Property, z3.ArithRef] = {}
+        self.numbers: dict[logic.Property, z3.ArithRef] = {}
         self.counts: list[z3.BoolRef] = []
         self.terms: dict[Formula, z3.BoolRef] = {}
         self.atoms: dict[str, z3.BoolRef] = {}
-        self.modals: dict[Modal, z3.BoolRef] = {}
+        self.modals: dict[logic.Modal, z3.BoolRef] = {}
 
     def compare(self) -> Verdict:
         a, b = self.formulas
-        only_a, only_b = self.find(a, Not(b)), self.find(b, Not(a))
+        only_a, only_b = self.find(a, logic.Not(b)), self.find(b, logic.Not(a))
         notes = self.notes()
         if only_a is None and only_b is None:
             return Verdict("equivalent", f"Every building that satisfies one rule satisfies the other.{notes}")
@@ -180,24 +167,24 @@ class _Comparer:
 
     def build(self, formula: Formula) -> z3.BoolRef:
         match formula:
-            case Atom(name):
+            case logic.Atom(name):
                 if name not in self.atoms:
                     self.atoms[name] = z3.Bool(f"atom {name}", self.context)
                 return self.atoms[name]
-            case Modal():
+            case logic.Modal():
                 if formula not in self.modals:
                     self.modals[formula] = z3.Bool(f"modal {len(self.modals)}", self.context)
                 return self.modals[formula]
-            case Not(part):
+            case logic.Not(part):
                 return z3.Not(self.build(part))
-            case All(parts):
+            case logic.All(parts):
                 return z3.And(*[self.build(part) for part in parts], z3.BoolVal(True, self.context))
-            case Any(parts):
+            case logic.Any(parts):
                 return z3.Or(*[self.build(part) for part in parts], z3.BoolVal(False, self.context))
-            case Comparison():
+            case logic.Comparison():
                 return self.build_comparison(formula)
 
-    def build_comparison(self, comparison: Comparison) -> z3.BoolRef:
+    def build_comparison(self, comparison: logic.Comparison) -> z3.BoolRef:
         base, total = self.dimensions.base(comparison), z3.RealVal(0, self.context)
         for names, number, dimension in comparison.parts:
             factor = z3.RealVal(str(number), self.context)
@@ -208,7 +195,7 @@ class _Comparer:
             return total == 0
         return total < 0 if comparison.relation == "<" else total <= 0
 
-    def number(self, prop: Property) -> z3.ArithRef:
+    def number(self, prop: logic.Property) -> z3.ArithRef:
         if prop not in self.numbers:
             name = f"number {len(self.numbers)} {prop[0]}"
             if _is_count(prop[0]):
@@ -227,7 +214,7 @@ class _Comparer:
         The solver treats every ``Modal`` as an atom. If it proposes truths of modals that contradict each other, the
         reason is added and it is asked again; the bodies of modals nest less deeply, so this comes to an end.
         """
-        modals = [part for part in dict.fromkeys(_surface(*formulas)) if isinstance(part, Modal)]
+        modals = [part for part in dict.fromkeys(_surface(*formulas)) if isinstance(part, logic.Modal)]
         while True:
             model = self.find_once([self.term(formula) for formula in formulas])
             clashes = self.find_clashes(modals, model) if model is not None else []
@@ -248,7 +235,7 @@ class _Comparer:
         finally:
             self.solver.pop()
 
-    def find_clashes(self, modals: list[Modal], model: z3.ModelRef) -> list[z3.BoolRef]:
+    def find_clashes(self, modals: list[logic.Modal], model: z3.ModelRef) -> list[z3.BoolRef]:
         """The modals that a model takes for false although those that it takes for true entail them.
 
         What is obliged, or so of each element, is everything that follows from all such bodies together; what is
@@ -257,15 +244,15 @@ class _Comparer:
         clashes = []
         for false in (modal for modal in modals if not self.truth(model, modal)):
             true = [modal for modal in modals if modal.kind == false.kind and self.truth(model, modal)]
-            if false.kind.removeprefix(OPTION) == "permission":
-                witness = self.find(false.body, *[Not(modal.body) for modal in true])
+            if false.kind.removeprefix(logic.OPTION) == "permission":
+                witness = self.find(false.body, *[logic.Not(modal.body) for modal in true])
             else:
-                witness = self.find(Not(false.body), *[modal.body for modal in true])
+                witness = self.find(logic.Not(false.body), *[modal.body for modal in true])
             if witness is None:
                 clashes.append(z3.Or(self.build(false), *[z3.Not(self.build(modal)) for modal in true]))
         return clashes
 
-    def truth(self, model: z3.ModelRef, statement: Atom | Modal) -> bool:
+    def truth(self, model: z3.ModelRef, statement: logic.Atom | logic.Modal) -> bool:
         return z3.is_true(model.eval(self.build(statement), model_completion=True))
 
     def term(self, formula: Formula) -> z3.BoolRef:
@@ -275,47 +262,47 @@ class _Comparer:
 
     def ask(self) -> z3.CheckSatResult:
         """One question; first with little work allowed, because a time limit costs more than most questions."""
-        if time.monotonic() >= self.end:
-            return z3.unknown
-        answer = self.check_within(LITTLE_WORK, NO_TIMEOUT)
-        left = int((self.end - time.monotonic()) * 1000)
-        return self.check_within(WORK, left) if answer == z3.unknown and left > 0 else answer
-
-    def check_within(self, work: int, milliseconds: int) -> z3.CheckSatResult:
-        self.solver.set(rlimit=work, timeout=milliseconds)
-        try:
-            return self.solver.check()
-        except z3.Z3Exception as error:
-            raise BeyondReading(f"the solver stopped ({error})") from None
+        for work, timed in ((LITTLE_WORK, False), (WORK, True)):
+            left = int((self.end - time.monotonic()) * 1000)
+            if left <= 0:
+                break
+            self.solver.set(rlimit=work, timeout=left if timed else NO_TIMEOUT)
+            try:
+                answer = self.solver.check()
+            except z3.Z3Exception as error:
+                raise BeyondReading(f"the solver stopped ({error})") from None
+            if answer != z3.unknown:
+                return answer
+        return z3.unknown
 
     # Answers
 
     def show(self, satisfied: Literal["a", "b"]) -> Counterexample:
         """A counter-example; what the bodies of modals say is about other cases, so it is left out."""
         a, b = self.formulas
-        model = self.find_plausible(a, Not(b)) if satisfied == "a" else self.find_plausible(b, Not(a))
+        model = self.find_plausible(a, logic.Not(b)) if satisfied == "a" else self.find_plausible(b, logic.Not(a))
         parts = dict.fromkeys(_surface(a, b))
         several = {name for name, dimension in self.numbers if dimension is not None}
         properties = {}
         for name, read_in in dict.fromkeys(
-            p for each in parts if isinstance(each, Comparison) for p in self.read(each)
+            p for each in parts if isinstance(each, logic.Comparison) for p in self.read(each)
         ):
             dimension = self.dimensions.of((name, read_in))
             label = f"{_plain(name)} as {describe_dimension(dimension)}" if name in several else _plain(name)
             value = self.value(model, (name, read_in))
-            properties[label] = self.wording.write(name.removeprefix(OPTION), dimension, value)
-        names = [part.name for part in parts if isinstance(part, Atom)]
+            properties[label] = self.wording.write(name.removeprefix(logic.OPTION), dimension, value)
+        names = [part.name for part in parts if isinstance(part, logic.Atom)]
         labels = Counter(map(self.label, names))
         atoms = {}
         for name in names:
             label = self.label(name)
-            atoms[label if labels[label] == 1 else _plain(name)] = self.truth(model, Atom(name))
-        for modal in (part for part in parts if isinstance(part, Modal)):
-            text = self.wording.modals.get(modal) or f"option {modal.kind.removeprefix(OPTION)} {len(atoms)}"
+            atoms[label if labels[label] == 1 else _plain(name)] = self.truth(model, logic.Atom(name))
+        for modal in (part for part in parts if isinstance(part, logic.Modal)):
+            text = self.wording.modals.get(modal) or f"option {modal.kind.removeprefix(logic.OPTION)} {len(atoms)}"
             atoms[text] = self.truth(model, modal)
         return Counterexample(properties, atoms, satisfied)
 
-    def value(self, model: z3.ModelRef, prop: Property) -> Fraction:
+    def value(self, model: z3.ModelRef, prop: logic.Property) -> Fraction:
         found = z3.simplify(model.eval(self.numbers[prop], model_completion=True))
         if not isinstance(found, z3.RatNumRef):
             raise BeyondReading("the solver's counter-example is not a fraction")
@@ -325,7 +312,7 @@ class _Comparer:
         """A case without values below zero, in the units of the rules, if there is one; else any."""
         self.solver.push()
         for prop, number in self.numbers.items():
-            measure = self.wording.measure(prop[0].removeprefix(OPTION), self.dimensions.of(prop))
+            measure = self.wording.measure(prop[0].removeprefix(logic.OPTION), self.dimensions.of(prop))
             self.solver.add(number >= str(measure.unit.offset if measure else 0))
         model = self.find(*formulas)
         self.solver.pop()
@@ -334,10 +321,10 @@ class _Comparer:
         return model
 
     def label(self, name: str) -> str:
-        bare = name.removeprefix(OPTION)
+        bare = name.removeprefix(logic.OPTION)
         return _plain(name.removesuffix(bare) + self.wording.atoms.get(bare, bare))
 
-    def read(self, comparison: Comparison) -> list[Property]:
+    def read(self, comparison: logic.Comparison) -> list[logic.Property]:
         base = self.dimensions.base(comparison)
         return [self.dimensions.property(names, base, dim) for names, _, dim in comparison.parts if names]
 
@@ -346,9 +333,9 @@ class _Comparer:
         kinds = [_kind(formula) for formula in self.formulas]
         notes = [f"a {kinds[0]}, b {kinds[1]}."] if kinds[0] != kinds[1] else []
         for name, formula in zip("ab", self.formulas, strict=True):
-            if self.find(Not(formula)) is None:
+            if self.find(logic.Not(formula)) is None:
                 notes.append(f"{name} is satisfied by every building.")
-            elif self.find(formula, Not(Atom(BREACH))) is None:
+            elif self.find(formula, logic.Not(logic.Atom(logic.BREACH))) is None:
                 notes.append(f"{name} can be satisfied by no building.")
         notes += [f"{conflict}, which no unit joins." for conflict in self.dimensions.conflicts()]
         return "".join(" " + note for note in notes)
@@ -356,22 +343,22 @@ class _Comparer:
 
 def _plain(name: str) -> str:
     """A name for people: without the brackets that set the words of this module apart."""
-    for word in (BREACH, PERMITTED, OPTION):
+    for word in (logic.BREACH, logic.PERMITTED, logic.OPTION):
         name = name.replace(word, word.replace("(", "").replace(")", ""))
     return name
 
 
 def _is_count(name: str) -> bool:
-    plain = name.removeprefix(OPTION)
+    plain = name.removeprefix(logic.OPTION)
     return plain.startswith("count(") and "*" not in plain
 
 
 def _kind(formula: Formula) -> str:
-    names = {part.name for part in _surface(formula) if isinstance(part, Atom)}
-    verbs = [verb for name, verb in ((BREACH, "obliges"), (PERMITTED, "permits")) if name in names]
+    names = {part.name for part in _surface(formula) if isinstance(part, logic.Atom)}
+    verbs = [verb for name, verb in ((logic.BREACH, "obliges"), (logic.PERMITTED, "permits")) if name in names]
     return " and ".join(verbs) or "states what is so"
 
 
 def _surface(*formulas: Formula) -> Iterator[Formula]:
     for formula in formulas:
-        yield from walk(formula, bodies=False)
+        yield from logic.walk(formula, bodies=False)

@@ -223,8 +223,9 @@ class _Difference:
             self.compare_leaves(task, expected, found)
         elif isinstance(expected, Term) and isinstance(found, Term):
             self.compare_terms(task, expected, found)
-        else:
-            self.compare_unlike(task, expected, found)
+        else:  # a leaf against a term
+            kind = self.missing(expected, self.invented(found, "wrong_structure"))
+            self.note(kind, task.where, format_node(expected), format_node(found))
 
     def compare_groups(self, task: _Task, expected: _Group, found: _Group) -> None:
         where = task.where
@@ -299,11 +300,6 @@ class _Difference:
         for place, node in enumerate(found.args[both:], start=both + 1):
             self.note(self.invented(node, "wrong_structure"), f"{where}/{place}", "", format_node(node))
 
-    def compare_unlike(self, task: _Task, expected: Node, found: Node) -> None:
-        """A leaf against a term."""
-        kind = self.missing(expected, self.invented(found, "wrong_structure"))
-        self.note(kind, task.where, format_node(expected), format_node(found))
-
     def compare_leaves(self, task: _Task, expected: Leaf, found: Leaf) -> None:
         texts = expected.text, found.text
         references = reference_in(expected), reference_in(found)
@@ -319,14 +315,11 @@ class _Difference:
         elif expected.quantity or found.quantity or (task.place and task.holder in ("is", *COMPARATORS)):
             self.note("wrong_value", task.where, *texts)
         else:
-            self.compare_names(task.where, expected, found)
-
-    def compare_names(self, where: str, expected: Leaf, found: Leaf) -> None:
-        (thing, *properties), (other, *others) = expected.parts, found.parts
-        if thing != other:
-            self.note("wrong_object", where, thing, other)
-        if properties != others:
-            self.note("wrong_property", where, ".".join(properties), ".".join(others))
+            (thing, *properties), (other, *others) = expected.parts, found.parts
+            if thing != other:
+                self.note("wrong_object", task.where, thing, other)
+            if properties != others:
+                self.note("wrong_property", task.where, ".".join(properties), ".".join(others))
 
 
 def _sides(rule: Rule) -> tuple[_Group, _Group]:

@@ -12,23 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from compliance_xai.rules.compare import logic_formulas as logic
 from compliance_xai.rules.compare.arithmetic import NotASum, Sum, add, constant, read_sum, symbol
-from compliance_xai.rules.compare.logic_formulas import (
-    BREACH,
-    OPTION,
-    PERMITTED,
-    TRUE,
-    All,
-    Any,
-    Atom,
-    Comparison,
-    Formula,
-    Modal,
-    Not,
-    Parts,
-    Relation,
-    rename,
-)
+from compliance_xai.rules.compare.logic_formulas import Formula, Parts, Relation
 from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, format_node
 from compliance_xai.rules.notation.units import Dimension, Measure, describe_dimension, read_measure, write_number
@@ -69,7 +55,7 @@ class Wording:
     atoms: dict[str, str] = field(default_factory=dict)
     units: dict[tuple[str, Dimension], Measure] = field(default_factory=dict)
     measures: dict[Dimension, Measure] = field(default_factory=dict)
-    modals: dict[Modal, str] = field(default_factory=dict)
+    modals: dict[logic.Modal, str] = field(default_factory=dict)
     unknown_units: dict[str, None] = field(default_factory=dict)
 
     def measure(self, name: str, dimension: Dimension) -> Measure | None:
@@ -163,8 +149,8 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
     reader = _Reader(rule, wording or Wording(), several)
     conditions = tuple(reader.read(node) for node in rule.conditions)
     conclusions = tuple(reader.conclude(node) for node in rule.conclusions)
-    says = conclusions[0] if len(conclusions) == 1 else All(conclusions)
-    return Any((Not(All(conditions)), says)) if conditions else says
+    says = conclusions[0] if len(conclusions) == 1 else logic.All(conclusions)
+    return logic.Any((logic.Not(logic.All(conditions)), says)) if conditions else says
 
 
 def _find_definitions(rule: Rule) -> tuple[dict[str, Node], set[str]]:
@@ -271,7 +257,9 @@ class _Reader:
             self.note_measure(measure)
             return constant(measure.difference, measure.unit.dimension)
         if isinstance(node, Leaf) and node.kind == "quoted":
-            self.note_measures(node.text)
+            for match in _MEASURE.finditer(node.text):
+                if measure := read_measure(match.group()):
+                    self.note_measure(measure)
             self.opened += 1
             if self.opened > MOST_OPENED:
                 raise BeyondReading("definitions are circular or too deep")
@@ -309,30 +297,27 @@ class _Reader:
     def read_term(self, term: Term) -> Formula:
         if term.name in CONNECTIVES:
             parts = tuple(self.read(argument) for argument in term.args)
-            return All(parts) if term.name == "and" else Any(parts)
+            return logic.All(parts) if term.name == "and" else logic.Any(parts)
         if len(term.args) == 1 and term.name == "not":
-            return Not(self.read(term.args[0]))
+            return logic.Not(self.read(term.args[0]))
         if len(term.args) == 1 and term.name in DEONTICS:
             body = self.read(term.args[0])
             forbids = term.name == "prohibition"
-            modal = Modal("obligation", Not(body)) if forbids else Modal(term.name, body)
+            modal = logic.Modal("obligation", logic.Not(body)) if forbids else logic.Modal(term.name, body)
             self.wording.modals.setdefault(modal, format_node(term))
             return modal
         if term.name == "loop" and len(term.args) > 1:
-            return self.read_loop(term)
+            each, *statements = term.args
+            kind = f"loop {self.name(each)}"
+            modal = logic.Modal(kind, logic.All(tuple(self.read(statement) for statement in statements)))
+            self.wording.modals.setdefault(modal, format_node(term))
+            return modal
         variable = _defined(term)
         if variable in self.definitions:
-            return TRUE
+            return logic.TRUE
         if variable and variable not in self.twins:
             return self.compare("equal", *term.args)
         return self.read_atom(term) if variable else self.read_predicate(term)
-
-    def read_loop(self, term: Term) -> Formula:
-        each, *statements = term.args
-        kind = f"loop {self.name(each)}"
-        modal = Modal(kind, All(tuple(self.read(statement) for statement in statements)))
-        self.wording.modals.setdefault(modal, format_node(term))
-        return modal
 
     def read_predicate(self, term: Term) -> Formula:
         args = tuple(self.resolve(argument) for argument in term.args)
@@ -342,10 +327,13 @@ class _Reader:
             if argument.name == "or" or (argument.name == "and" and term.name in DISTRIBUTIVE):
                 copies = (Term(term.name, (*args[:index], part, *args[index + 1 :])) for part in argument.args)
                 parts = tuple(self.read(copy) for copy in copies)
-                return All(parts) if argument.name == "and" else Any(parts)
+                return logic.All(parts) if argument.name == "and" else logic.Any(parts)
         if len(args) == 2:
             left, right = args
-            if term.name in COMPARATORS or (term.name == "is" and self.is_measured(left, right)):
+            # 'is' gives a property its one number
+            if term.name == "is" and format_node(left) not in self.several and set(self.side(right)[0]) == {()}:
+                return self.compare(term.name, left, right)
+            if term.name in COMPARATORS:
                 return self.compare(term.name, left, right)
         return self.read_atom(Term(term.name, args))
 
@@ -354,11 +342,7 @@ class _Reader:
         leaves = Rule((node,)).leaves() if isinstance(node, Term) else (node,)
         written_out = any(leaf.parts[0] in self.definitions for leaf in leaves)
         self.wording.atoms.setdefault(name, name if written_out else format_node(node))
-        return Atom(name)
-
-    def is_measured(self, subject: Node, value: Node) -> bool:
-        """Whether ``is`` gives a property its one number."""
-        return format_node(subject) not in self.several and set(self.side(value)[0]) == {()}
+        return logic.Atom(name)
 
     def compare(self, name: str, left: Node, right: Node) -> Formula:
         if name in ("greaterThan", "greaterThanEqual"):
@@ -375,13 +359,7 @@ class _Reader:
         scaled = any(abs(coefficient) != 1 for monomial, (coefficient, _) in total.items() if monomial)
         if (offset or other_offset) and scaled:
             raise BeyondReading("a temperature on a scale with its own zero is multiplied")
-        return Comparison(_ordered(total, relation), relation)
-
-    def note_measures(self, text: str) -> None:
-        """Remember the units in an expression."""
-        for match in _MEASURE.finditer(text):
-            if measure := read_measure(match.group()):
-                self.note_measure(measure)
+        return logic.Comparison(_ordered(total, relation), relation)
 
     def note_measure(self, measure: Measure) -> None:
         self.wording.measures.setdefault(measure.unit.dimension, measure)
@@ -401,21 +379,21 @@ class _Reader:
         with self.deeper():
             if isinstance(node, Term) and node.name in CONNECTIVES:
                 parts = tuple(self.conclude(argument, negated) for argument in node.args)
-                return All(parts) if (node.name == "and") != negated else Any(parts)
+                return logic.All(parts) if (node.name == "and") != negated else logic.Any(parts)
             if isinstance(node, Term) and len(node.args) == 1:
                 if node.name == "not":
                     return self.conclude(node.args[0], not negated)
                 if node.name in DEONTICS:
                     return _oblige_or_permit(node.name, self.read(node.args[0]), negated)
-            return Not(self.read(node)) if negated else self.read(node)
+            return logic.Not(self.read(node)) if negated else self.read(node)
 
 
 def _oblige_or_permit(name: str, body: Formula, negated: bool) -> Formula:
     if (name == "permission") != negated:
         # not(obligation(p)) permits not(p); permission(p) and not(prohibition(p)) permit p
-        act = Not(body) if name == "obligation" else body
-        return Any((Not(rename(act, OPTION)), Atom(PERMITTED)))
-    return Any((Atom(BREACH), body if name == "obligation" else Not(body)))
+        act = logic.Not(body) if name == "obligation" else body
+        return logic.Any((logic.Not(logic.rename(act, logic.OPTION)), logic.Atom(logic.PERMITTED)))
+    return logic.Any((logic.Atom(logic.BREACH), body if name == "obligation" else logic.Not(body)))
 
 
 def _ordered(total: Sum, relation: Relation) -> Parts:

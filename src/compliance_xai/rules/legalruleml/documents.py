@@ -16,21 +16,9 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] (it has no
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import write_atomic
+from compliance_xai.rules.legalruleml import xml_formulas as xml
 from compliance_xai.rules.legalruleml.safe_xml import BROKEN, LIMITS, Limits, Unknown, parse_xml
-from compliance_xai.rules.legalruleml.xml_formulas import (
-    LKM,
-    LRML,
-    MARK,
-    PREFIXES,
-    RULEML,
-    VOCABULARIES,
-    XSI,
-    Notes,
-    has_mark,
-    local_name,
-    read_formulas,
-    write_formulas,
-)
+from compliance_xai.rules.legalruleml.xml_formulas import LRML, PREFIXES, RULEML, Notes, local_name
 from compliance_xai.rules.notation.tree import Leaf, Node, Rule, Term, format_rule
 
 KINDS = ("prescriptive", "constitutive", "factual", "override", "penalty", "reparation")
@@ -136,7 +124,7 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
 
 _CONTAINERS = ("statements", "context", "associations", "jurisdictions", "legalsources", "legalreferences", "prefixes")
 _METADATA = {"key", "pre", "refID", "sameAs", "keyref", "refersTo", "refIDSystemName", "refIDSystemSource", "type"}
-_METADATA |= {f"{{{XSI}}}schemaLocation", f"{{{LKM}}}version"}
+_METADATA |= {f"{{{xml.XSI}}}schemaLocation", f"{{{xml.LKM}}}version"}
 
 
 class _DocumentReader:
@@ -275,19 +263,19 @@ def _read_rule(element: etree._Element, key: str | None, notes: Notes) -> tuple[
     paraphrase: list[str] = []
     sides: dict[str, tuple[Node, ...]] = {}
     if local_name(element) == "hastemplate":
-        sides["then"] = read_formulas(element, notes)
+        sides["then"] = xml.read_formulas(element, notes)
     else:
         notes.check(element, {"key"} if element.get("key") == key else ())
         for child in element.iterchildren("*"):
             name = local_name(child)
             if name in ("if", "then") and name not in sides:
-                sides[name] = read_formulas(child, notes)
+                sides[name] = xml.read_formulas(child, notes)
             elif name == "paraphrase" and not paraphrase and not len(child):
                 notes.check(child, text=True)
                 paraphrase.append((child.text or "").strip())
             else:
                 notes.add(child, "not in the rule")
-    layout = "spaced" if has_mark(element, "spaced") else "tight"
+    layout = "spaced" if xml.has_mark(element, "spaced") else "tight"
     conditions, conclusions = sides.get("if", ()), sides.get("then", ())
     if conditions and conclusions:
         rule = Rule((Term("if", conditions), Term("then", conclusions)), layout)
@@ -340,7 +328,7 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None
     """
     path, statements = Path(path), list(statements)
     root = etree.Element(f"{{{LRML}}}LegalRuleML", nsmap=_NAMESPACES)
-    for prefix, iri in VOCABULARIES.items():
+    for prefix, iri in xml.VOCABULARIES.items():
         etree.SubElement(root, f"{{{LRML}}}Prefix", pre=prefix, refID=iri)
     for statement in statements:
         rule = "" if statement.rule is None else format_rule(statement.rule)
@@ -417,11 +405,11 @@ def _write_statement(holder: etree._Element, statement: Statement) -> None:
         expected, found = f"a rule nested at most {DEEPEST} deep", f"one of {rule.depth} levels"
         raise InputError(where, expected=expected, found=found, remedy="Flatten the rule.")
     if rule.layout == "spaced":
-        body.append(etree.PI(MARK, "spaced"))
+        body.append(etree.PI(xml.MARK, "spaced"))
     for side, nodes in (("if", rule.conditions), ("then", rule.conclusions)):
         if nodes:
             parent = body if is_factual else etree.SubElement(body, f"{{{RULEML}}}{side}")
-            write_formulas(parent, nodes, rule.definitions, deontic=statement.kind == "prescriptive")
+            xml.write_formulas(parent, nodes, rule.definitions, deontic=statement.kind == "prescriptive")
 
 
 def _check_kind(statement: Statement, where: str) -> None:
