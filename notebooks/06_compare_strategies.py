@@ -199,7 +199,6 @@ figures.show_drawn(
     main(result["controls"]),
     folder=folder,
     first=full,
-    title="difference in the log of the number of words",
     **view,
 )
 

@@ -173,7 +173,6 @@ if results.holds("controls"):
         figures.draw_controls,
         results.read_main("controls"),
         first=full,
-        title="difference in the log of the number of words",
         **options,
     )
 

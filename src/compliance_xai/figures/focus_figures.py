@@ -23,6 +23,7 @@ from compliance_xai.figures.marks import Axis, Chart, Panel, Points
 from compliance_xai.figures.theme import GREY, Style, style_strategies
 from compliance_xai.records import CATEGORIES
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
+from compliance_xai.stats.statements import LIFTS
 from compliance_xai.study.labels import format_interval, format_number, label_of, say_value, strategy_label
 
 SOURCES = {
@@ -79,16 +80,10 @@ def draw_focus_paired(
 
 
 @drawn
-def draw_focus_by_scale(
-    summary: pd.DataFrame,
-    *,
-    measures: Sequence[str] = ("normalised_entropy", "gini", "top_3_mass", "effective_number"),
-    baseline: str = "delete",
-    sign: str = "net",
-) -> Drawing:
+def draw_focus_by_scale(summary: pd.DataFrame, *, baseline: str = "delete", sign: str = "net") -> Drawing:
     """Measures of focus against model size, a panel for each and a line per strategy (``stats.summarise_measures``)."""
-    name = "focus-by-scale"
-    frame = select(summary, name, "mean", baseline=baseline, sign=sign, measure=list(measures))
+    name, measures = "focus-by-scale", ["normalised_entropy", "gini", "top_3_mass", "effective_number"]
+    frame = select(summary, name, "mean", baseline=baseline, sign=sign, measure=measures)
     panels = {measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])}
     return Drawing(
         name,
@@ -125,12 +120,7 @@ def draw_differences(
 
 @drawn
 def draw_controls(
-    controls: pd.DataFrame,
-    *,
-    first: str = "full",
-    baseline: str = "delete",
-    sign: str = "net",
-    title: str = "difference in the log of the number of words",
+    controls: pd.DataFrame, *, first: str = "full", baseline: str = "delete", sign: str = "net"
 ) -> Drawing:
     """The difference between ``first`` and each trained strategy under every control (``stats.controls_table``).
 
@@ -138,7 +128,7 @@ def draw_controls(
     extrapolation.
     """
     frame = turn_towards(controls, first, "controls", "estimate", baseline=baseline, sign=sign)
-    name = strategy_label(first)
+    name, title = strategy_label(first), "difference in the log of the number of words"
     return Drawing(
         "controls",
         rows_chart(frame, row="control", panel="", x_title=f"{title}, {name} − the other", mark=(0.0, "no difference")),
@@ -167,26 +157,20 @@ def draw_category_lift(lift: pd.DataFrame, *, baseline: str = "delete", sign: st
 
 
 @drawn
-def draw_lift_by_scale(
-    lift: pd.DataFrame,
-    *,
-    categories: tuple[str, ...] = ("numerical_constraint", "rule_identifier_all"),
-    baseline: str = "delete",
-    sign: str = "net",
-) -> Drawing:
+def draw_lift_by_scale(lift: pd.DataFrame, *, baseline: str = "delete", sign: str = "net") -> Drawing:
     """Log lift of the categories of claim C3 against model size (same frame as ``draw_category_lift``)."""
     name = "lift-by-scale"
-    frame = select(lift, name, "mean", baseline=baseline, sign=sign, category=list(categories))
-    panels = {
-        category: say_value("category", category) for category in categories if category in set(frame["category"])
-    }
-    marks = {"y_title": "log lift (nats)", "mark": (0.0, "as much as their share")}
+    frame = select(lift, name, "mean", baseline=baseline, sign=sign, category=list(LIFTS))
+    panels = {category: say_value("category", category) for category in LIFTS if category in set(frame["category"])}
     return Drawing(
         name,
-        size_chart(frame, name, panel="category", panels=panels, **marks),
+        size_chart(
+            frame, name, panel="category", panels=panels, y_title="log lift (nats)",
+            mark=(0.0, "as much as their share"),
+        ),
         frame,
         n=count_clauses(frame["n_clauses"], baseline, sign),
-    )
+    )  # fmt: skip
 
 
 @drawn
@@ -297,8 +281,8 @@ def draw_distance_by_context(table: pd.DataFrame, *, first: str = "full") -> Dra
     )  # fmt: skip
 
 
-def _name(context: str, clauses: Any, held_out: bool, most: int = 32) -> str:
+def _name(context: str, clauses: Any, held_out: bool) -> str:
     """A context as the label of a row, short enough to leave room for its marks."""
     name = label_of(context).text or "no context"
-    name = name if len(name) <= most else f"{name[: most - 1]}…"
+    name = name if len(name) <= 32 else f"{name[:31]}…"
     return f"{name}{' (held out)' if held_out else ''}, n = {clauses}"

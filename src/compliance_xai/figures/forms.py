@@ -11,7 +11,7 @@ import pandas as pd
 from compliance_xai.figures.contract import NothingToPlot, require_rows
 from compliance_xai.figures.marks import Axis, Chart, Panel, Points, reference
 from compliance_xai.figures.theme import GREY, Style, style_in_order, style_strategies
-from compliance_xai.stats.frames import ALL_SCALES, CONTROL
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, beside
 from compliance_xai.study.labels import format_interval, label_of, say_value, size_label, typeset
 
 FEW = 5
@@ -27,20 +27,14 @@ _REMOVED = {
 
 
 def select(
-    frame: pd.DataFrame,
-    name: str,
-    value: str,
-    *,
-    ends: tuple[str, str] = ("low", "high"),
-    n: str = "n_clauses",
-    **where: Any,
+    frame: pd.DataFrame, name: str, value: str, *, ends: tuple[str, str] = ("low", "high"), **where: Any
 ) -> pd.DataFrame:
     """The rows that a figure shows: their value is known, and their interval is gone if it rests on too few clauses.
 
     Parameters
     ----------
-    ends, n
-        Columns of the interval's ends, and of the number of clauses.
+    ends
+        Columns of the interval's ends.
     where
         What columns must hold: a value, or one of a list.
 
@@ -52,8 +46,8 @@ def select(
     for column, wanted in where.items():
         frame = frame[frame[column].isin(wanted if isinstance(wanted, list) else [wanted])]
     chosen = require_rows(frame.dropna(subset=[value]), name).reset_index(drop=True)
-    if {n, *ends} <= set(chosen):
-        chosen.loc[chosen[n] < FEW, list(ends)] = np.nan
+    if {"n_clauses", *ends} <= set(chosen):
+        chosen.loc[chosen["n_clauses"] < FEW, list(ends)] = np.nan
     return chosen
 
 
@@ -114,8 +108,7 @@ def rows_chart(
             some = here[here["series"] == name]
             heights = [places[label] + dodge[name] for label in some["row"]]
             notes = _notes(some, style.label if len(styles) > 1 else "", [rows[label] for label in some["row"]])
-            numbers = (some[column].to_numpy(dtype=float) for column in ("value", "low", "high"))
-            x, low, high = numbers
+            x, low, high = (some[column].to_numpy(dtype=float) for column in ("value", "low", "high"))
             layers.append(Points(x, heights, style, low, high, upright=False, notes=notes, listed=listed))
         made.append(Panel(title if len(panels) > 1 else "", Axis(x_title, span), names, layers))
     height = max(120, 16 + (16 + 10 * abreast) * len(rows))
@@ -129,7 +122,6 @@ def size_chart(
     panel: str,
     panels: Mapping[str, str],
     value: str = "mean",
-    ends: tuple[str, str] = ("low", "high"),
     y_title: str = "",
     mark: tuple[float, str] | None = None,
     span: tuple[float, float] | None = None,
@@ -142,7 +134,7 @@ def size_chart(
     Parameters
     ----------
     frame
-        With columns ``strategy``, ``scale``, ``parameters`` and ``n_clauses``, beside those that are named.
+        With columns ``strategy, scale, parameters, n_clauses, low, high``, beside those that are named.
     panels
         Labels of the panels, in drawing order.
     span, from_zero
@@ -158,7 +150,7 @@ def size_chart(
         raise NothingToPlot(
             f"figure {name!r}", expected="two model sizes or more", found="one", remedy="Add a model size to the study."
         )
-    marks = frame.assign(value=frame[value], low=frame[ends[0]], high=frame[ends[1]], n=frame["n_clauses"])
+    marks = frame.assign(value=frame[value], n=frame["n_clauses"])
     styles = style_strategies(frame["strategy"])
     if len(styles) > MANY:
         return _size_rows(marks, styles, panel, panels, mark)
@@ -188,17 +180,16 @@ def _size_rows(
     mark: tuple[float, str] | None,
 ) -> Chart:
     """Rows of strategies, a mark per model size; panels have ranges of their own, for measures of different units."""
+    rows = {name: style.label for name, style in styles.items()}
     sizes = style_in_order(order_scales(marks).values())
     marks = marks.assign(series=[size_label(scale) for scale in marks["scale"]])
-    looks: dict[str, Any] = {
-        "rows": {name: style.label for name, style in styles.items()},
-        "styles": sizes,
-        "mark": mark,
-    }
     charts = [
-        rows_chart(marks[marks[panel] == key], row="strategy", x_title=title, n="n", panel="", series="series", **looks)
+        rows_chart(
+            marks[marks[panel] == key], row="strategy", rows=rows, x_title=title, n="n", panel="", series="series",
+            styles=sizes, mark=mark,
+        )
         for key, title in panels.items()
-    ]
+    ]  # fmt: skip
     return Chart([chart.panels[0] for chart in charts], charts[0].height, 2, share_y=True, note=_note(marks))
 
 
@@ -275,13 +266,11 @@ def turn_towards(frame: pd.DataFrame, first: str, name: str, value: str, **where
 
     Adds ``strategy`` (the other), ``value``, and turns ``low`` and ``high`` where ``first`` is the second of the pair.
     """
-    chosen = select(frame, name, value, **where)
-    sides = chosen[["strategy_a", "strategy_b"]]
-    chosen = require_rows(chosen[(sides == first).any(axis=1) & ~(sides == CONTROL).any(axis=1)], name)
+    chosen = beside(select(frame, name, value, **where), first)
+    chosen = require_rows(chosen[chosen["other"] != CONTROL], name)
     sign = np.where(chosen["strategy_b"] == first, -1.0, 1.0)
     ends = np.sort([sign * chosen["low"], sign * chosen["high"]], axis=0)
-    other = chosen["strategy_a"].where(chosen["strategy_b"] == first, chosen["strategy_b"])
-    return chosen.assign(strategy=other, value=sign * chosen[value], low=ends[0], high=ends[1])
+    return chosen.assign(strategy=chosen["other"], value=sign * chosen[value], low=ends[0], high=ends[1])
 
 
 def count_range(counts: Iterable[Any]) -> str:

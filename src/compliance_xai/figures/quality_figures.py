@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn
-from compliance_xai.figures.forms import count_range, order_scales, rows_chart, select, size_chart, span_from_zero
+from compliance_xai.figures.forms import count_range, rows_chart, select, size_chart, span_from_zero
 from compliance_xai.stats.frames import CONTROL
 from compliance_xai.study.labels import label_of, say_value
 
@@ -17,8 +17,8 @@ _NO_RULE = (
 
 
 @drawn
-def draw_quality_by_scale(quality: pd.DataFrame, *, measures: tuple[str, ...] = ("exact", "semantic")) -> Drawing:
-    """Quality of the written rules against model size, a panel per measure.
+def draw_quality_by_scale(quality: pd.DataFrame) -> Drawing:
+    """Exact rules and semantic similarity against model size, a panel each.
 
     Parameters
     ----------
@@ -27,19 +27,14 @@ def draw_quality_by_scale(quality: pd.DataFrame, *, measures: tuple[str, ...] = 
         ``low``, ``high``, ``n_clauses``; of one split.
     """
     name = "quality-by-scale"
-    frame = select(quality, name, "mean", measure=list(measures))
-    chart = size_chart(
-        frame,
-        name,
-        panel="measure",
-        panels={measure: label_of(measure).axis for measure in measures if measure in set(frame["measure"])},
-        span=(-0.03, 1.05) if set(measures) <= {"exact", "parses", "semantic"} else None,
-    )
+    frame = select(quality, name, "mean", measure=["exact", "semantic"])
+    panels = {name: label_of(name).axis for name in ("exact", "semantic") if name in set(frame["measure"])}
+    chart = size_chart(frame, name, panel="measure", panels=panels, span=(-0.03, 1.05))
     return Drawing(name, chart, frame, n=f"{count_range(frame['n_clauses'])} clauses per mark")
 
 
 @drawn
-def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int = 10) -> Drawing:
+def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale") -> Drawing:
     """Share of rules with each kind of error, a mark per strategy and a panel per model size or split.
 
     Parameters
@@ -49,18 +44,14 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
         ``high``, ``n_clauses``, and ``parameters`` where the panels are model sizes.
     panel
         ``scale`` or ``split``.
-    kinds
-        At most this many kinds, the most frequent ones; further ones would be rows of marks at zero.
     """
-    frame, rows = _most_frequent(shares, "error-kinds", kinds)
+    frame, rows = _most_frequent(shares, "error-kinds", 10)  # further ones would be rows of marks at zero
     most = "The most frequent kind" if len(rows) == 2 else f"The {len(rows) - 1} most frequent kinds"
-    panels = (
-        order_scales(frame) if panel == "scale" else {str(split): say_value(panel, split) for split in frame[panel]}
-    )
+    splits = {str(split): say_value("split", split) for split in frame["split"]} if panel == "split" else None
     return Drawing(
         "error-kinds",
         rows_chart(
-            frame, row="kind", rows=rows, value="share", panel=panel, panels=panels, x_title="share of rules",
+            frame, row="kind", rows=rows, value="share", panel=panel, panels=splits, x_title="share of rules",
             span=span_from_zero([*frame["share"], *frame["high"]]),
         ),
         frame,
@@ -70,10 +61,10 @@ def draw_error_kinds(shares: pd.DataFrame, *, panel: str = "scale", kinds: int =
 
 
 @drawn
-def draw_errors_by_scale(shares: pd.DataFrame, *, panels: int = 6) -> Drawing:
+def draw_errors_by_scale(shares: pd.DataFrame) -> Drawing:
     """Share of rules with an error against model size: any error, then the most frequent kinds, a panel each."""
     name = "errors-by-scale"
-    frame, kinds = _most_frequent(shares, name, panels - 1)
+    frame, kinds = _most_frequent(shares, name, 5)
     return Drawing(
         name,
         size_chart(frame, name, panel="kind", panels=kinds, value="share", y_title="share of rules", from_zero=True),
