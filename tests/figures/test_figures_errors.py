@@ -47,7 +47,9 @@ def test_one_cell_has_a_panel_per_split(shares, tmp_path):
 def test_errors_by_scale_has_a_panel_per_kind(shares, tmp_path):
     figure = figures.draw_errors_by_scale(shares, folder=tmp_path)
     titles = [note["text"] for note in figure.spec["layout"]["annotations"]]
-    assert [title for title in titles if title.startswith("<b>")] == [f"<b>{name}</b>" for name in ("any error", "wrong value", "syntax")]
+    assert [title for title in titles if title.startswith("<b>")] == [
+        f"<b>{name}</b>" for name in ("any error", "wrong value", "syntax")
+    ]
     assert _marks(figure, "full fine-tuning")[0]["y"] == [0.7, 0.7]
 
 

@@ -9,18 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from compliance_xai.attribution import methods
 from compliance_xai.attribution.engine import Cost, check_text, name_clause, read_target, score_masks
 from compliance_xai.attribution.head import knows_head
 from compliance_xai.attribution.integrated_gradients import integrate_gradients
-from compliance_xai.attribution.methods import (
-    Score,
-    Solution,
-    fit_surrogate,
-    leave_one_out,
-    leave_one_out_masks,
-    sample_values,
-    surrogate_masks,
-)
+from compliance_xai.attribution.methods import Score, Solution
 from compliance_xai.attribution.model_parts import dtype_name, one_at_a_time, unwrap
 from compliance_xai.attribution.options import BUDGETS, DEFAULT_OPTIONS, Options
 from compliance_xai.corpus.features import group, segment
@@ -137,15 +130,15 @@ def solve(score: Score, clause: str, features: Sequence[Feature], options: Optio
     """Run a method that asks for keep-masks."""
     n_features, method = len(features), options.method
     if method == "leave_one_out":
-        masks_MF = leave_one_out_masks(n_features)
+        masks_MF = methods.leave_one_out_masks(n_features)
         log_probs_MT = score(masks_MF)
-        return Solution(leave_one_out(log_probs_MT), log_probs_MT[0], report={"masks": len(masks_MF)})
+        return Solution(methods.leave_one_out(log_probs_MT), log_probs_MT[0], report={"masks": len(masks_MF)})
     budget = BUDGETS[method] if options.budget is None else options.budget
     if method in ("shapley", "owen"):
         levels = phrase_levels(clause, features) if method == "owen" else []
-        return sample_values(score, n_features, levels=levels, budget=budget, seed=options.seed)
-    masks_MF = surrogate_masks(n_features, budget, seed=options.seed)
-    return fit_surrogate(masks_MF, score(masks_MF), penalty=method.removeprefix("surrogate_"))
+        return methods.sample_values(score, n_features, levels=levels, budget=budget, seed=options.seed)
+    masks_MF = methods.surrogate_masks(n_features, budget, seed=options.seed)
+    return methods.fit_surrogate(masks_MF, score(masks_MF), penalty=method.removeprefix("surrogate_"))
 
 
 def phrase_levels(clause: str, features: Sequence[Feature]) -> list[list[int]]:

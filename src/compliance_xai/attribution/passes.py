@@ -10,14 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compliance_xai.attribution.head import has_plain_head, make_log_prob, take_log_prob, vocabulary_size
-from compliance_xai.attribution.model_parts import (
-    input_device,
-    last_hidden,
-    measured,
-    text_config,
-    tolerance,
-    unwrap,
-)
+from compliance_xai.attribution.model_parts import input_device, last_hidden, measured, text_config, tolerance, unwrap
 from compliance_xai.attribution.row_tree import Branch, grow_tree, split_chunks
 
 if TYPE_CHECKING:

@@ -64,17 +64,6 @@ def count_masks(n_features: int, attributions: int, effort: Effort) -> int:
     return effort.masks + orders * (len(removed_P) - 1) + 2 * (attributions + effort.random_orders) + searched + first
 
 
-def order_features(scores_F: np.ndarray) -> np.ndarray:
-    """Feature numbers by falling score, signs kept; equal ones in text order.
-
-    Examples
-    --------
-    >>> order_features(np.array([0.5, -2.0, 3.0])).tolist()
-    [2, 0, 1]
-    """
-    return np.argsort(-np.asarray(scores_F, dtype=np.float64), kind="stable")
-
-
 def removal_masks(order_F: np.ndarray, removed_P: np.ndarray) -> np.ndarray:
     """Keep-masks along an order: bool, shape (points, features).
 
@@ -251,8 +240,8 @@ def judge_scores(
         ask.learn(leave_one_out_masks(n), [singles[0], *singles[1]])
     orders = {("", "random", draw): random_order(n, draw, seed=seed) for draw in range(effort.random_orders)}
     for name, scores_F in scores.items():
-        orders[name, "score", 0] = order_features(scores_F)
-        orders[name, "reversed", 0] = order_features(scores_F)[::-1]
+        falling_F = np.argsort(-np.asarray(scores_F, dtype=np.float64), kind="stable")  # equal scores in text order
+        orders[name, "score", 0], orders[name, "reversed", 0] = falling_F, falling_F[::-1]
     held_out_MF = held_out_masks(n, effort.masks, seed=seed)
     counts = np.array([k for k in TOPS if k <= n])
     tops = [removal_masks(order, counts) for (_, kind, _), order in orders.items() if kind != "reversed"]

@@ -9,16 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from compliance_xai.attribution import model_parts
+from compliance_xai.attribution import methods, model_parts
 from compliance_xai.attribution.engine import score_masks, score_texts
-from compliance_xai.attribution.methods import (
-    chain_masks,
-    draw_orders,
-    efficiency_gap,
-    leave_one_out,
-    leave_one_out_masks,
-    mean_gains,
-)
 from compliance_xai.attribution.options import DEFAULT_OPTIONS, Options
 from compliance_xai.corpus.counterfactuals import write_perturbed
 from compliance_xai.corpus.features import segment
@@ -81,7 +73,7 @@ def self_check(model: Any, tokenizer: Any, example: Example, options: Options = 
         If one fails.
     """
     features, options = segment(example.clause), dataclasses.replace(options, draws=1)
-    masks_MF = leave_one_out_masks(len(features))
+    masks_MF = methods.leave_one_out_masks(len(features))
     texts_MD = write_perturbed(
         example.clause, features, masks_MF, baseline=options.baseline, pool=options.pool, draws=1, id=example.id
     )
@@ -108,15 +100,15 @@ def self_check(model: Any, tokenizer: Any, example: Example, options: Options = 
     single_MT = score(clauses, dataclasses.replace(options, batch_tokens=1), False)
     whole_MT = score(clauses, options, False)
     again_MT = score([*clauses[1:], example.clause], options, True)
-    chains_MF = chain_masks(draw_orders(len(features), 1))
-    gains_FT, _ = mean_gains(chains_MF, score_all(chains_MF))
+    chains_MF = methods.chain_masks(methods.draw_orders(len(features), 1))
+    gains_FT, _ = methods.mean_gains(chains_MF, score_all(chains_MF))
     ends = (score_all(np.full((1, len(features)), kept))[0] for kept in (True, False))
     deviations = {
         "batched_equals_single": np.abs(batched_MT - single_MT).max(),
         "cached_equals_uncached": np.abs(batched_MT - whole_MT).max(),
         "null_feature": np.abs(again_MT[-1] - batched_MT[0]).max(),
         "planted_feature": _planted_deviation(single_MT, word, features, clauses),
-        "efficiency": efficiency_gap(gains_FT, *ends),
+        "efficiency": methods.efficiency_gap(gains_FT, *ends),
     }
     allowed = model_parts.tolerance(model)
     checks = [
@@ -134,6 +126,6 @@ def _planted_deviation(
     """How far the scores miss a planted dependence: 3 nats off wherever the perturbed text lacks the word."""
     count_M = np.array([sum(feature.text == word for feature in segment(text)) for text in clauses])
     lacks_M = count_M < count_M[0]
-    gain_FT = leave_one_out(log_probs_MT - _PLANTED * lacks_M[:, None]) - leave_one_out(log_probs_MT)
+    gain_FT = methods.leave_one_out(log_probs_MT - _PLANTED * lacks_M[:, None]) - methods.leave_one_out(log_probs_MT)
     expected_F = np.array([_PLANTED * (feature.text == word) for feature in features])
     return float(np.abs(gain_FT - expected_F[:, None]).max())

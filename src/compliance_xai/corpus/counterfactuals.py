@@ -71,13 +71,10 @@ def draw_replacements(
                 found="none",
                 remedy="Collect the pool from more clauses, with the unit of the features, or choose another baseline.",
             )
-        picks = [_pick(len(others), (seed, clause_key, feature.start, draw)) for draw in range(draws)]
+        generators = (np.random.default_rng((seed, clause_key, feature.start, draw)) for draw in range(draws))
+        picks = [int(generator.integers(len(others))) for generator in generators]
         drawn_FD.append([_match_case(others[pick], feature.text) for pick in picks])
     return [[drawn_D[draw] for drawn_D in drawn_FD] for draw in range(draws)]
-
-
-def _pick(n: int, key: tuple[int, ...]) -> int:
-    return int(np.random.default_rng(key).integers(n))
 
 
 def _match_case(text: str, model: str) -> str:

@@ -460,7 +460,10 @@ class _Tagger:
         """Lexicon heads first; then content words before a head, and the noun group after a determiner."""
         for index, word in enumerate(self.lower):
             if self.tags[index] is None and word not in WORDS["function_words"]:
-                self.tags[index] = _noun_category(word)
+                forms = {word, _singular(word)}
+                self.tags[index] = (
+                    "property" if forms & WORDS["properties"] else "object" if forms & WORDS["objects"] else None
+                )
         for index in range(len(self.lower) - 2, -1, -1):  # right to left, so that a modifier of a modifier follows too
             heads = self.joined[index] and self.tags[index + 1] in ("object", "property")
             if heads and self.is_open(index):
@@ -532,11 +535,6 @@ def _is_compound_unit(text: str) -> bool:
         return True
     factors = [re.sub(r"(?<=[A-Za-z])(?:\^?-?[23]|[²³])$", "", factor) for factor in re.split(r"[/·*]", text)]
     return len(factors) > 1 and all(_is_known_unit(factor) for factor in factors)
-
-
-def _noun_category(word: str) -> str | None:
-    forms = {word, _singular(word)}
-    return "property" if forms & WORDS["properties"] else "object" if forms & WORDS["objects"] else None
 
 
 def _singular(word: str) -> str:

@@ -27,16 +27,9 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     """Read the published table of New Zealand acceptable solutions and their rules (LRML short notation, v8).
 
     Ids are ``<document>-<number>`` (``E2AS1-9.1.4.0.2``), contexts are documents (``E2AS1``). The official splits are
-    used unchanged; the corpus's notes list leaks across them, rules that do not parse, and rows outside the scheme's
-    splits.
-
-    Parameters
-    ----------
-    path
-        Default: where ``compliance-xai corpus fetch nzbc-lrml`` puts the file.
-    scheme
-        ``random``: column ``random_split`` (train, validation, test). ``document``: column ``doc_split`` (train,
-        validation, and whole documents held out as split ``document``).
+    used unchanged: those of the column ``random_split`` (scheme ``random``), or of ``doc_split`` (``document``, with
+    whole documents held out). The corpus's notes list leaks across them, rules that do not parse, and rows outside the
+    scheme's splits. ``path`` is by default where ``compliance-xai corpus fetch nzbc-lrml`` puts the file.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def find_runs(clause: str) -> list[tuple[int, int]]:
     return runs
 
 
-def require_spaces(clause: str, where: str = "clause") -> None:
+def require_spaces(clause: str) -> None:
     """Refuse a text in a script that does not put spaces between words, since its features would be whole sentences.
 
     Raises
@@ -54,7 +54,7 @@ def require_spaces(clause: str, where: str = "clause") -> None:
     for run in runs:
         if len(run[0]) > (MOSTLY if mostly else QUOTED):
             raise InputError(
-                f"{where}, character {run.start() + 1}",
+                f"clause, character {run.start() + 1}",
                 expected="words separated by spaces",
                 found=f"{len(run[0])} characters without one: {run[0][:QUOTED]}...",
                 remedy="Put spaces between the words, for example with a word segmenter for that language.",

@@ -19,20 +19,10 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
+from compliance_xai.stats import statements as graded
 from compliance_xai.stats.competence import failing_cells, name_cells
 from compliance_xai.stats.declared import CLAIMS, Declared, why_undecidable
-from compliance_xai.stats.statements import (
-    NO,
-    OPEN,
-    WIDE,
-    YES,
-    Evidence,
-    Statement,
-    levels_off,
-    more_focused,
-    patterns_differ,
-    weight_rises,
-)
+from compliance_xai.stats.statements import Evidence, Statement
 from compliance_xai.study.labels import size_label
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_JUDGED = "supported", "contradicted", "undecided", "not judged"
@@ -105,7 +95,12 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
         C1 to C4.
     """
     evidence = Evidence(declared, frames, failing_cells(frames["competence"]))
-    gather = {"C1": patterns_differ, "C2": more_focused, "C3": weight_rises, "C4": levels_off}
+    gather = {
+        "C1": graded.patterns_differ,
+        "C2": graded.more_focused,
+        "C3": graded.weight_rises,
+        "C4": graded.levels_off,
+    }
     undecidable = why_undecidable(declared)
     found = []
     for claim, statement in CLAIMS.items():
@@ -132,13 +127,13 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
 
 
 def _decide(statements: list[Statement]) -> tuple[str, str]:
-    against = [one.sentence for one in statements if one.answer == NO]
+    against = [one.sentence for one in statements if one.answer == graded.NO]
     if against:
         return CONTRADICTED, " ".join(against)
-    if all(one.answer == YES for one in statements) and statements:
+    if all(one.answer == graded.YES for one in statements) and statements:
         return SUPPORTED, " ".join(one.sentence for one in statements)
-    told = [f"{one.sentence} It stays open: {one.doubt}." for one in statements if one.answer == OPEN]
-    told += [one.sentence for one in statements if one.answer == YES]
+    told = [f"{one.sentence} It stays open: {one.doubt}." for one in statements if one.answer == graded.OPEN]
+    told += [one.sentence for one in statements if one.answer == graded.YES]
     return UNDECIDED, " ".join(told) or "There is nothing to compare."
 
 
@@ -150,7 +145,7 @@ def _what_would_change(verdict: str, statements: list[Statement], alpha: float) 
         return f"More seeds or clauses would hardly change it.{agreed} Other models or other texts might."
     if verdict == CONTRADICTED:
         return "Other models or other texts: here the interval leaves no room."
-    changes = dict.fromkeys(_need_of(one, alpha) for one in statements if one.answer == OPEN)
+    changes = dict.fromkeys(_need_of(one, alpha) for one in statements if one.answer == graded.OPEN)
     text = "; ".join(changes) or "something to compare"
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -161,7 +156,7 @@ def _need_of(one: Statement, alpha: float) -> str:
         return f"models that pass the gate (now {one.left_out} do not)" if one.left_out else f"{one.doubt}: the remedy"
     if one.p_smallest is not None and one.p_smallest > alpha:
         return f"more seeds (p cannot fall below {one.p_smallest:.2g} for {one.comparison})"
-    if one.doubt == WIDE and one.low is not None and one.high is not None:
+    if one.doubt == graded.WIDE and one.low is not None and one.high is not None:
         room = max(abs(one.value), abs(one.margin - one.value))
         times = math.ceil(((one.high - one.low) / 2 / room) ** 2)
         return f"about {max(2, times)} times as many runs and clauses ({one.comparison})"

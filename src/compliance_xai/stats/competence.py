@@ -25,29 +25,24 @@ NEAREST, CONSTANT, ANOTHER = "nearest rule", "constant rule", "another rule"
 def floor_rules(train: Sequence[Example], wanted: Sequence[Example], *, seed: int = 0) -> dict[str, list[str]]:
     """For every floor, a rule for each wanted clause.
 
-    ``another rule`` is the reference of another wanted clause, drawn at random: what a score gives by chance to a rule
-    of the right kind. The other floors read training rules alone.
+    ``nearest rule`` is that of the training clause that shares most words with it (``find_nearest``), ``constant rule``
+    that of ``constant_rule``. ``another rule`` is the reference of another wanted clause, drawn at random: what a score
+    gives by chance to a rule of the right kind. The other floors read training rules alone.
+
+    Examples
+    --------
+    >>> train = [Example("a", "wide stair", "exist(stair)", "", ""), Example("b", "a door", "exist(door)", "", "")]
+    >>> floor_rules(train, [Example("c", "every stair", "", "", "test")])["nearest rule"]
+    ['exist(stair)']
     """
     order = np.random.default_rng(seed).permutation(len(wanted))
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
     return {
-        NEAREST: nearest_rules(train, wanted),
+        NEAREST: [train[places[0]].rule for places in find_nearest(train, wanted, 1)],
         CONSTANT: [constant_rule(train)] * len(wanted),
         ANOTHER: [wanted[index].rule for index in other],
     }
-
-
-def nearest_rules(train: Sequence[Example], wanted: Sequence[Example]) -> list[str]:
-    """For each wanted clause, the rule of the training clause that shares most words with it (``find_nearest``).
-
-    Examples
-    --------
-    >>> train = [Example("a", "wide stair", "exist(stair)", "", ""), Example("b", "a door", "exist(door)", "", "")]
-    >>> nearest_rules(train, [Example("c", "every stair", "", "", "test")])
-    ['exist(stair)']
-    """
-    return [train[places[0]].rule for places in find_nearest(train, wanted, 1)]
 
 
 def constant_rule(train: Sequence[Example]) -> str:
@@ -129,11 +124,11 @@ def name_cells(cells: Sequence[tuple[str, str]] | frozenset[tuple[str, str]]) ->
     return ", ".join(f"{strategy_label(strategy)} at {size_label(scale)}" for scale, strategy in sorted(cells))
 
 
-def correct_for_chance(scores: pd.DataFrame, floors: pd.DataFrame, measure: str = "semantic") -> pd.Series:
-    """A similarity with chance taken off: ``(s - c) / (1 - c)``, c the mean similarity of another clause's rule.
+def correct_for_chance(scores: pd.DataFrame, floors: pd.DataFrame) -> pd.Series:
+    """Semantic similarity with chance taken off: ``(s - c) / (1 - c)``, c the mean similarity of another clause's rule.
 
     0: no closer to the reference than some other rule; 1: the same text. A sentence encoder finds any two rules alike:
     another rule of the same corpus is given 0.5 to 0.6.
     """
-    chance = float(floors.loc[floors["floor"] == ANOTHER, measure].mean())
-    return (scores[measure] - chance) / np.maximum(1 - chance, np.finfo(float).tiny)
+    chance = float(floors.loc[floors["floor"] == ANOTHER, "semantic"].mean())
+    return (scores["semantic"] - chance) / np.maximum(1 - chance, np.finfo(float).tiny)

@@ -11,19 +11,9 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.records import VIEW, need_columns
+from compliance_xai.stats import cross_seed
 from compliance_xai.stats.contrasts import NO_SIZE, Choices, describe, size_choices
-from compliance_xai.stats.cross_seed import (
-    Pair,
-    excess,
-    excess_test,
-    log_ratio,
-    pair_up,
-    remaining_share,
-    share_of,
-    spread_ratio,
-    spread_test,
-    squared_distances,
-)
+from compliance_xai.stats.cross_seed import Pair
 from compliance_xai.stats.frames import CONTROL, cluster_array, groups
 
 _SHARES = ("share", "share_low", "share_high", "error", "dof", "p_runs", "p_runs_smallest")
@@ -52,7 +42,7 @@ class Patterns:
             shares = np.full((1, len(runs), len(self.ids), width), np.nan)
             shares[0, codes, group["clause"], group["feature"]] = group["share"]
             self.runs[keys["scale"]] = list(runs)
-            self.distances[keys["scale"]] = squared_distances(shares, outcome)
+            self.distances[keys["scale"]] = cross_seed.squared_distances(shares, outcome)
 
     def seeds(self, scale: str, *strategies: str) -> list[int]:
         """Seeds that all of these strategies have at a size."""
@@ -182,11 +172,14 @@ def _compare(patterns: Patterns, a: str, b: str, scales: Sequence[str], choices:
     result |= dict(zip(("within_a", "within_b", "between"), np.sqrt([*within, between]).tolist(), strict=True))
     if not min(within) > 0:
         return result | {"reason": "seeds of one strategy give identical patterns: nothing to compare with"}
-    result |= _shares(describe(excess(pairs, chosen)))
+    result |= _shares(describe(cross_seed.excess(pairs, chosen)))
     options = {"permutations": choices.permutations, "seed": choices.seed}
-    for name, found in (("", excess_test(pairs, **options)), ("spread_", spread_test(pairs, **options))):
+    for name, found in (
+        ("", cross_seed.excess_test(pairs, **options)),
+        ("spread_", cross_seed.spread_test(pairs, **options)),
+    ):
         result |= {f"{name}p_runs": float(found[0][0]), f"{name}p_runs_smallest": found[1]}
-    spread = describe(spread_ratio(pairs, chosen), "spread")
+    spread = describe(cross_seed.spread_ratio(pairs, chosen), "spread")
     result |= {f"spread{end}": math.exp(spread[end.strip("_") or "spread"]) for end in ("", "_low", "_high")}
     return result | {"reason": "" if math.isfinite(result["error"]) else FEW_SEEDS}
 
@@ -195,7 +188,7 @@ def _shares(found: Mapping[str, float]) -> dict[str, float]:
     """Share and ratio of distances with their bounds, from the log of the ratio of squared distances."""
     result = {"error": found["error"], "dof": found["dof"]}
     for key, name in (("value", ""), ("low", "_low"), ("high", "_high")):
-        result |= {f"share{name}": float(share_of(found[key])), f"ratio{name}": math.exp(found[key] / 2)}
+        result |= {f"share{name}": float(cross_seed.share_of(found[key])), f"ratio{name}": math.exp(found[key] / 2)}
     return result
 
 
@@ -211,10 +204,10 @@ def _compare_base(patterns: Patterns, a: str, b: str, scales: Sequence[str], cho
     result, parts, chosen = _prepare(patterns, scales, (other,), [take], choices.clusters, few)
     if result["reason"]:
         return result
-    apart = [pair_up(block[:, 0, 1:]) for block in parts[0]]
+    apart = [cross_seed.pair_up(block[:, 0, 1:]) for block in parts[0]]
     upper = [np.triu_indices(block.shape[1] - 1, k=1) for block in parts[0]]
     within = [block[:, 1:, 1:][:, i, j] for block, (i, j) in zip(parts[0], upper, strict=True)]
-    found = _shares(describe(log_ratio(apart, within, chosen)))
+    found = _shares(describe(cross_seed.log_ratio(apart, within, chosen)))
     own = "within_b" if a == CONTROL else "within_a"
     mean_apart, mean_within = (math.sqrt(np.mean([part.mean() for part in side])) for side in (apart, within))
     result |= {"between": mean_apart, own: mean_within}
@@ -264,7 +257,7 @@ def _compare_source(patterns: Patterns, a: str, b: str, main: tuple[str, str], v
         if view == main:
             return Pair(patterns.pair(scale, a, b, seeds, *main)).within()
         moved = [patterns.block(scale, [(n, run, *main), (n, run, *view)])[:, 0, 1] for n in (a, b) for run in seeds]
-        return pair_up(np.stack(moved, axis=1).reshape(1, 2, len(seeds), -1).mean(axis=1))
+        return cross_seed.pair_up(np.stack(moved, axis=1).reshape(1, 2, len(seeds), -1).mean(axis=1))
 
     def separate(scale: str, seeds: list[int]) -> np.ndarray:
         return Pair(patterns.pair(scale, a, b, seeds, *main)).between()
@@ -274,7 +267,7 @@ def _compare_source(patterns: Patterns, a: str, b: str, main: tuple[str, str], v
     if result["reason"]:
         return result
     above, below = parts
-    found = describe(log_ratio(above, below, chosen))
+    found = describe(cross_seed.log_ratio(above, below, chosen))
     ratios = {name: value for name, value in _shares(found).items() if name in _RATIOS}
     distances = (math.sqrt(np.mean([part.mean() for part in side])) for side in (above, below))
     result |= dict(zip(("distance", "strategies"), distances, strict=True))
@@ -309,7 +302,7 @@ def _compare_remaining(patterns: Patterns, full: str, adapter: str, enlarged: st
     if result["reason"]:
         return result
     fewer, whole = ([Pair(block) for block in part] for part in parts)
-    found = remaining_share(fewer, whole, chosen)
+    found = cross_seed.remaining_share(fewer, whole, chosen)
     above = float(found.confidence_above(1.0)[0])
     known = math.isfinite(float(found.error[0]))
     result |= describe(found, "remaining") | {"p": 2 * min(above, 1 - above)}

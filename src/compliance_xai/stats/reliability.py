@@ -157,18 +157,13 @@ _AGREEMENT = ("n_seeds", "icc", "low", "high", "reason")
 def _agreement(table: pd.DataFrame) -> dict[str, Any]:
     """ICC of the rows of a table over its columns, which are seeds."""
     found: dict[str, Any] = dict.fromkeys(_AGREEMENT, math.nan) | {"n_seeds": table.shape[1]}
-    found["reason"] = _why_no_icc(table)
-    return found if found["reason"] else found | _icc(table)
-
-
-def _why_no_icc(table: pd.DataFrame) -> str:
     if table.shape[1] < 2:
-        return "a single seed"
+        return found | {"reason": "a single seed"}
     if len(table) < 5:
-        return "fewer than five clauses with defined values"
+        return found | {"reason": "fewer than five clauses with defined values"}
     if table.to_numpy().std() == 0:
-        return "the same value everywhere"
-    return ""
+        return found | {"reason": "the same value everywhere"}
+    return found | {"reason": ""} | _icc(table)
 
 
 def _icc(table: pd.DataFrame) -> dict[str, float]:

@@ -10,17 +10,8 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from compliance_xai.corpus.synthetic.vocabulary import (
-    CONTEXTS,
-    HELD_OUT_CONTEXT,
-    SYMBOLS,
-    SYSTEMS,
-    USES,
-    Context,
-    Item,
-    Property,
-    camel,
-)
+from compliance_xai.corpus.synthetic import vocabulary
+from compliance_xai.corpus.synthetic.vocabulary import Context, Item, Property, camel
 from compliance_xai.rules.notation.parse import parse_rule
 from compliance_xai.rules.notation.tree import Term, fold, format_node
 
@@ -105,7 +96,7 @@ def split_of(meaning: Meaning) -> str:
 
     The hash of a combination decides, so that the split is the same on every machine and for every sample.
     """
-    if meaning.context.name == HELD_OUT_CONTEXT:
+    if meaning.context.name == vocabulary.HELD_OUT_CONTEXT:
         return "document"
     buckets = [
         int.from_bytes(hashlib.sha256("|".join(key).encode()).digest()[:4], "big") % 100
@@ -151,7 +142,9 @@ def draw_meaning(rng: random.Random, split: str) -> Meaning:
 
 
 def _draw_content(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
-    context = rng.choice([context for context in CONTEXTS if (context.name == HELD_OUT_CONTEXT) == held_out])
+    context = rng.choice(
+        [context for context in vocabulary.CONTEXTS if (context.name == vocabulary.HELD_OUT_CONTEXT) == held_out]
+    )
     item = rng.choice(context.items)
     requirements: list[Requirement] = []
     while len(requirements) < shape.requirements:
@@ -247,9 +240,9 @@ def _draw_condition(rng: random.Random, places: tuple[str, ...], *, exception: b
         (30, 0 if exception else 12, 0 if exception else 12, 0 if exception else 12, 26, 14),
     )[0]
     if kind == "use":
-        return Condition("use", rng.choice(USES))
+        return Condition("use", rng.choice(vocabulary.USES))
     if kind == "system":
-        return Condition("system", rng.choice(SYSTEMS), negated=not exception and rng.random() < 0.35)
+        return Condition("system", rng.choice(vocabulary.SYSTEMS), negated=not exception and rng.random() < 0.35)
     if kind == "place":
         return Condition("place", rng.choice(places))
     comparator = rng.choices(("greaterThan", "lessThan", "greaterThanEqual"), (60, 20, 20))[0]
@@ -401,7 +394,7 @@ def _infix(term: Term, parts: list[str]) -> str:
         return f"{parts[0]} ~ {code} table {name[1:]}"
     if term.name == "complyWith":
         return f"{parts[0]} ~ {parts[1].replace('_', ' ')}"
-    return f" {_INFIX.get(term.name) or SYMBOLS[term.name]} ".join(parts)
+    return f" {_INFIX.get(term.name) or vocabulary.SYMBOLS[term.name]} ".join(parts)
 
 
 _INFIX = {"or": "|", "is": "=", "has": "+"}
@@ -421,7 +414,7 @@ LIST_WORDS = {
     "obligation": "must",
     "permission": "may",
     "prohibition": "never",
-    **SYMBOLS,
+    **vocabulary.SYMBOLS,
 }
 """What the list notation writes for each keyword of the rule notation."""
 

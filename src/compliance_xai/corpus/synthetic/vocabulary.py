@@ -103,9 +103,11 @@ AFTER_OF: dict[str, tuple[str, ...]] = COMPARATORS | {
 """Comparators that read well after ``of``, ``with`` and ``has``."""
 SYMBOLS = {"greaterThanEqual": ">=", "lessThanEqual": "<=", "greaterThan": ">", "lessThan": "<", "equal": "="}
 
-OBLIGATIONS = ("shall", "must")
-PERMISSIONS = ("may", "can")
-PROHIBITIONS = ("shall not", "must not", "may not")
+DEONTICS = {
+    "obligation": ("shall", "must"),
+    "permission": ("may", "can"),
+    "prohibition": ("shall not", "must not", "may not"),
+}
 
 
 def camel(phrase: str) -> str:

@@ -5,15 +5,7 @@ from __future__ import annotations
 import random
 
 from compliance_xai.corpus.synthetic.meaning import Condition, Limit, Meaning, Requirement, fill
-from compliance_xai.corpus.synthetic.vocabulary import (
-    AFTER_OF,
-    COMPARATORS,
-    OBLIGATIONS,
-    PERMISSIONS,
-    PROHIBITIONS,
-    article,
-    plural,
-)
+from compliance_xai.corpus.synthetic.vocabulary import AFTER_OF, COMPARATORS, DEONTICS, article, plural
 
 Words = list[tuple[str, str]]
 """Pieces of a clause in reading order: text, and the key of the rule element it decides (empty for none)."""
@@ -134,8 +126,7 @@ def _exception(condition: Condition, rng: random.Random) -> Words:
 
 
 def _deontic(meaning: Meaning, rng: random.Random) -> tuple[str, str]:
-    words = {"obligation": OBLIGATIONS, "permission": PERMISSIONS, "prohibition": PROHIBITIONS}
-    return rng.choice(words[meaning.mode]), "deontic"
+    return rng.choice(DEONTICS[meaning.mode]), "deontic"
 
 
 def _body(meaning: Meaning, rng: random.Random) -> Words:

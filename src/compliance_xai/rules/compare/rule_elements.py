@@ -54,16 +54,14 @@ def list_elements(rule: str, notation: str = "lrml") -> list[Element]:
     for (text, start), (following, _) in itertools.pairwise(pieces):
         if text in ("(", ")", ","):
             continue
-        if following == "(":
-            found += _name_term(text, start)
-        else:
+        if following != "(":
             found += _name_leaf(text, start)
+        elif text in _TERMS:
+            found.append(Element(_TERMS[text], start, start + len(text), text))
     return found
 
 
-def _name_term(text: str, start: int) -> list[Element]:
-    kinds = dict.fromkeys(DEONTICS, "deontic") | dict.fromkeys(COMPARATORS, "comparator") | {"not": "negation"}
-    return [Element(kinds[text], start, start + len(text), text)] if text in kinds else []
+_TERMS = dict.fromkeys(DEONTICS, "deontic") | dict.fromkeys(COMPARATORS, "comparator") | {"not": "negation"}
 
 
 def _name_leaf(text: str, start: int) -> list[Element]:

@@ -177,7 +177,11 @@ class _Reader:
             parts[place] = part
         self.check(element, _ATTRIBUTES.get(name, ()), text=name not in _WITHOUT_TEXT)
         if name in ("fun", "rel", "operator"):
-            return self.read_name(element, name, parts)
+            prefix, text = self.split_iri(element)
+            inner = self.arguments(element, parts)
+            if inner:
+                self.note(element, "its content kept as arguments")
+            return _Part(name, (self.leaf(element, text), *inner), text, prefix, inner)
         if name in ("var", "ind"):
             prefix, text = self.split_iri(element)
             if element.get("keyref") and not text:
@@ -189,7 +193,8 @@ class _Reader:
             text = _strip_zero(element.text or "") if name == "value" else _unit(element)
             return _Part(name, (self.leaf(element, text), *self.arguments(element, parts)), text)
         if name in ("and", "or"):
-            return _Part("node", self.read_connective(element, name, parts))
+            arguments = self.arguments(element, parts)
+            return _Part("node", arguments if has_mark(element, "list") else (self.term(element, name, arguments),))
         if name == "neg" or (name == "not" and not any(part.role == "fun" for part in parts)):
             return _Part("node", (self.term(element, "not", self.arguments(element, parts)),))
         if name in DEONTICS:
@@ -203,15 +208,8 @@ class _Reader:
             index = element.get("index", "") if name == "arg" else ""
             if index and not _INTEGER.fullmatch(index):
                 self.note(element, "no whole number; arguments kept in the order of the file", name="@index")
-            return replace(part, index=int(index)) if _INTEGER.fullmatch(index) else replace(part, index=0)
+            return replace(part, index=int(index) if _INTEGER.fullmatch(index) else 0)
         return _Part("node", (self.read_unknown(element, parts),))
-
-    def read_name(self, element: etree._Element, role: str, parts: list[_Part]) -> _Part:
-        prefix, name = self.split_iri(element)
-        inner = self.arguments(element, parts)
-        if inner:
-            self.note(element, "its content kept as arguments")
-        return _Part(role, (self.leaf(element, name), *inner), name, prefix, inner)
 
     def split_iri(self, element: etree._Element) -> tuple[str, str]:
         """Prefix and name of an ``iri``; a name from the text or from ``value`` has no prefix."""
@@ -282,10 +280,6 @@ class _Reader:
         if element.get("iri") not in (None, text):
             self.note(element, "the iri beside the text, not in the rule")
         return (self.leaf(element, text, exact=bool(kind)),)
-
-    def read_connective(self, element: etree._Element, name: str, parts: list[_Part]) -> tuple[Node, ...]:
-        arguments = self.arguments(element, parts)
-        return arguments if has_mark(element, "list") else (self.term(element, name, arguments),)
 
     def read_atom(self, element: etree._Element, parts: list[_Part]) -> tuple[Node, ...]:
         """A predicate and its arguments; or a property of a thing, with or without an ``Operator`` as predicate."""

@@ -67,7 +67,7 @@ def expand(rule: Rule) -> Rule:
     """
     if any(isinstance(node, Term) and node.name == "expression" for node in rule.walk()):
         return Rule(rule.statements, "spaced")
-    parts = fold(rule.statements, lambda leaf: _Part(leaf, _data_leaf(format_node(leaf)), 1), _expand_term)
+    parts = fold(rule.statements, lambda leaf: _Part(leaf, Leaf(_words(format_node(leaf))), 1), _expand_term)
     return Rule(tuple(part.expanded for part in parts if isinstance(part.expanded, Term)), "spaced")
 
 
@@ -84,7 +84,8 @@ def _expand_term(term: Term, parts: list[_Part]) -> _Part:
         names = ("rulestatement", *("appliedstatement" for _ in parts[1:]))
         arguments = tuple(Term(name, (_whole(part),)) for name, part in zip(names, parts, strict=True))
         return _Part(Term("expression", arguments), plain, _checked(size + len(parts)))
-    subject, values = _subject(parts[0]), tuple(_value(part.plain) for part in parts[1:])
+    subject = _map_alternatives(parts[0].expanded, lambda node: _atom(node.text) if isinstance(node, Leaf) else node)
+    values = tuple(_map_alternatives(part.plain, lambda node: Term("data", _measure(node))) for part in parts[1:])
     copies = _count(subject) * (_count(values[0]) if values else 1)
     size = _checked((size + 3) * copies)
     expression = _copy(Term("function", (Leaf(_words(term.name)),)), subject, values)
@@ -128,14 +129,6 @@ def _count(node: Node) -> int:
     return fold((node,), lambda _: 1, lambda _, counts: sum(counts), enter=_is_connective)[0]
 
 
-def _subject(part: _Part) -> Node:
-    return _map_alternatives(part.expanded, lambda node: _atom(node.text) if isinstance(node, Leaf) else node)
-
-
-def _value(plain: Node) -> Node:
-    return _map_alternatives(plain, lambda node: Term("data", _measure(node)))
-
-
 def _copy(function: Term, subject: Node, values: tuple[Node, ...]) -> Term:
     """The expression, once per alternative of the subject and of the first value."""
 
@@ -152,10 +145,6 @@ def _copy(function: Term, subject: Node, values: tuple[Node, ...]) -> Term:
 def _words(name: str) -> str:
     """``greaterThanEqual`` as ``greater than equal``; a text of several words keeps its capitals."""
     return (name if " " in name else _CAMEL.sub(" ", name).lower()).replace("_", " ")
-
-
-def _data_leaf(text: str) -> Leaf:
-    return Leaf(_words(text))
 
 
 def _atom(text: str) -> Term:
