@@ -6,7 +6,6 @@ import html
 import re
 
 import numpy as np
-import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn
 from compliance_xai.figures.marks import Axis, Chart, Heat, Panel, Ramp
@@ -80,10 +79,13 @@ def draw_score_matrix(attribution: Attribution, *, name: str = "scores") -> Draw
         [Heat(scores_FP / limit, True, notes)],
     )
     ends = {0.0: f"−{limit:.2g}", 0.5: "0", 1.0: f"+{limit:.2g} nats"}
+    names = {"text": "word", "token": "position", "token_text": "token", "score": "score_nats"}
+    table = attribution.to_frame().rename(columns=names)
+    table = table.assign(part=part_T[table["position"]])  # numbers the columns of the figure
     return Drawing(
         name,
         Chart([panel], 21 * count_f, ramp=Ramp(True, ends), min_width=min(150 + 17 * count_p, 2400)),
-        _table(attribution, part_T),
+        table[["feature", "word", "category", "position", "token", "part", "score_nats"]],
         n=f"{count_f} words × {count_p} parts of one clause, one training seed",
         words={"id": attribution.id},
     )
@@ -103,15 +105,6 @@ def _join_tokens(attribution: Attribution) -> tuple[np.ndarray, list[str]]:
             parts.append(text)
         part_T.append(len(parts) - 1)
     return np.array(part_T), [part.replace(" ", "␣").replace("\n", "⏎") or "⏎" for part in parts]
-
-
-def _table(attribution: Attribution, part_T: np.ndarray) -> pd.DataFrame:
-    """One row for each word and token; ``part`` numbers the columns of the figure."""
-    names = {"text": "word", "token": "position", "token_text": "token", "score": "score_nats"}
-    table = attribution.to_frame().rename(columns=names)
-    return table.assign(part=part_T[table["position"]])[
-        ["feature", "word", "category", "position", "token", "part", "score_nats"]
-    ]
 
 
 def _clip(text: str) -> str:

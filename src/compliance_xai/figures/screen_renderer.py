@@ -67,7 +67,9 @@ def _lay_out(chart: Chart, columns: int, *, narrow: bool) -> dict[str, Any]:
     if len(x_titles) == 1 and columns == 1:
         each[-1] = "<br>".join(_wrap(x_titles[0], 46 if narrow else 90))
     lines = max(title.count("<br>") + 1 if title else 0 for title in each)
-    below = _TICKS + (_LINE * lines if len(x_titles) > 1 else 0) + _turned(chart)
+    names = chart.panels[0].x
+    upwards = 5.5 * max(map(len, names.ticks.values())) if names.turned and names.ticks else 0.0
+    below = _TICKS + (_LINE * lines if len(x_titles) > 1 else 0) + upwards
     height = _narrow_height(chart) if narrow else chart.height
     above = max(_TITLES + _LINE * title.count("<br>") if title else 8 for title in titles)
     gap = above + below
@@ -126,12 +128,6 @@ def _narrow_height(chart: Chart) -> float:
     return chart.height + 20 * len(axis.ticks) if axis.names and axis.ticks else chart.height
 
 
-def _turned(chart: Chart) -> float:
-    """Room for tick labels that read upwards."""
-    axis = chart.panels[0].x
-    return 5.5 * max(map(len, axis.ticks.values())) if axis.turned and axis.ticks else 0.0
-
-
 def _wrap(text: str, width: int) -> list[str]:
     return [plain(line) for line in textwrap.wrap(clean(text), width)] or [""]
 
@@ -163,9 +159,10 @@ def _trace(layer: Any) -> list[Any]:
         case Points():
             return _points(layer)
         case Bars():
+            starts = np.broadcast_to(np.asarray(layer.start, dtype=float), np.shape(layer.length))
             return [
                 go.Bar(
-                    x=_numbers(layer.length), y=_numbers(layer.places), base=_base(layer), orientation="h",
+                    x=_numbers(layer.length), y=_numbers(layer.places), base=_numbers(starts), orientation="h",
                     marker={"color": layer.style.colour}, name=plain(layer.style.label), **_hover(layer.notes),
                     error_x=_reach(layer.length, layer.low, layer.high, "#444"), width=0.62,
                 )
@@ -221,10 +218,6 @@ def _hover(notes: Sequence[str]) -> dict[str, Any]:
     lines = [[plain(line) for line in note.split("\n")] for note in notes]
     texts = ["<br>".join([f"<b>{first}</b>", *others]) for first, *others in lines]
     return {"customdata": texts, "hovertemplate": "%{customdata}<extra></extra>"}
-
-
-def _base(layer: Bars) -> Any:
-    return _numbers(np.broadcast_to(np.asarray(layer.start, dtype=float), np.shape(layer.length)))
 
 
 def _reach(values: Any, low: Any, high: Any, colour: str) -> dict[str, Any] | None:

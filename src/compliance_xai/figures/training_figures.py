@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +118,7 @@ def draw_movement(frame: pd.DataFrame, *, where: str = "") -> Drawing:
 def _heat(changes: np.ndarray, rows: Sequence[str], layers: Sequence[int], top: float) -> Heat:
     notes = [
         [
-            f"{row}, {_place(layer)}\nchanged by {value:.3g} of its norm"
+            f"{row}, {f'layer {layer}' if layer else 'outside the layers'}\nchanged by {value:.3g} of its norm"
             for layer, value in zip(layers, line, strict=True)
         ]
         for row, line in zip(rows, changes, strict=True)
@@ -130,10 +129,6 @@ def _heat(changes: np.ndarray, rows: Sequence[str], layers: Sequence[int], top: 
 def _shade(changes: np.ndarray, top: float) -> np.ndarray:
     """0 to 1 on a log scale, from the floor to the largest change."""
     return np.log(np.maximum(changes, _FLOOR) / _FLOOR) / np.log(top / _FLOOR)
-
-
-def _place(layer: Any) -> str:
-    return "outside the layers" if layer == 0 else f"layer {layer}"
 
 
 def _order_matrices(names: Sequence[str]) -> list[str]:

@@ -129,7 +129,8 @@ def why_undecidable(declared: Declared) -> dict[str, list[str]]:
             blocks = declared.blocks(full, other)
             free = sum(blocks) - (len(blocks) if claim == "C1" else 1)
             if not blocks or min(blocks) < 2 or 2.0**-free > alpha:
-                least = _seeds_needed(max(1, len(blocks)), alpha, claim)
+                sizes, bits = max(1, len(blocks)), math.ceil(math.log2(1 / alpha))
+                least = max(2, math.ceil((bits + (sizes if claim == "C1" else 1)) / sizes))
                 found[claim].append(
                     f"too few seeds of {full} and {other}: permutation of runs cannot reach p = {alpha:g}; "
                     f"{least} are needed at {len(blocks) or 1} model size{'s' if len(blocks) != 1 else ''}"
@@ -145,9 +146,3 @@ def why_undecidable(declared: Declared) -> dict[str, list[str]]:
             found[claim].append("fewer than two seeds in some cell; each needs two")
     found["C3"] += views
     return found
-
-
-def _seeds_needed(sizes: int, alpha: float, claim: str) -> int:
-    """The least number of seeds at this many model sizes with which a permutation test can reach ``alpha``."""
-    free = math.ceil(math.log2(1 / alpha))
-    return max(2, math.ceil((free + (sizes if claim == "C1" else 1)) / sizes))

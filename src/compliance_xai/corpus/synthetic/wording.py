@@ -41,8 +41,12 @@ def clause_words(meaning: Meaning, rng: random.Random) -> tuple[Words, str]:
     if rng.random() < 0.15:
         head.append((rng.choice(meaning.context.headings) + ". ", ""))
     before, after = _conditions(meaning, rng)
-    body = _body(meaning, rng)
-    words = [*head, *_capitalise([*before, *body, *after, (".", "")])]
+    first, *others = meaning.requirements
+    body = _requirement(meaning, first, "r0", rng)
+    for index, requirement in enumerate(others, start=1):
+        body += _fill(" and {second}", second=_second(meaning, requirement, f"r{index}", rng))
+    (text, key), *rest = [*before, *body, *after, (".", "")]
+    words = [*head, (text[0].upper() + text[1:], key), *rest]
     if rng.random() < 0.25:
         words.append((" " + rng.choice(REMARKS).format(n=rng.randint(1, 12), year=rng.randint(1992, 2019)), ""))
         return words, "distracts"
@@ -52,11 +56,6 @@ def clause_words(meaning: Meaning, rng: random.Random) -> tuple[Words, str]:
 def _fill(template: str, **parts: tuple[str, str] | Words) -> Words:
     """``the {property} of {thing}`` with its parts in place; the text between them decides nothing."""
     return fill(template, ("",), **parts)
-
-
-def _capitalise(words: Words) -> Words:
-    (text, key), *rest = words
-    return [(text[0].upper() + text[1:], key), *rest]
 
 
 def _conditions(meaning: Meaning, rng: random.Random) -> tuple[Words, Words]:
@@ -129,19 +128,6 @@ def _deontic(meaning: Meaning, rng: random.Random) -> tuple[str, str]:
     return rng.choice(DEONTICS[meaning.mode]), "deontic"
 
 
-def _body(meaning: Meaning, rng: random.Random) -> Words:
-    first, *others = meaning.requirements
-    words = _requirement(meaning, first, "r0", rng)
-    for index, requirement in enumerate(others, start=1):
-        words += _fill(" and {second}", second=_second(meaning, requirement, f"r{index}", rng))
-    return words
-
-
-def _thing(meaning: Meaning, rng: random.Random) -> Words:
-    name = meaning.item.name
-    return rng.choice(([(f"{article(name)} ", ""), (name, "object")], [(plural(name), "object")]))
-
-
 def _measure(limit: Limit, key: str, rng: random.Random, phrases: dict[str, tuple[str, ...]] = AFTER_OF) -> Words:
     comparator = (rng.choice(phrases[limit.comparator]), f"{key}.comparator")
     return _fill("{comparator} {quantity}", comparator=comparator, quantity=_quantity(limit, key, rng))
@@ -154,7 +140,9 @@ def _quantity(limit: Limit, key: str, rng: random.Random) -> Words:
 
 
 def _requirement(meaning: Meaning, requirement: Requirement, key: str, rng: random.Random) -> Words:
-    parts: dict[str, tuple[str, str] | Words] = {"deontic": _deontic(meaning, rng), "thing": _thing(meaning, rng)}
+    deontic, name = _deontic(meaning, rng), meaning.item.name
+    thing = rng.choice(([(f"{article(name)} ", ""), (name, "object")], [(plural(name), "object")]))
+    parts: dict[str, tuple[str, str] | Words] = {"deontic": deontic, "thing": thing}
     if requirement.kind == "limit":
         return _limit(meaning, requirement.limits[0], key, parts, rng)
     if requirement.kind == "range":

@@ -205,7 +205,9 @@ class _DocumentReader:
         """Each statement with its source; if a key repeats, the associations of the key in their order."""
         used: Counter[str] = Counter()
         for statement in self.statements:
-            key = next((key for key in _references(statement.key) if key in self.targets), None)
+            name = statement.key  # an association names it with '#'; or, as published, alone or without its first part
+            names = (f"#{name}", name, name.rpartition(":")[2], name.rpartition("_")[2])
+            key = next((key for key in names if key and key in self.targets), None)
             if key is None:
                 yield statement
                 continue
@@ -225,11 +227,6 @@ class _DocumentReader:
             return self.named[reference]
         only = next(iter(self.documents)) if len(self.documents) == 1 else Source()
         return Source(only.document, _decode(reference), only.iri)
-
-
-def _references(key: str) -> tuple[str, ...]:
-    """How an association can name a key: with ``#``; or, as published, alone or without its first part."""
-    return tuple(each for each in (f"#{key}", key, key.rpartition(":")[2], key.rpartition("_")[2]) if each)
 
 
 def _read_statement(element: etree._Element, notes: Notes) -> Statement:

@@ -59,7 +59,11 @@ def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
     if _suffix(path) in XML_SUFFIXES:
         write_legalruleml(statements, path)
         return
-    rows = [_to_row(statement) for statement in statements]
+    rows = []
+    for one in statements:
+        rule = "" if one.rule is None else format_rule(one.rule)
+        values = (one.key, one.source.document, one.source.clause, one.source.iri, one.kind, one.paraphrase, rule)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     text = io.StringIO(newline="")
     if _suffix(path) == ".csv":
         table = csv.DictWriter(text, COLUMNS)
@@ -112,10 +116,3 @@ def _from_row(row: Row, columns: Sequence[str], where: str) -> Statement:
             raise InputError(place, expected=error.expected, found=error.found, remedy=error.remedy) from None
     source = Source(cells.get("document", ""), cells.get("number", ""), cells.get("iri", ""))
     return Statement(cells["key"], rule, source, cells.get("kind") or "prescriptive", cells.get("paraphrase", ""))
-
-
-def _to_row(statement: Statement) -> dict[str, str]:
-    source = statement.source
-    rule = "" if statement.rule is None else format_rule(statement.rule)
-    values = (statement.key, source.document, source.clause, source.iri, statement.kind, statement.paraphrase, rule)
-    return dict(zip(COLUMNS, values, strict=True))

@@ -49,7 +49,10 @@ class _Reader:
                 continue
             self.settle()
             if token == ")":
-                self.close_bracket()
+                if self.unnamed and self.unnamed[-1] == len(self.open):
+                    self.unnamed.pop()
+                elif self.open:
+                    self.close_term()
             elif token[0] == "'":
                 self.add(Leaf(token))
             elif token != ",":
@@ -60,16 +63,15 @@ class _Reader:
         statements = self.arrange()
         return Rule(tuple(statements), first_layout(self.text)) if statements else None
 
-    def find_start(self) -> int:
-        """Where the rule starts: at the first ``if(`` that only prose precedes, else at the start of the text."""
-        match = re.search(r"(?<![\w.])if\s*[(\[{]", self.text)
-        before = self.text[: match.start()] if match else ""
-        inside_a_term = before.count("(") > before.count(")")
-        return 0 if inside_a_term else len(before)
-
     def tokens(self) -> Iterator[str]:
-        """The strict reader's tokens, with other brackets, illegal characters and lone quotes repaired."""
-        for match in TOKEN.finditer(self.text, self.find_start()):
+        """The strict reader's tokens, with other brackets, illegal characters and lone quotes repaired.
+
+        They start at the first ``if(`` that only prose precedes, else with the text.
+        """
+        first = re.search(r"(?<![\w.])if\s*[(\[{]", self.text)
+        before = self.text[: first.start()] if first else ""
+        inside_a_term = before.count("(") > before.count(")")
+        for match in TOKEN.finditer(self.text, 0 if inside_a_term else len(before)):
             token = match.group()
             if token in "()," or (token[0] == "'" and len(token) > 1):
                 yield token
@@ -114,12 +116,6 @@ class _Reader:
         elif name in ("if", "then") and (self.open or (name == "if" and self.statements)):
             name = "and"
         self.open.append((name, []))
-
-    def close_bracket(self) -> None:
-        if self.unnamed and self.unnamed[-1] == len(self.open):
-            self.unnamed.pop()
-        elif self.open:
-            self.close_term()
 
     def close_term(self) -> None:
         name, arguments = self.open.pop()
