@@ -25,29 +25,20 @@ from compliance_xai.records import Feature, TargetToken
 
 @dataclass
 class Cost:
-    """What scoring took, as the provenance has it. Every call that is given one adds to it.
-
-    Attributes
-    ----------
-    path, path_reason
-        How the last rows were computed (see ``passes``), and why not faster.
-    rows, unique_rows
-        Rows asked for, and different ones among them.
-    positions_computed
-        Positions that went through the model, padding included.
-    positions_naive
-        Positions of all rows asked for, each in full.
-    positions_minimum
-        Positions that rows do not share with an earlier one: the least that any engine can compute.
-    """
+    """What scoring took, as the provenance has it. Every call that is given one adds to it."""
 
     path: str = ""
     path_reason: str = ""
+    """How the last rows were computed (see ``passes``), and why not faster."""
     rows: int = 0
     unique_rows: int = 0
+    """Rows asked for, and different ones among them."""
     positions_computed: int = 0
+    """Positions that went through the model, padding included."""
     positions_naive: int = 0
+    """Positions of all rows asked for, each in full."""
     positions_minimum: int = 0
+    """Positions that rows do not share with an earlier one: the least that any engine can compute."""
 
 
 @dataclass(frozen=True)

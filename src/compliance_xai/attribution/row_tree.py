@@ -12,21 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Branch:
-    """One row of the tree.
-
-    Attributes
-    ----------
-    index
-        The row's place in the list that the tree was made from.
-    ids
-        All its token ids.
-    shared
-        How many of its first ids are those of the branch before; the rest are its own.
-    """
+    """One row of the tree."""
 
     index: int
+    """The row's place in the list that the tree was made from."""
     ids: tuple[int, ...]
+    """All its token ids."""
     shared: int
+    """How many of its first ids are those of the branch before; the rest are its own."""
 
     @property
     def own(self) -> int:

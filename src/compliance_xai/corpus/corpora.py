@@ -20,24 +20,16 @@ SCHEMES = ("random", "document")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Examples from one source, and what a reader of results should know about them.
-
-    Attributes
-    ----------
-    name
-        The source (``synthetic``, ``nzbc-lrml``), or the file's name without its ending.
-    examples
-        In the source's order.
-    source_sha256
-        Of the file they were read from; for the synthetic corpus, of its ``SHA256SUMS``, which vouches for the rest.
-    notes
-        Sentences: how the file was read, rows left out and why, duplicates, rules that do not parse, leaks.
-    """
+    """Examples from one source, and what a reader of results should know about them."""
 
     name: str
+    """The source (``synthetic``, ``nzbc-lrml``), or the file's name without its ending."""
     examples: tuple[Example, ...]
+    """In the source's order."""
     source_sha256: str
+    """Of the file they were read from; for the synthetic corpus, of its ``SHA256SUMS``, which vouches for the rest."""
     notes: tuple[str, ...] = ()
+    """Sentences: how the file was read, rows left out and why, duplicates, rules that do not parse, leaks."""
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -41,33 +41,23 @@ def require_rows(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Figure:
-    """A saved figure: what a page needs to show it.
-
-    Attributes
-    ----------
-    name
-        Lower-case words joined by hyphens; the stem of its files ``.png``, ``.svg``, ``.csv`` and ``.json``.
-    title, caption, alt
-        What is plotted, in one line; how to read it; the same for those who cannot see it, with the main values.
-    n, interval
-        How many observations of what; what the interval is ("none" where there is none).
-    folder
-        Where its files are.
-    spec
-        plotly's ``data`` and ``layout``, and what replaces parts of the layout on a narrow page (``draw_screen``).
-    preview
-        A small still picture as a data address, shown until the script has drawn the figure, and in Jupyter.
-    """
+    """A saved figure: what a page needs to show it."""
 
     name: str
+    """Lower-case words joined by hyphens; the stem of its files ``.png``, ``.svg``, ``.csv`` and ``.json``."""
     title: str
     caption: str
     alt: str
+    """What is plotted, in one line; how to read it; the same for those who cannot see it, with the main values."""
     n: str
     interval: str
+    """How many observations of what; what the interval is ("none" where there is none)."""
     folder: Path
+    """Where its files are."""
     spec: dict[str, Any]
+    """plotly's ``data`` and ``layout``, and what replaces parts of the layout on a narrow page (``draw_screen``)."""
     preview: str
+    """A small still picture as a data address, shown until the script has drawn the figure, and in Jupyter."""
 
 
 @dataclass(frozen=True, eq=False)

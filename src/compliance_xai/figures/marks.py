@@ -34,33 +34,25 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Marks of one series, joined by a line or not, each with its interval where there is one.
-
-    Attributes
-    ----------
-    low, high
-        Ends of the intervals, along y if ``upright``, else along x; not a number where there is no interval.
-    line
-        ``""`` for none, or ``solid``, ``dash``, ``dot`` or ``dashdot``.
-    notes
-        The hover box of each place: a name, then a line feed and what there is to say.
-    listed
-        Whether the legend has this series.
-    """
+    """Marks of one series, joined by a line or not, each with its interval where there is one."""
 
     x: Any
     y: Any
     style: Style
     low: Any = None
     high: Any = None
+    """Ends of the intervals, along y if ``upright``, else along x; not a number where there is no interval."""
     upright: bool = True
     line: str = ""
+    """``""`` for none, or ``solid``, ``dash``, ``dot`` or ``dashdot``."""
     symbols: bool = True
     notes: Sequence[str] = ()
+    """The hover box of each place: a name, then a line feed and what there is to say."""
     size: float = 9
     width: float = 2
     opacity: float = 1
     listed: bool = True
+    """Whether the legend has this series."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,30 +105,21 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A figure before it is drawn.
-
-    Attributes
-    ----------
-    height
-        Of a panel, in px.
-    columns
-        Panels beside each other; on a narrow page each is below the one before.
-    share_x, share_y
-        Whether all panels have the same axis.
-    note
-        A sentence for the caption that the data call for.
-    min_width
-        Below this, in px, the drawing scrolls.
-    """
+    """A figure before it is drawn."""
 
     panels: Sequence[Panel]
     height: float
+    """Of a panel, in px."""
     columns: int = 3
+    """Panels beside each other; on a narrow page each is below the one before."""
     share_x: bool = False
     share_y: bool = False
+    """Whether all panels have the same axis."""
     ramp: Ramp | None = None
     note: str = ""
+    """A sentence for the caption that the data call for."""
     min_width: int = 0
+    """Below this, in px, the drawing scrolls."""
     legend: bool = True
 
 

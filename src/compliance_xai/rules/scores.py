@@ -93,36 +93,24 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Score:
-    """One score of generated rules.
-
-    Attributes
-    ----------
-    name
-        What it is called for a corpus, and its configuration of the ``evaluate`` module.
-    column
-        Its column in ``score_rules``.
-    range
-        The smallest and the largest value.
-    description
-        What it measures, how, and what the ends of the range mean.
-    of_pairs
-        One value per pair.
-    of_corpus
-        The values of a corpus by name; without one, the mean over the pairs.
-    source
-        The publication that defines it.
-    needs_lrml
-        Whether it reads rules of the LRML short form only.
-    """
+    """One score of generated rules."""
 
     name: str
+    """What it is called for a corpus, and its configuration of the ``evaluate`` module."""
     column: str
+    """Its column in ``score_rules``."""
     range: tuple[float, float]
+    """The smallest and the largest value."""
     description: str
+    """What it measures, how, and what the ends of the range mean."""
     of_pairs: Callable[[Pairs], Iterable[float]]
+    """One value per pair."""
     of_corpus: Callable[[Pairs], dict[str, float]] | None = None
+    """The values of a corpus by name; without one, the mean over the pairs."""
     source: str = ""
+    """The publication that defines it."""
     needs_lrml: bool = True
+    """Whether it reads rules of the LRML short form only."""
 
     def total(self, pairs: Pairs) -> dict[str, float]:
         """The values of a corpus by name."""

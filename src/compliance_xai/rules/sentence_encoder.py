@@ -27,18 +27,12 @@ REMEMBERED = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A loaded sentence encoder.
-
-    Attributes
-    ----------
-    dimension
-        Length of an embedding (384 for ``minilm``).
-    window
-        Tokens that the encoder reads at once, special tokens included (256 for ``minilm``).
-    """
+    """A loaded sentence encoder."""
 
     dimension: int
+    """Length of an embedding (384 for ``minilm``)."""
     window: int
+    """Tokens that the encoder reads at once, special tokens included (256 for ``minilm``)."""
     model: Any
     _known: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 

@@ -22,41 +22,29 @@ CLAIMS = {
 
 @dataclass(frozen=True)
 class Declared:
-    """A study's design.
-
-    Attributes
-    ----------
-    corpus, ladder
-        What was run; stored with each finding.
-    kinds
-        Strategy -> kind of fine-tuning, in the study's order. The first strategy of a kind speaks for it in the claims;
-        others (another rank, another number of steps) are compared beside it.
-    families
-        Scale -> family of models, smallest scale first.
-    seeds
-        Scale and strategy -> number of training seeds.
-    method, second_method
-        How words are scored.
-    split
-        The split that verdicts are about.
-    averaged
-        The ways of removing a word that make up the primary pattern.
-    missing
-        Cells that are not run, each with the reason.
-    """
+    """A study's design."""
 
     corpus: str
     ladder: str
+    """What was run; stored with each finding."""
     kinds: Mapping[str, str]
+    """Strategy -> kind of fine-tuning, in the study's order. The first strategy of a kind speaks for it in the claims;
+    others (another rank, another number of steps) are compared beside it."""
     families: Mapping[str, str]
+    """Scale -> family of models, smallest scale first."""
     seeds: Mapping[tuple[str, str], int]
+    """Scale and strategy -> number of training seeds."""
     tests: ClaimTests
     thresholds: Thresholds
     method: str = "leave_one_out"
     second_method: str | None = None
+    """How words are scored."""
     split: str = "test"
+    """The split that verdicts are about."""
     averaged: tuple[str, ...] = ("delete", "counterfactual")
+    """The ways of removing a word that make up the primary pattern."""
     missing: tuple[str, ...] = ()
+    """Cells that are not run, each with the reason."""
 
     @property
     def primary(self) -> dict[str, str]:

@@ -42,61 +42,47 @@ BEST = {"exact": 1.0, "equivalent": 1.0, "lrml_f1": 100.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One comparison in the primary view, and what the other views say to it.
-
-    Attributes
-    ----------
-    claim, comparison
-        Which claim it belongs to, and what is compared, in words.
-    value, low, high, unit
-        The effect with its 95 % interval for other clauses and other trainings (90 % for a plateau); positive speaks
-        for the claim. None where it could not be computed.
-    p, p_smallest
-        Of the test that there is no effect, and the least it could have been; for a plateau of the test that the
-        change is beyond the margin.
-    beyond_zero, beyond_margin, margin
-        One-sided confidence that the effect is larger than zero, and than the smallest effect of interest.
-    size
-        The effect in a word.
-    agree, beyond, views
-        How many of the other views have an effect on the same side, how many beyond the smallest effect of interest,
-        and how many there are.
-    second, second_value, second_low, second_high
-        What the second method says (``same direction``, ``unclear``, ``opposite direction`` or ``not asked``), and its
-        effect with a 95 % interval in units of its own range, since methods differ in how far they spread.
-    n_clauses, n_runs
-        Clauses and pairs of runs behind it.
-    left_out
-        Cells that did not pass the gate.
-    answer, sentence, doubt
-        ``yes``, ``no`` or ``open``; what was found, as a sentence; and why it stays open, else empty.
-    """
+    """One comparison in the primary view, and what the other views say to it."""
 
     claim: str
     comparison: str
+    """Which claim it belongs to, and what is compared, in words."""
     value: float | None = None
     low: float | None = None
     high: float | None = None
     unit: str
+    """The effect with its 95 % interval for other clauses and other trainings (90 % for a plateau); positive speaks for
+    the claim. None where it could not be computed."""
     p: float | None = None
     p_smallest: float | None = None
+    """Of the test that there is no effect, and the least it could have been; for a plateau of the test that the change
+    is beyond the margin."""
     beyond_zero: float | None = None
     beyond_margin: float | None = None
     margin: float
+    """One-sided confidence that the effect is larger than zero, and than the smallest effect of interest."""
     size: str = ""
+    """The effect in a word."""
     agree: int = 0
     beyond: int = 0
     views: int = 0
+    """How many of the other views have an effect on the same side, how many beyond the smallest effect of interest, and
+    how many there are."""
     second: str = "not asked"
     second_value: float | None = None
     second_low: float | None = None
     second_high: float | None = None
+    """What the second method says (``same direction``, ``unclear``, ``opposite direction`` or ``not asked``), and its
+    effect with a 95 % interval in units of its own range, since methods differ in how far they spread."""
     n_clauses: int = 0
     n_runs: int = 0
+    """Clauses and pairs of runs behind it."""
     left_out: str
+    """Cells that did not pass the gate."""
     answer: str
     sentence: str
     doubt: str
+    """``yes``, ``no`` or ``open``; what was found, as a sentence; and why it stays open, else empty."""
 
 
 @dataclass(frozen=True)

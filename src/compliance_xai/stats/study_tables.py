@@ -28,30 +28,20 @@ RUN = ("scale", "strategy", "seed")
 
 @dataclass(frozen=True)
 class RawFrames:
-    """What every test of a study is computed from: numbers and ids, no text of the corpus.
-
-    Attributes
-    ----------
-    words
-        ``focus.word_frame`` of all cells, with ``scale, strategy, parameters``.
-    clauses
-        ``scale, strategy, seed, id, split, n_target_tokens, baseline_log_prob``.
-    scores
-        Scores of every generated rule: ``scale, strategy, parameters, seed, id, split, context`` and the measures.
-    floors
-        The same measures of rules that need no training: ``floor, id, split``.
-    runs
-        ``scale, strategy, seed, trained, parameters, validation_loss``.
-    elements
-        ``elements.element_frame`` of all cells.
-    """
+    """What every test of a study is computed from: numbers and ids, no text of the corpus."""
 
     words: pd.DataFrame
+    """``focus.word_frame`` of all cells, with ``scale, strategy, parameters``."""
     clauses: pd.DataFrame
+    """``scale, strategy, seed, id, split, n_target_tokens, baseline_log_prob``."""
     scores: pd.DataFrame
+    """Scores of every generated rule: ``scale, strategy, parameters, seed, id, split, context`` and the measures."""
     floors: pd.DataFrame
+    """The same measures of rules that need no training: ``floor, id, split``."""
     runs: pd.DataFrame
+    """``scale, strategy, seed, trained, parameters, validation_loss``."""
     elements: pd.DataFrame
+    """``elements.element_frame`` of all cells."""
 
     def keep(self, split: str) -> RawFrames:
         """The rows of one split."""

@@ -37,22 +37,15 @@ NO_TIMEOUT = 2**32 - 1
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A building, and what is said about it, on which one rule is satisfied and the other is not.
-
-    Attributes
-    ----------
-    properties
-        Values in the units of the rules: ``{"riser.height": "185 mm"}``.
-    atoms
-        Statements that are true or false. ``breach`` is whether the building may be in breach of an obligation, and
-        ``permitted`` whether the option (names that begin with ``option``) is permitted.
-    satisfies
-        The rule that is satisfied, ``a`` or ``b``; the other is not.
-    """
+    """A building, and what is said about it, on which one rule is satisfied and the other is not."""
 
     properties: Mapping[str, str]
+    """Values in the units of the rules: ``{"riser.height": "185 mm"}``."""
     atoms: Mapping[str, bool]
+    """Statements that are true or false. ``breach`` is whether the building may be in breach of an obligation, and
+    ``permitted`` whether the option (names that begin with ``option``) is permitted."""
     satisfies: Literal["a", "b"]
+    """The rule that is satisfied, ``a`` or ``b``; the other is not."""
 
     def __str__(self) -> str:
         facts = [f"{name} = {value}" for name, value in self.properties.items()]
@@ -63,23 +56,16 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How two rules relate.
-
-    Attributes
-    ----------
-    answer
-        ``equivalent``; ``stronger`` (every building that satisfies a satisfies b, and not the other way round);
-        ``weaker`` (the reverse); ``different`` (neither follows from the other); ``unknown`` (not decided).
-    reason
-        Why, in one to three sentences.
-    counterexample
-        For ``different`` one that satisfies a and not b; for ``stronger`` and ``weaker`` the only kind there is; else
-        None.
-    """
+    """How two rules relate."""
 
     answer: Answer
+    """``equivalent``; ``stronger`` (every building that satisfies a satisfies b, and not the other way round);
+    ``weaker`` (the reverse); ``different`` (neither follows from the other); ``unknown`` (not decided)."""
     reason: str
+    """Why, in one to three sentences."""
     counterexample: Counterexample | None = None
+    """For ``different`` one that satisfies a and not b; for ``stronger`` and ``weaker`` the only kind there is; else
+    None."""
 
 
 def equivalent(a: Rule | str, b: Rule | str) -> Verdict:

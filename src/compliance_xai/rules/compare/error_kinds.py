@@ -55,23 +55,16 @@ Role = Literal["condition", "requirement"]
 
 @dataclass(frozen=True)
 class RuleError:
-    """One error.
-
-    Attributes
-    ----------
-    kind
-        One of ``KINDS``.
-    where
-        The terms above it, then the number of the argument (``then/obligation/greaterThanEqual/2``), in the reference
-        or, for something extra, in the prediction; ``character 12`` for ``syntax``.
-    expected, found
-        Text of the reference and of the prediction; empty on the side that has nothing.
-    """
+    """One error."""
 
     kind: str
+    """One of ``KINDS``."""
     where: str
+    """The terms above it, then the number of the argument (``then/obligation/greaterThanEqual/2``), in the reference
+    or, for something extra, in the prediction; ``character 12`` for ``syntax``."""
     expected: str
     found: str
+    """Text of the reference and of the prediction; empty on the side that has nothing."""
 
 
 def error_kinds(prediction: object, reference: str) -> list[RuleError]:

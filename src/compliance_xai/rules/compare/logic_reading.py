@@ -36,27 +36,18 @@ class BeyondReading(Exception):
 
 @dataclass
 class Wording:
-    """How the rules themselves write what the formulas name, for people to read.
-
-    Attributes
-    ----------
-    atoms
-        The text of an atom by its name.
-    units
-        A quantity in the unit that a property is first compared in, by property and dimension.
-    measures
-        The same by dimension alone.
-    modals
-        The text of a modal.
-    unknown_units
-        Units that are not in the list, about which nothing is known.
-    """
+    """How the rules themselves write what the formulas name, for people to read."""
 
     atoms: dict[str, str] = field(default_factory=dict)
+    """The text of an atom by its name."""
     units: dict[tuple[str, Dimension], Measure] = field(default_factory=dict)
+    """A quantity in the unit that a property is first compared in, by property and dimension."""
     measures: dict[Dimension, Measure] = field(default_factory=dict)
+    """The same by dimension alone."""
     modals: dict[logic.Modal, str] = field(default_factory=dict)
+    """The text of a modal."""
     unknown_units: dict[str, None] = field(default_factory=dict)
+    """Units that are not in the list, about which nothing is known."""
 
     def measure(self, name: str, dimension: Dimension) -> Measure | None:
         """A quantity in the unit that a property is written in."""

@@ -34,52 +34,34 @@ _ESCAPE = re.compile(r"_x([0-9A-F]{4,6})_")
 
 @dataclass(frozen=True)
 class Source:
-    """What a statement puts into rules; all empty if the document does not say.
-
-    Attributes
-    ----------
-    document
-        The document, by the key of its ``LegalSource`` or the name of its ``LegalReference``.
-    clause
-        The part of it, such as ``r1.2.2``.
-    iri
-        Where the document can be found.
-    """
+    """What a statement puts into rules; all empty if the document does not say."""
 
     document: str = ""
+    """The document, by the key of its ``LegalSource`` or the name of its ``LegalReference``."""
     clause: str = ""
+    """The part of it, such as ``r1.2.2``."""
     iri: str = ""
+    """Where the document can be found."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One legal statement.
-
-    Attributes
-    ----------
-    key
-        Its name in the document; empty if it has none. Keys can repeat.
-    rule
-        The rule; None if the statement holds none, or none that the notation can hold (then see ``unknown``).
-    source
-        What it puts into a rule.
-    kind
-        One of ``KINDS``.
-    paraphrase
-        The rule in plain words.
-    line
-        Its line in the file, 0 if it comes from elsewhere; not compared.
-    unknown
-        What the rule does not or not exactly hold; not compared.
-    """
+    """One legal statement."""
 
     key: str
+    """Its name in the document; empty if it has none. Keys can repeat."""
     rule: Rule | None
+    """The rule; None if the statement holds none, or none that the notation can hold (then see ``unknown``)."""
     source: Source = Source()
+    """What it puts into a rule."""
     kind: str = "prescriptive"
+    """One of ``KINDS``."""
     paraphrase: str = ""
+    """The rule in plain words."""
     line: int = field(default=0, compare=False)
+    """Its line in the file, 0 if it comes from elsewhere; not compared."""
     unknown: tuple[Unknown, ...] = field(default=(), compare=False)
+    """What the rule does not or not exactly hold; not compared."""
 
 
 @dataclass(frozen=True)

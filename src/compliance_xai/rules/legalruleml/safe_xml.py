@@ -15,24 +15,16 @@ from compliance_xai.errors import InputError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a document may have at most.
-
-    Attributes
-    ----------
-    bytes
-        The size of the file; the largest published document has 390 kB.
-    depth
-        Elements inside one another, the root included.
-    elements
-        Elements in all.
-    unknown
-        Constructs outside the notation; a document with more is some other XML.
-    """
+    """What a document may have at most."""
 
     bytes: int = 32 * 2**20
+    """The size of the file; the largest published document has 390 kB."""
     depth: int = 256
+    """Elements inside one another, the root included."""
     elements: int = 1_000_000
+    """Elements in all."""
     unknown: int = 10_000
+    """Constructs outside the notation; a document with more is some other XML."""
 
 
 LIMITS = Limits()
@@ -58,21 +50,14 @@ def read_limits(texts: Iterable[str]) -> Limits:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A fault of a file that was worked around, or a construct that the notation has no place for.
-
-    Attributes
-    ----------
-    name
-        The element with its prefix, ``@`` and the name for an attribute, ``text``, or ``document``.
-    line
-        Where it starts in the file.
-    reading
-        What was made of it.
-    """
+    """A fault of a file that was worked around, or a construct that the notation has no place for."""
 
     name: str
+    """The element with its prefix, ``@`` and the name for an attribute, ``text``, or ``document``."""
     line: int
+    """Where it starts in the file."""
     reading: str
+    """What was made of it."""
 
 
 def parse_xml(

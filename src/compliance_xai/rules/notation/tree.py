@@ -94,19 +94,13 @@ Node = Leaf | Term
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: either ``if(...)`` and ``then(...)``, or bare statements.
-
-    Attributes
-    ----------
-    statements
-        The terms at the top level, in order.
-    layout
-        ``tight`` (``is(a,b)``) or ``spaced`` (``is( a, b)``, the published intermediate form). Only how the rule is
-        written; two rules that differ in nothing else are equal.
-    """
+    """A rule: either ``if(...)`` and ``then(...)``, or bare statements."""
 
     statements: tuple[Term, ...]
+    """The terms at the top level, in order."""
     layout: Layout = field(default="tight", compare=False)
+    """``tight`` (``is(a,b)``) or ``spaced`` (``is( a, b)``, the published intermediate form). Only how the rule is
+    written; two rules that differ in nothing else are equal."""
 
     @property
     def conditions(self) -> tuple[Node, ...]:
