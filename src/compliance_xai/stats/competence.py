@@ -97,9 +97,8 @@ def competence_table(
         table = group.pivot(index="id", columns="seed", values=score)
         floor = copied.reindex(table.index)
         above = (table.to_numpy() - floor.to_numpy()[:, None]).T[None]
-        record: dict[str, Any] = dict.fromkeys(_COLUMNS, math.nan) | {"n_clauses": len(table)}
-        record |= {"n_seeds": table.shape[1], "parses": float(group["parses"].mean())}
-        mean = float(table.to_numpy().mean())
+        mean, parses = float(table.to_numpy().mean()), float(group["parses"].mean())
+        record: dict[str, Any] = {"n_clauses": len(table), "n_seeds": table.shape[1], "parses": parses}
         record |= {SCORE: mean if readable else math.nan, "floor": float(floor.mean()), "above_floor": above.mean()}
         if len(table) > 1:
             found = paired_difference([above], cluster_array(table.index, clusters), trainings=table.shape[1] > 1)

@@ -103,10 +103,8 @@ def compare_held_out(values: pd.DataFrame, evaluated: str) -> pd.DataFrame:
         if trained:
             chosen[ALL_SCALES, TRAINED] = trained
         for (scale, strategy), own in chosen.items():
-            record: dict[str, Any] = dict.fromkeys((*_COLUMNS, *_ADJUSTED), math.nan)
-            record |= _compare_cells(table, own, held_C, known_C)
             place = {"scale": scale, "parameters": sizes.get(scale, math.nan), "strategy": strategy}
-            records.append(place | keys | record)
+            records.append(place | keys | _compare_cells(table, own, held_C, known_C))
     return pd.DataFrame.from_records(records, columns=[*KEYS, *_COLUMNS, *_ADJUSTED, "reason"])
 
 

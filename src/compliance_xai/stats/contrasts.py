@@ -8,7 +8,6 @@ confidence, which is shown beside it.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import pandas as pd
 
 from compliance_xai.records import VIEW, need_columns
 from compliance_xai.stats.estimates import Estimate, paired_difference, swap_test
-from compliance_xai.stats.frames import ALL_SCALES, CONTROL, RunTable, as_names, groups
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, RunTable, groups
 
 NO_SIZE = "no model size at which both strategies have a model that counts"
 ONE_SEED = "a single seed: the interval is for other clauses, not for other trainings"
@@ -38,9 +37,8 @@ class Choices:
 
 def compare_strategies(
     frame: pd.DataFrame,
-    measures: str | Sequence[str],
+    measure: str,
     *,
-    by: Sequence[str] = VIEW,
     clusters: Mapping[str, str] | None = None,
     left_out: Collection[tuple[str, str]] = (),
     permutations: int = 5000,
@@ -54,7 +52,7 @@ def compare_strategies(
     Parameters
     ----------
     frame
-        ``by``..., ``scale, strategy, seed, id`` and the measures.
+        ``VIEW``..., ``scale, strategy, seed, id`` and the measure.
     clusters
         Clause id -> document, where clauses come from few documents; each clause is drawn by itself where None.
     left_out
@@ -63,27 +61,24 @@ def compare_strategies(
     Returns
     -------
     pandas.DataFrame
-        ``by``..., ``scale`` (each, and ``all``: the mean over sizes), ``measure, strategy_a, strategy_b``, ``n_clauses,
+        ``VIEW``..., ``scale`` (each, and ``all``: the mean over sizes), ``measure, strategy_a, strategy_b, n_clauses,
         n_dropped`` (with an undefined value in some run), ``n_scales, n_runs`` (pairs of runs), ``mean_a, mean_b,
         difference`` (a - b), ``error, dof, low, high`` (95 % interval for other clauses and other trainings, see
         ``stats.estimates``), ``p`` (two-sided t test of it), ``p_runs`` (two-sided, exact: the runs of each seed swap
         strategies; for these clauses), ``p_runs_smallest`` (the least that this many runs can give), ``reason`` (why a
         number is missing, else empty).
     """
-    names, choices = as_names(measures), Choices(clusters, left_out, permutations, seed)
-    need_columns(frame, [*by, "scale", "strategy", "seed", "id", *names], "compare_strategies")
-    records = []
-    for name in names:
-        for keys, group in groups(frame, by):
-            table = RunTable(group, name, "compare_strategies")
-            scales = list(group["scale"].unique())
-            for a, b in itertools.combinations(group["strategy"].unique(), 2):
-                shared = [scale for scale in scales if table.seeds(a, scale) and table.seeds(b, scale)]
-                for label, chosen in size_choices(shared, a, b, left_out).items():
-                    record: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
-                    record |= _compare(table, a, b, chosen, choices)
-                    records.append(keys | {"scale": label, "measure": name, "strategy_a": a, "strategy_b": b} | record)
-    columns = [*by, "scale", "measure", "strategy_a", "strategy_b", *COLUMNS]
+    need_columns(frame, [*VIEW, "scale", "strategy", "seed", "id", measure], "compare_strategies")
+    records, choices = [], Choices(clusters, left_out, permutations, seed)
+    for keys, group in groups(frame, VIEW):
+        table = RunTable(group, measure, "compare_strategies")
+        scales = list(group["scale"].unique())
+        for a, b in itertools.combinations(group["strategy"].unique(), 2):
+            shared = [scale for scale in scales if table.seeds(a, scale) and table.seeds(b, scale)]
+            for label, chosen in size_choices(shared, a, b, left_out).items():
+                place = {"scale": label, "measure": measure, "strategy_a": a, "strategy_b": b}
+                records.append(keys | place | _compare(table, a, b, chosen, choices))
+    columns = [*VIEW, "scale", "measure", "strategy_a", "strategy_b", *COLUMNS]
     return pd.DataFrame.from_records(records, columns=columns)
 
 
@@ -161,7 +156,6 @@ def controls_table(
     frame: pd.DataFrame,
     measure: str,
     *,
-    by: Sequence[str] = VIEW,
     clusters: Mapping[str, str] | None = None,
     left_out: Collection[tuple[str, str]] = (),
 ) -> pd.DataFrame:
@@ -175,7 +169,7 @@ def controls_table(
     Parameters
     ----------
     frame
-        ``by``..., ``scale, strategy, seed, id, n_features, n_target_tokens, baseline_log_prob, total_mass`` and the
+        ``VIEW``..., ``scale, strategy, seed, id, n_features, n_target_tokens, baseline_log_prob, total_mass`` and the
         measure.
     clusters, left_out
         As for ``stats.compare_strategies``.
@@ -183,30 +177,27 @@ def controls_table(
     Returns
     -------
     pandas.DataFrame
-        ``by``..., ``measure, strategy_a, strategy_b, control, n_clauses, n_runs, n_near`` (pairs), ``estimate`` (a -
+        ``VIEW``..., ``measure, strategy_a, strategy_b, control, n_clauses, n_runs, n_near`` (pairs), ``estimate`` (a -
         b), ``error, dof, low, high`` (95 %, for other clauses and other trainings), ``p`` (two-sided), ``reason``.
     """
-    columns = [*by, "scale", "strategy", "seed", "id", "n_features", "n_target_tokens", "baseline_log_prob"]
+    columns = [*VIEW, "scale", "strategy", "seed", "id", "n_features", "n_target_tokens", "baseline_log_prob"]
     need_columns(frame, [*columns, "total_mass", measure], "controls_table")
     values = frame.assign(
         mass=np.log(frame["total_mass"].where(frame["total_mass"] > 0)),
         log_prob=frame["baseline_log_prob"] / frame["n_target_tokens"],
     )
     records = []
-    for keys, group in groups(values[values["strategy"] != CONTROL], by):
+    for keys, group in groups(values[values["strategy"] != CONTROL], VIEW):
         tables = {name: RunTable(group, name, "controls_table") for name in (measure, "mass", "log_prob")}
         words = group.groupby("id")["n_features"].first()
         for a, b in itertools.combinations(group["strategy"].unique(), 2):
             scales = size_choices(list(group["scale"].unique()), a, b, left_out)[ALL_SCALES]
             strata = _paired(tables, a, b, scales)
             for control in CONTROLS:
-                record: dict[str, Any] = dict.fromkeys(_COLUMNS, math.nan) | {"reason": ""}
-                record |= _control(strata, tables[measure], words, control, clusters)
-                names = {"measure": measure, "strategy_a": a, "strategy_b": b, "control": control}
-                records.append(keys | names | record)
-    return pd.DataFrame.from_records(
-        records, columns=[*by, "measure", "strategy_a", "strategy_b", "control", *_COLUMNS]
-    )
+                place = {"measure": measure, "strategy_a": a, "strategy_b": b, "control": control}
+                records.append(keys | place | _control(strata, tables[measure], words, control, clusters))
+    columns = [*VIEW, "measure", "strategy_a", "strategy_b", "control", *_COLUMNS]
+    return pd.DataFrame.from_records(records, columns=columns)
 
 
 Strata = list[dict[str, np.ndarray]]

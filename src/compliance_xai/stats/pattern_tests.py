@@ -149,10 +149,9 @@ def compare_patterns(
         patterns = Patterns(group, outcome)
         for a, b in itertools.combinations(group["strategy"].unique(), 2):
             for label, scales in size_choices(patterns.scales_of(a, b), a, b, left_out).items():
-                record: dict[str, Any] = dict.fromkeys((*COLUMNS, *_SHARES, *_RATIOS, *_SPREADS, "reason"), math.nan)
                 compare = _compare_base if CONTROL in (a, b) else _compare
-                record |= compare(patterns, a, b, scales, choices)
-                records.append(keys | {"scale": label, "measure": outcome, "strategy_a": a, "strategy_b": b} | record)
+                place = {"scale": label, "measure": outcome, "strategy_a": a, "strategy_b": b}
+                records.append(keys | place | compare(patterns, a, b, scales, choices))
     columns = [*by, "scale", "measure", "strategy_a", "strategy_b", *COLUMNS, *_SHARES, *_RATIOS, *_SPREADS, "reason"]
     return pd.DataFrame.from_records(records, columns=columns)
 

@@ -74,10 +74,9 @@ def compare_sizes(
             sizes = {name: float(np.log10(n)) for name, n in order if name in here and families[name] == family}
             for strategy, own in members.items():
                 for kind, a, b, weights in _changes(sizes):
-                    record: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
                     bad = {n for s, n in left_out if s in weights} if strategy in (TRAINED, TUNING) else set()
                     kept = [name for name in own if name not in bad]
-                    record |= _change(table, kept, strategy == TUNING, weights, choices)
+                    record = _change(table, kept, strategy == TUNING, weights, choices)
                     if kind == SLOPE:
                         record |= {"mean_a": math.nan, "mean_b": math.nan}
                         record["line_p"] = _line_p(table, kept, strategy == TUNING, sizes, choices)
