@@ -111,12 +111,8 @@ def chance_variance(n_gold: int, n_features: int) -> tuple[float, float, float]:
 def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> pd.DataFrame:
     """Agreement of stored attributions with the gold alignment, link by link.
 
-    Parameters
-    ----------
-    rows
-        Rows of an attribution file, whose target is the example's own rule: the gold alignment holds for no other text.
-    examples
-        The examples behind the rows.
+    ``rows``: rows of an attribution file, whose target is the example's own rule: the gold alignment holds for no other
+    text. ``examples``: the examples behind the rows.
 
     Returns
     -------

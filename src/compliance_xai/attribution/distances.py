@@ -89,10 +89,7 @@ def all_distances(p_NF: np.ndarray, q_NF: np.ndarray) -> dict[str, np.ndarray]:
 def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:
     """Distances between all pairs of runs of one scale, clause by clause.
 
-    Parameters
-    ----------
-    masses
-        ``focus.share_frame`` with ``scale`` and ``strategy``.
+    ``masses``: ``focus.share_frame`` with ``scale`` and ``strategy``.
 
     Returns
     -------

@@ -220,12 +220,8 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
 def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None = None) -> pd.DataFrame:
     """Where the mass lies, by feature category and for the two named groups of categories.
 
-    Parameters
-    ----------
-    shares
-        ``share_frame``.
-    examples
-        Source of ``identifier_role`` and ``number_role`` (both empty where absent).
+    ``shares``: ``share_frame``. ``examples``: source of ``identifier_role`` and ``number_role`` (both empty where
+    absent).
 
     Returns
     -------
@@ -284,12 +280,8 @@ def _patterns(shares: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
 def average_removals(rows: Iterable[dict[str, Any]], removals: Sequence[str]) -> list[dict[str, Any]]:
     """Attributions averaged over ways of removing a word: what they agree on stays, what is one way's own shrinks.
 
-    Parameters
-    ----------
-    rows
-        Rows of an attribution file.
-    removals
-        Baselines. Clauses that were not attributed with all of them have no average.
+    ``rows``: rows of an attribution file. ``removals``: baselines. Clauses that were not attributed with all of them
+    have no average.
 
     Returns
     -------
@@ -334,10 +326,7 @@ def word_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Data
 def share_frame(words: pd.DataFrame) -> pd.DataFrame:
     """The pattern of each clause, one row per word and sign, for distances between runs.
 
-    Parameters
-    ----------
-    words
-        ``word_frame``, of one cell or of several with their columns.
+    ``words``: ``word_frame``, of one cell or of several with their columns.
 
     Returns
     -------

@@ -77,12 +77,8 @@ def leave_one_out(log_probs_MT: np.ndarray) -> np.ndarray:
 def draw_orders(n_features: int, pairs: int, *, levels: Sequence[Sequence[int]] = (), seed: int = 0) -> np.ndarray:
     """Random orders of the features, each followed by its reverse; int, shape (2 * pairs, features).
 
-    Parameters
-    ----------
-    pairs
-        How many. A pair depends on ``seed`` and its number alone.
-    levels
-        Group number of every feature, widest level first, each level inside the one before. Groups stay together.
+    ``pairs``: how many. A pair depends on ``seed`` and its number alone. ``levels``: group number of every feature,
+    widest level first, each level inside the one before. Groups stay together.
 
     Examples
     --------

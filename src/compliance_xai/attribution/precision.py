@@ -79,10 +79,7 @@ def _merge_written_out(model: Any) -> Any:
 def precision_frame(model: Any, attribute: Callable[[Any], Iterable[Attribution]]) -> pd.DataFrame:
     """How each other form of a model differs from the model as it was trained.
 
-    Parameters
-    ----------
-    attribute
-        Attributes the same clauses with any model.
+    ``attribute``: attributes the same clauses with any model.
 
     Returns
     -------

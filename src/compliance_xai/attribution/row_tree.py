@@ -63,12 +63,8 @@ def split_chunks(branches: Sequence[Branch], most: int, call: float) -> Iterator
     Few large chunks compute more positions than necessary, many small ones cost more calls of the model; dynamic
     programming finds the cheapest division.
 
-    Parameters
-    ----------
-    most
-        Positions of a chunk, padding included; a chunk of one branch may have more.
-    call
-        What one more call of the model costs, in positions.
+    ``most``: positions of a chunk, padding included; a chunk of one branch may have more. ``call``: what one more call
+    of the model costs, in positions.
 
     Yields
     ------

@@ -52,10 +52,7 @@ class Said:
 def read_clause(clause: str, features: Sequence[Feature]) -> Said:
     """Read what a clause says.
 
-    Parameters
-    ----------
-    features
-        Its words, from ``corpus.features.segment``.
+    ``features``: its words, from ``corpus.features.segment``.
     """
     found = [*_list_amounts(features)]
     return Said(

@@ -95,12 +95,8 @@ def write_perturbed(
 ) -> list[list[str]]:
     """Write a clause under keep-masks.
 
-    Parameters
-    ----------
-    baseline
-        ``delete``, ``mask`` (a neutral word), or ``counterfactual``.
-    pool, draws, seed
-        For ``counterfactual``: the texts to draw from, how many for each feature, and the seed.
+    ``baseline``: ``delete``, ``mask`` (a neutral word), or ``counterfactual``. ``pool``, ``draws``, ``seed``: for
+    ``counterfactual``: the texts to draw from, how many for each feature, and the seed.
 
     Returns
     -------

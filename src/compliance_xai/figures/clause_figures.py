@@ -30,10 +30,7 @@ def attribution_html(attribution: Attribution, *, heading: str = "", target_labe
     The strongest word of the clause has the full shade. Blue with a dotted underline: the word makes the rule *less*
     likely, so the sign does not depend on colour alone.
 
-    Parameters
-    ----------
-    target_label
-        What the explained rule is.
+    ``target_label``: what the explained rule is.
     """
     sums_F = attribution.scores.sum(axis=1)
     strongest = float(np.abs(sums_F).max()) or 1.0

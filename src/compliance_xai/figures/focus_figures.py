@@ -43,12 +43,8 @@ def draw_focus_paired(
 ) -> Drawing:
     """Each clause as one line through the strategies, and the means with intervals over them; a panel per size.
 
-    Parameters
-    ----------
-    focus
-        ``focus_frame`` of all cells with ``scale``, ``strategy``, ``parameters``.
-    summary
-        ``stats.summarise_measures`` of it: ``measure``, ``mean``, ``low``, ``high``, ``n_clauses`` per cell.
+    ``focus``: ``focus_frame`` of all cells with ``scale``, ``strategy``, ``parameters``. ``summary``:
+    ``stats.summarise_measures`` of it: ``measure``, ``mean``, ``low``, ``high``, ``n_clauses`` per cell.
     """
     chosen = select(focus, "focus", measure, baseline=baseline, sign=sign)
     clauses = chosen.groupby(["scale", "strategy", "id"], sort=False)[measure].mean().reset_index()

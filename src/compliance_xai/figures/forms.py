@@ -31,12 +31,7 @@ def select(
 ) -> pd.DataFrame:
     """The rows that a figure shows: their value is known, and their interval is gone if it rests on too few clauses.
 
-    Parameters
-    ----------
-    ends
-        Columns of the interval's ends.
-    where
-        What columns must hold: a value, or one of a list.
+    ``ends``: columns of the interval's ends. ``where``: what columns must hold: a value, or one of a list.
 
     Raises
     ------

@@ -29,12 +29,8 @@ _SYSTEMS = {
 def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int) -> Drawing:
     """Shares of simulated studies that find an effect, a panel per claim and a line per number of seeds.
 
-    Parameters
-    ----------
-    rates
-        ``claim``, ``unit`` (of ``effect``), ``effect``, ``seeds``, ``value`` and its interval ``low``, ``high``.
-    clauses, studies
-        How many clauses each study has, and how many studies each point stands for.
+    ``rates``: ``claim``, ``unit`` (of ``effect``), ``effect``, ``seeds``, ``value`` and its interval ``low``, ``high``.
+    ``clauses``, ``studies``: how many clauses each study has, and how many studies each point stands for.
     """
     frame = require_rows(rates, "power")
     panels, absent = [], []
@@ -65,12 +61,8 @@ def draw_power(rates: pd.DataFrame, *, clauses: int, studies: int) -> Drawing:
 def draw_growth(cases: pd.DataFrame, *, where: str) -> Drawing:
     """Seconds of a whole leave-one-out against the length of the clause and of the rule.
 
-    Parameters
-    ----------
-    cases
-        ``varied`` (``clause`` or ``target``), ``size``, ``system``, ``seconds``, ``minimum`` (positions).
-    where
-        The model and machine that were measured.
+    ``cases``: ``varied`` (``clause`` or ``target``), ``size``, ``system``, ``seconds``, ``minimum`` (positions).
+    ``where``: the model and machine that were measured.
     """
     frame = require_rows(cases, "attribution-speed").copy()
     ours = frame[frame["system"] == "this engine"]

@@ -20,11 +20,8 @@ _NO_RULE = (
 def draw_quality_by_scale(quality: pd.DataFrame) -> Drawing:
     """Exact rules and semantic similarity against model size, a panel each.
 
-    Parameters
-    ----------
-    quality
-        ``stats.summarise_measures`` of the scores: ``measure``, ``scale``, ``parameters``, ``strategy``, ``mean``,
-        ``low``, ``high``, ``n_clauses``; of one split.
+    ``quality``: ``stats.summarise_measures`` of the scores: ``measure``, ``scale``, ``parameters``, ``strategy``,
+    ``mean``, ``low``, ``high``, ``n_clauses``; of one split.
     """
     name = "quality-by-scale"
     frame = select(quality, name, "mean", measure=["exact", "semantic"])

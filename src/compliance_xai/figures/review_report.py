@@ -18,10 +18,7 @@ def report_html(rows: Sequence[Mapping[str, Any]], model: str) -> str:
     All text is escaped, and the page's policy allows no script but its own, so that a hostile clause can do nothing.
     Decisions (accept, edit, reject, and a note) stay in the browser until they are exported as CSV.
 
-    Parameters
-    ----------
-    rows
-        ``pipeline.review.Row`` of each clause.
+    ``rows``: ``pipeline.review.Row`` of each clause.
     """
     from jinja2 import Environment, FileSystemLoader
 

@@ -52,12 +52,8 @@ def draw_learning_curves(log: pd.DataFrame, strategy: str) -> Drawing:
 def draw_pretraining(curves: pd.DataFrame, *, clauses: int) -> Drawing:
     """How the rungs of a ladder learned before any fine-tuning, a line for each.
 
-    Parameters
-    ----------
-    curves
-        ``rung``, ``parameters``, ``tokens`` (seen), ``loss`` (mean since the point before), ``exact`` (share).
-    clauses
-        How many clauses a share is of.
+    ``curves``: ``rung``, ``parameters``, ``tokens`` (seen), ``loss`` (mean since the point before), ``exact`` (share).
+    ``clauses``: how many clauses a share is of.
     """
     frame = require_rows(curves, "pretraining").sort_values(["parameters", "tokens"], kind="stable")
     styles = style_in_order(size_label(rung) for rung in dict.fromkeys(frame["rung"]))
@@ -81,12 +77,8 @@ def draw_pretraining(curves: pd.DataFrame, *, clauses: int) -> Drawing:
 def draw_movement(frame: pd.DataFrame, *, where: str = "") -> Drawing:
     """Relative change of every weight, a panel per strategy; the mean over seeds, shaded on a log scale.
 
-    Parameters
-    ----------
-    frame
-        ``movement_frame`` with ``strategy`` and ``seed`` in front; one model size.
-    where
-        The model size, for the title.
+    ``frame``: ``movement_frame`` with ``strategy`` and ``seed`` in front; one model size. ``where``: the model size,
+    for the title.
     """
     frame = select(frame, "movement", "relative_change")
     means = frame.groupby(["strategy", "layer", "matrix"], sort=False)["relative_change"].mean().reset_index()

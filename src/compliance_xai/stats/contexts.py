@@ -43,13 +43,8 @@ _ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high", "adjusted_p")
 def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example]) -> pd.DataFrame:
     """One long frame of all measures.
 
-    Parameters
-    ----------
-    tables
-        ``focus``, ``categories``, ``gold`` (of the attribute stage), ``areas`` (of the faithfulness stage) and
-        ``scores`` (of the generate stage) of all cells.
-    examples
-        The clauses, for their split and context.
+    ``tables``: ``focus``, ``categories``, ``gold`` (of the attribute stage), ``areas`` (of the faithfulness stage) and
+    ``scores`` (of the generate stage) of all cells. ``examples``: the clauses, for their split and context.
 
     Returns
     -------
@@ -160,12 +155,7 @@ ALL_CONTEXTS = ""
 def separate_contexts(shares: pd.DataFrame, examples: Sequence[Example], *, permutations: int = 5000) -> pd.DataFrame:
     """How far apart strategies are, and seeds of one strategy, on the clauses of one context.
 
-    Parameters
-    ----------
-    shares
-        ``focus.share_frame`` of trained strategies, every split.
-    examples
-        The clauses, for their context.
+    ``shares``: ``focus.share_frame`` of trained strategies, every split. ``examples``: the clauses, for their context.
 
     Returns
     -------

@@ -166,13 +166,8 @@ def controls_table(
     equal (analysis of covariance within pairs). Where two strategies never come near equality this extrapolates:
     ``n_near`` says for how many pairs the covariates differ by no more than their spread.
 
-    Parameters
-    ----------
-    frame
-        ``VIEW``..., ``scale, strategy, seed, id, n_features, n_target_tokens, baseline_log_prob, total_mass`` and the
-        measure.
-    clusters, left_out
-        As for ``stats.compare_strategies``.
+    ``frame``: ``VIEW``..., ``scale, strategy, seed, id, n_features, n_target_tokens, baseline_log_prob, total_mass``
+    and the measure. ``clusters``, ``left_out``: as for ``stats.compare_strategies``.
 
     Returns
     -------

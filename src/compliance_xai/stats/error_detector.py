@@ -49,12 +49,8 @@ def rank_signals(
 ) -> pd.DataFrame:
     """How well each signal tells wrong elements from right ones.
 
-    Parameters
-    ----------
-    frame
-        ``split, id`` (clause), ``wrong`` and the signals, one row per element.
-    against
-        A signal; the difference of every other one's area to it is given too, on the same resamples.
+    ``frame``: ``split, id`` (clause), ``wrong`` and the signals, one row per element. ``against``: a signal; the
+    difference of every other one's area to it is given too, on the same resamples.
 
     Returns
     -------
@@ -103,12 +99,8 @@ def too_few(frame: pd.DataFrame) -> str:
 def predict_wrong(elements: pd.DataFrame, models: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Probability that each element is wrong, by logistic regressions that have seen no element of its clause.
 
-    Parameters
-    ----------
-    elements
-        As for ``rank_signals``; their clauses are divided into five folds.
-    models
-        Name of a regression -> the signals that it is given.
+    ``elements``: as for ``rank_signals``; their clauses are divided into five folds. ``models``: name of a regression
+    -> the signals that it is given.
 
     Returns
     -------

@@ -45,12 +45,7 @@ def source_tables(
 
     Single removals are compared with one another: their average lies between them by construction.
 
-    Parameters
-    ----------
-    shares
-        ``focus.share_frame`` of the evaluated split.
-    left_out
-        Cells that do not pass the gate.
+    ``shares``: ``focus.share_frame`` of the evaluated split. ``left_out``: cells that do not pass the gate.
     """
     sources, remaining = pd.DataFrame(), []
     if declared.pairs:
@@ -69,10 +64,7 @@ def source_tables(
 def literal_table(elements: pd.DataFrame) -> pd.DataFrame:
     """How often the heaviest word spells the number or identifier that was copied, by cell and over all trained cells.
 
-    Parameters
-    ----------
-    elements
-        ``elements.element_frame`` of all cells, evaluated split.
+    ``elements``: ``elements.element_frame`` of all cells, evaluated split.
 
     Returns
     -------
@@ -106,11 +98,8 @@ def literal_table(elements: pd.DataFrame) -> pd.DataFrame:
 def observe(declared: Declared, tables: Mapping[str, pd.DataFrame]) -> list[Observation]:
     """All further findings that a study's tables allow.
 
-    Parameters
-    ----------
-    tables
-        ``patterns`` (``compare_patterns``), ``sources`` and ``remaining`` (``source_tables``), ``literals``
-        (``literal_table``) and ``held_out`` (``contexts.compare_held_out``), as far as the study has them.
+    ``tables``: ``patterns`` (``compare_patterns``), ``sources`` and ``remaining`` (``source_tables``), ``literals``
+    (``literal_table``) and ``held_out`` (``contexts.compare_held_out``), as far as the study has them.
     """
     found = [*_stability(declared, tables["patterns"]), *_sources(tables["sources"]), *_frozen(tables["remaining"])]
     return [*found, *_copies(declared, tables["literals"]), *_unseen(declared, tables.get("held_out", pd.DataFrame()))]

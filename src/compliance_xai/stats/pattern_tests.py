@@ -81,12 +81,8 @@ def _prepare(
 ) -> tuple[dict[str, Any], list[Blocks], np.ndarray | None]:
     """What a comparison of these strategies is made of, on the clauses with a pattern in all of it.
 
-    Parameters
-    ----------
-    take
-        What to take at a size, from the seeds that all strategies have there.
-    few
-        The reason to give where there are fewer than two such seeds.
+    ``take``: what to take at a size, from the seeds that all strategies have there. ``few``: the reason to give where
+    there are fewer than two such seeds.
 
     Returns
     -------

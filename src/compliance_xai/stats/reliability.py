@@ -30,10 +30,7 @@ def spearman_brown(correlation: float, factor: float = 2.0) -> float:
 def split_half_table(focus: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Do the two halves of a rule's tokens rest on the same words? Spearman-Brown reliability of the pattern.
 
-    Parameters
-    ----------
-    focus
-        ``focus.focus_frame`` of all cells; its ``half_correlation`` is averaged over seeds, then over clauses.
+    ``focus``: ``focus.focus_frame`` of all cells; its ``half_correlation`` is averaged over seeds, then over clauses.
 
     Returns
     -------
@@ -131,10 +128,7 @@ def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
     The mass is taken over its clause's mean mass, so that long and short clauses, or sure and unsure ones, do not look
     like agreement.
 
-    Parameters
-    ----------
-    masses
-        ``focus.share_frame`` of all cells.
+    ``masses``: ``focus.share_frame`` of all cells.
 
     Returns
     -------

@@ -111,10 +111,7 @@ def measure_flags(
 ) -> pd.DataFrame:
     """Precision and recall of each flag, and of all on parts together (``any``), split by split.
 
-    Parameters
-    ----------
-    items
-        ``split, id, wrong`` and the columns of ``review_items.list_items``.
+    ``items``: ``split, id, wrong`` and the columns of ``review_items.list_items``.
 
     Returns
     -------
@@ -223,10 +220,7 @@ def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tu
 def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
     """How many wrong parts are found by reading the most suspect ones of each model, in each of ``ORDERS``.
 
-    Parameters
-    ----------
-    parts
-        ``scale, strategy, split, id, wrong, risk`` and the signals.
+    ``parts``: ``scale, strategy, split, id, wrong, risk`` and the signals.
 
     Returns
     -------
@@ -252,12 +246,7 @@ def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2
 def describe_reading(table: pd.DataFrame, risk: pd.DataFrame) -> list[str]:
     """What reading the riskiest parts finds, in sentences, and which signals give the order.
 
-    Parameters
-    ----------
-    table
-        ``reading_table``.
-    risk
-        ``scale, strategy`` and ``Risk.coefficients`` of each fine-tuned model.
+    ``table``: ``reading_table``. ``risk``: ``scale, strategy`` and ``Risk.coefficients`` of each fine-tuned model.
     """
     if table.empty:
         return ["No fine-tuned model wrote a rule with parts, so there is nothing to review."]

@@ -179,12 +179,8 @@ def decide_plateau(
 
     Schuirmann (1987): the interval of the last step, of confidence ``1 - 2 alpha``, lies inside the margin.
 
-    Parameters
-    ----------
-    steps
-        Each step between neighbouring sizes: (value, error, degrees of freedom).
-    level, best
-        The score of the largest model, and the best possible one.
+    ``steps``: each step between neighbouring sizes: (value, error, degrees of freedom). ``level``, ``best``: the score
+    of the largest model, and the best possible one.
     """
     bounds = [interval_of(step, 1 - 2 * alpha) for step in steps]
     low, high = bounds[-1]
