@@ -23,8 +23,6 @@ def jensen_shannon(p_NF: np.ndarray, q_NF: np.ndarray) -> np.ndarray:
     (Lin 1991; a metric: Endres and Schindelin 2003). NaN where a row is NaN. The same numbers as
     ``scipy.spatial.distance.jensenshannon(base=2)``, but never the root of a rounding error below zero.
 
-    Examples
-    --------
     >>> jensen_shannon(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.0, 1.0], [0.5, 0.5]])).tolist()
     [1.0, 0.0]
     """
@@ -38,8 +36,6 @@ def spearman_distance(p_NF: np.ndarray, q_NF: np.ndarray) -> np.ndarray:
 
     NaN where a row is NaN or gives all features the same mass. The same numbers as ``1 - scipy.stats.spearmanr``.
 
-    Examples
-    --------
     >>> spearman_distance(np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.3, 0.5]])).tolist()
     [2.0]
     """
@@ -57,8 +53,6 @@ def rank_biased_distance(p_NF: np.ndarray, q_NF: np.ndarray, *, persistence: flo
     of features down to depth d (Webber, Moffat and Zobel 2010, equation 32 for lists of one length). Tied features
     enter together, and ``A_d = 2 |S & T| / (|S| + |T|)`` (their section 4.5). NaN where a row is NaN.
 
-    Examples
-    --------
     >>> rank_biased_distance(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])).round(6).tolist()
     [0.045]
     """

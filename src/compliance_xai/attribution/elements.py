@@ -73,8 +73,6 @@ def _weigh(attribution: Attribution, element: Element, inside_T: np.ndarray) -> 
 def spelled_by(element: Element, words: list[str]) -> np.ndarray:
     """Which words spell a literal: they hold the same number. Bool, shape (words,); none for other elements.
 
-    Examples
-    --------
     >>> spelled_by(Element("reference", 0, 8, "nzs_3604"), ["NZS", "3604", "section", "4"]).tolist()
     [False, True, False, False]
     >>> spelled_by(Element("value", 0, 3, "1.2"), ["1.20", "m"]).tolist()

@@ -144,8 +144,6 @@ def solve(score: Score, clause: str, features: Sequence[Feature], options: Optio
 def phrase_levels(clause: str, features: Sequence[Feature]) -> list[list[int]]:
     """Sentence number and phrase number of every feature; the groups of Owen values.
 
-    Examples
-    --------
     >>> clause = "Doors shall open. Where dry, gates may too."
     >>> phrase_levels(clause, segment(clause))
     [[0, 0, 0, 1, 1, 1, 1, 1], [0, 1, 2, 3, 4, 5, 6, 7]]

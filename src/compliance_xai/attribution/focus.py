@@ -55,8 +55,6 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     float64, shape (features,)
         Nats, not negative.
 
-    Examples
-    --------
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "net").tolist()
     [1.0, 0.5]
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "absolute").tolist()
@@ -79,8 +77,6 @@ def normalised_entropy(mass_F: np.ndarray) -> float:
     Shannon (1948), section 6; the division by ``ln n`` is Pielou's evenness (1966) and makes clauses of different
     length comparable.
 
-    Examples
-    --------
     >>> normalised_entropy(np.array([1.0, 1.0, 0.0, 0.0]))
     0.5
     """
@@ -92,8 +88,6 @@ def effective_number(mass_F: np.ndarray) -> float:
 
     Hill (1973), diversity of order 1.
 
-    Examples
-    --------
     >>> round(effective_number(np.array([1.0, 1.0, 0.0, 0.0])), 12)
     2.0
     """
@@ -106,8 +100,6 @@ def gini(mass_F: np.ndarray) -> float:
     0: equal mass; ``1 - 1/n``: all mass on one feature (no small-sample correction). NaN without mass.
     Hurley and Rickard (2009), equation in table I, as a measure of sparsity.
 
-    Examples
-    --------
     >>> gini(np.array([0.0, 0.0, 0.0, 2.0]))
     0.75
     """
@@ -121,8 +113,6 @@ def gini(mass_F: np.ndarray) -> float:
 def top_k_mass(mass_F: np.ndarray, k: int) -> float:
     """Share of the mass on the ``k`` heaviest features, from ``k/n`` to 1 (1 where ``k >= n``); NaN without mass.
 
-    Examples
-    --------
     >>> top_k_mass(np.array([1.0, 5.0, 2.0, 2.0]), 2)
     0.7
     """
@@ -136,8 +126,6 @@ def half_correlation(scores_FT: np.ndarray, sign: str = "absolute", *, floor: fl
     How far a clause's pattern depends on which tokens of the rule are looked at. Stepped up to the full length by
     ``stats.spearman_brown``. NaN with fewer than three features, or where one half gives all of them the same mass.
 
-    Examples
-    --------
     >>> round(half_correlation(np.array([[2.0, 1.0], [0.0, 1.0], [4.0, 4.0]])), 6)
     0.866025
     """
@@ -156,8 +144,6 @@ def log_lift(share_P: np.ndarray, n_category_P: np.ndarray, n_features_P: np.nda
     from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the
     category. ``a`` is ``SMOOTHING``.
 
-    Examples
-    --------
     >>> log_lift(np.array([0.25, 1.0]), np.array([1, 1]), np.array([4, 4])).round(6).tolist()  # ln 1, ln(4.5 / 1.5)
     [0.0, 1.098612]
     """

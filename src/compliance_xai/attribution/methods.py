@@ -47,8 +47,6 @@ class Solution:
 def leave_one_out_masks(n_features: int) -> np.ndarray:
     """Keep-masks of leave-one-out: everything kept first, then one feature perturbed at a time; (F + 1, F).
 
-    Examples
-    --------
     >>> leave_one_out_masks(2).astype(int).tolist()
     [[1, 1], [0, 1], [1, 0]]
     """
@@ -61,8 +59,6 @@ def leave_one_out(log_probs_MT: np.ndarray) -> np.ndarray:
     ``score[f, t] = log p(t | clause) - log p(t | clause with feature f perturbed)``, in nats; positive where the
     feature makes the token more likely.
 
-    Examples
-    --------
     >>> leave_one_out(np.array([[-1.0, -0.5], [-2.5, -0.5]])).tolist()
     [[1.5, 0.0]]
     """
@@ -80,8 +76,6 @@ def draw_orders(n_features: int, pairs: int, *, levels: Sequence[Sequence[int]] 
     ``pairs``: how many. A pair depends on ``seed`` and its number alone. ``levels``: group number of every feature,
     widest level first, each level inside the one before. Groups stay together.
 
-    Examples
-    --------
     >>> draw_orders(4, 1, levels=[[0, 0, 1, 1]]).tolist()
     [[1, 0, 2, 3], [3, 2, 0, 1]]
     """
@@ -97,8 +91,6 @@ def draw_orders(n_features: int, pairs: int, *, levels: Sequence[Sequence[int]] 
 def chain_masks(orders_PF: np.ndarray) -> np.ndarray:
     """Keep-masks (orders * (features + 1), features): for each order nothing kept, then one more feature at a time.
 
-    Examples
-    --------
     >>> chain_masks(np.array([[1, 0]])).astype(int).tolist()
     [[0, 0], [0, 1], [1, 1]]
     """
@@ -114,8 +106,6 @@ def mean_gains(masks_MF: np.ndarray, log_probs_MT: np.ndarray) -> tuple[np.ndarr
     Scores of the features add up to log p(t | clause) - log p(t | everything perturbed), for every token t. The errors
     of a single pair are NaN.
 
-    Examples
-    --------
     >>> masks = chain_masks(np.array([[0, 1], [1, 0]]))
     >>> gains, _ = mean_gains(masks, np.array([[0.0], [1.0], [4.0], [0.0], [2.0], [4.0]]))
     >>> gains.tolist()
@@ -194,8 +184,6 @@ def fit_surrogate(masks_MF: np.ndarray, log_probs_MT: np.ndarray, *, penalty: st
     out of the fit; ``report`` holds their number and ``lds``, the rank correlation of predicted and actual
     log-probability of the whole target on them (None where either is constant).
 
-    Examples
-    --------
     >>> masks = surrogate_masks(2)
     >>> fit_surrogate(masks, masks @ np.array([[3.0], [-1.0]]), penalty="ridge").scores_FT.round(2).tolist()
     [[3.0], [-1.0]]
@@ -216,8 +204,6 @@ def fit_surrogate(masks_MF: np.ndarray, log_probs_MT: np.ndarray, *, penalty: st
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     """Spearman's rank correlation; None where one side is constant.
 
-    Examples
-    --------
     >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]))
     1.0
     """

@@ -41,8 +41,6 @@ class Effort:
 def count_removed(n_features: int, points: int) -> np.ndarray:
     """How many features are gone at each point of a curve: from none to all, evenly spaced, every count once.
 
-    Examples
-    --------
     >>> count_removed(10, 4).tolist(), count_removed(3, 8).tolist()
     ([0, 2, 5, 8, 10], [0, 1, 2, 3])
     """
@@ -52,8 +50,6 @@ def count_removed(n_features: int, points: int) -> np.ndarray:
 def count_masks(n_features: int, attributions: int, effort: Effort) -> int:
     """About how many texts ``judge_scores`` scores for a clause; a few fewer where masks coincide.
 
-    Examples
-    --------
     >>> count_masks(20, 2, Effort())
     129
     """
@@ -67,8 +63,6 @@ def count_masks(n_features: int, attributions: int, effort: Effort) -> int:
 def removal_masks(order_F: np.ndarray, removed_P: np.ndarray) -> np.ndarray:
     """Keep-masks along an order: bool, shape (points, features).
 
-    Examples
-    --------
     >>> removal_masks(np.array([2, 0, 1]), np.array([0, 1, 3])).astype(int).tolist()
     [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
     """
@@ -82,8 +76,6 @@ def perturbation_area(log_probs_P: np.ndarray) -> float:
     Any real number; large where the first words that go matter most. With one feature a step it is that of Edin et al.
     (2024), with log p in place of p; with larger steps it is the same mean over fewer of them.
 
-    Examples
-    --------
     >>> perturbation_area(np.array([-1.0, -3.0, -5.0]))
     3.0
     """
@@ -96,8 +88,6 @@ def normalise_area(area: float, lowest: float, highest: float) -> float:
 
     After Edin et al. (2024). NaN where every order has the same area.
 
-    Examples
-    --------
     >>> normalise_area(3.0, 1.0, 5.0)
     0.5
     """
@@ -110,8 +100,6 @@ def additive_lds(scores_F: np.ndarray, masks_MF: np.ndarray, log_probs_M: np.nda
     The prediction under a mask is the sum of the scores of the kept features. From -1 to 1; NaN where either side is
     constant. Cohen-Wang et al. (2024).
 
-    Examples
-    --------
     >>> masks = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=bool)
     >>> additive_lds(np.array([2.0, 1.0]), masks, np.array([-1.0, -2.0, -3.0, -9.0]))
     1.0

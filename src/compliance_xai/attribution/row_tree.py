@@ -34,8 +34,6 @@ def grow_tree(prompts: Sequence[tuple[int, ...]], target: Sequence[int]) -> list
     shares with the rows so far is part of the branch before it. The last target token is no input. The position that
     predicts the first target token is always a branch's own, even where another row has the same one.
 
-    Examples
-    --------
     >>> [(b.index, b.ids, b.shared) for b in grow_tree([(1, 2, 3), (9, 3), (1, 2, 4)], (7, 0))]
     [(0, (1, 2, 3, 7), 0), (2, (1, 2, 4, 7), 2), (1, (9, 3, 7), 0)]
     """

@@ -110,8 +110,6 @@ def _list_comparators(features: Sequence[Feature]) -> Iterator[str]:
 def find_absent(rule: str, said: Said, notation: str = "lrml") -> list[bool]:
     """For each element of a rule (``list_elements``): is it an amount, unit, comparator or reference not in the clause?
 
-    Examples
-    --------
     >>> from compliance_xai.corpus.features import segment
     >>> clause = "A ramp shall be at least 1 200 mm wide."
     >>> said = read_clause(clause, segment(clause))

@@ -53,8 +53,6 @@ def draw_replacements(
     InputError
         If the pool has no other text of a category.
 
-    Examples
-    --------
     >>> draw_replacements("12 mm", segment("12 mm"), {"number": ["12", "30"], "unit": ["m", "mm"]}, draws=2)
     [['30', 'm'], ['30', 'm']]
     """

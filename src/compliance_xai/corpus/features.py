@@ -87,8 +87,6 @@ def segment(clause: str, unit: str = "word", *, vocabulary: Mapping[str, str] | 
 def group(clause: str, words: Sequence[Feature], unit: str) -> list[Feature]:
     """Larger features made of whole words: ``unit`` is ``phrase``, ``category`` or ``sentence`` (see ``segment``).
 
-    Examples
-    --------
     >>> clause = "Where a door opens, it shall be 1.2 m wide"
     >>> [feature.text for feature in group(clause, segment(clause), "phrase")]
     ['Where', 'a door opens', 'it', 'shall', 'be 1.2 m', 'wide']

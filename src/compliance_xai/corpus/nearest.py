@@ -34,8 +34,6 @@ def put_examples_first(train: Sequence[Example], wanted: Sequence[Example], coun
 
     Put into ``template``, such a clause reads as ``count`` finished translations and one to be made.
 
-    Examples
-    --------
     >>> train, wanted = [Example("a", "a door", "door", "", "")], [Example("b", "no door", "", "", "")]
     >>> put_examples_first(train, wanted, 3, "Clause: {clause} Rule: ")[0].clause
     'a door Rule: door\\n\\nClause: no door'

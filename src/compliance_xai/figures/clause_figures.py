@@ -16,8 +16,6 @@ from compliance_xai.study.labels import label_of, typeset
 def rule_html(rule: str) -> str:
     """A rule, escaped, that may be broken after a comma or a bracket, and elsewhere only where it must.
 
-    Examples
-    --------
     >>> rule_html("not(a,b)")
     'not(<wbr>a,<wbr>b)'
     """

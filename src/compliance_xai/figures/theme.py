@@ -69,8 +69,6 @@ def make_style(label: str, colour: str = VIOLET, symbol: str = "circle", *, holl
 def style_strategies(names: Iterable[str]) -> dict[str, Style]:
     """A style for each strategy, in drawing order: those with a fixed style first, then the study's own by name.
 
-    Examples
-    --------
     >>> [style.marker for style in style_strategies(["qlora", "full", "my_hybrid"]).values()]
     ['o', 'D', 'p']
     """
@@ -96,8 +94,6 @@ def style_in_order(labels: Iterable[str]) -> dict[str, Style]:
 def clean(text: object) -> str:
     """Text as it may stand in a figure: control characters become spaces, halves of characters question marks.
 
-    Examples
-    --------
     >>> clean("a\\x1b[2Jb\\nc")
     'a [2Jb c'
     """

@@ -29,8 +29,6 @@ def floor_rules(train: Sequence[Example], wanted: Sequence[Example], *, seed: in
     that of ``constant_rule``. ``another rule`` is the reference of another wanted clause, drawn at random: what a score
     gives by chance to a rule of the right kind. The other floors read training rules alone.
 
-    Examples
-    --------
     >>> train = [Example("a", "wide stair", "exist(stair)", "", ""), Example("b", "a door", "exist(door)", "", "")]
     >>> floor_rules(train, [Example("c", "every stair", "", "", "test")])["nearest rule"]
     ['exist(stair)']
@@ -48,8 +46,6 @@ def floor_rules(train: Sequence[Example], wanted: Sequence[Example], *, seed: in
 def constant_rule(train: Sequence[Example]) -> str:
     """The training rule that is most like all others: largest mean cosine of tf-idf vectors of the rules' words.
 
-    Examples
-    --------
     >>> constant_rule([Example(rule, "", rule, "", "train") for rule in ("is(a,b)", "is(a,c)", "no(x)")])
     'is(a,b)'
     """

@@ -33,8 +33,6 @@ def squared_distances(shares_NRCF: np.ndarray, outcome: str = "jensen_shannon") 
     ``jensen_shannon``: the divergence in bits (Lin 1991). ``spearman``: ``(1 - rho) / 2``, a quarter of the squared
     distance between standardised ranks. Features that are padding, NaN in every run of a clause, count for nothing.
 
-    Examples
-    --------
     >>> shares = np.array([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # one study, two runs, one clause, two features
     >>> squared_distances(shares)[0, :, :, 0].tolist()
     [[0.0, 1.0], [1.0, 0.0]]
@@ -150,8 +148,6 @@ def excess(pairs: Sequence[Pair], clusters_C: np.ndarray | None = None) -> Estim
 def share_of(log_excess: np.ndarray | float) -> np.ndarray:
     """Share of the squared distance between runs of two strategies that is due to the strategy: ``1 - exp(-x)``.
 
-    Examples
-    --------
     >>> float(share_of(np.log(1.25)).round(6))
     0.2
     """

@@ -108,8 +108,6 @@ def paired_difference(
 
     With ``trainings=False`` the error is for other clauses alone, and holds for the models that were trained.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> found = paired_difference([1.0 + rng.normal(size=(1, 5, 40)) + rng.normal(size=(1, 5, 1))])
     >>> bool(found.error[0] > 0.3)  # five trainings, one unit apart: 1 / sqrt(5)
@@ -129,8 +127,6 @@ def swap_signs(blocks: int, *, permutations: int, seed: int) -> np.ndarray:
 
     Every way where there are at most ``permutations``, else that many drawn at random.
 
-    Examples
-    --------
     >>> swap_signs(2, permutations=10, seed=0).tolist()
     [[1, 1], [1, -1], [-1, 1], [-1, -1]]
     """

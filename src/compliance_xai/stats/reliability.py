@@ -19,8 +19,6 @@ CELL = ("scale", "strategy", *VIEW)
 def spearman_brown(correlation: float, factor: float = 2.0) -> float:
     """Reliability of a test ``factor`` times as long: ``k r / (1 + (k - 1) r)`` (Spearman 1910, Brown 1910).
 
-    Examples
-    --------
     >>> spearman_brown(0.5)
     0.6666666666666666
     """

@@ -67,8 +67,6 @@ ORDERS = {"random": None, "likelihood": "unlikely", "entropy": "unsure", "risk":
 def choose_threshold(values: np.ndarray, wrong: np.ndarray) -> float:
     """The value from which on a signal is a flag: that of the largest F1; infinite where nothing is wrong.
 
-    Examples
-    --------
     >>> choose_threshold(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
     0.8
     """

@@ -203,8 +203,6 @@ def share(log_excess: float) -> float:
 def band_of(value: float, bands: tuple[float, ...]) -> str:
     """Negligible, small, moderate or large.
 
-    Examples
-    --------
     >>> [band_of(value, (0.05, 0.15, 0.3)) for value in (0.01, 0.1, 0.2, 0.5)]
     ['negligible', 'small', 'moderate', 'large']
     """
@@ -214,8 +212,6 @@ def band_of(value: float, bands: tuple[float, ...]) -> str:
 def percent(value: float, low: float, high: float, *, sign: str = "") -> str:
     """A share with its interval in per cent.
 
-    Examples
-    --------
     >>> percent(0.123, 0.08, 0.15), percent(0.123, math.nan, math.nan)
     ('12 % [8, 15]', '12 % (no interval)')
     """
@@ -227,8 +223,6 @@ def percent(value: float, low: float, high: float, *, sign: str = "") -> str:
 def say_p(p: float, smallest: float) -> str:
     """A p-value; where it is the least that the design can give, a bound.
 
-    Examples
-    --------
     >>> say_p(0.0312, 0.001), say_p(0.0002, 0.0002)
     ('p = 0.031', 'p ≤ 0.0002')
     """

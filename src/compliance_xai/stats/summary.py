@@ -106,8 +106,6 @@ def wilson_interval(share: float, n: int, *, confidence: float = CONFIDENCE) -> 
 
     Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. JASA 22, 209-212.
 
-    Examples
-    --------
     >>> [round(bound, 3) for bound in wilson_interval(0.0, 10)]
     [0.0, 0.278]
     """

@@ -74,8 +74,6 @@ def read_sum(text: str, resolve: Callable[[str], Sum]) -> Sum:
     The sum is multiplied out: ``2 * (a + b)`` is ``2 * a + 2 * b``. NotASum if the text is something else
     (``100 mm x 100 mm``), adds different dimensions, divides by a property, or has more than 200 characters.
 
-    Examples
-    --------
     >>> read_sum("2 * (x0 + 150 mm) / 4", symbol)[("x0",)][0]
     Fraction(1, 2)
     """

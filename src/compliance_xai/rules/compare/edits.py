@@ -43,8 +43,6 @@ def tree_distance(prediction: str, reference: str) -> float:
     for the same text and 1 otherwise. Levels below ``DEPTH`` and nodes beyond ``NODES``, far outside real rules, are
     simplified. Sorting by text can separate two arguments that differ in their first letters.
 
-    Examples
-    --------
     >>> tree_distance("is(a,b)", "is(a,c)")  # 1 edit, 3 nodes each
     0.2857142857142857
     """
@@ -60,8 +58,6 @@ def token_distance(prediction: str, reference: str) -> float:
 
     A token is a number, a word (camelCase names stay whole) or a sign. Normalised as ``tree_distance``.
 
-    Examples
-    --------
     >>> token_distance("is(a,b)", "is( a, c)")  # 1 edit, 6 tokens each
     0.15384615384615385
     """

@@ -87,8 +87,6 @@ def error_kinds(prediction: object, reference: str) -> list[RuleError]:
         In the order of ``KINDS``, then of the rule. Empty for the same rule; a part that is missing or extra as a whole
         counts once.
 
-    Examples
-    --------
     >>> reference = "if(exist(door)),then(obligation(greaterThanEqual(door.width,1200 mm)))"
     >>> for error in error_kinds("if(exist(door)),then(permission(greaterThan(door.width,1.2 m)))", reference):
     ...     print(error)

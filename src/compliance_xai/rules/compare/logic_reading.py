@@ -65,8 +65,6 @@ class Wording:
 def find_several(rule: Rule) -> frozenset[str]:
     """What a rule says to be several quantities: bars of which some are at 400 mm centres and some at 200 mm.
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> find_several(parse_rule("and(is(bar.location,400 mmCentres),is(bar.location,200 mmCentres))"))
     frozenset({'bar.location'})
@@ -125,8 +123,6 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
         written out, defines variables in a circle, multiplies a temperature in Celsius, or is in the intermediate
         spelling (``expression(function(..), ..)``).
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> read_formula(parse_rule("prohibition(has(door,lock))"))
     Any(parts=(Atom(name='(breach)'), Not(part=Atom(name='has(door,lock)'))))

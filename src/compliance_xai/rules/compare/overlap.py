@@ -42,8 +42,6 @@ def pair_overlap(prediction: str, reference: str) -> tuple[float, float]:
     reference alone. A nameless bracket that holds no bracket can be matched with an entity, which gives scores over 1
     on odd texts.
 
-    Examples
-    --------
     >>> pair_overlap("if( a( wall))", "if( a( wall door))")
     (1.0, 0.5)
     """

@@ -40,8 +40,6 @@ def list_elements(rule: str, notation: str = "lrml") -> list[Element]:
     """The elements of a rule in the order of the text; text that is not a rule is read as far as its words go.
     In another notation (``text``), every number and every word is one.
 
-    Examples
-    --------
     >>> [(element.kind, element.text) for element in list_elements("then(obligation(lessThan(door.width,1.2 m)))")]
     [('deontic', 'obligation'), ('comparator', 'lessThan'), ('object', 'door'), ('property', 'width'),
     ('value', '1.2'), ('unit', 'm')]
@@ -93,8 +91,6 @@ def mark_wrong(rule: str, reference: str, notation: str = "lrml") -> list[tuple[
     here and wrong there; the second forgives other orders and spellings that say the same. What a rule leaves out has
     no element, so an omission marks none.
 
-    Examples
-    --------
     >>> reference = "if(exist(door)),then(obligation(greaterThan(door.width,1200 mm)))"
     >>> marked = mark_wrong("if(exist(door)),then(obligation(lessThan(door.width,900 mm)))", reference)
     >>> [element.text for element, wrong in marked if wrong]

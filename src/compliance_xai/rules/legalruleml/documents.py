@@ -292,8 +292,6 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None
         If a rule is nested too deep or holds a character that XML cannot; if the kind cannot hold the rule; if
         statements of one key differ in having a source.
 
-    Examples
-    --------
     >>> import tempfile
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> text = "if(exist(ramp)),then(obligation(lessThanEqual(ramp.gradient,1:12)))"

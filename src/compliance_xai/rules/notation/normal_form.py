@@ -27,8 +27,6 @@ def normalise(rule: Rule) -> Rule:
     negations cancel; a negated comparison is the opposite one (``not(lessThan(a,b))`` is ``greaterThanEqual(a,b)``); a
     comparison that starts with a quantity is turned round. Order and spelling stay; ``canonical`` sorts.
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> from compliance_xai.rules.notation.tree import format_rule
     >>> format_rule(normalise(parse_rule("and(exist(a),and(exist(b),not(lessThan(2 m,a.width))))")))

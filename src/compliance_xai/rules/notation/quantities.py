@@ -51,8 +51,6 @@ def quantities_of(rule: Rule) -> list[tuple[str, Amount]]:
     The comparator is the nearest term above that is no ``and`` or ``or``: ``greaterThanEqual``, or any other predicate
     (``is``). Numbers inside quoted expressions count, too.
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> quantities_of(parse_rule("not(lessThan(door.width,0.85 m))"))
     [('greaterThanEqual', Amount(value='0.85', unit='length'))]
@@ -87,8 +85,6 @@ def reference_in(leaf: Leaf) -> str | None:
 def references_of(rule: Rule) -> list[str]:
     """Every table, standard and clause that a rule cites, in the order of the text.
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> references_of(parse_rule("and(complyWith(wall,nzs_3604),asPer(wall.height,nzbc_e2as1_t1))"))
     ['nzs_3604', 'nzbc_e2as1_t1']

@@ -58,8 +58,6 @@ def expand(rule: Rule) -> Rule:
     Fuchs, S. et al. (2023), supplementary material, https://github.com/stefan-1992/phd-thesis-supplementary-material,
     Chapter 8.
 
-    Examples
-    --------
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> from compliance_xai.rules.notation.tree import format_rule
     >>> format_rule(expand(parse_rule("is(space.riskGroup,or(si,sm))")))[:59]

@@ -228,8 +228,6 @@ def canonical(rule: Rule) -> Rule:
     The order is alphabetical by text. Nothing else changes: nested connectives stay nested, spellings stay as written
     (whether two rules mean the same is another question). Idempotent.
 
-    Examples
-    --------
     >>> leaf = lambda text: Term("exist", (Leaf(text),))
     >>> format_rule(canonical(Rule((Term("and", (leaf("wall"), leaf("door"))),))))
     'and(exist(door),exist(wall))'

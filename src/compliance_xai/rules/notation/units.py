@@ -53,8 +53,6 @@ def times(left: Dimension, right: Dimension, power: int = 1) -> Dimension:
 def describe_dimension(dimension: Dimension) -> str:
     """A dimension in words, such as ``length`` or ``mass/length^2``.
 
-    Examples
-    --------
     >>> describe_dimension(read_unit("kg/m2").dimension), describe_dimension(())
     ('mass/length^2', 'a plain number')
     """
@@ -75,8 +73,6 @@ def read_unit(text: str) -> Unit:
     exponent, by nothing. Everything after the first ``/`` divides: ``W/m2K``, ``W/(m2.K)`` and ``W/m2/K`` are the same.
     Spacings (``mmCentres``, millimetres at centres) are a dimension of their own.
 
-    Examples
-    --------
     >>> read_unit("mm").factor, read_unit("degC").offset, read_unit("furlongs").known
     (Fraction(1, 1000), Fraction(5463, 20), False)
     """
@@ -141,8 +137,6 @@ class Measure:
 def read_measure(text: str) -> Measure | None:
     """The quantity that a text is, or None; None also for a ratio to zero, and for numbers of more than 40 characters.
 
-    Examples
-    --------
     >>> read_measure("900 mm").absolute == read_measure("0.9 m").absolute
     True
     >>> read_measure("1:12").absolute, read_measure("door")
@@ -161,8 +155,6 @@ def read_measure(text: str) -> Measure | None:
 def write_number(number: Fraction) -> str:
     """A decimal if it ends within twelve places, else a fraction.
 
-    Examples
-    --------
     >>> write_number(Fraction(7, 8)), write_number(Fraction(-1, 3)), write_number(Fraction(900))
     ('0.875', '-1/3', '900')
     """
