@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -113,8 +112,7 @@ class _Simulation:
 
     def answer(self, estimates: Sequence[Estimate], p_N: np.ndarray, margin: float) -> list[str]:
         """What one comparison says in each study."""
-        rule: dict[str, Any] = {"alpha": self.limits.alpha, "min_agreement": self.limits.min_agreement}
-        return [decide(view, p, **rule)[0] for view, p in zip(_of_studies(estimates, margin), p_N, strict=True)]
+        return [decide(view, p, self.limits)[0] for view, p in zip(_of_studies(estimates, margin), p_N, strict=True)]
 
 
 def _of_studies(estimates: Sequence[Estimate], margin: float) -> Iterator[Views]:
@@ -222,7 +220,7 @@ def _answer_weights(
         runs, _ = order_test(means, weights, limits.permutations, seed=0)
         p = max(runs, float(_two_sided(per[bool(line)][0])[n]))
         falling = ["a step"] if any(high[n] < 0 for high in falls) else []
-        yield decide(view, p, alpha=limits.alpha, min_agreement=limits.min_agreement, falling=falling)[0]
+        yield decide(view, p, limits, falling)[0]
 
 
 def _plateau(s: _Simulation) -> Answers:

@@ -25,6 +25,7 @@ from compliance_xai.stats.frames import records_frame
 from compliance_xai.stats.further_findings import observe
 from compliance_xai.stats.statements import NO, OPEN, YES, Views, decide, decide_plateau
 from compliance_xai.stats.study_tables import RawFrames, find_clusters
+from compliance_xai.study.stage_settings import Thresholds
 
 PLANTED = {"apart": 0.6, "sharper": 0.2, "rise": 0.3, "clauses": 60, "baselines": ("delete", "mask", "average")}
 
@@ -255,7 +256,7 @@ def views(value, error=0.02, others=(), second=None, margin=0.05):
     ],
 )
 def test_the_rule(seen, p, answer):
-    assert decide(seen, p, alpha=0.05, min_agreement=0.75)[0] == answer
+    assert decide(seen, p, Thresholds(alpha=0.05, min_agreement=0.75))[0] == answer
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def findings_from_json(text: str) -> list[Finding]:
 
 
 def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    """Judge the four claims.
+    """Judge the four claims, C1 to C4.
 
     Parameters
     ----------
@@ -88,11 +88,6 @@ def judge(declared: Declared, frames: Mapping[str, pd.DataFrame]) -> list[Findin
         (``study_tables.RawFrames``), and ``sizes``
         (``compare_sizes`` of ``log_lift`` by view and category, of the outcome of C4, and of
         ``statements.OVER_CHANCE``).
-
-    Returns
-    -------
-    list of Finding
-        C1 to C4.
     """
     evidence = Evidence(declared, frames, failing_cells(frames["competence"]))
     gather = {

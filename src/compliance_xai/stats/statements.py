@@ -22,6 +22,7 @@ from compliance_xai.stats.declared import Declared
 from compliance_xai.stats.frames import ALL_SCALES, CONTROL, TRAINED
 from compliance_xai.stats.size_steps import SLOPE, STEP, TUNING, WHOLE
 from compliance_xai.study.labels import label_of, size_label, strategy_label
+from compliance_xai.study.stage_settings import Thresholds
 
 YES, NO, OPEN = "yes", "no", "open"
 WIDE = "the interval holds both no effect and one of interest"
@@ -140,27 +141,20 @@ def interval_of(effect: tuple[float, float, float], confidence: float = 0.95) ->
     return value - reach, value + reach
 
 
-def decide(
-    views: Views, p: float, *, alpha: float, min_agreement: float, falling: Sequence[str] = ()
-) -> tuple[str, str]:
+def decide(views: Views, p: float, limits: Thresholds, falling: Sequence[str] = ()) -> tuple[str, str]:
     """Does the comparison speak for the claim? The rule in force, for C1 to C3.
 
     Yes: the effect exists (p at most ``alpha``) on the claim's side, at least the share ``min_agreement`` of the other
     views has it there too, and the second method does not find the opposite. No: it exists on the other side under the
-    same conditions, or it is surely smaller than the smallest effect of interest.
-
-    Returns
-    -------
-    answer, doubt
-        ``yes``, ``no`` or ``open``, and why it is open.
+    same conditions, or it is surely smaller than the smallest effect of interest. Otherwise open, and why.
     """
     if not math.isfinite(views.primary[0]):
         return OPEN, "it could not be computed"
-    exists = p <= alpha
+    exists = p <= limits.alpha
     share = views.agree / len(views.others) if views.others else 1.0
     if exists and views.second_says == "opposite direction":
         return OPEN, "the second method of attribution finds the opposite"
-    if exists and share < min_agreement:
+    if exists and share < limits.min_agreement:
         return OPEN, f"only {views.agree} of {len(views.others)} other views agree on the direction"
     if exists and views.sign > 0 and falling:
         return OPEN, f"it falls from {', '.join(falling)}, so the sizes do not agree"
@@ -269,11 +263,6 @@ class Evidence:
         others = tuple(effects[i] for i in np.flatnonzero(main & ~own) if math.isfinite(effects[i][0]))
         second = effects[int(asked[0])] if len(asked) else None
         return Views(effects[int(np.flatnonzero(own)[0])], others, second, margin)
-
-    def decide(self, views: Views, p: float, falling: Sequence[str] = ()) -> tuple[str, str]:
-        """The rule in force, with the study's thresholds."""
-        limits = self.declared.thresholds
-        return decide(views, p, alpha=limits.alpha, min_agreement=limits.min_agreement, falling=falling)
 
     def pair(self, name: str, a: str, b: str, measure: str) -> pd.DataFrame:
         """Rows of a pair of strategies over all sizes; ``turn`` is 1, or -1 where ``a`` is the second of the pair."""
@@ -392,7 +381,7 @@ def patterns_differ(evidence: Evidence) -> Found:
             continue
         (row,) = own
         p, smallest = row["p_runs"], row["p_runs_smallest"]
-        answer = evidence.decide(views, p)
+        answer = decide(views, p, evidence.declared.thresholds)
         if views.sign < 0 and answer[0] == NO and not views.interval()[1] < margin:
             answer = OPEN, WIDE  # below zero by chance: no two patterns are closer than the same
         size = band_of(row["share"], test.bands)
@@ -458,7 +447,8 @@ def more_focused(evidence: Evidence) -> Found:
                 for same in evidence.primary(evidence.pair("contrasts", name, other, "log_words"))
             ]
         numbers = {"p": p, "smallest": smallest, "second_range": moved}
-        yield case.state(views, row, **numbers, answer=evidence.decide(views, p), size=size, sentence=sentence), beside
+        answer = decide(views, p, evidence.declared.thresholds)
+        yield case.state(views, row, **numbers, answer=answer, size=size, sentence=sentence), beside
 
 
 def _fewer(row: Mapping[str, Any], effect: str) -> str:
@@ -503,7 +493,7 @@ def weight_rises(evidence: Evidence) -> Found:
         beside = [f"Weight on {label}, smallest to largest model: {'; '.join(parts)}."] if parts else []
         numbers = {"p": p, "smallest": smallest, "second_range": level}
         size = LARGER if abs(views.primary[0]) >= math.log1p(margin) else SMALLER
-        told, answer = f"{sentence}; step by step: {by_step}.", evidence.decide(views, p, falling)
+        told, answer = f"{sentence}; step by step: {by_step}.", decide(views, p, declared.thresholds, falling)
         yield case.state(views, row, **numbers, answer=answer, size=size, sentence=told), beside
 
 

@@ -79,7 +79,7 @@ def find_several(rule: Rule) -> frozenset[str]:
 
 
 def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozenset[str] = frozenset()) -> Formula:
-    """Read a rule as a formula over cases.
+    """Read a rule as a formula that is satisfied by the cases that the rule allows.
 
     - *Obligation.* ``if(C),then(obligation(p))`` says: where C holds and p does not, there is a breach.
       ``prohibition(p)`` is ``obligation(not(p))``. Contraposition, or moving a condition into the obligation, changes
@@ -110,11 +110,6 @@ def read_formula(rule: Rule, wording: Wording | None = None, *, several: frozens
         If given, filled with the texts of the rule.
     several
         Properties of which ``is`` with a quantity is an atom, from ``find_several`` of all rules to be compared.
-
-    Returns
-    -------
-    Formula
-        Satisfied by the cases that the rule allows.
 
     Raises
     ------
