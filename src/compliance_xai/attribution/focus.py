@@ -50,11 +50,6 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     floor
         Scores below this size (nats) count as zero; set it from the noise between equal computations.
 
-    Returns
-    -------
-    float64, shape (features,)
-        Nats, not negative.
-
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "net").tolist()
     [1.0, 0.5]
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "absolute").tolist()

@@ -31,12 +31,9 @@ MAX_GAP = 0.1
 
 
 def share_tokens(features: Sequence[Feature], spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Which part of each prompt token belongs to which feature, by characters.
+    """Which part of each prompt token belongs to which feature, by characters: float64, (features, prompt tokens).
 
-    Returns
-    -------
-    float64, shape (features, prompt tokens)
-        A column sums to 1, or to 0 where the token holds no character of a feature.
+    A column sums to 1, or to 0 where the token holds no character of a feature.
 
     >>> share_tokens([Feature(0, 2, "ab", "other"), Feature(3, 4, "c", "other")], [(-3, 0), (0, 4)]).round(2).tolist()
     [[0.0, 0.67], [0.0, 0.33]]

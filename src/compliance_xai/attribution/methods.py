@@ -134,10 +134,7 @@ def sample_values(
 ) -> Solution:
     """Shapley values, or Owen values of ``levels``, from as many pairs of orders as a budget of masks allows.
 
-    Raises
-    ------
-    InputError
-        If the budget does not allow two pairs.
+    If it does not allow two pairs, there is an InputError.
     """
     per_pair = 2 * (n_features + 1)
     if budget < 2 * per_pair:

@@ -28,10 +28,7 @@ _found: weakref.WeakKeyDictionary[Any, tuple[list[Any], dict[str, Any]]] = weakr
 def unwrap(model: Any) -> Any:
     """The transformers model inside a PEFT model. Its adapters are in place, so it computes the same.
 
-    Raises
-    ------
-    InputError
-        If the adapter puts virtual tokens in front of the prompt.
+    If the adapter puts virtual tokens in front of the prompt, there is an InputError.
     """
     if not hasattr(model, "get_base_model"):
         return model
@@ -76,12 +73,8 @@ def input_device(model: Any) -> torch.device:
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
     """Evaluation mode without autocast, and without gradients unless asked for; every module gets its own mode back.
 
-    One thread at a time: another waits until the first has left.
-
-    Raises
-    ------
-    InputError
-        If gradients are asked for through weights that cannot have any.
+    One thread at a time: another waits until the first has left. If gradients are asked for through weights that cannot
+    have any, there is an InputError.
     """
     import torch
 

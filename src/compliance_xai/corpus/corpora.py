@@ -38,13 +38,7 @@ class Corpus:
         return iter(self.examples)
 
     def split(self, name: str) -> list[Example]:
-        """The examples of one split, in the source's order.
-
-        Raises
-        ------
-        InputError
-            If ``name`` is not a split, or this corpus has no example in it.
-        """
+        """The examples of one split, in the source's order; an InputError if this corpus has none."""
         present = [split for split in SPLITS if any(example.split == split for example in self.examples)]
         require_choice(f"corpus '{self.name}', split", name, present, remedy="Ask for a split that this corpus has.")
         return [example for example in self.examples if example.split == name]

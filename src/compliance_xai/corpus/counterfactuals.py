@@ -39,19 +39,10 @@ def collect_pool(
 def draw_replacements(
     clause: str, features: Sequence[Feature], pool: Pool, *, draws: int = DRAWS, seed: int = 0, id: str = ""
 ) -> list[list[str]]:
-    """Counterfactual texts for every feature: another text of its category.
+    """Counterfactual texts for every feature, another text of its category: a list of shape (draws, features).
 
     A draw depends only on ``seed``, the clause, the feature's position and the draw's number, so neither the batch nor
-    the other features of a mask change it.
-
-    Returns
-    -------
-    list, shape (draws, features)
-
-    Raises
-    ------
-    InputError
-        If the pool has no other text of a category.
+    the other features of a mask change it. If the pool has no other text of a category, there is an InputError.
 
     >>> draw_replacements("12 mm", segment("12 mm"), {"number": ["12", "30"], "unit": ["m", "mm"]}, draws=2)
     [['30', 'm'], ['30', 'm']]
@@ -91,15 +82,10 @@ def write_perturbed(
     seed: int = 0,
     id: str = "",
 ) -> list[list[str]]:
-    """Write a clause under keep-masks.
+    """Write a clause under keep-masks: a list of shape (masks, draws), with one draw except for ``counterfactual``.
 
     ``baseline``: ``delete``, ``mask`` (a neutral word), or ``counterfactual``. ``pool``, ``draws``, ``seed``: for
     ``counterfactual``: the texts to draw from, how many for each feature, and the seed.
-
-    Returns
-    -------
-    list, shape (masks, draws)
-        One draw for every other baseline.
     """
     replacements_DF: list[list[str] | None] = [None]
     if baseline == "counterfactual":

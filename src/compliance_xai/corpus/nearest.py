@@ -14,12 +14,8 @@ def find_nearest(train: Sequence[Example], wanted: Sequence[Example], count: int
     """For each wanted clause, the places of the training clauses that share most words with it, nearest first.
 
     Cosine of tf-idf vectors of words (scikit-learn's ``TfidfVectorizer`` with its defaults, fitted on the training
-    clauses); the first of equally similar clauses counts. Reads no rule.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (wanted, count), int; fewer columns if there are fewer training clauses.
+    clauses); the first of equally similar clauses counts. Reads no rule. The array is of int, shape (wanted, count),
+    with fewer columns if there are fewer training clauses.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 

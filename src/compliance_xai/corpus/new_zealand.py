@@ -30,11 +30,7 @@ def read_nzbc(path: Path | str | None = None, scheme: str = "random") -> Corpus:
     used unchanged: those of the column ``random_split`` (scheme ``random``), or of ``doc_split`` (``document``, with
     whole documents held out). The corpus's notes list leaks across them, rules that do not parse, and rows outside the
     scheme's splits. ``path`` is by default where ``compliance-xai corpus fetch nzbc-lrml`` puts the file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or not in the published format.
+    If the file is missing or not in the published format, there is an InputError.
     """
     path = PUBLIC_FILES["nzbc-lrml"].path if path is None else Path(path)
     where = str(path)

@@ -89,10 +89,7 @@ def write_jsonl(examples: Iterable[Example], path: Path | str) -> Path:
 def read_jsonl(path: Path | str) -> list[Example]:
     """Read what ``write_jsonl`` wrote; the same records come back.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, empty or not UTF-8, or a line is not an object of this format (the line is named).
+    If the file is missing, empty or not UTF-8, or a line is not an object of this format, an InputError names it.
     """
     rows = read_rows(Path(path)).rows
     return [_read_line(json.dumps(row.cells), f"{path}, {row.place}") for row in rows]

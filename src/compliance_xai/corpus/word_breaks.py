@@ -44,10 +44,7 @@ def find_runs(clause: str) -> list[tuple[int, int]]:
 def require_spaces(clause: str) -> None:
     """Refuse a text in a script that does not put spaces between words, since its features would be whole sentences.
 
-    Raises
-    ------
-    InputError
-        Naming where that text begins.
+    The InputError names where that text begins.
     """
     runs = list(_RUN.finditer(clause))
     mostly = 2 * sum(len(run[0]) for run in runs) > sum(map(str.isalpha, clause))

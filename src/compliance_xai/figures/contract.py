@@ -98,10 +98,7 @@ def drawn(make: Callable[..., Drawing]) -> Callable[..., Figure]:
 def save_figure(drawing: Drawing, folder: Path | str) -> Figure:
     """Draw for screen and print, write the figure's files and give the record that ``show`` takes.
 
-    Raises
-    ------
-    NothingToPlot
-        If there is nothing to plot.
+    If there is nothing to plot, it raises NothingToPlot.
     """
     from compliance_xai.figures.print_renderer import draw_print
     from compliance_xai.figures.screen_renderer import draw_screen

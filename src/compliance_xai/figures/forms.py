@@ -32,11 +32,7 @@ def select(
     """The rows that a figure shows: their value is known, and their interval is gone if it rests on too few clauses.
 
     ``ends``: columns of the interval's ends. ``where``: what columns must hold: a value, or one of a list.
-
-    Raises
-    ------
-    NothingToPlot
-        If no row is left.
+    If no row is left, it raises NothingToPlot.
     """
     for column, wanted in where.items():
         frame = frame[frame[column].isin(wanted if isinstance(wanted, list) else [wanted])]
@@ -135,10 +131,7 @@ def size_chart(
     span, from_zero
         One range for all panels; or from zero to what each panel needs.
 
-    Raises
-    ------
-    NothingToPlot
-        If the frame has one model size: a trend needs two.
+    If the frame has one model size, it raises NothingToPlot: a trend needs two.
     """
     sizes = dict(sorted(set(zip(frame["parameters"], frame["scale"], strict=True))))
     if len(sizes) < 2:

@@ -55,6 +55,8 @@ def two_way(
 ) -> Estimate:
     """An estimate that is, to first order, the mean over strata of the mean over blocks and clauses of an array.
 
+    Its degrees of freedom are effective ones (Satterthwaite 1946).
+
     Parameters
     ----------
     value_N
@@ -65,11 +67,6 @@ def two_way(
         The variance over runs, and its degrees of freedom; 0 where it is unknown, and then so is the error.
     clusters_C
         What clauses belong to (documents), where they were not drawn one by one.
-
-    Returns
-    -------
-    Estimate
-        With effective degrees of freedom (Satterthwaite 1946).
     """
     unknown = np.full(len(value_N), math.nan)
     sums = [_cluster_sums(part, clusters_C) for part in strata_NBC]
@@ -143,15 +140,10 @@ def count_reach(statistics_NA: np.ndarray) -> np.ndarray:
 
 
 def swap_test(strata_NB: Sequence[np.ndarray], *, permutations: int, seed: int = 0) -> tuple[np.ndarray, float]:
-    """Two-sided p-value of the mean over strata of mean differences, the runs of each block swapping sides.
+    """Two-sided p-value of the mean over strata of mean differences, shape (N,); and the smallest that it can be.
 
-    If it did not matter on which side a run is, each block's difference could as well have had the other sign.
-
-    Returns
-    -------
-    p, smallest
-        Shape (N,); and the smallest p-value that this many blocks can give. With few, every way of swapping is
-        counted, so p is exact.
+    If it did not matter on which side a run is, each block's difference could as well have had the other sign. With few
+    blocks every way of swapping the runs is counted, so p is exact.
     """
     weighted = np.concatenate([part / part.shape[1] for part in strata_NB], axis=1)
     signs_AB = swap_signs(weighted.shape[1], permutations=permutations, seed=seed)

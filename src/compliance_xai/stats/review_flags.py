@@ -187,11 +187,7 @@ def fit_risk(parts: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> tu
     It starts from likelihood alone. Another single signal, and then each of ``MODELS``, takes the place of the one
     before it if the 95 % interval of the difference of their areas under the ROC curve is above zero; each clause is
     predicted by a regression that has not seen it.
-
-    Returns
-    -------
-    risk, table
-        The model, and ``error_detector.rank_signals`` of every model against the best single signal.
+    The table is ``error_detector.rank_signals`` of every model against the best single signal.
     """
     # Without mass there is nothing to be concentrated; without other models nobody disagrees.
     parts = parts.assign(spread=parts["spread"].fillna(1.0), disputed=parts["disputed"].fillna(0.0), split="validation")

@@ -145,13 +145,10 @@ def _change(
 def order_test(
     strata_BK: Sequence[np.ndarray], weight_K: np.ndarray, permutations: int, seed: int
 ) -> tuple[float, float]:
-    """Two-sided p-value of a weighted sum over sizes, the runs of each strategy and seed changing sizes.
+    """Two-sided p-value of a weighted sum over sizes, the runs changing sizes; and the least that it can be.
 
-    Returns
-    -------
-    p, smallest
-        All orders where there are at most ``permutations``, else that many drawn at random; and the least that p can
-        be. Orders that only exchange sizes of equal weight are one order.
+    The runs of each strategy and seed take all orders where there are at most ``permutations``, else that many drawn at
+    random. Orders that only exchange sizes of equal weight are one order.
     """
     values_BK = np.concatenate([values / len(values) for values in strata_BK])
     orders = np.array(list(itertools.permutations(range(len(weight_K)))))

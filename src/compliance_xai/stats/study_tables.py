@@ -52,13 +52,7 @@ class RawFrames:
 
     @classmethod
     def read(cls, folder: Path, prefix: str = "") -> RawFrames:
-        """Read ``<folder>/<prefix><name>.parquet`` for every frame.
-
-        Raises
-        ------
-        InputError
-            If one is missing.
-        """
+        """Read ``<folder>/<prefix><name>.parquet`` for every frame; an InputError if one is missing."""
         paths = {field.name: folder / f"{prefix}{field.name}.parquet" for field in fields(cls)}
         for path in paths.values():
             if not path.is_file():

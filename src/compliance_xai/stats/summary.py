@@ -28,13 +28,9 @@ def resample_counts(n: int, n_resamples: int, seed: int) -> np.ndarray:
 def bootstrap_mean(
     values: np.ndarray, *, n_resamples: int = 2000, seed: int = 0, confidence: float = CONFIDENCE
 ) -> tuple[float, float, float]:
-    """Mean over units with a percentile bootstrap interval (Efron and Tibshirani 1993, section 13.3).
+    """Mean over units, low and high: a percentile bootstrap interval (Efron and Tibshirani 1993, section 13.3).
 
     NaN values are left out; with none left all three are NaN, with one the interval is NaN.
-
-    Returns
-    -------
-    mean, low, high
     """
     kept = np.asarray(values, dtype=np.float64)
     kept = kept[~np.isnan(kept)]

@@ -32,12 +32,8 @@ def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocume
     """Read statements from LegalRuleML (``.lrml``, ``.xml``) or a table (``.csv``, ``.jsonl``), by the file's ending.
 
     A table has the columns ``key`` and ``rule`` and any other of ``COLUMNS``; an empty rule is none. ``limits`` are
-    those of an XML document.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or of another kind, or a row cannot be read.
+    those of an XML document. If the file is missing or of another kind, or a row cannot be read, there is an
+    InputError.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:
@@ -50,10 +46,7 @@ def read_statements(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocume
 def write_statements(statements: Iterable[Statement], path: str | Path) -> None:
     """Write statements (but for ``unknown`` and ``line``) as LegalRuleML or as a table, by the file's ending.
 
-    Raises
-    ------
-    InputError
-        If the ending is another one, or the file cannot hold a statement.
+    If the ending is another one, or the file cannot hold a statement, there is an InputError.
     """
     path = Path(path)
     if _suffix(path) in XML_SUFFIXES:

@@ -47,16 +47,9 @@ def expand(rule: Rule) -> Rule:
     it. The last step is the published one and changes what a negated ``or`` means, so score with this, do not reason.
     Departures from the published conversion: third and further arguments stay (as further ``data``), as do the parts
     of a name behind its second dot.
+    If the copies would make more than ``LIMIT`` nodes, there is an InputError.
 
-    Raises
-    ------
-    InputError
-        If the copies would make more than ``LIMIT`` nodes.
-
-    References
-    ----------
-    Fuchs, S. et al. (2023), supplementary material, https://github.com/stefan-1992/phd-thesis-supplementary-material,
-    Chapter 8.
+    Source: Fuchs, S. et al. (2023), https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8.
 
     >>> from compliance_xai.rules.notation.parse import parse_rule
     >>> from compliance_xai.rules.notation.tree import format_rule
