@@ -64,7 +64,7 @@ def test_padding_that_leaks_is_caught(tokenizer, monkeypatch):
 
 
 def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
-    monkeypatch.setattr(self_checks, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
+    monkeypatch.setattr(self_checks.methods, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats, at most 0.0001"):
         self_check(qwen2.model, qwen2.tokenizer, EXAMPLE)
 
@@ -73,7 +73,7 @@ def test_a_solver_that_mixes_features_up_is_caught(qwen2, monkeypatch):
 def test_a_neutral_word_in_the_middle_is_no_failure(qwen2, baseline, monkeypatch):
     example = dataclasses.replace(EXAMPLE, clause="Where a door opens it shall be wide now.")
     assert all(check.passed for check in self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline)))
-    monkeypatch.setattr(self_checks, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
+    monkeypatch.setattr(self_checks.methods, "leave_one_out", lambda lp: np.roll(lp[0] - lp[1:], 1, axis=0))
     with pytest.raises(SelfCheckError, match=r"planted_feature on clause syn-1: deviation 3 nats"):
         self_check(qwen2.model, qwen2.tokenizer, example, Options(baseline=baseline))
 
