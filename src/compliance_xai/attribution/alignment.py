@@ -23,6 +23,8 @@ def precision_at_k(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
 
     From 0 to 1. Features of equal mass at the cut count with their share of gold (the mean over all orders of the tie).
 
+    Examples
+    --------
     >>> precision_at_k(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
     0.5
     """
@@ -40,6 +42,8 @@ def average_precision(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
     The same number as scikit-learn's ``average_precision_score``, whose checks of its input would take most of the
     stage's time: a study asks for tens of thousands of them.
 
+    Examples
+    --------
     >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([False, True, True]))
     0.5833333333333333
     """
@@ -52,6 +56,8 @@ def average_precision(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
 def auroc(mass_F: np.ndarray, gold_F: np.ndarray) -> float:
     """Chance that a gold feature is heavier than another one, ties counted half; from 0 to 1 (Mann-Whitney).
 
+    Examples
+    --------
     >>> auroc(np.array([3.0, 2.0, 1.0, 1.0]), np.array([True, False, True, False]))
     0.625
     """
@@ -71,6 +77,8 @@ def chance_average_precision(n_gold: int, n_features: int) -> float:
     ``(H_n + (R - 1) / (n - 1) * (n - H_n)) / n`` with ``H_n`` the harmonic number, from linearity of expectation over
     positions (Bestgen 2015).
 
+    Examples
+    --------
     >>> chance_average_precision(1, 2)  # first (1) or second (1/2), equally likely
     0.75
     """
@@ -101,8 +109,12 @@ def chance_variance(n_gold: int, n_features: int) -> tuple[float, float, float]:
 def gold_frame(rows: Iterable[dict[str, Any]], examples: Sequence[Example]) -> pd.DataFrame:
     """Agreement of stored attributions with the gold alignment, link by link.
 
-    ``rows``: rows of an attribution file, whose target is the example's own rule: the gold alignment holds for no other
-    text. ``examples``: the examples behind the rows.
+    Parameters
+    ----------
+    rows
+        Rows of an attribution file, whose target is the example's own rule: the gold alignment holds for no other text.
+    examples
+        The examples behind the rows.
 
     Returns
     -------

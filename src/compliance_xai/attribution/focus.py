@@ -50,6 +50,13 @@ def mass(scores_FT: np.ndarray, sign: str = "absolute", *, floor: float = 0.0) -
     floor
         Scores below this size (nats) count as zero; set it from the noise between equal computations.
 
+    Returns
+    -------
+    float64, shape (features,)
+        Nats, not negative.
+
+    Examples
+    --------
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "net").tolist()
     [1.0, 0.5]
     >>> mass(np.array([[1.0, -2.0], [0.5, 0.0]]), "absolute").tolist()
@@ -72,6 +79,8 @@ def normalised_entropy(mass_F: np.ndarray) -> float:
     Shannon (1948), section 6; the division by ``ln n`` is Pielou's evenness (1966) and makes clauses of different
     length comparable.
 
+    Examples
+    --------
     >>> normalised_entropy(np.array([1.0, 1.0, 0.0, 0.0]))
     0.5
     """
@@ -83,6 +92,8 @@ def effective_number(mass_F: np.ndarray) -> float:
 
     Hill (1973), diversity of order 1.
 
+    Examples
+    --------
     >>> round(effective_number(np.array([1.0, 1.0, 0.0, 0.0])), 12)
     2.0
     """
@@ -95,6 +106,8 @@ def gini(mass_F: np.ndarray) -> float:
     0: equal mass; ``1 - 1/n``: all mass on one feature (no small-sample correction). NaN without mass.
     Hurley and Rickard (2009), equation in table I, as a measure of sparsity.
 
+    Examples
+    --------
     >>> gini(np.array([0.0, 0.0, 0.0, 2.0]))
     0.75
     """
@@ -108,6 +121,8 @@ def gini(mass_F: np.ndarray) -> float:
 def top_k_mass(mass_F: np.ndarray, k: int) -> float:
     """Share of the mass on the ``k`` heaviest features, from ``k/n`` to 1 (1 where ``k >= n``); NaN without mass.
 
+    Examples
+    --------
     >>> top_k_mass(np.array([1.0, 5.0, 2.0, 2.0]), 2)
     0.7
     """
@@ -139,6 +154,8 @@ def log_lift(share_P: np.ndarray, n_category_P: np.ndarray, n_features_P: np.nda
     from ``ln(a / (n_category + a))`` to ``ln((n + a) / (n_category + a))``. NaN where the clause has none of the
     category. ``a`` is ``SMOOTHING``.
 
+    Examples
+    --------
     >>> log_lift(np.array([0.25, 1.0]), np.array([1, 1]), np.array([4, 4])).round(6).tolist()  # ln 1, ln(4.5 / 1.5)
     [0.0, 1.098612]
     """
@@ -201,8 +218,12 @@ def focus_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.Dat
 def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None = None) -> pd.DataFrame:
     """Where the mass lies, by feature category and for the two named groups of categories.
 
-    ``shares``: ``share_frame``. ``examples``: source of ``identifier_role`` and ``number_role`` (both empty where
-    absent).
+    Parameters
+    ----------
+    shares
+        ``share_frame``.
+    examples
+        Source of ``identifier_role`` and ``number_role`` (both empty where absent).
 
     Returns
     -------
