@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from trees import RULES, relaxed
 
-from compliance_xai.rules.notation.normal_form import normalise
 from compliance_xai.rules.notation.parse import parse_rule
 from compliance_xai.rules.notation.quantities import (
     Amount,
@@ -14,7 +13,7 @@ from compliance_xai.rules.notation.quantities import (
     reference_in,
     references_of,
 )
-from compliance_xai.rules.notation.tree import Leaf, canonical, format_rule
+from compliance_xai.rules.notation.tree import Leaf, canonical, format_rule, normalise
 
 SAME = [
     ("1.2 m", "1200 mm"),

@@ -14,8 +14,8 @@ from fractions import Fraction
 
 from compliance_xai.records import Feature
 from compliance_xai.rules.compare.rule_elements import list_elements
-from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.quantities import Amount, read_amount
+from compliance_xai.rules.notation.tree import COMPARATORS
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:[:/]\d+)?")
 _POWER = re.compile(r"(square|cubic) (\w+)")

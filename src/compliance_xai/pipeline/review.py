@@ -37,8 +37,8 @@ from compliance_xai.pipeline.stages import read_stage
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.compare.rule_elements import list_elements
 from compliance_xai.rules.legalruleml.documents import Statement, write_legalruleml
-from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
+from compliance_xai.rules.notation.tree import COMPARATORS
 from compliance_xai.stats.review_flags import FLAGS, Risk, mark_disputed
 from compliance_xai.study.ladders import LadderSettings, load_ladder
 from compliance_xai.study.model_sources import describe_model

@@ -1,6 +1,6 @@
 """What is wrong with a rule: kinds of error, from the difference of two trees.
 
-Both trees are brought to the normal form (``notation.normal_form``). Conditions are matched with conditions and
+Both trees are brought to the normal form (``tree.normalise``). Conditions are matched with conditions and
 requirements with requirements, whatever their order, so that as much as possible is shared; a partner must share at
 least half. What has no partner is missing or extra. Matched parts are compared term by term and argument by argument.
 Kinds are named for the compact spelling; in the intermediate one, comparators and units are words like any others.
@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from compliance_xai.rules.notation.normal_form import COMPARATORS, normalise
+from compliance_xai.rules.notation import tree
 from compliance_xai.rules.notation.parse import RuleSyntaxError, parse_rule
 from compliance_xai.rules.notation.quantities import amounts_in, read_amount, reference_in
 from compliance_xai.rules.notation.tolerant import read_tolerant
-from compliance_xai.rules.notation.tree import CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, fold, format_node
+from compliance_xai.rules.notation.tree import COMPARATORS, CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, format_node
 
 KINDS = {
     "syntax": "the text is not a rule; the nearest one is compared",
@@ -150,7 +150,7 @@ class _Difference:
     kept: list[Node] = field(default_factory=list)  # keeps every node alive: the dictionaries go by id()
 
     def find(self) -> list[RuleError]:
-        sides = [_sides(normalise(rule)) for rule in (self.wanted, self.given)]
+        sides = [_sides(tree.normalise(rule)) for rule in (self.wanted, self.given)]
         for groups in sides:
             for group in groups:
                 self.number(group.members)
@@ -196,7 +196,7 @@ class _Difference:
             return keep(node, (node.name, *key), labels)
 
         # fold rebuilds nothing, so the terms that it hands over are those of the tree
-        fold(nodes, leaf, term)
+        tree.fold(nodes, leaf, term)
 
     def digest(self, group: _Group) -> tuple:
         numbers = sorted({self.number_of[id(node)] for node in group.members})
@@ -335,7 +335,7 @@ def _sides(rule: Rule) -> tuple[_Group, _Group]:
 
 def _bundles(rule: Rule) -> list[int]:
     """How many parts each permission or prohibition holds: forbidding two things together forbids neither alone."""
-    terms = (term for term in normalise(rule).deontics if term.name != "obligation")
+    terms = (term for term in tree.normalise(rule).deontics if term.name != "obligation")
     return sorted(len(group.members) for term in terms if (group := _group_of("and", term.args)).connective == "and")
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from rapidfuzz.distance import Levenshtein
 
 from compliance_xai.rules.compare.error_kinds import error_kinds
-from compliance_xai.rules.notation.normal_form import COMPARATORS
 from compliance_xai.rules.notation.parse import tokens
-from compliance_xai.rules.notation.tree import DEONTICS, Leaf
+from compliance_xai.rules.notation.tree import COMPARATORS, DEONTICS, Leaf
 
 _NOTATION = frozenset(["building", "requirement", "use", "location"])
 """Names that rules need and clauses rarely say; the synthetic corpus aligns none of them with a word."""

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from compliance_xai.rules.notation.normal_form import normalise
-from compliance_xai.rules.notation.tree import CONNECTIVES, Leaf, Node, Rule, Term
+from compliance_xai.rules.notation.tree import CONNECTIVES, Leaf, Node, Rule, Term, normalise
 from compliance_xai.rules.notation.units import describe_dimension, read_measure, write_number
 
 _INSIDE_QUOTES = re.compile(
