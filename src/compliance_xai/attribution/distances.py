@@ -85,12 +85,8 @@ def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:
 
     ``masses``: ``focus.share_frame`` with ``scale`` and ``strategy``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per clause and pair of runs: ``scale, method, baseline, sign, id, strategy_a, seed_a, strategy_b,
-        seed_b``, ``DISTANCES`` (NaN where a run has no mass there), ``pair`` (``within`` one strategy, or ``between``
-        two).
+    One row per clause and pair of runs: ``scale, method, baseline, sign, id, strategy_a, seed_a, strategy_b, seed_b``,
+    ``DISTANCES`` (NaN where a run has no mass there), ``pair`` (``within`` one strategy, or ``between`` two).
     """
     frame = pair_distances(masses, ["scale", *VIEW, "id"], ["strategy", "seed"])
     frame["pair"] = np.where(frame["strategy_a"] == frame["strategy_b"], "within", "between")
@@ -100,10 +96,7 @@ def distance_frame(masses: pd.DataFrame) -> pd.DataFrame:
 def pair_distances(masses: pd.DataFrame, by: Sequence[str], apart: Sequence[str]) -> pd.DataFrame:
     """Distances between all patterns that agree in ``by`` (which names the clause) and differ in ``apart``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``by``..., each of ``apart`` with ``_a`` and ``_b``, ``DISTANCES``.
+    Columns: ``by``..., each of ``apart`` with ``_a`` and ``_b``, ``DISTANCES``.
     """
     need_columns(masses, [*by, *apart, "feature", "share"], "distances")
     names = dict.fromkeys(masses[apart[0]])

@@ -35,14 +35,11 @@ _NUMBER = re.compile(r"\d+(?:[.:/]\d+)*")
 def element_frame(rows: Iterable[dict[str, Any]], notation: str = "lrml") -> pd.DataFrame:
     """What each element of each explained rule rests on, all words together; ``notation`` as in ``list_elements``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per (id, seed, method, baseline, element): ``id, split, seed, method, baseline, element`` (from 0),
-        ``kind``, and in nats (float32) ``net, absolute, positive`` (summed over words and the element's tokens);
-        ``n_words`` of the clause, ``n_spelling`` (words that spell the literal; 0 for other elements), ``hit`` (1 where
-        the word with the largest net score towards the element is such a word; ties share) and ``chance`` (of a random
-        word), both NaN where there is no such word or every word is one.
+    One row per (id, seed, method, baseline, element): ``id, split, seed, method, baseline, element`` (from 0),
+    ``kind``, and in nats (float32) ``net, absolute, positive`` (summed over words and the element's tokens);
+    ``n_words`` of the clause, ``n_spelling`` (words that spell the literal; 0 for other elements), ``hit`` (1 where the
+    word with the largest net score towards the element is such a word; ties share) and ``chance`` (of a random word),
+    both NaN where there is no such word or every word is one.
     """
     records = []
     for row in rows:

@@ -256,12 +256,9 @@ def category_frame(shares: pd.DataFrame, *, examples: Sequence[Example] | None =
 def pattern_frame(shares: pd.DataFrame) -> pd.DataFrame:
     """How many words each pattern rests on: what tells patterns apart, and three measures.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per pattern: the columns of ``shares`` that are the same for all of its words, ``n_features,
-        total_mass`` (nats) and ``log_words``, the log of ``effective_number`` (NaN without mass): two patterns whose
-        values differ by 0.05 rest on numbers of words that differ by 5 %.
+    One row per pattern: the columns of ``shares`` that are the same for all of its words, ``n_features, total_mass``
+    (nats) and ``log_words``, the log of ``effective_number`` (NaN without mass): two patterns whose values differ by
+    0.05 rest on numbers of words that differ by 5 %.
     """
     patterns, place_W = _patterns(shares)
     share_W, size = shares["share"].to_numpy(dtype=np.float64), len(patterns)
@@ -305,12 +302,8 @@ def average_removals(rows: Iterable[dict[str, Any]], removals: Sequence[str]) ->
 def word_frame(rows: Iterable[dict[str, Any]], *, floor: float = 0.0) -> pd.DataFrame:
     """What each word of each clause carries: the raw data of every comparison, without the text.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per (id, seed, method, baseline, feature): ``id, split, seed, method, baseline, feature`` (from 0),
-        ``category``, and in nats (float32) ``net`` (signed sum over the target's tokens), ``absolute`` and
-        ``positive``.
+    One row per (id, seed, method, baseline, feature): ``id, split, seed, method, baseline, feature`` (from 0),
+    ``category``, and in nats (float32) ``net`` (signed sum over the target's tokens), ``absolute`` and ``positive``.
     """
     frames = []
     for row in rows:
@@ -330,11 +323,8 @@ def share_frame(words: pd.DataFrame) -> pd.DataFrame:
 
     ``words``: ``word_frame``, of one cell or of several with their columns.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of ``words`` with ``sign, mass`` (nats, not negative) and ``share`` (of the clause's mass; NaN
-        without mass) for ``SIGNS``.
+    The columns of ``words`` with ``sign, mass`` (nats, not negative) and ``share`` (of the clause's mass; NaN without
+    mass) for ``SIGNS``.
     """
     keys = [name for name in words.columns if name not in ("feature", "category", *SIGNS)]
     pattern = words.groupby(keys, sort=False, observed=True).ngroup().to_numpy()

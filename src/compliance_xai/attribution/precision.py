@@ -81,13 +81,9 @@ def precision_frame(model: Any, attribute: Callable[[Any], Iterable[Attribution]
 
     ``attribute``: attributes the same clauses with any model.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per form and clause: ``change`` (of ``CHANGES``), ``id``, ``log_prob`` (nats: that of the rule, minus
-        that of the model as trained), ``largest_token`` and ``largest_score`` (largest absolute differences, nats),
-        ``distance`` (Jensen-Shannon, of the words' shares of absolute mass), ``same_word`` (whether the same word comes
-        first).
+    One row per form and clause: ``change`` (of ``CHANGES``), ``id``, ``log_prob`` (nats: that of the rule, minus that
+    of the model as trained), ``largest_token`` and ``largest_score`` (largest absolute differences, nats), ``distance``
+    (Jensen-Shannon, of the words' shares of absolute mass), ``same_word`` (whether the same word comes first).
     """
     trained = list(attribute(model))
     rows = []
@@ -118,11 +114,8 @@ def compare_pair(trained: Attribution, other: Attribution) -> dict[str, Any]:
 def summarise_precision(frames: Sequence[pd.DataFrame], by: Sequence[str]) -> pd.DataFrame:
     """Means over clauses, by the given columns and the change.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``by``, ``change``, ``n_clauses``, ``log_prob`` (mean), ``largest_token`` and ``largest_score`` (largest of all
-        clauses), ``distance`` (mean), ``same_word`` (share).
+    Columns: ``by``, ``change``, ``n_clauses``, ``log_prob`` (mean), ``largest_token`` and ``largest_score`` (largest of
+    all clauses), ``distance`` (mean), ``same_word`` (share).
     """
     if not frames:
         return pd.DataFrame(columns=pd.Index([*by, "change", "n_clauses", *COLUMNS]))

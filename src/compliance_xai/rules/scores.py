@@ -185,10 +185,7 @@ MODULE = Path(__file__).with_name("evaluate_scores.py")
 def list_errors(predictions: Sequence[str], references: Sequence[str], *, notation: Notation = "lrml") -> pd.DataFrame:
     """What is wrong with every prediction (``rules.compare.error_kinds``), one row per error; none in other notations.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``pair`` (int64, position in the lists), ``kind``, ``where``, ``expected``, ``found`` (texts).
+    Columns: ``pair`` (int64, position in the lists), ``kind``, ``where``, ``expected``, ``found`` (texts).
     """
     pairs = Pairs(predictions, references, notation=notation)
     found: list[list[RuleError]] = pairs.map(error_kinds) if notation == "lrml" else []
@@ -201,13 +198,10 @@ def list_verdicts(
 ) -> pd.DataFrame:
     """How every prediction relates to its reference in logic (``rules.compare.equivalence``), one row per pair.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``pair`` (int64, position in the lists), ``answer`` (``equivalent``, ``stronger``: the prediction asks more,
-        ``weaker``: it asks less, ``different``, ``unknown``, or ``unreadable`` if either is not a rule), ``reason`` and
-        ``counterexample`` (a building that satisfies one of the two, a the prediction and b the reference; or empty).
-        Rules in another notation are ``unknown``.
+    Columns: ``pair`` (int64, position in the lists), ``answer`` (``equivalent``, ``stronger``: the prediction asks
+    more, ``weaker``: it asks less, ``different``, ``unknown``, or ``unreadable`` if either is not a rule), ``reason``
+    and ``counterexample`` (a building that satisfies one of the two, a the prediction and b the reference; or empty).
+    Rules in another notation are ``unknown``.
     """
     pairs = Pairs(predictions, references, notation=notation)
     rows = []

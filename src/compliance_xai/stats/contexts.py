@@ -46,10 +46,7 @@ def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example
     ``tables``: ``focus``, ``categories``, ``gold`` (of the attribute stage), ``areas`` (of the faithfulness stage) and
     ``scores`` (of the generate stage) of all cells. ``examples``: the clauses, for their split and context.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``KEYS``, ``seed, id, split, context, value``. Rules have no baseline; theirs is empty.
+    Columns: ``KEYS``, ``seed, id, split, context, value``. Rules have no baseline; theirs is empty.
     """
     focus, lift, gold = (tables[name][tables[name]["sign"] == "net"] for name in ("focus", "categories", "gold"))
     areas = tables["areas"]
@@ -78,13 +75,10 @@ def gather_values(tables: Mapping[str, pd.DataFrame], examples: Sequence[Example
 def compare_held_out(values: pd.DataFrame, evaluated: str) -> pd.DataFrame:
     """The held-out context against the evaluated clauses of the other contexts, by cell and over all trained cells.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``KEYS`` (scale ``all`` and strategy ``trained``: the mean of all trained cells), ``n_known, n_held_out``
-        (clauses), ``known, held_out`` (means), ``difference`` (held out - known) with ``low, high`` (95 %, for other
-        clauses and other trainings) and ``p`` (two-sided t test); ``adjusted`` and its ``_low, _high, _p``: the same of
-        the difference to the untouched base on each clause; ``reason`` (why there is no interval, else empty).
+    Columns: ``KEYS`` (scale ``all`` and strategy ``trained``: the mean of all trained cells), ``n_known, n_held_out``
+    (clauses), ``known, held_out`` (means), ``difference`` (held out - known) with ``low, high`` (95 %, for other
+    clauses and other trainings) and ``p`` (two-sided t test); ``adjusted`` and its ``_low, _high, _p``: the same of the
+    difference to the untouched base on each clause; ``reason`` (why there is no interval, else empty).
     """
     records = []
     for keys, group in groups(values, ["baseline", "measure"]):
@@ -157,11 +151,8 @@ def separate_contexts(shares: pd.DataFrame, examples: Sequence[Example], *, perm
 
     ``shares``: ``focus.share_frame`` of trained strategies, every split. ``examples``: the clauses, for their context.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``stats.compare_patterns`` by ``split`` and ``context``; ``ALL_CONTEXTS`` is the split as a whole. With fewer
-        than ``LEAST_CLAUSES`` clauses there is neither interval nor test, and ``reason`` says so.
+    Columns: ``stats.compare_patterns`` by ``split`` and ``context``; ``ALL_CONTEXTS`` is the split as a whole. With
+    fewer than ``LEAST_CLAUSES`` clauses there is neither interval nor test, and ``reason`` says so.
     """
     context = {example.id: example.context for example in examples}
     placed = shares.assign(context=shares["id"].map(context))

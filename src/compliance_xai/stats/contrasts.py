@@ -169,11 +169,8 @@ def controls_table(
     ``frame``: ``VIEW``..., ``scale, strategy, seed, id, n_features, n_target_tokens, baseline_log_prob, total_mass``
     and the measure. ``clusters``, ``left_out``: as for ``stats.compare_strategies``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``VIEW``..., ``measure, strategy_a, strategy_b, control, n_clauses, n_runs, n_near`` (pairs), ``estimate`` (a -
-        b), ``error, dof, low, high`` (95 %, for other clauses and other trainings), ``p`` (two-sided), ``reason``.
+    Columns: ``VIEW``..., ``measure, strategy_a, strategy_b, control, n_clauses, n_runs, n_near`` (pairs), ``estimate``
+    (a - b), ``error, dof, low, high`` (95 %, for other clauses and other trainings), ``p`` (two-sided), ``reason``.
     """
     columns = [*VIEW, "scale", "strategy", "seed", "id", "n_features", "n_target_tokens", "baseline_log_prob"]
     need_columns(frame, [*columns, "total_mass", measure], "controls_table")

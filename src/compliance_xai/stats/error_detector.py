@@ -52,12 +52,9 @@ def rank_signals(
     ``frame``: ``split, id`` (clause), ``wrong`` and the signals, one row per element. ``against``: a signal; the
     difference of every other one's area to it is given too, on the same resamples.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``split, signal, n_elements, n_wrong, n_clauses, auroc, low, high`` (95 % percentile bootstrap over clauses,
-        all elements of a clause together, whichever model wrote them), ``difference, difference_low,
-        difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
+    Columns: ``split, signal, n_elements, n_wrong, n_clauses, auroc, low, high`` (95 % percentile bootstrap over
+    clauses, all elements of a clause together, whichever model wrote them), ``difference, difference_low,
+    difference_high``, ``reason`` (why there is no area, else empty). Chance is 0.5.
     """
     records = []
     for keys, group in groups(frame, ["split"]):
@@ -102,10 +99,7 @@ def predict_wrong(elements: pd.DataFrame, models: Mapping[str, Sequence[str]]) -
     ``elements``: as for ``rank_signals``; their clauses are divided into five folds. ``models``: name of a regression
     -> the signals that it is given.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The elements with all signals, in their order, with a column for each model; empty where ``too_few``.
+    The elements with all signals, in their order, with a column for each model; empty where ``too_few``.
     """
     from sklearn.model_selection import GroupKFold
 

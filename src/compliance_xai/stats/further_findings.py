@@ -66,12 +66,9 @@ def literal_table(elements: pd.DataFrame) -> pd.DataFrame:
 
     ``elements``: ``elements.element_frame`` of all cells, evaluated split.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``method, baseline, scale, strategy`` (``all`` and ``trained``: the mean of all trained cells), ``n_clauses``
-        (that copy something), ``hit, chance`` (means over clauses), ``above_chance`` (their difference) with ``error,
-        dof, low, high`` (95 %, for other clauses and other trainings) and ``p``.
+    Columns: ``method, baseline, scale, strategy`` (``all`` and ``trained``: the mean of all trained cells),
+    ``n_clauses`` (that copy something), ``hit, chance`` (means over clauses), ``above_chance`` (their difference) with
+    ``error, dof, low, high`` (95 %, for other clauses and other trainings) and ``p``.
     """
     records = []
     copies = elements.dropna(subset=["hit"]) if len(elements) else pd.DataFrame(columns=["method", "baseline"])

@@ -274,11 +274,8 @@ def compare_remaining(
 ) -> pd.DataFrame:
     """What is left of the squared distance between ``full`` and ``adapter`` once ``enlarged`` trains more of the model.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``VIEW``..., ``full, adapter, enlarged, n_clauses, n_scales, n_seeds, remaining`` (1: all of it), ``error, dof,
-        low, high`` (95 %), ``p`` (two-sided t test of a share of 1), ``reason``.
+    Columns: ``VIEW``..., ``full, adapter, enlarged, n_clauses, n_scales, n_seeds, remaining`` (1: all of it), ``error,
+    dof, low, high`` (95 %), ``p`` (two-sided t test of a share of 1), ``reason``.
     """
     records = []
     names = (full, adapter, enlarged)

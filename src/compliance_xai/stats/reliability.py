@@ -30,11 +30,8 @@ def split_half_table(focus: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 
 
     ``focus``: ``focus.focus_frame`` of all cells; its ``half_correlation`` is averaged over seeds, then over clauses.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``CELL``..., ``n_clauses, n_dropped`` (with an undefined correlation), ``correlation`` (of the halves),
-        ``reliability`` (of the whole, stepped up) and its ``low, high`` (95 % percentile bootstrap over clauses).
+    Columns: ``CELL``..., ``n_clauses, n_dropped`` (with an undefined correlation), ``correlation`` (of the halves),
+    ``reliability`` (of the whole, stepped up) and its ``low, high`` (95 % percentile bootstrap over clauses).
     """
     need_columns(focus, [*CELL, "id", "half_correlation"], "split_half_table")
     records = []
@@ -105,10 +102,7 @@ def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> p
     Shrout and Fleiss (1979), ICC(2,1): two-way random effects, absolute agreement, one rater. 1: seeds agree fully; 0
     or less: a clause's value says nothing about its value in another run.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
+    Columns: ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
     """
     names = as_names(measures)
     need_columns(frame, [*CELL, "seed", "id", *names], "measure_reliability")
@@ -128,10 +122,7 @@ def feature_reliability(masses: pd.DataFrame) -> pd.DataFrame:
 
     ``masses``: ``focus.share_frame`` of all cells.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
+    Columns: ``CELL``..., ``n_clauses, n_features, n_seeds, icc, low, high`` (95 % interval, over features), ``reason``.
     """
     need_columns(masses, [*CELL, "id", "feature", "seed", "share"], "feature_reliability")
     records = []

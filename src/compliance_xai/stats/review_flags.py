@@ -111,12 +111,9 @@ def measure_flags(
 
     ``items``: ``split, id, wrong`` and the columns of ``review_items.list_items``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``split, flag, threshold, n_items, n_wrong, n_flagged``; ``precision`` (the share of flagged items that point at
-        an error) and ``recall`` (the share of such items that are flagged), each with ``_low, _high`` (95 % percentile
-        bootstrap over clauses; NaN where nothing is flagged, or wrong).
+    Columns: ``split, flag, threshold, n_items, n_wrong, n_flagged``; ``precision`` (the share of flagged items that
+    point at an error) and ``recall`` (the share of such items that are flagged), each with ``_low, _high`` (95 %
+    percentile bootstrap over clauses; NaN where nothing is flagged, or wrong).
     """
     items, thresholds, records = items.assign(any=find_flagged(items, thresholds)), {**thresholds, "any": 0.5}, []
     for keys, group in groups(items, ["split"]):
@@ -216,11 +213,8 @@ def reading_table(parts: pd.DataFrame, *, read: float = READ, bootstrap: int = 2
 
     ``parts``: ``scale, strategy, split, id, wrong, risk`` and the signals.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``split, order, n_parts, n_wrong, read, found`` (share of the wrong parts among those read; in random order the
-        share that is read) with ``low, high`` (95 % percentile bootstrap over clauses).
+    Columns: ``split, order, n_parts, n_wrong, read, found`` (share of the wrong parts among those read; in random order
+    the share that is read) with ``low, high`` (95 % percentile bootstrap over clauses).
     """
     records = []
     for keys, group in groups(parts, ["split"]):

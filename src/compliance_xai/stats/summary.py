@@ -74,10 +74,8 @@ def summarise_measures(
 
     Seeds are averaged inside a clause first, so the interval tells about other clauses, not about other trainings.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``by``..., ``measure, n_clauses`` (with a defined value), ``n_dropped`` (without), ``n_seeds, mean, low, high``.
+    Columns: ``by``..., ``measure, n_clauses`` (with a defined value), ``n_dropped`` (without), ``n_seeds, mean, low,
+    high``.
     """
     names = as_names(measures)
     need_columns(frame, [*by, "seed", "id", *names], "summarise_measures")
