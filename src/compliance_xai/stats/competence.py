@@ -97,7 +97,9 @@ def competence_table(
         record: dict[str, Any] = {"n_clauses": len(table), "n_seeds": table.shape[1], "parses": parses}
         record |= {SCORE: mean if readable else math.nan, "floor": float(floor.mean()), "above_floor": above.mean()}
         if len(table) > 1:
-            found = paired_difference([above], cluster_array(table.index, clusters), trainings=table.shape[1] > 1)
+            found = paired_difference(
+                [above], cluster_array(table.index, np.ones(len(table)), clusters), trainings=table.shape[1] > 1
+            )
             record |= dict(zip(("low", "high"), (float(bound[0]) for bound in found.interval()), strict=True))
         doubts = []
         if not record["above_floor"] > 0:

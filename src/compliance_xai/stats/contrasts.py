@@ -17,7 +17,7 @@ import pandas as pd
 
 from compliance_xai.records import VIEW, need_columns
 from compliance_xai.stats.estimates import Estimate, paired_difference, swap_test
-from compliance_xai.stats.frames import ALL_SCALES, CONTROL, RunTable, groups
+from compliance_xai.stats.frames import ALL_SCALES, CONTROL, RunTable, cluster_array, groups
 
 NO_SIZE = "no model size at which both strategies have a model that counts"
 ONE_SEED = "a single seed: the interval is for other clauses, not for other trainings"
@@ -115,7 +115,7 @@ def _compare(table: RunTable, a: str, b: str, scales: Sequence[str], choices: Ch
     ends = np.cumsum([len(runs) for runs in pairs.values()])[:-1]
     strata = [part[None] for part in np.split(values_a - values_b, ends)]
     result |= {"mean_a": float(values_a.mean()), "mean_b": float(values_b.mean())}
-    result |= estimate(strata, table.clusters(kept, choices.clusters), "difference")
+    result |= estimate(strata, cluster_array(table.ids, kept, choices.clusters), "difference")
     if result["reason"] or CONTROL in (a, b):
         return result
     means = [part.mean(axis=-1) for part in strata]
@@ -227,7 +227,7 @@ def _control(
         if adjusted is None:
             return result | {"reason": f"the difference in {' or '.join(names)} hardly varies"}
         measures, result["n_near"] = adjusted
-    return result | estimate([part[None] for part in measures], table.clusters(kept, clusters), "estimate")
+    return result | estimate([part[None] for part in measures], cluster_array(table.ids, kept, clusters), "estimate")
 
 
 def _adjust(measures: list[np.ndarray], covariates: list[np.ndarray]) -> tuple[list[np.ndarray], int] | None:

@@ -40,12 +40,7 @@ def weighted_auroc(values: np.ndarray, wrong: np.ndarray, clusters: np.ndarray, 
 
 
 def rank_signals(
-    frame: pd.DataFrame,
-    signals: Sequence[str],
-    *,
-    against: str | None = None,
-    bootstrap: int = 2000,
-    seed: int = 0,
+    frame: pd.DataFrame, signals: Sequence[str], *, against: str | None = None, bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """How well each signal tells wrong elements from right ones.
 

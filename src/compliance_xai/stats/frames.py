@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -76,14 +77,11 @@ class RunTable:
         """Values of some runs, in this order: (runs, clauses)."""
         return self.values_RC[[self.place[run] for run in runs]]
 
-    def clusters(self, kept_C: np.ndarray, clusters: Mapping[str, str] | None) -> np.ndarray | None:
-        """What each kept clause belongs to; None where clauses were drawn one by one."""
-        return cluster_array([name for name, keep in zip(self.ids, kept_C, strict=True) if keep], clusters)
 
-
-def cluster_array(ids: Iterable[str], clusters: Mapping[str, str] | None) -> np.ndarray | None:
-    """What each clause belongs to, in order; None where clauses were drawn one by one."""
-    return None if clusters is None else np.array([clusters[str(name)] for name in ids])
+def cluster_array(ids: Iterable[str], kept_C: np.ndarray, clusters: Mapping[str, str] | None) -> np.ndarray | None:
+    """What each kept clause belongs to, in order; None where clauses were drawn one by one."""
+    kept = itertools.compress(ids, kept_C)
+    return None if clusters is None else np.array([clusters[str(name)] for name in kept])
 
 
 def scale_order(frame: pd.DataFrame) -> list[tuple[str, int]]:

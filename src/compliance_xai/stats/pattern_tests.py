@@ -62,10 +62,6 @@ class Patterns:
         """Distances of the runs of two strategies with these seeds, as ``cross_seed.Pair`` has them."""
         return self.block(scale, [(name, seed, *view) for name in (a, b) for seed in seeds])
 
-    def clusters(self, kept_C: np.ndarray, clusters: Mapping[str, str] | None) -> np.ndarray | None:
-        """What each kept clause belongs to."""
-        return cluster_array([name for name, keep in zip(self.ids, kept_C, strict=True) if keep], clusters)
-
 
 Blocks = list[np.ndarray]
 """For each size, distances between runs or means of them; the last axis is the clauses."""
@@ -100,7 +96,7 @@ def _prepare(
     record |= {"n_clauses": int(kept.sum()), "n_dropped": int((~kept).sum())}
     if kept.sum() < 2:
         return record | {"reason": "fewer than two clauses with mass in every run"}, [], None
-    return record, [[block[..., kept] for block in part] for part in parts], patterns.clusters(kept, clusters)
+    return record, [[block[..., kept] for block in part] for part in parts], cluster_array(patterns.ids, kept, clusters)
 
 
 def compare_patterns(

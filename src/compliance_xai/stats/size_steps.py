@@ -18,7 +18,7 @@ import pandas as pd
 from compliance_xai.records import need_columns
 from compliance_xai.stats.contrasts import NUMBERS, Choices, estimate
 from compliance_xai.stats.estimates import count_reach
-from compliance_xai.stats.frames import CONTROL, TRAINED, RunTable, groups, scale_order
+from compliance_xai.stats.frames import CONTROL, TRAINED, RunTable, cluster_array, groups, scale_order
 
 TUNING = "trained less base"
 STEP, WHOLE, SLOPE = "step", "whole range", "slope"
@@ -134,7 +134,7 @@ def _change(
     changes = [np.einsum("bkc,k->bc", values, weight_K)[None] for values in strata]
     means = np.mean([values.mean(axis=(0, 2)) for values in strata], axis=0)
     result |= {"mean_a": float(means[0]), "mean_b": float(means[-1])}
-    result |= estimate(changes, table.clusters(kept, choices.clusters), "change")
+    result |= estimate(changes, cluster_array(table.ids, kept, choices.clusters), "change")
     if result["reason"]:
         return result
     means = [values.mean(axis=-1) for values in strata]
@@ -177,6 +177,6 @@ def _line_p(
     x_K = np.array(list(sizes.values()))
     slopes = [np.diff(values, axis=1) / np.diff(x_K)[:, None] for values in strata]
     bends = [np.diff(values, axis=1) for values in slopes]
-    groups_C = table.clusters(kept, choices.clusters)
+    groups_C = cluster_array(table.ids, kept, choices.clusters)
     found = [estimate([v[None, :, bend] for v in bends], groups_C, "bend")["p"] for bend in range(len(x_K) - 2)]
     return min(1.0, len(found) * min(found))

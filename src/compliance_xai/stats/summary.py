@@ -63,12 +63,7 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
 
 
 def summarise_measures(
-    frame: pd.DataFrame,
-    measures: str | Sequence[str],
-    *,
-    by: Sequence[str],
-    bootstrap: int = 2000,
-    seed: int = 0,
+    frame: pd.DataFrame, measures: str | Sequence[str], *, by: Sequence[str], bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Mean of each measure by group, with a 95 % percentile bootstrap interval over clauses.
 
