@@ -24,7 +24,7 @@ overrides: dict = {}
 
 # %% tags=["hide-input"]
 from compliance_xai import figures, pipeline
-from compliance_xai.stats.error_detector import describe_gain
+from compliance_xai.stats.review_flags import describe_gain
 
 settings = pipeline.open_study(study, overrides)
 result = pipeline.faithfulness(settings)

@@ -240,7 +240,7 @@ if results.holds("area_summary", "curve_summary"):
 
 # %% tags=["hide-input"]
 if results.holds("signals"):
-    from compliance_xai.stats.error_detector import describe_gain
+    from compliance_xai.stats.review_flags import describe_gain
 
     signals = results.read_main("signals")
     for sentence in describe_gain(signals):

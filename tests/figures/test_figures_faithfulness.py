@@ -6,7 +6,7 @@ import pytest
 
 from compliance_xai import figures
 from compliance_xai.attribution.elements import SIGNALS
-from compliance_xai.stats import error_detector as detector
+from compliance_xai.stats import review_flags as detector
 
 SCALES = {"300k": 312_000, "1m": 1_050_000}
 STRATEGIES = ("none", "full", "lora")

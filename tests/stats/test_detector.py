@@ -9,7 +9,7 @@ from compliance_xai.attribution import elements
 from compliance_xai.corpus.features import segment
 from compliance_xai.records import Attribution, TargetToken
 from compliance_xai.rules.compare.rule_elements import Element, list_elements
-from compliance_xai.stats import error_detector as detector
+from compliance_xai.stats import review_flags as detector
 
 CLAUSE = "Exit doors shall be not less than 850 mm wide."
 RULE = "then(obligation(greaterThanEqual(exitDoor.width,850 mm)))"

@@ -36,13 +36,13 @@ from compliance_xai.records import (
     read_attribution_rows,
     read_generations,
 )
-from compliance_xai.stats.error_detector import rank_signals
 from compliance_xai.stats.review_flags import (
     choose_thresholds,
     find_flagged,
     fit_risk,
     mark_disputed,
     measure_flags,
+    rank_signals,
     reading_table,
 )
 from compliance_xai.stats.summary import summarise_gold, summarise_measures
@@ -73,7 +73,7 @@ def faithfulness(work: Work) -> dict[str, pd.DataFrame]:
         Of the rules that fine-tuned models wrote, as reviews read them (``pipeline.review``): ``items``
         (``review_items.list_items`` with ``wrong``; the attributed clauses, and some of the validation split),
         ``left_out`` (rules that no part was taken from: ``scale, strategy, seed, id, reason``),
-        ``signals`` (``error_detector.rank_signals`` of parts, by split), ``flags`` (``review_flags.measure_flags``,
+        ``signals`` (``review_flags.rank_signals`` of parts, by split), ``flags`` (``review_flags.measure_flags``,
         thresholds chosen on validation), ``risk`` (``Risk.coefficients`` of each cell), ``risk_models`` (its rivals
         on validation), ``reading`` (``review_flags.reading_table``), ``missed`` (wrong parts by split and kind, and
         how many of them have no flag).
