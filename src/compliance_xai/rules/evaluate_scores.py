@@ -16,28 +16,14 @@ from compliance_xai.rules import scores
 class RuleScore(evaluate.Metric):
     """One score; its configuration is a name of ``compliance_xai.rules.scores.SCORES``.
 
-    Parameters
-    ----------
-    config_name
-        The score.
-    encoder, spelling, notation
-        See ``compliance_xai.rules.scores.Pairs``.
-    settings
-        For ``evaluate``.
+    ``encoder``, ``spelling`` and ``notation`` are those of ``scores.Pairs``; other settings are for ``evaluate``.
     """
 
-    def __init__(
-        self,
-        config_name: str | None = None,
-        *,
-        encoder: Any = "minilm",
-        spelling: scores.Spelling = "as_written",
-        notation: scores.Notation = "lrml",
-        **settings: Any,
-    ) -> None:
+    def __init__(self, config_name: str | None = None, *, encoder: Any = "minilm", **settings: Any) -> None:
         require_choice("score", config_name, scores.SCORES)
         self.score = scores.SCORES[str(config_name)]
-        self.choices: dict[str, Any] = {"encoder": encoder, "spelling": spelling, "notation": notation}
+        chosen = {name: settings.pop(name) for name in ("spelling", "notation") if name in settings}
+        self.choices: dict[str, Any] = {"encoder": encoder, **chosen}
         super().__init__(config_name=config_name, **settings)
 
     def _info(self) -> evaluate.MetricInfo:
