@@ -155,6 +155,13 @@ check(
 )
 
 # %% [markdown]
+# ## The same in the page
+#
+# In the built book, the fine-tuned model runs in this page, too. Choose a part of the rule, or change the clause.
+#
+# <div class="lm" data-clause="The clear width of an exit door shall be not less than 850 mm."></div>
+
+# %% [markdown]
 # ## The same from the library
 #
 # `explain` cuts the clause into words by their place in the text, so that every model is asked about the same words,

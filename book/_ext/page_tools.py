@@ -1,4 +1,4 @@
-"""Sphinx extension: at the foot of every page its source to download and how to cite it.
+"""Sphinx extension: at the foot of every page its source to download and how to cite it; scripts of the live model.
 
 If the repository's address is set in ``_config.yml`` (``repository: url:``), links to report a mistake and to run the
 page's notebook on Binder come with it.
@@ -14,6 +14,11 @@ from typing import Any
 from urllib.parse import quote, urlparse
 
 import yaml
+
+
+LIVE = '<div class="lm"'
+"""How the live model begins where a page has it."""
+SCRIPTS = ("live/index", "live/shown", "rule_words", "live")
 
 
 def describe_page(project: Path, pagename: str, title: str, sourcename: str, repository: str, branch: str) -> str:
@@ -76,6 +81,9 @@ def add_tools(app: Any, pagename: str, templatename: str, context: dict[str, Any
     options = app.config.html_theme_options
     title = html.unescape(re.sub(r"<[^>]*>", "", context.get("title", "")))
     address, branch = options.get("repository_url", "").rstrip("/"), options.get("repository_branch") or "main"
+    if LIVE in context["body"]:
+        up = posixpath.relpath("_static", posixpath.dirname(pagename))
+        context["body"] += "".join(f'<script src="{up}/{name}.js"></script>' for name in SCRIPTS)
     context["body"] += describe_page(Path(app.srcdir), pagename, title, context["sourcename"], address, branch)
 
 

@@ -7,6 +7,8 @@
   const LONGEST = 400; // characters
   const FRAME = new Set(["if", "then", "and", "or", "not", "exist", "is", "has", "define"]);
   const LABELS = { full: "full fine-tuning", lora: "LoRA" };
+  const BOTH = "both";
+  const labelOf = ({ scale, strategy }) => `${scale.toUpperCase()}, ${LABELS[strategy] || strategy}`;
 
   function loadScript(name) {
     return new Promise((resolve, reject) => {
@@ -103,14 +105,14 @@
     constructor(root) {
       this.root = root;
       this.models = window.liveIndex?.models || [];
-      this.previous = null;
+      this.previous = {};
       const clause = root.dataset.clause || "";
       const shown = window.liveShown?.found.clause === clause ? window.liveShown : null;
       if (this.models.length) this.build(clause);
       else this.showOnly(shown);
       if (!shown) return;
       if (this.choice) this.choice.value = shown.name;
-      this.show({ found: shown.found, unseen: [] }, shown.name);
+      this.result.replaceChildren(this.show({ found: shown.found, unseen: [] }, shown.name));
       if (this.models.length) this.say("Measured when this book was built. Choose a part of the rule, or change the clause.");
     }
 
@@ -126,8 +128,8 @@
       const id = `lm-${Math.random().toString(36).slice(2)}`;
       this.text = make("textarea", { id, rows: 2, maxlength: LONGEST + 1, spellcheck: "false" });
       this.text.value = clause;
-      this.choice = make("select", { "aria-label": "Model" }, ...this.models.map((one) =>
-        make("option", { value: one.name }, `${one.scale.toUpperCase()}, ${LABELS[one.strategy] || one.strategy}`)));
+      this.choice = make("select", { "aria-label": "Model" }, ...this.models.map((one) => make("option", { value: one.name }, labelOf(one))));
+      if (this.models.length > 1) this.choice.append(make("option", { value: BOTH }, "both models, side by side"));
       this.go = make("button", { type: "submit", class: "lm-go" }, "Write the rule");
       this.halt = make("button", { type: "button", class: "lm-halt", hidden: true, onclick: () => this.cancel() }, "Stop");
       this.meter = make("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress" });
@@ -153,7 +155,22 @@
       if (!/[\p{L}\p{N}]/u.test(clause)) return this.say("Type a clause first.");
       if (clause.length > LONGEST) return this.say(`This clause is too long for the model in the page: at most ${LONGEST} characters.`);
       this.busy(true);
-      const name = this.choice.value;
+      const names = this.choice.value === BOTH ? this.models.map((one) => one.name) : [this.choice.value];
+      const shown = [];
+      for (const name of names) {
+        const block = await this.ask(name, clause);
+        if (!block) break;
+        shown.push(block);
+      }
+      if (shown.length === names.length) {
+        this.result.replaceChildren(...shown);
+        this.result.classList.toggle("two", shown.length > 1);
+      }
+      this.busy(false);
+    }
+
+    /* What one model makes of a clause, as a block to show; nothing if it could not be asked. */
+    async ask(name, clause) {
       this.loaded ||= {};
       this.model = this.loaded[name] ||= new Model(name);
       try {
@@ -161,16 +178,22 @@
         await this.model.start();
         this.say("Writing the rule and removing one word at a time…");
         const answer = await this.model.ask({ clause }, (share) => { this.meter.value = share; });
-        if (answer.cancelled) this.say("Stopped.");
-        else if (answer.problem) this.say(`The model could not read this clause: ${answer.problem}`);
-        else {
-          this.show(answer, name);
+        if (answer.found) {
           this.say(`Self-check passed: scores differ from PyTorch by at most ${this.model.difference.toFixed(4)} nats.`);
+          return this.show(answer, name);
         }
+        this.say(answer.cancelled ? "Stopped." : `The model could not read this clause: ${answer.problem}`);
       } catch (error) {
         this.say(`The model cannot be used here: ${error.message}.`);
       }
-      this.busy(false);
+      return null;
+    }
+
+    /* A word of the clause is marked in the text field, so that typing replaces it. */
+    mark(word) {
+      if (!this.text || this.text.value.slice(word.start, word.end) !== word.text) return;
+      this.text.focus();
+      this.text.setSelectionRange(word.start, word.end);
     }
 
     busy(on) {
@@ -197,6 +220,7 @@
         found.words.forEach((word, place) => {
           const score = part.scores[place], counts = Math.abs(score) >= FLOOR;
           words.append(found.clause.slice(cursor, word.start), make("span", {
+            onclick: () => this.mark(word),
             class: counts ? (score > 0 ? "lm-word plus" : "lm-word minus") : "lm-word",
             style: counts ? `--share: ${Math.min(1, Math.abs(score) / scale).toFixed(3)}` : false,
             title: `${score < 0 ? "−" : "+"}${Math.abs(score).toFixed(2)} nats`,
@@ -223,13 +247,16 @@
       if (unseen.length) extra.push(`The model was never trained on: ${[...new Set(unseen)].join(", ")}. Expect mistakes.`);
       const unsure = counting.filter((part) => part.unlikely >= flag.at).map((part) => `${part.text} (${part.probability.toFixed(2)})`);
       if (unsure.length) extra.push(`Check first, the model is unsure of: ${unsure.join(", ")}. On validation, this flag was right: ${flag.right}.`);
-      if (this.previous && this.previous.rule !== found.rule) extra.push(`Before, the rule was: ${this.previous.rule}`);
-      this.previous = { rule: found.rule, name };
+      const before = this.previous[name];
+      if (before && before !== found.rule) extra.push(`Before, the rule was: ${before}`);
+      this.previous[name] = found.rule;
       const said = window.ruleWords.sentence(found.rule);
-      this.result.replaceChildren(make("p", { class: "lm-label" }, "Rule: choose a part to see which words it depends on"), rule,
+      const model = this.models.find((one) => one.name === name);
+      const block = make("div", {}, make("p", { class: "lm-label" }, `${model ? `${labelOf(model)}. ` : ""}Rule: choose a part to see which words it depends on`), rule,
         ...(said ? [make("p", { class: "lm-said" }, said)] : []),
-        make("p", { class: "lm-label" }, "Clause"), words, note, ...extra.map((text) => make("p", { class: "lm-extra" }, text)));
+        make("p", { class: "lm-label" }, this.text ? "Clause: choose a word to replace it" : "Clause"), words, note, ...extra.map((text) => make("p", { class: "lm-extra" }, text)));
       point(whole, all);
+      return block;
     }
 
     explain(part, found) {

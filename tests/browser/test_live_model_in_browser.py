@@ -79,3 +79,33 @@ def test_markup_and_unknown_words_are_text(visit):
     write(visit, "<b onclick=alert(1)>Gips</b> doors shall be 20 mm.")
     assert visit.page.locator(".lm-result b").count() == 0
     assert "The model was never trained on" in visit.page.inner_text(".lm-result")
+
+
+def test_two_models_answer_side_by_side(visit):
+    if visit.page.locator(".lm-bar option").count() < 3:
+        pytest.skip("this book has a single live model")
+    visit.page.select_option(".lm-bar select", "both")
+    write(visit, "The clear width of an exit door shall be not less than 900 mm.")
+    rules = visit.page.locator(".lm-result.two .lm-rule")
+    assert rules.count() == 2
+    assert "900" in rules.first.inner_text()
+    places = [rules.nth(place).bounding_box() for place in (0, 1)]
+    assert places[0]["x"] + places[0]["width"] <= places[1]["x"]
+    visit.page.select_option(".lm-bar select", index=0)
+    write(visit, "The clear width of an exit door shall be not less than 900 mm.")
+    assert visit.page.locator(".lm-rule").count() == 1
+
+
+def test_a_word_is_replaced_by_choosing_it_and_typing(visit):
+    visit.page.locator(".lm-word", has_text="850").first.click()
+    visit.page.keyboard.type("990")
+    visit.page.click(".lm-go")
+    visit.page.wait_for_function("!document.querySelector('.lm-go').disabled")
+    assert "990" in visit.page.inner_text(".lm-clause")
+    assert "Before, the rule was: " in visit.page.inner_text(".lm-result")
+
+
+def test_the_first_lesson_has_the_model(chromium, book):
+    with Visit(chromium, book, "book/runs/workshop/1_leave_one_out.html") as visit:
+        visit.page.wait_for_selector(".lm .lm-rule, .lm .lm-note")
+        assert visit.problems == []
