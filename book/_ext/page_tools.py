@@ -15,7 +15,6 @@ from urllib.parse import quote, urlparse
 
 import yaml
 
-
 LIVE = '<div class="lm"'
 """How the live model begins where a page has it."""
 SCRIPTS = ("live/index", "live/shown", "rule_words", "live")
