@@ -72,7 +72,7 @@ def fold_tables(app: Any, pagename: str, templatename: str, context: dict[str, A
             f'<details class="cx-fold"><summary>Table: {found[1]}</summary><div class="cx-table">{found[2]}</details>'
         )
 
-    if STUDIES.match(pagename):
+    if STUDIES.match(pagename) or "fold_tables" in app.env.metadata.get(pagename, {}):
         context["body"] = _TABLE.sub(fold, context.get("body", ""))
 
 

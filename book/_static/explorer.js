@@ -201,7 +201,7 @@
         const nats = scores[place];
         const share = Math.min(1, Math.abs(nats) / FULL);
         return {
-          word: true, share, tone: nats < 0 ? "minus" : "plus", nats: signed(nats),
+          word: true, size: Math.abs(nats), share, tone: nats < 0 ? "minus" : "plus", nats: signed(nats),
           shown: share >= SHOWN, gold: overlaps(start, end, this.deciding),
           note: `${signed(nats)} nats, ${humanise(this.record.words[place][2])}`,
         };
@@ -209,7 +209,7 @@
     },
     heaviest(side, count = 5) {
       return this.words(side).filter((part) => part.word && part.share >= 0.005)
-        .sort((a, b) => b.share - a.share).slice(0, count)
+        .sort((a, b) => b.size - a.size).slice(0, count)
         .map((part) => ({ ...part, width: `${(100 * part.share).toFixed(1)}%` }));
     },
     /* Words without which no element of the reference rule becomes half as likely. */
@@ -246,11 +246,11 @@
     /* A review of the written rule, without the reference: its parts, the likeliest error first. */
     checks(side) {
       const parts = (this.written(side)?.items ?? []).filter(([kind, , , , , , , says]) => kind === "part" || says.length);
-      return parts.map(([kind, text, start, end, risk, probability, words, says], key) => ({
-        key, text: text || "the whole rule", says: says.join("; "), words, risk: risk ?? (says.length ? 1 : 0),
-        chance: risk === null ? "" : `${Math.round(100 * risk)} %`, where: kind === "word" ? "clause: " : "",
+      return parts.map(([kind, text, start, end, chance, probability, words, says], key) => ({
+        key, text: text || "the whole rule", says: says.join("; "), words, order: chance ?? 0,
+        chance: chance === null ? "" : `${Math.round(100 * chance)} %`, where: kind === "word" ? "clause: " : "",
         probability: probability === null ? "" : probability.toFixed(2), place: [start, end],
-      })).filter(({ says: flagged, risk }) => flagged || risk >= 0.05).sort((a, b) => b.risk - a.risk).slice(0, CHECKED);
+      })).filter(({ says: flagged, order }) => flagged || order >= 0.05).sort((a, b) => b.order - a.order).slice(0, CHECKED);
     },
     reviewed(side) { return Boolean(this.written(side)?.items); },
     case(side) {

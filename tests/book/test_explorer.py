@@ -157,11 +157,11 @@ def test_what_a_review_found_comes_with_the_written_rule(study, toy, monkeypatch
         "text": "is",
         "start": 0,
         "end": 2,
-        "risk": 0.1239,
+        "chance": 0.1239,
         "probability": 0.5,
         "words": "Doors 1.2",
     }
-    word = part | {"item": "word", "risk": np.nan, "probability": np.nan, "words": ""}
+    word = part | {"item": "word", "chance": np.nan, "probability": np.nan, "words": ""}
     items = [part | {"says": ["improbable"]}, word | {"says": []}, word | {"text": "0.5", "says": ["unread"]}]
     monkeypatch.setattr(explorer, "read_reviewed", lambda *cell: {(0, "a"): items})
     scale = read_script(explorer.write_explorer(study, toy.folder) / "scale-0.js", 'explorerData.take("s",')

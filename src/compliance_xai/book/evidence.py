@@ -68,6 +68,7 @@ def format_reviews(project: Path, study: str) -> str:
         largest = [scale for scale in results.scales if scale in set(flags["scale"])][-2:]
         strategy = next(name for name in (results.full, *flags["strategy"]) if name in set(flags["strategy"]))
         chosen = flags["scale"].isin(largest) & (flags["strategy"] == strategy) & (flags["split"] != "validation")
+        chosen &= flags["n_wrong"] > 0
         shown = flags[chosen][["scale", "split", "flag", "n_items", "n_wrong", "n_flagged"]]
         for measure in ("precision", "recall"):
             rows = flags[chosen][[measure, f"{measure}_low", f"{measure}_high"]]

@@ -285,7 +285,7 @@ def _describe_items(items: list[dict[str, Any]] | None) -> list[list[Any]] | Non
         return None
     shown = [item for item in items if item["item"] == PART or item["says"]]
     numbers = [
-        [None if np.isnan(item[name]) else round(item[name], 3) for name in ("risk", "probability")] for item in shown
+        [None if np.isnan(item[name]) else round(item[name], 3) for name in ("chance", "probability")] for item in shown
     ]
     return [[item["item"], item["text"], item["start"], item["end"], *pair, item["words"], item["says"]]
             for item, pair in zip(shown, numbers, strict=True)]  # fmt: skip

@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,11 @@ class Evidence:
         """Precision and recall of each flag on validation, each with its bounds."""
         names = [f"{measure}{end}" for measure in ("precision", "recall") for end in ("", "_low", "_high")]
         return {row["flag"]: tuple(float(row[name]) for name in names) for row in self.measured.to_dict("records")}
+
+    def chance(self, risk: float, names: Iterable[str]) -> float:
+        """Of an error: a part's risk or the precision of its flags, whichever is larger; NaN if neither is known."""
+        known = [risk, *(self.rates[name][0] for name in names if name in self.rates)]
+        return max((one for one in known if not math.isnan(one)), default=math.nan)
 
     def describe(self, flag: str) -> dict[str, Any]:
         """A flag for the model in the page: ``at`` (its threshold) and ``right`` (its precision, in words)."""
@@ -234,7 +239,8 @@ def read_evidence(study: Study, scale: str, strategy: str) -> Evidence:
 def read_reviewed(study: Study, scale: str, strategy: str) -> dict[tuple[int, str], list[dict[str, Any]]]:
     """What the stage ``faithfulness`` found in the rules that it inspected, by seed and clause; if it has run.
 
-    Each item has the columns of its table ``items``, ``risk`` (of parts; else NaN) and ``says`` (why it is flagged).
+    Each item has the columns of its table ``items``, ``chance`` (of an error, as in ``Review.checks``) and ``says``
+    (why it is flagged).
     """
     evidence, found = read_evidence(study, scale, strategy), {}
     if not evidence.measured.empty:
@@ -242,8 +248,9 @@ def read_reviewed(study: Study, scale: str, strategy: str) -> dict[tuple[int, st
         items = items[(items["scale"] == scale) & (items["strategy"] == strategy)]
         risks = np.where(items["item"] == PART, evidence.risk.predict(items), np.nan)
         for item in items.assign(risk=risks).to_dict("records"):
-            says = [FLAGS[name].says for name in evidence.flags(item)]
-            found.setdefault((item["seed"], item["id"]), []).append(item | {"says": says})
+            names = evidence.flags(item)
+            told = {"chance": evidence.chance(item["risk"], names), "says": [FLAGS[name].says for name in names]}
+            found.setdefault((item["seed"], item["id"]), []).append(item | told)
     return found
 
 
@@ -304,9 +311,7 @@ def _list_checks(items: Sequence[dict[str, Any]], evidence: Evidence) -> pd.Data
         names = evidence.flags(item)
         item["flags"] = ", ".join(names)
         rates = [evidence.rates.get(name, unknown) for name in names]
-        known = [one[0] for one in rates if not math.isnan(one[0])]
-        known += [item["risk"]] if "risk" in item else []
-        row = {"chance": max(known, default=math.nan)}
+        row: dict[str, Any] = {"chance": evidence.chance(item.get("risk", math.nan), names)}
         row |= {"where": "clause" if item["item"] == WORD else "rule", "text": item["text"] or "(the whole)"}
         row |= {"reason": "; ".join(FLAGS[name].says for name in names)}
         row |= {"precision": "; ".join(_say_share(*one[:3]) for one in rates)}
@@ -363,10 +368,14 @@ def review_html(review: Review) -> str:
         "Runners-up of numbers and comparators": review.alternatives,
     }
     formats = dict.fromkeys((HEADINGS["chance"], "risk", "probability"), ".2f")
-    label = "The rule, its flagged parts marked"
-    return f'{shaded}<p class="cx-label">{label}</p><p class="cx-rule">{marked}</p>' + "".join(
+    first, *others = (
         table_html(frame.rename(columns=HEADINGS), caption=caption, formats=formats)
         for caption, frame in tables.items()
+    )
+    label = "The rule, its flagged parts marked"
+    return (
+        f'{shaded}<p class="cx-label">{label}</p><p class="cx-rule">{marked}</p>{first}'
+        f'<details class="cx-fold"><summary>Every part, and runners-up</summary>{"".join(others)}</details>'
     )
 
 
