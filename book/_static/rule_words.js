@@ -75,7 +75,10 @@ window.ruleWords = (() => {
     if (negated && mode === "must not") return say(node, "must");
     const first = subject(args[0] ?? ""), other = args.slice(1).map(thing).join(" and ");
     const be = mode ? `${mode}${negated ? " not" : ""} be` : `is${negated ? " not" : ""}`;
-    if (name === "exist" && args.length === 1) return `there ${negated && !mode ? "is no" : be} ${thing(args[0])}`;
+    if (name === "exist" && args.length === 1) {
+      const one = thing(args[0]), article = /^[a-z]+( [a-z]+)*$/.test(one) ? (/^[aeiou]/.test(one) ? "an " : "a ") : "";
+      return negated && !mode ? `there is no ${one}` : `there ${be} ${article}${one}`;
+    }
     if (name === "define" && args.length === 2) return `${other} stands for ${first}`;
     if (COMPARED[name] && args.length === 2) return `${first} ${be} ${COMPARED[name]} ${other}`;
     if (name === "is" && args.length === 2) return `${first} ${be} ${other}`;

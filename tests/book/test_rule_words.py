@@ -28,7 +28,8 @@ def run(call, *arguments):
             "IF the location of the manhole is courtyard, "
             "THEN the spacing of the manhole MUST be at most 60 m and this is required by e2_2.5.6.",
         ),
-        ("if(not(exist(lift))),then(obligation(exist(ramp)))", "IF there is no lift, THEN there MUST be ramp."),
+        ("if(not(exist(lift))),then(obligation(exist(ramp)))", "IF there is no lift, THEN there MUST be a ramp."),
+        ("if(exist(exitDoor)),then(has(a,b))", "IF there is an exit door, THEN the a has b."),
         ("then(prohibition(has(exitDoor,lock)))", "THEN the exit door MUST NOT have lock."),
         ("then(obligation(not(within(bed,kitchen))))", "THEN the bed MUST NOT be within kitchen."),
         ("then(permission(not(accept(operator,waste))))", "THEN the operator NEED NOT accept waste."),
