@@ -5,6 +5,7 @@ from compliance_xai.errors import InputError
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import Cell, check_scales, dump_study, load_study
 
+SHIPPED = sorted(path.stem for path in find_project_folder().joinpath("studies").glob("*.yaml"))
 BASE = """\
 name: tiny
 title: A tiny study
@@ -28,7 +29,7 @@ def load(tmp_path, text, *overrides):
     return load_study(path, overrides)
 
 
-@pytest.mark.parametrize("name", ["quick", "embedded", "hybrids", "nzbc", "qwen-coder", "reference"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_studies_read_back_from_their_full_spelling(name, tmp_path):
     study = load_study(name)
     path = tmp_path / "again.yaml"
@@ -244,7 +245,7 @@ def test_declared_tests_are_checked_and_part_of_the_key(tmp_path):
         load(tmp_path, BASE + "attribution: {second_method: leave_one_out}\n")
 
 
-@pytest.mark.parametrize("name", ["embedded", "hybrids", "nzbc", "quick", "qwen-coder", "reference"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_studies_spell_out_their_tests(name):
     text = (find_project_folder() / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["tests"]
