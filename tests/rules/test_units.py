@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_xai.rules.compare.arithmetic import NotASum, read_sum, symbol
-from compliance_xai.rules.notation.units import UNITS, describe_dimension, read_measure, read_unit, write_number
+from compliance_xai.rules.notation.quantities import UNITS, describe_dimension, read_measure, read_unit, write_number
 
 # Factors by definition of the units (SI brochure, 9th edition; international inch, pound and pascal-free units).
 FACTORS = {

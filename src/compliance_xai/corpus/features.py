@@ -10,13 +10,27 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from compliance_xai.corpus.lexicons import PHRASES, WORDS
 from compliance_xai.corpus.word_breaks import find_runs, require_spaces
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.files import read_package_data
 from compliance_xai.records import CATEGORIES, Feature
+
+_TEXTS: dict[str, str] = read_package_data(Path(__file__).with_name("lexicons.yaml"))
+
+WORDS = {name: frozenset(text.split()) for name, text in _TEXTS.items() if "," not in text}
+"""Words of building regulations, by the part they play in a requirement; ``lexicons.yaml`` explains the lists."""
+WORDS["units"] = WORDS["unit_symbols"] | WORDS["unit_names"]
+
+PHRASES = {
+    name: sorted({tuple(phrase.split()) for phrase in text.split(",")}, key=lambda phrase: (-len(phrase), phrase))
+    for name, text in _TEXTS.items()
+    if "," in text
+}
+"""Phrases as words, by list, longest first."""
 
 UNITS = ("word", "phrase", "category", "sentence")
 BASELINES = ("delete", "mask", "counterfactual")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from compliance_xai.rules.notation.units import LONGEST_NUMBER, PLAIN, Dimension, read_unit, times
+from compliance_xai.rules.notation.quantities import LONGEST_NUMBER, PLAIN, Dimension, read_unit, times
 
 Monomial = tuple[str, ...]
 """The names that are multiplied, in order; empty for the constant."""

@@ -21,8 +21,8 @@ from compliance_xai.rules.compare import logic_formulas as logic
 from compliance_xai.rules.compare.logic_formulas import Formula
 from compliance_xai.rules.compare.logic_reading import BeyondReading, Wording, find_several, read_formula
 from compliance_xai.rules.notation.parse import parse_rule
+from compliance_xai.rules.notation.quantities import describe_dimension
 from compliance_xai.rules.notation.tree import Rule, canonical
-from compliance_xai.rules.notation.units import describe_dimension
 
 Answer = Literal["equivalent", "stronger", "weaker", "different", "unknown", "unreadable"]
 
@@ -74,7 +74,7 @@ def equivalent(a: Rule | str, b: Rule | str) -> Verdict:
     Rules are read as ``rules.compare.logic_reading.read_formula`` describes: obligations by their breaches,
     permissions by what they permit, comparisons as linear arithmetic over exact numbers in base units, everything else
     as atoms. Nothing is known about the words themselves: ``has(a,b)`` and ``include(a,b)`` are unrelated. Rules that
-    differ are not decided if one holds a unit outside the list of ``rules.notation.units``.
+    differ are not decided if one holds a unit outside the list of ``rules.notation.quantities``.
 
     An answer that needs more than ``TIMEOUT_MS``, or more than a fixed amount of solver work for one question, is
     ``unknown``. Solver state is local to the call, so threads may call this at once.

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal
 
 from compliance_xai.rules.compare.arithmetic import Monomial
-from compliance_xai.rules.notation.units import Dimension, describe_dimension, times
+from compliance_xai.rules.notation.quantities import Dimension, describe_dimension, times
 
 BREACH, PERMITTED, OPTION = "(breach)", "(permitted)", "(option) "
 """The atoms that obligations and permissions speak about, and what precedes a name in a permitted option. The

@@ -15,8 +15,8 @@ from fractions import Fraction
 from compliance_xai.rules.compare import logic_formulas as logic
 from compliance_xai.rules.compare.arithmetic import NotASum, Sum, add, constant, read_sum, symbol
 from compliance_xai.rules.compare.logic_formulas import Formula, Parts, Relation
+from compliance_xai.rules.notation.quantities import Dimension, Measure, describe_dimension, read_measure, write_number
 from compliance_xai.rules.notation.tree import COMPARATORS, CONNECTIVES, DEONTICS, Leaf, Node, Rule, Term, format_node
-from compliance_xai.rules.notation.units import Dimension, Measure, describe_dimension, read_measure, write_number
 
 DISTRIBUTIVE = ("is", "has", "exist", "include", "complyWith", "asPer", "applyTo", "requires", *COMPARATORS)
 """Predicates that hold of ``and(a,b)`` if they hold of each; of others ``and`` may mean both together."""
