@@ -4,8 +4,6 @@ Only the synthetic corpus knows the gold alignment. For every link (rule element
 their mass summed over the tokens of that element; those that overlap the gold spans should come first.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """How far apart the attribution patterns of two runs are: three distances, for every pair of runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

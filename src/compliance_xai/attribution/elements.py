@@ -9,8 +9,6 @@ suspect. Beside the signals of attribution are those that cost nothing: how unli
 it wrote, the clause's length, and whether the clause has a word that spells the element at all.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any

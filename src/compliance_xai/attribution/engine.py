@@ -4,8 +4,6 @@ Rows that begin alike share what they begin with (``row_tree``, ``passes``). Mem
 does not grow with rows x positions x vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

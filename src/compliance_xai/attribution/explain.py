@@ -1,7 +1,5 @@
 """From a clause and a target to an attribution: features, masks, log-probabilities, scores."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence

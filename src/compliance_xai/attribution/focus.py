@@ -7,8 +7,6 @@ of the sum: noise of single tokens cancels. ``absolute`` sums ``|score|``, to wh
 mass has no distribution: its measures are NaN, never a number that looks like one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -13,8 +13,6 @@ A surrogate explains the log-probabilities of random keep-masks by one weight pe
 fit of its own, on its log-probability in nats, and that the penalty is cross-validated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias

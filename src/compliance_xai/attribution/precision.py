@@ -4,8 +4,6 @@ Attribution explains what was trained: adapters unmerged, on the base they were 
 merge the adapters, undo the quantisation or compute in 16 bits. Each of these is measured on a few clauses.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -7,8 +7,6 @@ the largest that any order was found to reach on the same model and clause (NAOP
 Random and reversed orders are controls. Scores that were made by deletion should be judged with another operator.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

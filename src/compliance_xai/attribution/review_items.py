@@ -5,8 +5,6 @@ something (a number, a condition, an exception, a negation) may have been missed
 Nothing here needs a reference rule; ``mark_items`` says afterwards, against one, which items point at an error.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection, Sequence

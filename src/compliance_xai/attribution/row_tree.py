@@ -4,8 +4,6 @@ The least that any engine can compute is one position for each node of the tree.
 untouched row, and every other row from its first changed token to its end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

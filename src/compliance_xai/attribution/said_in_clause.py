@@ -4,8 +4,6 @@ Amounts are compared by value and dimension: ``1 200 mm``, ``1,200 mm`` and ``1.
 mm. Needs no model.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterator, Sequence

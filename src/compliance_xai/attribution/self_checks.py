@@ -1,7 +1,5 @@
 """Self-checks of the attribution engine on the model at hand. A study runs them on a sample and stops if one fails."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

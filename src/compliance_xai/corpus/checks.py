@@ -1,7 +1,5 @@
 """Checks of a table's rows: one message names file, row and column, and counts the other rows with that fault."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

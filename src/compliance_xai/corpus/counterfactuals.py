@@ -1,7 +1,5 @@
 """What replaces a feature under each baseline; counterfactuals are drawn from a corpus."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias

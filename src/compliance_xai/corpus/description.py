@@ -1,7 +1,5 @@
 """What a corpus contains: counts, roles, lengths, categories, examples."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

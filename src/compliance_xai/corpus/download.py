@@ -3,8 +3,6 @@
 Importing this module or calling ``load_corpus`` downloads nothing; only ``fetch_corpus`` opens a connection.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

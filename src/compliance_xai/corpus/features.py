@@ -4,8 +4,6 @@ The same spans serve every tokenizer and every model, so attributions can be com
 marks characters; joining features and the gaps between them gives the clause back, whatever it contains.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 import unicodedata

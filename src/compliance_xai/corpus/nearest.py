@@ -1,7 +1,5 @@
 """The training clauses that are most like a clause, and a clause with such examples in front of it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The published table of New Zealand acceptable solutions and their rules, with its official splits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

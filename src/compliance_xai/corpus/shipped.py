@@ -10,8 +10,6 @@ The bytes depend on the examples only (UTF-8, ``\\n`` line ends, no escapes that
 SHA-256 can vouch for a file on every machine.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

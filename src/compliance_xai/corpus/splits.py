@@ -5,8 +5,6 @@ sets of words reaches a threshold, or if they have the same rule. Groups are the
 a split takes whole groups, never single clauses.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter, defaultdict

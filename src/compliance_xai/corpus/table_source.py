@@ -1,7 +1,5 @@
 """Anyone's table of clauses and rules: CSV, JSON lines or Parquet, checked row by row."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

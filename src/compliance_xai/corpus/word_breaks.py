@@ -1,7 +1,5 @@
 """Where words begin and end: at white space, except inside grouped numbers; scripts without spaces are noticed."""
 
-from __future__ import annotations
-
 import re
 
 from compliance_xai.errors import InputError

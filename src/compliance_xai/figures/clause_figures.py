@@ -1,7 +1,5 @@
 """One clause under the lens: its words shaded by score, and the full table of scores, word by part of the rule."""
 
-from __future__ import annotations
-
 import html
 import re
 

@@ -1,7 +1,5 @@
 """The one contract of all figures: how one is saved, read back and shown."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import html

@@ -1,7 +1,5 @@
 """Figures of the corpus: how many clauses, how long, and which kinds of words (frames of ``corpus.descriptions``)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Figures of whether attribution is right, whether the model depends on the words it marks, and finds errors by it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

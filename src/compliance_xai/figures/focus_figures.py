@@ -1,7 +1,5 @@
 """Figures of how models read: focus, kinds of words, distances between patterns, and all of it by context."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

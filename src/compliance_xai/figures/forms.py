@@ -1,7 +1,5 @@
 """From tidy frames to charts: rows of marks, lines over model size, and the words that describe them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two plain charts for the workshop: bars of a few numbers, and curves; by the contract of all figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

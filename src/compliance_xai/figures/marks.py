@@ -4,8 +4,6 @@ Places and values are numbers; names of rows are the ticks of an axis. All texts
 escape. ``screen_renderer`` and ``print_renderer`` draw every kind of layer, and ``describe`` puts them into words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures for planning a study: what it can find, and how long an attribution takes."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn, require_rows

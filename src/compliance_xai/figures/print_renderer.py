@@ -1,7 +1,5 @@
 """A chart for print: matplotlib's panels with seaborn's looks, lines and heat maps."""
 
-from __future__ import annotations
-
 import logging
 import textwrap
 import warnings

@@ -1,7 +1,5 @@
 """Figures of the rules that models wrote: how good they are, and what is wrong with them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.figures.contract import Drawing, drawn

@@ -1,7 +1,5 @@
 """Many reviewed clauses on one page that needs no network: what to check, and a place for the reviewer's decisions."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math

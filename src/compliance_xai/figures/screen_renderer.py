@@ -1,7 +1,5 @@
 """A chart for the page: plotly's traces, and its layouts for a wide and for a narrow page."""
 
-from __future__ import annotations
-
 import html
 import json
 import textwrap

@@ -1,7 +1,5 @@
 """Tables and verdicts as HTML; every cell is data and is escaped. Headings, names and formats come from the labels."""
 
-from __future__ import annotations
-
 import html
 import math
 import re

@@ -1,7 +1,5 @@
 """Colours, symbols and safe text: a strategy looks the same in every figure, on screen and in print."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

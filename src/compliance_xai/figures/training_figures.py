@@ -1,7 +1,5 @@
 """Figures of training: learning curves of one cell or of a ladder, and where the weights changed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

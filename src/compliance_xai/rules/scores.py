@@ -5,8 +5,6 @@
 wrong with each rule and how it relates to its reference in logic.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence

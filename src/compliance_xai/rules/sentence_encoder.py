@@ -1,7 +1,5 @@
 """Sentence embeddings for the semantic similarity of rules; offline by default."""
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 from collections.abc import Sequence

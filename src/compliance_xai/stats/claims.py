@@ -6,8 +6,6 @@ Otherwise it is *undecided*, with the reason and with what would change that. A 
 its design gets no verdict at all.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

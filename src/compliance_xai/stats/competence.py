@@ -4,8 +4,6 @@ A model that does worse than copying the rule of the most similar training claus
 of unreadable rules says the same. Such cells are shown and named, and no verdict rests on them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ differs on the same clauses shows how much of a difference is the clauses' own. 
 other clauses of it and other trainings, not for other contexts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ between strategies has a *total* effect (as measured), which is what a claim spe
 confidence, which is shown beside it.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ pairs of one seed. Axes are N studies, S seeds, P pairs of seeds, R runs, C clau
 ``stats.estimates``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a study declared before it ran, as far as verdicts need it, and which claims it could decide at all."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -9,8 +9,6 @@ counts both as one does for two ways of clustering (Cameron, Gelbach and Miller 
 less what a clause does in one run only, which is part of either.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Shared ways of reading frames: seeds are averaged inside a clause, and the clause is the unit."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ They were found in the tables of earlier studies. A study that runs them again w
 were found in does not.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

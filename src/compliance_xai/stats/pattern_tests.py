@@ -1,7 +1,5 @@
 """Do strategies read differently, and how much of that is the strategy? Tests on whole patterns (``cross_seed``)."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """How well a number repeats: agreement of seeds, of the halves of a rule, and of ways to look at one model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ Runs are paired by strategy and seed. What the untouched base does at the same s
 explain a change that looks like one of fine-tuning.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence

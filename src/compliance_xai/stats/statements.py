@@ -5,8 +5,6 @@ declared primary view. The other views are repeated measurements of the same thi
 by one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Means over clauses with intervals: of measures, of shares of rules, and of agreement with the gold alignment."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Builds the synthetic corpus from a seed, with gold alignment; byte-identical on every machine."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 

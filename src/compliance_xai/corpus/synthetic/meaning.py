@@ -1,7 +1,5 @@
 """What a synthetic clause means, before it is put into words: drawn from a seed, written as a rule in two notations."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import random

@@ -1,7 +1,5 @@
 """What the synthetic clauses speak of: the contexts in ``contexts.yaml``, conditions, and the words of the grammar."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Puts a meaning into words: several surface forms for each, with the key of every span that decides something."""
 
-from __future__ import annotations
-
 import random
 
 from compliance_xai.corpus.synthetic.meaning import Condition, Limit, Meaning, Requirement, fill

@@ -1,7 +1,5 @@
 """Sums of properties and numbers: what ``'x0 + 150 mm'`` is before a comparison reads it."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Callable

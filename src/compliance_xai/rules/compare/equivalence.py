@@ -6,8 +6,6 @@ What a rule means is said in ``compliance_xai.rules.compare.logic_reading``; her
 # z3 has no annotations, so what its functions return is guessed too widely.
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping

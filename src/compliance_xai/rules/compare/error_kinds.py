@@ -6,8 +6,6 @@ least half. What has no partner is missing or extra. Matched parts are compared 
 Kinds are named for the compact spelling; in the intermediate one, comparators and units are words like any others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal

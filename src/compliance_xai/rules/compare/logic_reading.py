@@ -3,8 +3,6 @@
 ``read_formula`` holds the reading; ``compliance_xai.rules.compare.logic_formulas`` has the words it is written in.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator

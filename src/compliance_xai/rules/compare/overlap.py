@@ -4,8 +4,6 @@ This is a new implementation of the score of Fuchs et al. (2023),
 https://github.com/stefan-1992/phd-thesis-supplementary-material, Chapter 8; tests hold it to the published values.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

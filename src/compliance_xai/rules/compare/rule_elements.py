@@ -4,8 +4,6 @@ An element is what a reviewer would tick off by itself: a deontic word, a compar
 thing, its property, a reference. Words of the notation that match no word of a clause are not elements.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from dataclasses import dataclass

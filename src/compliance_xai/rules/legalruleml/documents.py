@@ -4,8 +4,6 @@ A statement keeps the rule in the short form's tree; ``xml_formulas`` says which
 no place there is listed in ``unknown``, of the statement or of the document, with its line.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Statements as files: LegalRuleML XML, or a CSV or JSON Lines table with the rules in the short form."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """XML from anywhere, read without surprises: no entities, no network, no DOCTYPE, and limits on size and depth."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterable, Mapping

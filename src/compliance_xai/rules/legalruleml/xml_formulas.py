@@ -22,8 +22,6 @@ several formulas where XML has one        ``ruleml:And`` marked ``<?short-form l
 ========================================  ==========================================================================
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

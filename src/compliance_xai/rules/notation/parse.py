@@ -4,8 +4,6 @@ An explicit stack rather than a grammar tool: nesting depth costs memory, never 
 was expected there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import NoReturn

@@ -4,8 +4,6 @@
 another unit by a prefix or a letter.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ prediction before they score it; this is a new implementation of that expansion,
 compared with theirs.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

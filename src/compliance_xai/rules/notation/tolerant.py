@@ -1,7 +1,5 @@
 """The tolerant reader: whatever a model wrote, to the nearest rule."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 
