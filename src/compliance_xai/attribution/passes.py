@@ -51,7 +51,11 @@ def score_tree(
     plain = cached or has_plain_head(model, torch.tensor([branches[0].ids], device=device))
     log_prob, target_T = make_log_prob(model) if plain else take_log_prob, torch.tensor(target)
     if cached:
-        chunks = split_chunks(branches, batch_tokens, _price_of_a_call(model, device))
+        # One more call of the model costs, in positions, a dozen for reading the weights once more, and as many as a
+        # small model computes in the milliseconds that a call takes besides (docs/LOG.md). A GPU is busy with fewer,
+        # larger calls.
+        call = 12 + 8e7 / unwrap(model).num_parameters() if device.type == "cpu" else 2000.0
+        chunks = split_chunks(branches, batch_tokens, call)
     else:
         most = batch_tokens if plain else min(batch_tokens, max(1, _MAX_FULL_LOGITS // vocabulary_size(model)))
         chunks = ((0, batch) for batch in _split_whole(branches, most))
@@ -93,15 +97,6 @@ def _start_cache(kept: Sequence[tuple[torch.Tensor, torch.Tensor]], length: int,
             keys, values = (state[:, :, :length].expand(rows, -1, -1, -1) for state in states)
             cache.update(keys, values, layer)
     return cache
-
-
-def _price_of_a_call(model: Any, device: torch.device) -> float:
-    """What one more call of the model costs, in positions.
-
-    On a processor, about a dozen positions for reading the weights once more, and as many as a small model computes in
-    the milliseconds that a call takes besides (docs/LOG.md). A GPU is busy with fewer, larger calls.
-    """
-    return 12 + 8e7 / unwrap(model).num_parameters() if device.type == "cpu" else 2000.0
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------

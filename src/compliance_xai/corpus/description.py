@@ -61,12 +61,10 @@ def describe_corpus(corpus: Corpus, *, vocabulary: Mapping[str, str] | None = No
 def _count_roles(frame: pd.DataFrame) -> pd.DataFrame:
     roles = frame.melt("split", _ROLES, var_name="role").query("value != ''")
     counts = roles.groupby(["split", "role", "value"], as_index=False, sort=False).size()
-    counts = counts.sort_values(["role", "value"]).sort_values("split", key=_order, kind="stable", ignore_index=True)
+    counts = counts.sort_values(["role", "value"]).sort_values(
+        "split", key=lambda splits: splits.map(SPLITS.index), kind="stable", ignore_index=True
+    )
     return counts.rename(columns={"size": "clauses"})
-
-
-def _order(splits: pd.Series) -> pd.Series:
-    return splits.map(SPLITS.index)
 
 
 def _measure_lengths(examples: list[Example]) -> pd.DataFrame:

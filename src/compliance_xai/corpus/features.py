@@ -110,12 +110,11 @@ def group(clause: str, words: Sequence[Feature], unit: str) -> list[Feature]:
             groups[-1].append(word)
         else:
             groups.append([word])
-    return [
-        Feature(
-            members[0].start, members[-1].end, clause[members[0].start : members[-1].end], _shared_category(members)
-        )
-        for members in groups
-    ]
+    larger = []
+    for members in groups:
+        start, end, named = members[0].start, members[-1].end, {word.category for word in members} - {"other"}
+        larger.append(Feature(start, end, clause[start:end], named.pop() if len(named) == 1 else "other"))
+    return larger
 
 
 def perturb(
@@ -207,7 +206,9 @@ def _trim(clause: str, start: int, end: int) -> tuple[int, int]:
     while start < end and _is_punctuation(clause[end - 1]):
         rest = clause[start:end]
         unit = _is_known_unit(rest[:-1]) and clause.count("(", 0, start) > clause.count(")", 0, start)
-        if rest.endswith(")") and ((_LIST_MARKER.fullmatch(rest) and not unit) or _is_closed(rest)):
+        # Whether the bracket that ends a word was also opened inside it, after its first character: "14(c)".
+        closed = rest.count("(") == rest.count(")") and not rest.startswith("(")
+        if rest.endswith(")") and ((_LIST_MARKER.fullmatch(rest) and not unit) or closed):
             break  # but "(196 mm)" ends in a unit, not in a list marker
         end -= 1
     return start, end
@@ -215,11 +216,6 @@ def _trim(clause: str, start: int, end: int) -> tuple[int, int]:
 
 def _is_punctuation(character: str) -> bool:
     return unicodedata.category(character).startswith("P") and character not in _KEPT_PUNCTUATION
-
-
-def _is_closed(text: str) -> bool:
-    """Whether the bracket that ends a word was also opened inside it, after its first character: ``14(c)``."""
-    return text.count("(") == text.count(")") and not text.startswith("(")
 
 
 def _breaks(gap: str) -> bool:
@@ -254,11 +250,6 @@ _STARTS_NEW: dict[str, Callable[[str, Feature, Feature], bool]] = {
     ),
     "sentence": _sentence_starts,
 }
-
-
-def _shared_category(group: Sequence[Feature]) -> str:
-    named = {word.category for word in group} - {"other"}
-    return named.pop() if len(named) == 1 else "other"
 
 
 # --- categories -------------------------------------------------------------------------------------------------

@@ -24,11 +24,6 @@ def records_frame(records: Iterable[Any], kind: type, *, without: Collection[str
     return pd.DataFrame([[getattr(record, name) for name in names] for record in records], columns=names)
 
 
-def as_names(measures: str | Sequence[str]) -> list[str]:
-    """One name or several, as a list."""
-    return [measures] if isinstance(measures, str) else list(measures)
-
-
 def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Groups in order of first appearance, with their keys by name; the whole frame where ``by`` is empty."""
     if not by:

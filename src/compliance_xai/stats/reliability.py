@@ -8,7 +8,7 @@ import pandas as pd
 
 from compliance_xai.attribution.distances import DISTANCES, pair_distances
 from compliance_xai.records import VIEW, need_columns
-from compliance_xai.stats.frames import as_names, groups
+from compliance_xai.stats.frames import groups
 from compliance_xai.stats.summary import bootstrap_mean
 
 CELL = ("scale", "strategy", *VIEW)
@@ -94,7 +94,7 @@ def noise_table(
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> pd.DataFrame:
+def measure_reliability(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """How far seeds of one cell agree on a clause: intraclass correlation ICC(A,1) of clauses over seeds.
 
     Shrout and Fleiss (1979), ICC(2,1): two-way random effects, absolute agreement, one rater. 1: seeds agree fully; 0
@@ -102,10 +102,9 @@ def measure_reliability(frame: pd.DataFrame, measures: str | Sequence[str]) -> p
 
     Columns: ``CELL``..., ``measure, n_clauses, n_seeds, icc, low, high`` (95 % interval), ``reason``.
     """
-    names = as_names(measures)
-    need_columns(frame, [*CELL, "seed", "id", *names], "measure_reliability")
+    need_columns(frame, [*CELL, "seed", "id", *measures], "measure_reliability")
     records = []
-    for name in names:
+    for name in measures:
         for keys, group in groups(frame, CELL):
             table = group.pivot(index="id", columns="seed", values=name).dropna()
             records.append(keys | {"measure": name, "n_clauses": len(table)} | _agreement(table))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from compliance_xai.attribution.alignment import GOLD_MEASURES, chance_variance
 from compliance_xai.records import need_columns
-from compliance_xai.stats.frames import as_names, groups
+from compliance_xai.stats.frames import groups
 
 CONFIDENCE = 0.95
 
@@ -70,7 +70,7 @@ def summarise_measures(
     Columns: ``by``..., ``measure, n_clauses`` (with a defined value), ``n_dropped`` (without), ``n_seeds, mean, low,
     high``.
     """
-    names = as_names(measures)
+    names = [measures] if isinstance(measures, str) else list(measures)
     need_columns(frame, [*by, "seed", "id", *names], "summarise_measures")
     records = []
     for keys, group in groups(frame, by):

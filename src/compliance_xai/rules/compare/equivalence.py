@@ -182,7 +182,8 @@ class _Comparer:
     def number(self, prop: logic.Property) -> z3.ArithRef:
         if prop not in self.numbers:
             name = f"number {len(self.numbers)} {prop[0]}"
-            if _is_count(prop[0]):
+            plain = prop[0].removeprefix(logic.OPTION)
+            if plain.startswith("count(") and "*" not in plain:
                 count = z3.Int(name, self.context)
                 self.counts.append(count >= 0)
                 self.numbers[prop] = z3.ToReal(count)
@@ -330,11 +331,6 @@ def _plain(name: str) -> str:
     for word in (logic.BREACH, logic.PERMITTED, logic.OPTION):
         name = name.replace(word, word.replace("(", "").replace(")", ""))
     return name
-
-
-def _is_count(name: str) -> bool:
-    plain = name.removeprefix(logic.OPTION)
-    return plain.startswith("count(") and "*" not in plain
 
 
 def _kind(formula: Formula) -> str:

@@ -182,7 +182,9 @@ class _Difference:
 
         def leaf(node: Node) -> tuple[int, dict[str, int]]:
             assert isinstance(node, Leaf)
-            return keep(node, _leaf_key(node), _leaf_labels(node))
+            amount, cited = read_amount(node.text), reference_in(node)
+            key = ("amount", amount) if amount else ("reference", cited) if cited else ("leaf", node.text)
+            return keep(node, key, _leaf_labels(node))
 
         def term(node: Term, inner: list[tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
             numbers = [number for number, _ in inner]
@@ -373,11 +375,6 @@ def _below(where: str, node: Node) -> str:
 
 def _part(node: Node, role: Role) -> str:
     return "exception" if role == "condition" and isinstance(node, Term) and node.name == "not" else role
-
-
-def _leaf_key(leaf: Leaf) -> tuple:
-    amount, cited = read_amount(leaf.text), reference_in(leaf)
-    return ("amount", amount) if amount else ("reference", cited) if cited else ("leaf", leaf.text)
 
 
 def _leaf_labels(leaf: Leaf) -> dict[str, int]:
