@@ -123,10 +123,7 @@ def make_splits(
     where
         Named in errors.
 
-    Raises
-    ------
-    InputError
-        If the groups are so large that a split would stay empty.
+    If the groups are so large that a split would stay empty, there is an InputError.
     """
     pairs = [(relation.first, relation.second) for relation in find_relations(clauses, rules, near=near)]
     groups = group(len(clauses), pairs)

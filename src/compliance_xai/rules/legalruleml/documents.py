@@ -83,11 +83,8 @@ def read_legalruleml(path: str | Path, *, limits: Limits = LIMITS) -> LegalDocum
     """Read a LegalRuleML document, in the compact or normalised form of the standard or as published for New Zealand.
 
     Comments, processing instructions that are not ours, and the keys of collections are left out.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, above a limit, not well-formed XML, has a DOCTYPE, or is not LegalRuleML.
+    If the file is missing, above a limit, not well-formed XML, has a DOCTYPE, or is not LegalRuleML, there is an
+    InputError.
     """
     path = Path(path)
     root, faults = parse_xml(path, limits, namespaces=PREFIXES)
@@ -282,13 +279,8 @@ def write_legalruleml(statements: Iterable[Statement], path: str | Path) -> None
     does not allow in a name are written as ``_x0023_``. Valid means every kind of statement in the elements that the
     schema gives it; that a source's ``iri`` is one is not checked.
 
-    The file's folder is made if there is none.
-
-    Raises
-    ------
-    InputError
-        If a rule is nested too deep or holds a character that XML cannot; if the kind cannot hold the rule; if
-        statements of one key differ in having a source.
+    The file's folder is made if there is none. There is an InputError if a rule is nested too deep or holds a character
+    that XML cannot; if the kind cannot hold the rule; if statements of one key differ in having a source.
 
     >>> import tempfile
     >>> from compliance_xai.rules.notation.parse import parse_rule
