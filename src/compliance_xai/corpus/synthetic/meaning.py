@@ -107,53 +107,34 @@ def split_of(meaning: Meaning) -> str:
     return "train"
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How complex a clause is; drawn before its content, so that every split has the same mixture."""
-
-    mode: str
-    requirements: int
-    conditions: int
-    exception: bool
-    identifier: str
-
-
-def draw_shape(rng: random.Random) -> Shape:
-    """A shape, in the proportions that every split shares."""
-    mode = rng.choices(("obligation", "permission", "prohibition"), (74, 12, 14))[0]
-    return Shape(
-        mode,
-        2 if mode == "obligation" and rng.random() < 0.18 else 1,
-        rng.choices((0, 1, 2), (34, 50, 16))[0],
-        rng.random() < 0.15,
-        rng.choices(("absent", "distracts", "decides"), (34, 33, 33))[0],
-    )
-
-
 def draw_meaning(rng: random.Random, split: str) -> Meaning:
-    """A meaning of the given split; shapes are drawn once, contents until the split fits."""
-    shape = draw_shape(rng)
+    """A meaning of the given split; how complex it is is drawn once, so that every split has the same mixture."""
+    mode = rng.choices(("obligation", "permission", "prohibition"), (74, 12, 14))[0]
+    requirements = 2 if mode == "obligation" and rng.random() < 0.18 else 1
+    conditions = rng.choices((0, 1, 2), (34, 50, 16))[0]
+    exception = rng.random() < 0.15
+    identifier = rng.choices(("absent", "distracts", "decides"), (34, 33, 33))[0]
     while True:
-        meaning = _draw_content(rng, shape, split == "document")
+        meaning = _draw_content(rng, split == "document", mode, requirements, conditions, exception, identifier)
         if split_of(meaning) == split:
             return meaning
 
 
-def _draw_content(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
+def _draw_content(
+    rng: random.Random, held_out: bool, mode: str, n_requirements: int, n_conditions: int, exception: bool, role: str
+) -> Meaning:
     context = rng.choice(
         [context for context in vocabulary.CONTEXTS if (context.name == vocabulary.HELD_OUT_CONTEXT) == held_out]
     )
     item = rng.choice(context.items)
     requirements: list[Requirement] = []
-    while len(requirements) < shape.requirements:
-        drawn = _draw_requirement(rng, context, item, shape.mode, second=bool(requirements))
+    while len(requirements) < n_requirements:
+        drawn = _draw_requirement(rng, context, item, mode, second=bool(requirements))
         if drawn.target not in {requirement.target for requirement in requirements}:
             requirements.append(drawn)
     conditions: list[Condition] = []
-    while len(conditions) < shape.conditions + shape.exception:
-        drawn_condition = _draw_condition(
-            rng, item.places or context.places, exception=len(conditions) == shape.conditions
-        )
+    while len(conditions) < n_conditions + exception:
+        drawn_condition = _draw_condition(rng, item.places or context.places, exception=len(conditions) == n_conditions)
         if drawn_condition.kind not in {condition.kind for condition in conditions}:
             conditions.append(drawn_condition)
     code = context.code + str(rng.randint(1, 4))
@@ -161,12 +142,12 @@ def _draw_content(rng: random.Random, shape: Shape, held_out: bool) -> Meaning:
     return Meaning(
         context,
         item,
-        shape.mode,
+        mode,
         tuple(requirements),
-        tuple(conditions[: shape.conditions]),
-        conditions[-1] if shape.exception else None,
-        "" if shape.identifier == "absent" else f"{code}/{number}" if shape.identifier == "decides" else number,
-        shape.identifier == "decides",
+        tuple(conditions[:n_conditions]),
+        conditions[-1] if exception else None,
+        "" if role == "absent" else f"{code}/{number}" if role == "decides" else number,
+        role == "decides",
     )
 
 
