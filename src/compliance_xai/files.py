@@ -106,13 +106,10 @@ def decode(content: bytes, where: str, encoding: str | None = None) -> str:
         # The decoder counts from behind a byte-order mark, an editor from the head of the file.
         offset = error.start + (3 if encoding is None and content.startswith(b"\xef\xbb\xbf") else 0)
         line = content.count(b"\n", 0, offset) + 1
-        raise InputError(
-            f"{where}, byte offset {offset} (line {line})",
-            expected=f"{name} text",
-            found=f"the byte 0x{content[offset]:02x}",
-            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8'), or give the encoding of a table, such as "
-            "cp1252.",
-        ) from None
+        place, found = f"{where}, byte offset {offset} (line {line})", f"the byte 0x{content[offset]:02x}"
+        remedy = "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8'), or give the encoding of a table, such as "
+        remedy += "cp1252."
+        raise InputError(place, expected=f"{name} text", found=found, remedy=remedy) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         remedy = "This is not a text file, or it is in another encoding (utf-16?): save it as UTF-8."
@@ -133,39 +130,28 @@ def _read_csv(text: str, where: str, delimiter: str) -> tuple[list[str], list[Ro
     csv.field_size_limit(MOST_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
-    rows: list[Row] = []
-    wrong: list[tuple[str, int]] = []
+    rows: list[tuple[str, list[str]]] = []
     line = 1
     try:
         for cells in reader:
-            place = f"row {len(rows) + len(wrong) + 1} (line {line})"
+            place = f"row {len(rows) + 1} (line {line})"
             line = reader.line_num + 1
-            if not cells:  # an empty line is not a row
-                continue
             if not columns:
                 columns = cells
-            elif len(cells) != len(columns):
-                wrong.append((place, len(cells)))
-            else:
-                rows.append(Row(place, dict(zip(columns, cells, strict=True))))
+            elif cells:  # an empty line is not a row
+                rows.append((place, cells))
     except csv.Error as error:
-        huge = "field limit" in str(error)
-        raise InputError(
-            f"{where}, row {len(rows) + len(wrong) + 1} (line {line})",
-            expected=f"cells of at most {MOST_CHARACTERS:,} characters" if huge else "a CSV row",
-            found="a longer one" if huge else str(error),
-            remedy="A quotation mark before it is probably never closed."
-            if huge
-            else "Check the quotes around this row's cells.",
-        ) from None
-    if wrong:
-        raise InputError(
-            f"{where}, {wrong[0][0]}",
-            expected=f"{len(columns)} cells, as in the header",
-            found=f"{wrong[0][1]}{count_more([place for place, _ in wrong])}",
-            remedy=f"Quote cells that contain {DELIMITERS.get(delimiter, 'the delimiter')}, a quote or a line break.",
-        )
-    return columns, rows
+        expected, found, remedy = "a CSV row", str(error), "Check the quotes around this row's cells."
+        if "field limit" in found:
+            expected, found = f"cells of at most {MOST_CHARACTERS:,} characters", "a longer one"
+            remedy = "A quotation mark before it is probably never closed."
+        row = f"{where}, row {len(rows) + 1} (line {line})"
+        raise InputError(row, expected=expected, found=found, remedy=remedy) from None
+    if wrong := [(place, len(cells)) for place, cells in rows if len(cells) != len(columns)]:
+        expected, found = f"{len(columns)} cells, as in the header", f"{wrong[0][1]}{count_more([p for p, _ in wrong])}"
+        remedy = f"Quote cells that contain {DELIMITERS.get(delimiter, 'the delimiter')}, a quote or a line break."
+        raise InputError(f"{where}, {wrong[0][0]}", expected=expected, found=found, remedy=remedy)
+    return columns, [Row(place, dict(zip(columns, cells, strict=True))) for place, cells in rows]
 
 
 def count_more(places: Sequence[str]) -> str:
@@ -203,26 +189,22 @@ def read_json_lines(text: str, where: str) -> tuple[list[str], list[Row]]:
     lines = text.split("\n")
     if not lines[-1].strip():
         lines.pop()
-    rows: list[Row] = []
-    wrong: list[tuple[str, str]] = []
-    for number, line in enumerate(lines, start=1):
-        place = f"row {number} (line {number})"
-        cells: Any = None
+
+    def parse(row: Row) -> Row:
         try:
-            cells = json.loads(line)
+            cells = json.loads(row.cells["line"])
             problem = "" if isinstance(cells, dict) else f"a JSON {type(cells).__name__}"
         except json.JSONDecodeError as error:
             problem = f"{error.msg} at character {error.pos}"
         except RecursionError:
             problem = "brackets nested too deep to read"
         if problem:
-            wrong.append((place, problem))
-        else:
-            rows.append(Row(place, cells))
-    if wrong:
-        found = wrong[0][1] + count_more([place for place, _ in wrong])
-        remedy = "Write one JSON object a line."
-        raise InputError(f"{where}, {wrong[0][0]}", expected="one JSON object", found=found, remedy=remedy)
+            remedy = "Write one JSON object a line."
+            raise InputError(f"{where}, {row.place}", expected="one JSON object", found=problem, remedy=remedy)
+        return Row(row.place, cells)
+
+    numbered = enumerate(lines, start=1)
+    rows = check_rows(parse, (Row(f"row {number} (line {number})", {"line": line}) for number, line in numbered))
     return list(dict.fromkeys(column for row in rows for column in row.cells)), rows
 
 
@@ -234,16 +216,9 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
         table = pq.ParquetFile(path).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            str(path), expected="a Parquet file", found=str(error).splitlines()[0], remedy="Write the file again."
-        ) from None
-    columns = table.column_names
-    values = [table.column(index).to_pylist() for index in range(table.num_columns)]
-    rows = [
-        Row(f"row {number}", dict(zip(columns, cells, strict=True)))
-        for number, cells in enumerate(zip(*values, strict=True), start=1)
-    ]
-    return columns, rows
+        found = str(error).splitlines()[0]
+        raise InputError(str(path), expected="a Parquet file", found=found, remedy="Write the file again.") from None
+    return table.column_names, [Row(f"row {number}", cells) for number, cells in enumerate(table.to_pylist(), start=1)]
 
 
 def read_package_data(path: Path) -> Any:
@@ -266,16 +241,6 @@ def digest(value: Any) -> str:
     True
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def hash_files(paths: Iterable[Path], base: Path) -> dict[str, str]:
-    """Path relative to ``base`` (absolute if outside) -> SHA-256, sorted by path."""
-    return {_relative(path, base): sha256_file(path) for path in sorted(paths)}
-
-
-def _relative(path: Path, base: Path) -> str:
-    path, base = path.resolve(), base.resolve()
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
 
 
 def write_json(value: Any, path: Path | str) -> Path:

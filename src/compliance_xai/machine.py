@@ -7,29 +7,16 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 SHOWN_PACKAGES = (
-    "compliance-xai",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "peft",
-    "bitsandbytes",
-    "accelerate",
-    "evaluate",
-    "sentence-transformers",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "pingouin",
-    "statsmodels",
-    "plotly",
-    "seaborn",
+    *("compliance-xai", "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "accelerate", "evaluate"),
+    *("sentence-transformers", "numpy", "pandas", "pyarrow", "pingouin", "statsmodels", "plotly", "seaborn"),
 )
 """Packages whose versions can change a number or a figure."""
 
@@ -40,7 +27,7 @@ def describe_machine() -> dict[str, str]:
         "system": platform.system() + " " + platform.machine(),
         "processor": _processor(),
         "cores": str(count_cores()),
-        "memory": _memory(),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "python": platform.python_version(),
     }
 
@@ -56,13 +43,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
-
-
-def _memory() -> str:
-    try:
-        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
-    except (AttributeError, ValueError, OSError):
-        return "unknown"
 
 
 def computes_bfloat16() -> bool:
@@ -99,36 +79,16 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-@dataclass
 class Stopwatch:
-    """When a piece of work started (UTC) and how long it took so far or, once stopped, altogether (seconds)."""
+    """Times a piece of work from here on; ``started`` is the time of day (UTC, ISO 8601)."""
 
-    started: str
-    _start: float
-    _stop: float | None = None
+    def __init__(self) -> None:
+        self.started, self._start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start, or between start and stop."""
-        return (time.perf_counter() if self._stop is None else self._stop) - self._start
-
-
-@contextlib.contextmanager
-def measure_time() -> Iterator[Stopwatch]:
-    """Time what happens inside.
-
-    Examples
-    --------
-    >>> with measure_time() as watch:
-    ...     total = sum(range(10))
-    >>> 0 <= watch.seconds < 60
-    True
-    """
-    watch = Stopwatch(datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter())
-    try:
-        yield watch
-    finally:
-        watch._stop = time.perf_counter()
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
 
 
 # --- progress and threads -----------------------------------------------------------------------------------------
@@ -181,11 +141,7 @@ def limit_threads(threads: int) -> None:
 
 
 THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS"),
 )
 """Environment variables that numerical libraries read when they are loaded."""

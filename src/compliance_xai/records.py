@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -23,23 +23,15 @@ from compliance_xai.files import write_atomic
 SPLITS = ("train", "validation", "test", "document")
 """``document`` is the held-out regulatory context (synthetic) or the held-out documents (published table)."""
 
+RULE_IDENTIFIER = ("rule_identifier", "cross_reference")
+NUMERICAL_CONSTRAINT = ("number", "unit", "comparator")
 CATEGORIES = (
-    "rule_identifier",
-    "cross_reference",
-    "number",
-    "unit",
-    "comparator",
-    "deontic",
-    "condition",
-    "negation",
-    "object",
-    "property",
-    "other",
+    *RULE_IDENTIFIER,
+    *NUMERICAL_CONSTRAINT,
+    *("deontic", "condition", "negation", "object", "property", "other"),
 )
 """Feature categories, in the order every table and figure shows them."""
-
-NUMERICAL_CONSTRAINT = ("number", "unit", "comparator")
-RULE_IDENTIFIER = ("rule_identifier", "cross_reference")
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -170,12 +162,10 @@ class Attribution:
         for start, end in spans:
             inside_T = self.tokens_in(start, end)
             if not inside_T.any():
-                raise InputError(
-                    f"clause {self.id}, span ({start}, {end})",
-                    expected=f"characters of the target, 0 to {len(self.target)}",
-                    found="no token there",
-                    remedy="Give half-open spans of the explained text.",
-                )
+                where = f"clause {self.id}, span ({start}, {end})"
+                expected = f"characters of the target, 0 to {len(self.target)}"
+                remedy = "Give half-open spans of the explained text."
+                raise InputError(where, expected=expected, found="no token there", remedy=remedy)
             columns.append(self.scores[:, inside_T].sum(axis=1, dtype=np.float64))
         return np.array(columns, dtype=np.float32).T.reshape(len(self.features), len(spans))
 
@@ -188,21 +178,12 @@ class Attribution:
             ``id``; ``feature`` (from 0), ``start, end, text, category``; ``token`` (from 0), ``token_start, token_end,
             token_text``; ``score`` (nats), ``standard_error`` (nats; NaN for exact methods).
         """
-        n_features, n_tokens = len(self.features), len(self.target_tokens)
-        errors = self.standard_errors if self.standard_errors is not None else np.full(self.scores.shape, np.nan)
-        per_feature = {
-            name: np.repeat(_column(self.features, name), n_tokens) for name in ("start", "end", "text", "category")
-        }
-        per_token = {
-            f"token_{name}": np.tile(_column(self.target_tokens, name), n_features) for name in ("start", "end", "text")
-        }
-        return pd.DataFrame(
-            {"id": self.id, "feature": np.repeat(np.arange(n_features), n_tokens)}
-            | per_feature
-            | {"token": np.tile(np.arange(n_tokens), n_features)}
-            | per_token
-            | {"score": self.scores.ravel(), "standard_error": errors.astype(np.float32).ravel()}
-        )
+        features = _number_rows(self.features, Feature, "feature")
+        tokens = _number_rows(self.target_tokens, TargetToken, "token", prefix="token_")
+        frame = features.merge(tokens, how="cross")
+        frame.insert(0, "id", self.id)
+        errors = np.full(self.scores.shape, np.nan) if self.standard_errors is None else self.standard_errors
+        return frame.assign(score=self.scores.ravel(), standard_error=errors.astype(np.float32).ravel())
 
     def to_parquet(self, path: Path | str) -> Path:
         """Write one row of ``ATTRIBUTION_SCHEMA``; ``from_parquet`` gives the same record back."""
@@ -220,18 +201,15 @@ class Attribution:
         """
         rows = read_attribution_rows(path)
         if len(rows) != 1:
-            raise InputError(
-                str(path),
-                expected="one attribution",
-                found=f"{len(rows)} rows",
-                remedy="read_attribution_rows reads them all.",
-            )
+            found, remedy = f"{len(rows)} rows", "read_attribution_rows reads them all."
+            raise InputError(str(path), expected="one attribution", found=found, remedy=remedy)
         return attribution_from_row(rows[0])
 
 
-def _column(records: Sequence[Any], name: str) -> np.ndarray:
-    """One field of every record; texts as objects, since an array of fixed width drops zero characters at their end."""
-    return np.array([getattr(record, name) for record in records], dtype=int if name in ("start", "end") else object)
+def _number_rows(records: Sequence[Any], kind: type, number: str, prefix: str = "") -> pd.DataFrame:
+    """A row for every record, its number first."""
+    frame = pd.DataFrame([*map(dataclasses.asdict, records)], columns=list(get_type_hints(kind)))
+    return frame.add_prefix(prefix).rename_axis(number).reset_index()
 
 
 _ARROW = {
@@ -267,6 +245,7 @@ def _from_arrow(hint: Any, value: Any) -> Any:
 
 EXAMPLE_SCHEMA = pa.schema(_arrow_fields(Example))
 GENERATION_SCHEMA = pa.schema(_arrow_fields(Generation, seed=pa.int64()))
+_SCHEMAS: dict[type, pa.Schema] = {Example: EXAMPLE_SCHEMA, Generation: GENERATION_SCHEMA}
 _ID, *_REST = _arrow_fields(Attribution)
 ATTRIBUTION_SCHEMA = pa.schema([_ID, ("split", pa.string()), ("seed", pa.int64()), ("baseline", pa.string()), *_REST])
 """One row per clause, seed, baseline and method (in ``provenance``, as JSON); ``scores`` and ``standard_errors`` (null
@@ -280,24 +259,19 @@ def write_table(table: pa.Table, path: Path | str) -> Path:
     return Path(path)
 
 
-def write_examples(examples: Iterable[Example], path: Path | str) -> Path:
-    """Write examples as Parquet (``EXAMPLE_SCHEMA``)."""
-    return write_table(pa.Table.from_pylist([*map(dataclasses.asdict, examples)], schema=EXAMPLE_SCHEMA), path)
+def write_frame(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write a frame as Parquet, without its index, so that equal frames give equal files."""
+    return write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
 
 
-def read_examples(path: Path | str) -> list[Example]:
-    """Read what ``write_examples`` wrote; the same records come back."""
-    return [_from_arrow(Example, row) for row in pq.read_table(path, schema=EXAMPLE_SCHEMA).to_pylist()]
+def write_records(kind: type[Example] | type[Generation], records: Iterable[Any], path: Path | str) -> Path:
+    """Write examples or generations as Parquet (``EXAMPLE_SCHEMA``, ``GENERATION_SCHEMA``)."""
+    return write_table(pa.Table.from_pylist([*map(dataclasses.asdict, records)], schema=_SCHEMAS[kind]), path)
 
 
-def write_generations(generations: Iterable[Generation], path: Path | str) -> Path:
-    """Write generated rules as Parquet (``GENERATION_SCHEMA``)."""
-    return write_table(pa.Table.from_pylist([*map(dataclasses.asdict, generations)], schema=GENERATION_SCHEMA), path)
-
-
-def read_generations(path: Path | str) -> list[Generation]:
-    """Read what ``write_generations`` wrote."""
-    return [_from_arrow(Generation, row) for row in pq.read_table(path, schema=GENERATION_SCHEMA).to_pylist()]
+def read_records(kind: type[Record], path: Path | str) -> list[Record]:
+    """Read what ``write_records`` wrote; the same records come back."""
+    return [_from_arrow(kind, row) for row in pq.read_table(path, schema=_SCHEMAS[kind]).to_pylist()]
 
 
 def attribution_row(attribution: Attribution, *, seed: int, baseline: str, split: str = "") -> dict[str, Any]:
@@ -342,9 +316,6 @@ def need_columns(frame: pd.DataFrame, columns: Sequence[str], where: str) -> Non
     """Refuse a frame that lacks a column, naming it."""
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise InputError(
-            where,
-            expected=f"columns {', '.join(columns)}",
-            found=f"no {', '.join(missing)}",
-            remedy="Add scale, strategy and parameters to the cell's frame, and pass the frame that the measure is in.",
-        )
+        expected, found = f"columns {', '.join(columns)}", f"no {', '.join(missing)}"
+        remedy = "Add scale, strategy and parameters to the cell's frame, and pass the frame that the measure is in."
+        raise InputError(where, expected=expected, found=found, remedy=remedy)

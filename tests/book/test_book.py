@@ -242,16 +242,16 @@ def sphinx(toy, monkeypatch):
 
 def test_a_book_is_built_again_only_where_something_changed(toy, sphinx):
     plan = run(toy, "corpus")
-    built = book.build(plan, partial=True)
-    assert built == book.Built(toy.folder / "_build" / "html" / "book" / "index.html", rebuilt=True)
+    index, rebuilt = book.build(plan, partial=True)
+    assert (index, rebuilt) == (toy.folder / "_build" / "html" / "book" / "index.html", True)
     assert "book/runs/toy/corpus" in files(sphinx[0])
     assert "book/runs/toy/ladder" not in files(sphinx[0])
-    assert book.build(plan, partial=True).rebuilt is False
+    assert book.build(plan, partial=True)[1] is False
     (toy.folder / "book" / "method.md").write_text("# Method\n", encoding="utf-8")
-    assert book.build(plan, partial=True).rebuilt is True
-    assert book.build(run(toy, "ladder"), partial=True).rebuilt is True
-    built.index.unlink()
-    assert book.build(make_plan(toy.study), partial=True).rebuilt is True
+    assert book.build(plan, partial=True)[1] is True
+    assert book.build(run(toy, "ladder"), partial=True)[1] is True
+    index.unlink()
+    assert book.build(make_plan(toy.study), partial=True)[1] is True
     assert len(sphinx) == 4
 
 

@@ -20,8 +20,7 @@ from compliance_xai.records import (
     TargetToken,
     attribution_row,
     write_attributions,
-    write_examples,
-    write_generations,
+    write_records,
 )
 from compliance_xai.study.settings import load_study
 
@@ -97,7 +96,7 @@ def study(toy):
     """A study of which two cells of one scale have run."""
     study = load_study(toy.study)
     example = Example("a", CLAUSE, RULE, "](javascript:x)", "test", (Link("object", 3, 7, ((0, 5),)),))
-    write_examples([example], stage_folder("toy", "corpus") / "examples.parquet")
+    write_records(Example, [example], stage_folder("toy", "corpus") / "examples.parquet")
     for strategy in ("none", "full"):
         attribute, generate = (stage_folder("toy", stage, "s", strategy) for stage in ("attribute", "generate"))
         write_attributions(
@@ -110,7 +109,9 @@ def study(toy):
         focus = {"id": "a", "seed": 0, "sign": "absolute", "baseline": ["delete", "mask", "delete"]}
         focus |= {"method": ["leave_one_out", "leave_one_out", "shapley"], "normalised_entropy": [0.25, 0.5, 0.75]}
         pd.DataFrame(focus).to_parquet(attribute / "focus.parquet")
-        write_generations([Generation("a", 0, RULE.replace("is", "has"), 9, True)], generate / "generations.parquet")
+        write_records(
+            Generation, [Generation("a", 0, RULE.replace("is", "has"), 9, True)], generate / "generations.parquet"
+        )
         one = pd.DataFrame({"id": ["a"], "seed": [0]})
         one.assign(exact=0.0).to_parquet(generate / "scores.parquet")
         one.assign(answer="different", counterexample="a = 1: satisfies a, not b").to_parquet(

@@ -39,7 +39,8 @@ def test_an_unchanged_part_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(worked, "format_scores", lambda: "scores")
     monkeypatch.setattr(worked, "format_verdicts", lambda: "verdicts")
     monkeypatch.setattr(strategy_parts, "format_plan", lambda: "plan")
-    plan = SimpleNamespace(study=SimpleNamespace(name="none", scales=(), strategies={}, cells=tuple), states={})
+    study = SimpleNamespace(name="none", scales=(), strategies={}, cells=tuple)
+    plan = SimpleNamespace(study=study, states={}, jobs={})
     monkeypatch.setattr(evidence, "format_speed", lambda project: "speed")
     monkeypatch.setattr(strategy_parts, "format_costs", lambda study: "costs")
     parts = {part.stem: part for part in pages.write_parts(tmp_path, plan)}
@@ -62,9 +63,11 @@ def test_the_largest_trained_scale_writes_the_rules_under_review():
         "s-lora-finetune": "done",
         "m-lora-finetune": "done",
     }
-    cells = [SimpleNamespace(scale=scale, strategy=name) for scale in ("s", "m") for name in ("none", "full", "lora")]
-    study = SimpleNamespace(scales=("s", "m"), cells=lambda: cells)
-    jobs = {name: SimpleNamespace(key=f"key of {name}") for name in states}
+    study = SimpleNamespace(scales=("s", "m"))
+    jobs = {}
+    for name in states:
+        scale, strategy, stage = name.split("-")
+        jobs[name] = SimpleNamespace(scale=scale, strategy=strategy, stage=stage, key=f"key of {name}")
     plan = SimpleNamespace(study=study, states=states, jobs=jobs)
     assert worked.find_trained(plan) == [
         ("m", "lora", "key of m-lora-finetune"),

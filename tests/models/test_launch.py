@@ -1,6 +1,5 @@
 """Several processes: what is started, what is checked, and that the result is that of one process."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -47,12 +46,12 @@ def test_two_processes_train_what_one_does(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ([2, "MULTI_CPU"], "expected 2 processes, MULTI_CPU, found 1, NO"),
-        ([1, "FSDP"], "expected 1 processes, FSDP, found 1, NO"),
+        ("2 processes, MULTI_CPU", "expected 2 processes, MULTI_CPU, found 1 processes, NO"),
+        ("1 processes, FSDP", "expected 1 processes, FSDP, found 1 processes, NO"),
     ],
 )
 def test_other_processes_than_those_asked_for_stop(monkeypatch, asked, message):
-    monkeypatch.setenv(ASKED, json.dumps(asked))
+    monkeypatch.setenv(ASKED, asked)
     with pytest.raises(InputError, match=message):
         connect(8)
 

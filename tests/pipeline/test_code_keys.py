@@ -60,7 +60,7 @@ COMPARISONS = {"compare_strategies", "compare_sizes", "contexts", "findings"}
         ("study/yaml_files.py", r'remedy="', 'remedy="Reworded. '),
         ("corpus/download.py", r'expected="', 'expected="reworded '),
         ("corpus/checks.py", r'expected="', 'expected="reworded '),
-        ("models/loading.py", r'remedy="', 'remedy="Reworded. '),
+        ("models/loading.py", r'remedy = "', 'remedy = "Reworded. '),
         ("models/training_loop.py", r'"""', '"""Reworded. '),
         ("attribution/engine.py", r'remedy="', 'remedy="Reworded. '),
         ("models/planning.py", r"\ndef ", "\nANSWER = 42\n\n\ndef "),
@@ -109,6 +109,34 @@ def test_the_digest_sees_code_not_words(tmp_path, old, new, same):
     (tmp_path / "room.py").write_text(SOURCE, encoding="utf-8")
     before = code_digest(["room"], package=tmp_path)
     (tmp_path / "room.py").write_text(SOURCE.replace(old, new), encoding="utf-8")
+    assert (code_digest(["room"], package=tmp_path) == before) is same
+
+
+LOCAL = """
+def check(x):
+    remedy, name = "Write 1.", "out"
+    kept = {"a": 1}
+    kept["b"] = "text"
+    if x > 1:
+        raise InputError("x", found=str(x), remedy=remedy)
+    return name, kept
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new", "same"),
+    [
+        (LOCAL, '"Write 1."', '"Write 2."', False),  # beside a text that is given back
+        (LOCAL.replace("remedy, name = ", "remedy = ").replace(', "out"', ""), '"Write 1."', '"Write 2."', True),
+        (LOCAL, '"text"', '"another"', False),
+        (LOCAL.replace("    return name", "    return remedy"), '"Write 1."', '"Write 2."', False),
+        (LOCAL.replace("(x):\n", "(x):\n    nonlocal remedy\n"), '"Write 1."', '"Write 2."', False),
+    ],
+)
+def test_a_text_that_only_an_error_uses_is_no_code(tmp_path, source, old, new, same):
+    (tmp_path / "room.py").write_text(source, encoding="utf-8")
+    before = code_digest(["room"], package=tmp_path)
+    (tmp_path / "room.py").write_text(source.replace(old, new), encoding="utf-8")
     assert (code_digest(["room"], package=tmp_path) == before) is same
 
 

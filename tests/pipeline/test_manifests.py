@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance_xai.errors import InputError
-from compliance_xai.files import digest, hash_files, sha256_file
-from compliance_xai.machine import measure_time, package_versions, peak_memory_bytes
+from compliance_xai.files import digest, sha256_file
+from compliance_xai.machine import Stopwatch, package_versions, peak_memory_bytes
 from compliance_xai.pipeline.manifests import (
     Manifest,
     footer_html,
@@ -50,7 +50,6 @@ def manifest(**changes):
 def test_files_are_hashed_by_their_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256_file(tmp_path / "x") == ABC
-    assert hash_files([tmp_path / "x"], tmp_path) == {"x": ABC}
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
@@ -126,10 +125,9 @@ def test_the_footer_of_a_whole_study_names_no_run():
 
 
 def test_time_memory_and_versions_are_measured():
-    with measure_time() as watch:
-        sum(range(1000))
+    watch = Stopwatch()
+    sum(range(1000))
     assert 0 < watch.seconds < 10
-    assert watch.seconds == watch.seconds
     assert watch.started.endswith("+00:00")
     assert 2**20 < peak_memory_bytes() < 2**40
     assert package_versions(["pytest", "no-such-package"]) == {"pytest": pytest.__version__}

@@ -224,7 +224,7 @@ def test_a_summary_holds_no_text_of_the_corpus_and_is_exported_unaltered(first, 
     assert set(moved["strategy"]) == {"full", "lora"}
     training = kept.read("training")
     assert training.groupby("strategy")["seed"].apply(list).to_dict() == {"full": [0, 1], "lora": [0, 1]}
-    assert pipeline.recompute(tmp_path / "kept").differences == []
+    assert pipeline.recompute(tmp_path / "kept")[1] == []
     (study.folder / "summary" / "quality.csv").write_text("scale\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"quality\.csv was altered after it was made"):
         export_summary(study, tmp_path / "again")
@@ -580,7 +580,7 @@ def test_a_search_gives_every_cell_the_same_trials_and_keeps_them_all(project, m
     path = project / "studies" / "searched.yaml"
     tuned = load_study(path, [f"strategies.lora.by_scale={best['strategies']['lora']['by_scale']}"])
     assert tuned.settings_of("s", "lora").learning_rate == chosen["learning_rate"]
-    monkeypatch.setattr(search, "finetune", None)
+    monkeypatch.setattr(search, "train_seed", None)
     assert search.search_settings(study).equals(trials)  # finished trials are read
 
 
@@ -592,9 +592,9 @@ def test_a_search_reads_the_studys_own_training_and_gives_the_same_on_several_co
     result = pipeline.finetune(study, "s", "full")
     own = result["summary"].set_index("seed").loc[1, "validation_loss"]
     trained = []
-    real = search.finetune
+    real = search.train_seed
     monkeypatch.setattr(
-        search, "finetune", lambda *given, **keys: trained.append((given[1], keys["seed"])) or real(*given, **keys)
+        search, "train_seed", lambda *given: trained.append((given[0].cell[1], given[1])) or real(*given)
     )
     alone = search.search_settings(study)
     assert trained == [("full", 1), ("lora", 1), ("lora", 1)]  # the first trial of full was there
@@ -629,7 +629,7 @@ def test_a_training_that_breaks_off_is_a_result_of_the_search(project, monkeypat
     def break_off(*arguments, **settings):
         raise FloatingPointError
 
-    monkeypatch.setattr(search, "finetune", break_off)
+    monkeypatch.setattr(search, "train_seed", break_off)
     trials = search.search_settings(make_study(project, "hopeless", **{"search.trials": "1"}))
     assert (trials["validation_loss"] == float("inf")).all()
 
@@ -648,7 +648,7 @@ def test_a_stage_whose_needs_are_missing_says_what_to_run(project):
 
 def test_a_result_names_its_tables_where_one_is_not_there(first):
     study, _ = first
-    with pytest.raises(InputError, match=r"stage 'ladder': expected one of its files: rungs\.parquet, found 'logs\."):
+    with pytest.raises(InputError, match=r"stage 'ladder', file: expected one of rungs\.parquet, found 'logs\."):
         _ = pipeline.read_stage(study, "ladder")["logs"]
 
 

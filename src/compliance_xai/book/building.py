@@ -7,16 +7,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
-from compliance_xai.book.colophon import format_provenance
 from compliance_xai.book.markup import render
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, read_package_data, sha256_file
+from compliance_xai.machine import describe_machine, package_versions
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import keep_page, validate_notebook
 from compliance_xai.pipeline.grid import STAGES, check_page, pages_folder, stages_of, verify
@@ -25,7 +25,7 @@ from compliance_xai.pipeline.running import Plan, count_states
 from compliance_xai.pipeline.stores import is_kept, keep_file, read_kept, write_changed
 from compliance_xai.pipeline.summary_stage import DESCRIPTION, STORED
 from compliance_xai.pipeline.workshop import PAGES, SOURCES, find_lessons, write_pages
-from compliance_xai.study.folders import find_project_folder
+from compliance_xai.study.folders import find_data_folder, find_project_folder
 from compliance_xai.study.settings import Cell, Study
 
 CONTENTS = read_package_data(Path(__file__).with_name("contents.yaml"))
@@ -34,15 +34,9 @@ OVERVIEW = "overview"
 STORED_PAGES = Path("book") / "runs" / "stored"
 EXPLORER = "book/explorer"
 FIRST_STAGES = ("corpus", "ladder")
+SHORT = 12
+"""Characters of a hash that tables show; run pages and manifests hold the whole."""
 LAST_STAGES = ("compare_strategies", "compare_sizes", "faithfulness", "contexts", "findings", "summary")
-
-
-@dataclass(frozen=True)
-class Built:
-    """The built book's first page, and whether it was built now or was there already."""
-
-    index: Path
-    rebuilt: bool
 
 
 def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, Any]:
@@ -55,18 +49,17 @@ def make_toc(study: Study, present: Iterable[str] | None = None) -> dict[str, An
     present
         Names of the executed notebooks to list; all of the study's where absent.
     """
-    base = f"book/runs/{study.name}"
-    whole = set(stages_of(study))
-    names = whole.intersection((*FIRST_STAGES, *LAST_STAGES))
-    names |= {name for cell in study.cells() for name in _notebooks(study, cell)}
-    present = names if present is None else names & set(present)
-    runs = []
-    for cell in study.cells():
-        sections = [f"{base}/{name}" for name in _notebooks(study, cell) if name in present]
-        runs.append(_make_chapter(f"{base}/{cell.scale}-{cell.strategy}", [{"file": file} for file in sections]))
-    first, last = ([{"file": f"{base}/{name}"} for name in stages if name in present]
-                   for stages in (FIRST_STAGES, LAST_STAGES))  # fmt: skip
-    own = [*first, {"file": f"{base}/{OVERVIEW}", "sections": runs}, *last]
+    base, listed_pages = f"book/runs/{study.name}", None if present is None else set(present)
+
+    def list_pages(names: Iterable[str]) -> list[dict[str, Any]]:
+        return [{"file": f"{base}/{name}"} for name in names if listed_pages is None or name in listed_pages]
+
+    runs = [
+        _make_chapter(f"{base}/{cell.scale}-{cell.strategy}", list_pages(_notebooks(study, cell)))
+        for cell in study.cells()
+    ]
+    overview = {"file": f"{base}/{OVERVIEW}", "sections": runs}
+    own = [*list_pages(FIRST_STAGES), overview, *list_pages(LAST_STAGES)]
     parts = []
     for caption, listed in CONTENTS.items():
         chapters: list[dict[str, Any]] = []
@@ -118,28 +111,21 @@ def check_pages(plan: Plan, *, partial: bool = False) -> list[str]:
     InputError
         If a notebook did not run to its end or was altered, or (unless ``partial``) failed, is missing or stale.
     """
-    present = []
     for name, job in plan.jobs.items():
-        state = plan.states[name]
-        problems = []
+        state, problems = plan.states[name], []
         if job.page.is_file():
             problems = validate_notebook(job.page) or check_page(job, peek_manifest(job.folder), content=True)
         if state == "failed" and not partial:
             problems = [f"its last attempt failed and is kept in {job.failed_page}"]
-        elif not problems and state != "done" and not partial:
-            problems = (
-                ["it was not run"] if state == "not run" else verify({name: job}).get(name, ["it was changed since"])
-            )
+        elif state == "not run" and not partial:
+            problems = problems or ["it was not run"]
+        elif state != "done" and not partial:
+            problems = problems or verify({name: job}).get(name, ["it was changed since"])
         if problems:
-            raise InputError(
-                f"notebook {job.page}",
-                expected="a notebook that ran to its end with the present settings",
-                found=problems[0],
-                remedy=f"Run 'compliance-xai study run {plan.study.name}', then build again.",
-            )
-        if job.page.is_file():
-            present.append(name)
-    return present
+            expected = "a notebook that ran to its end with the present settings"
+            remedy = f"Run 'compliance-xai study run {plan.study.name}', then build again."
+            raise InputError(f"notebook {job.page}", expected=expected, found=problems[0], remedy=remedy)
+    return [name for name, job in plan.jobs.items() if job.page.is_file()]
 
 
 def write_overview(plan: Plan) -> list[Path]:
@@ -147,10 +133,7 @@ def write_overview(plan: Plan) -> list[Path]:
     folder = pages_folder(plan.study.name)
     pages = {OVERVIEW: format_overview(plan), PROVENANCE: format_provenance(plan)}
     pages |= {f"{cell.scale}-{cell.strategy}": format_cell(plan, cell) for cell in plan.study.cells()}
-    written = []
-    for name, text in pages.items():
-        written.append(write_changed(folder / f"{name}.md", text))  # so Sphinx reads it again only if it changed
-    return written
+    return [write_changed(folder / f"{name}.md", text) for name, text in pages.items()]
 
 
 def format_overview(plan: Plan) -> str:
@@ -173,14 +156,57 @@ def format_cell(plan: Plan, cell: Cell) -> str:
     return render("run.md", study=plan.study, notebooks=notebooks, **values)
 
 
+def format_provenance(plan: Plan) -> str:
+    """The page as Markdown; jobs without results are listed as such."""
+    rows, machines = [], []
+    for name, job in plan.jobs.items():
+        row: dict[str, Any] = {"notebook": job.label, "state": plan.states[name]}
+        if manifest := read_manifest(job.folder):
+            machines.append({**manifest["machine"], **manifest["versions"]})
+            row |= {
+                "started (UTC)": manifest["started"].removesuffix("+00:00").replace("T", " "),
+                "seconds": manifest["wall_seconds"],
+                "memory (MiB)": manifest["peak_memory_bytes"] / 2**20,
+                "key": manifest["key"][:SHORT],
+                "code": manifest["code"][:SHORT],
+            }
+        rows.append(row)
+    jobs = pd.DataFrame(rows)
+    distinct = [machine for place, machine in enumerate(machines) if machine not in machines[:place]]
+    distinct = distinct or [describe_machine() | package_versions()]
+    return render(
+        "provenance.md",
+        machines=[(_frame(machine, "what", "which"), machines.count(machine)) for machine in distinct],
+        shipped=_frame(_shipped(), "file", "SHA-256"),
+        jobs=jobs,
+        minutes=jobs["seconds"].sum() / 60 if machines else 0.0,
+        stages=len(stages_of(plan.study)),
+        lessons=[(lesson.label.capitalize(), lesson.find_page()) for lesson in find_lessons()],
+    )
+
+
+def _shipped() -> dict[str, str]:
+    """SHA-256 of the files that decide results: studies, the corpus's sums, the ladder's weights."""
+    project, data = find_project_folder(), find_data_folder()
+    patterns = ("synthetic/SHA256SUMS", "ladders/*/ladder.yaml", "ladders/*/*/*.safetensors")
+    found = {path.relative_to(project): path for path in sorted(project.glob("studies/*.yaml"))}
+    found |= {Path("data", path.relative_to(data)): path for each in patterns for path in sorted(data.glob(each))}
+    found |= {path.relative_to(project): path for path in project.glob("requirements.lock")}
+    return {name.as_posix(): sha256_file(path) for name, path in found.items()}
+
+
+def _frame(values: dict[str, str], *columns: str) -> pd.DataFrame:
+    return pd.DataFrame(values.items(), columns=list(columns))
+
+
 def _cell_state(plan: Plan, cell: Cell) -> str:
     """The state of a cell's worst notebook."""
     states = {plan.states[name] for name in _notebooks(plan.study, cell)}
     return next(state for state in ("failed", "not run", "stale", "damaged", "done") if state in states)
 
 
-def build(plan: Plan, *, partial: bool = False) -> Built:
-    """Build the book of a study with warnings as errors.
+def build(plan: Plan, *, partial: bool = False) -> tuple[Path, bool]:
+    """Build the book of a study with warnings as errors; gives its first page, and whether it was built now.
 
     Nothing is built where nothing changed since the last build: pages, texts, settings of the book and code.
 
@@ -209,7 +235,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
     pages = [plan.jobs[name].page for name in present]
     key = _describe_sources(project, [toc, *written, *pages, *lessons, *stored])
     if index.is_file() and is_kept(stamp, key):
-        return Built(index, rebuilt=False)
+        return index, False
     before = read_kept(stamp).strip()
     stamp.unlink(missing_ok=True)
     if before != plan.study.name:
@@ -218,7 +244,7 @@ def build(plan: Plan, *, partial: bool = False) -> Built:
             shutil.rmtree(output / name, ignore_errors=True)
     _call_jupyter_book(project, toc, output / "book.log")
     keep_file(stamp, key, lambda: plan.study.name)
-    return Built(index, rebuilt=True)
+    return index, True
 
 
 def collect_assets(project: Path, studies: Iterable[str]) -> Path:
@@ -276,9 +302,5 @@ def _call_jupyter_book(project: Path, toc: Path, log: Path) -> None:
     if status:
         lines = log.read_text(encoding="utf-8").splitlines()
         telling = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-5:]
-        raise InputError(
-            "the book",
-            expected="a build without a warning",
-            found="; ".join(telling[:5]) or f"exit status {status}",
-            remedy=f"The whole output is in {log}.",
-        )
+        found, remedy = "; ".join(telling[:5]) or f"exit status {status}", f"The whole output is in {log}."
+        raise InputError("the book", expected="a build without a warning", found=found, remedy=remedy)

@@ -47,11 +47,11 @@ def format_findings(project: Path) -> str:
         for where, name, path in named
         for finding in _read(path)
     ]
-    tables = []
-    for claim in dict.fromkeys(finding["claim"] for finding in findings):
-        own = [finding for finding in findings if finding["claim"] == claim]
-        tables.append(verdicts_html(own, caption=f"{claim}: {own[0]['statement']}"))
-    return "\n".join(tables) if tables else "<p>No study was run yet.</p>"
+    claims: dict[str, list[Any]] = {}
+    for finding in findings:
+        claims.setdefault(finding["claim"], []).append(finding)
+    tables = [verdicts_html(own, caption=f"{claim}: {own[0]['statement']}") for claim, own in claims.items()]
+    return "\n".join(tables) or "<p>No study was run yet.</p>"
 
 
 # --- reviews ----------------------------------------------------------------------------------------------------
@@ -172,10 +172,9 @@ def _format_measured(
 
 def format_speed(project: Path) -> str:
     """The measured speed of attribution, as a table and a figure, from what ``make bench`` left."""
-    path = project / SPEED
-    if not path.is_file():
+    if not (project / SPEED).is_file():
         return "Nothing was measured yet: `make bench` does it.\n"
-    measured = _read(path)
+    measured = _read(project / SPEED)
     machine, versions = measured["machine"], measured["versions"]
     where = (
         f"{measured['growth']['model']} parameters in float32, {machine['processor']}, {measured['threads']} "

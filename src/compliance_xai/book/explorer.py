@@ -29,7 +29,7 @@ from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.manifests import MANIFEST
 from compliance_xai.pipeline.review import read_reviewed
 from compliance_xai.pipeline.stores import keep_file
-from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_examples
+from compliance_xai.records import Attribution, Example, attribution_from_row, read_attribution_rows, read_records
 from compliance_xai.study.labels import format_parameters, size_label
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
@@ -315,7 +315,7 @@ def _in_order(frame: pd.DataFrame, clauses: Sequence[Attribution], column: str) 
 
 def _read_examples(study: Study) -> dict[str, Example]:
     path = stage_folder(study.name, "corpus") / "examples.parquet"
-    return {example.id: example for example in read_examples(path)} if path.is_file() else {}
+    return {example.id: example for example in read_records(Example, path)} if path.is_file() else {}
 
 
 def _is_finished(folder: Path) -> bool:

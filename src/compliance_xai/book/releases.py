@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urlparse
@@ -113,12 +113,10 @@ def _check_own(folder: Path) -> None:
     sums = folder / SUMS
     listed = {line.split("  ")[-1] for line in sums.read_text("utf-8").splitlines()} if sums.is_file() else set()
     if foreign := [name for name in found if name not in listed | ({SUMS} if listed else set())]:
-        raise InputError(
-            f"the folder {folder}",
-            expected="a new or empty folder, or an earlier release",
-            found=f"{foreign[0]}{count_more(foreign)}, which no release wrote",
-            remedy="Name another folder; nothing was removed.",
-        )
+        expected = "a new or empty folder, or an earlier release"
+        written = f"{foreign[0]}{count_more(foreign)}, which no release wrote"
+        remedy = "Name another folder; nothing was removed."
+        raise InputError(f"the folder {folder}", expected=expected, found=written, remedy=remedy)
 
 
 def _find_book() -> Path:
@@ -162,20 +160,18 @@ def assemble(book: Path, *, vectors: bool = False) -> str:
 def read_contents(toc: Path) -> Iterator[tuple[str, str]]:
     """(caption of the part, file) of every page in a table of contents, in order; the first page has no part."""
     if not toc.is_file():
-        raise InputError(
-            str(toc), expected="the contents of a built book", found="none", remedy="Run 'make book' first."
-        )
+        expected, remedy = "the contents of a built book", "Run 'make book' first."
+        raise InputError(str(toc), expected=expected, found="none", remedy=remedy)
+
+    def walk(caption: str, entries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+        for entry in entries:
+            yield caption, entry["file"]
+            yield from walk(caption, entry.get("sections", ()))
+
     loaded = yaml.safe_load(toc.read_text(encoding="utf-8"))
     yield "", loaded["root"]
     for part in loaded["parts"]:
-        for chapter in part["chapters"]:
-            yield from ((part["caption"], file) for file in _files(chapter))
-
-
-def _files(entry: dict[str, Any]) -> Iterator[str]:
-    yield entry["file"]
-    for section in entry.get("sections", []):
-        yield from _files(section)
+        yield from walk(part["caption"], part["chapters"])
 
 
 def _slug(file: str) -> str:
@@ -204,13 +200,11 @@ def _clean(article: Any) -> None:
 def _inline_pictures(article: Any, page: Path, vectors: bool) -> None:
     """Point pictures into the file itself, or (for print) to the SVG beside the page."""
     for picture in article.iter("img"):
-        figure = next((parent for parent in picture.iterancestors("figure")), None)
-        source = picture.get("src", "")
-        if vectors and figure is not None and (name := (figure.get("id") or "").removeprefix("figure-")):
-            found = _find_vector(page, name)
-            if found is not None:
-                picture.set("src", found.as_uri())
-                continue
+        figure, source = next(picture.iterancestors("figure"), None), picture.get("src", "")
+        name = "" if figure is None or not vectors else figure.get("id", "").removeprefix("figure-")
+        if name and (found := _find_vector(page, name)):
+            picture.set("src", found.as_uri())
+            continue
         if source and not source.startswith("data:") and not urlparse(source).scheme:
             path = (page.parent / unquote(source)).resolve()
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -237,11 +231,8 @@ def _rename(article: Any, file: str, known: dict[str, str]) -> None:
         address, fragment = urldefrag(link.get("href"))
         if urlparse(address).scheme:
             continue
-        page = here
-        if address:
-            target = os.path.normpath(Path(file).parent / unquote(address))
-            page = known.get(Path(target).as_posix(), "")
-        if page:
+        target = Path(os.path.normpath(Path(file).parent / unquote(address))).as_posix()
+        if page := known.get(target, "") if address else here:
             link.set("href", f"#{page}--{fragment}" if fragment else f"#{page}")
         else:
             link.tag = "span"
@@ -262,12 +253,9 @@ def find_chromium() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise InputError(
-            "the PDF",
-            expected="Chromium, which prints the book",
-            found="none on PATH",
-            remedy="Install it (Debian: apt install chromium), or set CHROMIUM.",
-        )
+        expected = "Chromium, which prints the book"
+        remedy = "Install it (Debian: apt install chromium), or set CHROMIUM."
+        raise InputError("the PDF", expected=expected, found="none on PATH", remedy=remedy)
     return found
 
 
@@ -275,9 +263,8 @@ def _print(page: Path, target: Path) -> None:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise InputError(
-            "the PDF", expected="the package playwright", found="none", remedy="Install it: pip install playwright."
-        ) from None
+        remedy = "Install it: pip install playwright."
+        raise InputError("the PDF", expected="the package playwright", found="none", remedy=remedy) from None
     footer = (
         '<div style="width:100%;font-size:7.5px;color:#56606b;text-align:center;font-family:sans-serif">'
         '<span class="pageNumber"></span> / <span class="totalPages"></span></div>'

@@ -30,14 +30,13 @@ NO_MODEL = "No model of this study has been trained yet, so there is nothing mea
 def format_features() -> str:
     """Two clauses, word by word, by category."""
     columns = {clause: segment(clause) for clause in EXAMPLES["segmented"]}
-    rows = [
-        {"category": label_of(category).text}
-        | {
+    rows = []
+    for category in CATEGORIES:
+        words = {
             clause: " · ".join(f.text for f in features if f.category == category)
             for clause, features in columns.items()
         }
-        for category in CATEGORIES
-    ]
+        rows.append({"category": label_of(category).text} | words)
     return raw_html(table_html(pd.DataFrame(rows), caption="Two clauses, their words by category"))
 
 
@@ -67,10 +66,9 @@ def format_verdicts() -> str:
 
 def find_trained(plan: Plan) -> list[tuple[str, str, str]]:
     """(scale, strategy, key) of the cells whose training is done, the largest scale first."""
-    cells = sorted(plan.study.cells(), key=lambda cell: -plan.study.scales.index(cell.scale))
-    named = [(cell, f"{cell.scale}-{cell.strategy}-finetune") for cell in cells]
-    done = [(cell, name) for cell, name in named if plan.states.get(name) == "done"]
-    return [(cell.scale, cell.strategy, plan.jobs[name].key) for cell, name in done]
+    jobs = [job for name, job in plan.jobs.items() if job.stage == "finetune" and plan.states[name] == "done"]
+    jobs.sort(key=lambda job: -plan.study.scales.index(str(job.scale)))
+    return [(str(job.scale), str(job.strategy), job.key) for job in jobs]
 
 
 def format_review(study: Study, cell: tuple[str, str, str] | None) -> str:
@@ -102,8 +100,8 @@ def format_score(study: Study, cell: tuple[str, str, str] | None) -> str:
 
 def _say_score(found: Attribution, start: int, end: int, *, name: str) -> str:
     """The table of ``format_score`` for the characters ``start`` to ``end`` of the rule, and the sum in words."""
-    inside_T = np.array([token.start < end and start < token.end for token in found.target_tokens])
-    whole, scores_F = float(found.baseline_log_probs[inside_T].sum()), found.sum_spans([(start, end)])[:, 0]
+    whole = float(found.baseline_log_probs[found.tokens_in(start, end)].sum())
+    scores_F = found.sum_spans([(start, end)])[:, 0]
     words, part = [feature.text for feature in found.features], found.target[start:end]
     frame = pd.DataFrame(
         {

@@ -30,12 +30,10 @@ def encode_examples(tokenizer: Any, examples: Sequence[Example], template: Any, 
     for example in examples:
         row = encode(tokenizer, example.clause, example.rule, template)
         if limit and len(row.ids) > limit:
-            raise InputError(
-                f"clause {example.id!r}",
-                expected=f"at most {limit} tokens, prompt and rule together (the model's context)",
-                found=f"{len(row.ids)} tokens, {len(row.ids) - limit} too many",
-                remedy="Shorten or remove the clause, or choose a model with a longer context.",
-            )
+            expected = f"at most {limit} tokens, prompt and rule together (the model's context)"
+            found = f"{len(row.ids)} tokens, {len(row.ids) - limit} too many"
+            remedy = "Shorten or remove the clause, or choose a model with a longer context."
+            raise InputError(f"clause {example.id!r}", expected=expected, found=found, remedy=remedy)
         rows.append(row)
     return rows
 

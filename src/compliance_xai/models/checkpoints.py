@@ -71,8 +71,7 @@ class Checkpoints:
 
     def restore(self, model: Any, optimizer: Any) -> Progress | None:
         """Put the newest checkpoint into model and optimiser; None if there is none."""
-        path = self.last()
-        if path is None:
+        if (path := self.last()) is None:
             return None
         restore_state(path, model, optimizer)
         values = (read_header(path) or {})["progress"]
@@ -112,11 +111,9 @@ def restore_state(path: Path, model: Any, optimizer: Any) -> None:
     with torch.no_grad(), safe_open(path, "pt") as saved:
         for name, parameter in _trained(model):
             parameter.copy_(_place(saved.get_tensor(f"model.{name}"), parameter))
-            kinds = {kind: saved.get_tensor(f"{kind}.{name}") for kind in ("step", "exp_avg", "exp_avg_sq")}
-            optimizer.state[parameter] = {
-                kind: value.to(parameter.device) if kind == "step" else _place(value, parameter)
-                for kind, value in kinds.items()
-            }
+            state = {kind: _place(saved.get_tensor(f"{kind}.{name}"), parameter) for kind in ("exp_avg", "exp_avg_sq")}
+            state["step"] = saved.get_tensor(f"step.{name}").to(parameter.device)
+            optimizer.state[parameter] = state
 
 
 def _trained(model: Any) -> Iterator[tuple[str, Any]]:

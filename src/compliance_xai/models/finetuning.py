@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_atomic
@@ -28,7 +27,7 @@ from compliance_xai.models.training_loop import (
     recompute_activations,
     validation_losses,
 )
-from compliance_xai.records import Example, write_table
+from compliance_xai.records import Example, write_frame
 from compliance_xai.study.ladders import Rung
 from compliance_xai.study.strategy_settings import HYBRIDS, StrategySettings
 
@@ -45,19 +44,11 @@ PHASE_SEED = 7919
 class TrainResult:
     """The result of one fine-tuning, as its folder holds it beside the weights.
 
-    Attributes
-    ----------
-    log
-        One row per logged point: ``step``, ``split`` (train or validation), ``loss`` (nats per rule token), ``tokens``
-        (rule and prompt tokens seen so far).
-    token_losses
-        Validation loss by target token: ``token``, ``count``, ``loss`` (nats, mean), most frequent first.
-    trained, parameters
-        Trained and all parameters.
-    micro_batch
-        Pairs of one forward pass, at the end.
-    notes
-        What a reader of the result should know, such as a lack of memory.
+    ``log``: one row per logged point: ``step``, ``split`` (train or validation), ``loss`` (nats per rule token),
+    ``tokens`` (rule and prompt tokens seen so far). ``token_losses``: validation loss by target token: ``token``,
+    ``count``, ``loss`` (nats, mean), most frequent first. ``trained``, ``parameters``: trained and all parameters.
+    ``micro_batch``: pairs of one forward pass, at the end. ``notes``: what a reader should know, such as a lack of
+    memory.
     """
 
     log: pd.DataFrame
@@ -111,12 +102,9 @@ def finetune(
     if (out / DONE).is_file():
         return read_result(out)
     if not train or not validation:
-        raise InputError(
-            f"strategy {strategy!r}",
-            expected="at least one training and one validation pair",
-            found=f"{len(train)} and {len(validation)}",
-            remedy="Ask for more pairs in the study's corpus settings.",
-        )
+        expected, found = "at least one training and one validation pair", f"{len(train)} and {len(validation)}"
+        remedy = "Ask for more pairs in the study's corpus settings."
+        raise InputError(f"strategy {strategy!r}", expected=expected, found=found, remedy=remedy)
     accelerator = connect(settings.batch_size)
     tokenizer, precision = load_tokenizer(rung), choose_precision(settings, rung.parameters)
     model = prepare_model(rung, settings, accelerator, precision)
@@ -143,15 +131,14 @@ def finetune(
         model = accelerator.unwrap_model(model) if number + 1 < len(settings.phases) else model
     _, token_losses = validation_losses(model, tokenizer, held_out, by_token=True, batch_size=4 * reached.micro_batch)
     log = pd.DataFrame(reached.rows, columns=["step", "split", "loss", "tokens"])
-    facts = dict(zip(("trained", "parameters"), counts, strict=True))
-    facts |= {"micro_batch": reached.micro_batch, "notes": reached.notes}
+    facts = {"trained": counts[0], "parameters": counts[1], "micro_batch": reached.micro_batch, "notes": reached.notes}
     weights = accelerator.get_state_dict(model) if accelerator.num_processes > 1 else None
     if accelerator.is_main_process:
         with write_atomic(out) as part:
             part.mkdir()
             save_trained(accelerator.unwrap_model(model), part, weights)
             for name, frame in (("log", log), ("token_losses", token_losses)):
-                write_table(pa.Table.from_pandas(frame, preserve_index=False), part / f"{name}.parquet")
+                write_frame(frame, part / f"{name}.parquet")
             (part / DONE).write_text(json.dumps(facts) + "\n", encoding="utf-8")
         if checkpoints:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)

@@ -47,12 +47,9 @@ def generate_rules(
     prompts = [render(tokenizer, example.clause, written_out) for example in examples]
     for example, ids in zip(examples, prompts, strict=True):
         if limit and len(ids) + max_new_tokens > limit:
-            raise InputError(
-                f"clause {example.id!r}",
-                expected=f"at most {limit - max_new_tokens} prompt tokens (context {limit}, {max_new_tokens} to write)",
-                found=f"{len(ids)}",
-                remedy="Lower generate.max_new_tokens, shorten the clause, or choose a model with a longer context.",
-            )
+            room = f"at most {limit - max_new_tokens} prompt tokens (context {limit}, {max_new_tokens} to write)"
+            remedy = "Lower generate.max_new_tokens, shorten the clause, or choose a model with a longer context."
+            raise InputError(f"clause {example.id!r}", expected=room, found=f"{len(ids)}", remedy=remedy)
     order = sorted(range(len(examples)), key=lambda index: len(prompts[index]))
     device = next(model.parameters()).device
     written: dict[int, Generation] = {}
@@ -61,16 +58,12 @@ def generate_rules(
         for start in track(range(0, len(order), batch_size), f"batches of {batch_size} rules written"):
             chunk = order[start : start + batch_size]
             longest = max(len(prompts[index]) for index in chunk)
-            ids_BT = torch.full((len(chunk), longest), greedy.pad_token_id)
-            seen_BT = torch.zeros((len(chunk), longest), dtype=torch.long)
+            ids_BT = torch.full((len(chunk), longest), greedy.pad_token_id, device=device)
+            seen_BT = torch.zeros_like(ids_BT)
             for row, index in enumerate(chunk):
                 ids_BT[row, longest - len(prompts[index]) :] = torch.tensor(prompts[index])
                 seen_BT[row, longest - len(prompts[index]) :] = 1
-            output = model.generate(
-                input_ids=ids_BT.to(device),
-                attention_mask=seen_BT.to(device),
-                generation_config=greedy,
-            )
+            output = model.generate(input_ids=ids_BT, attention_mask=seen_BT, generation_config=greedy)
             for index, new_ids in zip(chunk, output[:, longest:].tolist(), strict=True):
                 stopped = tokenizer.eos_token_id in new_ids
                 kept = new_ids[: new_ids.index(tokenizer.eos_token_id)] if stopped else new_ids
@@ -86,8 +79,7 @@ def make_greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
     """
     from transformers import GenerationConfig
 
-    end: Any = tokenizer.eos_token_id
-    pad = tokenizer.pad_token_id
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     if pad is None or pad >= model.get_input_embeddings().num_embeddings:
         pad = end
     return GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=end)

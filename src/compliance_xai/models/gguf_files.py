@@ -45,12 +45,9 @@ def read_header(file: Path | str) -> Any:
     try:
         return GGUFReader(file)
     except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError) as error:
-        raise InputError(
-            str(file),
-            expected="a GGUF file of version 2 or 3",
-            found=f"another or a damaged file ({error})",
-            remedy="Fetch it again; if it begins with 'version https://git-lfs', run 'git lfs pull' in its folder.",
-        ) from None
+        expected, found = "a GGUF file of version 2 or 3", f"another or a damaged file ({error})"
+        remedy = "Fetch it again; if it begins with 'version https://git-lfs', run 'git lfs pull' in its folder."
+        raise InputError(str(file), expected=expected, found=found, remedy=remedy) from None
 
 
 def _read_field(reader: Any, name: str, default: str = "") -> str:
@@ -90,12 +87,9 @@ def dequantise(rung: Rung) -> Path:
         if (folder / "config.json").is_file():
             return folder
         if sha256_file(file) != rung.sha256:
-            raise InputError(
-                str(file),
-                expected=f"the file whose SHA-256 is {rung.sha256}",
-                found="another",
-                remedy="Fetch it again, or correct the rung's sha256.",
-            )
+            expected = f"the file whose SHA-256 is {rung.sha256}"
+            remedy = "Fetch it again, or correct the rung's sha256."
+            raise InputError(str(file), expected=expected, found="another", remedy=remedy)
         with write_atomic(folder) as part:
             part.mkdir()
             write_json(_convert(rung, file, part), part / PROVENANCE)
@@ -128,12 +122,10 @@ def _load(rung: Rung, file: Path) -> Any:
     try:
         model, report = automatic.from_pretrained(file.parent, **options)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        raise InputError(
-            f"rung {rung.name!r} ({file})",
-            expected="a GGUF file of an architecture that transformers reads",
-            found=(str(error) or type(error).__name__).splitlines()[0],
-            remedy="Convert the model to a folder of safetensors, and give that as the rung's path.",
-        ) from error
+        expected = "a GGUF file of an architecture that transformers reads"
+        found = (str(error) or type(error).__name__).splitlines()[0]
+        remedy = "Convert the model to a folder of safetensors, and give that as the rung's path."
+        raise InputError(f"rung {rung.name!r} ({file})", expected=expected, found=found, remedy=remedy) from error
     require_every_tensor(str(file), report, unused=("lm_head",))
     return model
 
@@ -204,9 +196,6 @@ def _set_cutting(rung: Rung, tokenizer: Any, way: str) -> None:
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
     elif way not in (*_AS_GPT2, *GGUF_PRE_TOKENIZER_SPLITS):
-        raise InputError(
-            f"rung {rung.name!r} ({rung.gguf})",
-            expected="a tokenizer that cuts text in a known way before byte-pair encoding",
-            found=repr(way),
-            remedy="Name the model's own tokenizer, a folder or hub id, as this rung's 'tokenizer'.",
-        )
+        expected = "a tokenizer that cuts text in a known way before byte-pair encoding"
+        remedy = "Name the model's own tokenizer, a folder or hub id, as this rung's 'tokenizer'."
+        raise InputError(f"rung {rung.name!r} ({rung.gguf})", expected=expected, found=repr(way), remedy=remedy)

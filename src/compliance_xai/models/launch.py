@@ -6,7 +6,6 @@ with success in both cases. ``connect`` therefore compares what is running with 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.value_types import Count, Whole
 
 ASKED = "COMPLIANCE_XAI_LAUNCH"
-"""Environment variable that tells started processes their number and accelerate's name of how they work together."""
+"""Environment variable that tells started processes their number and how they work together: ``2 processes, FSDP``."""
 
 EXAMPLE = "configs/accelerate/fsdp2.yaml"
 
@@ -53,22 +52,15 @@ def connect(batch_size: int) -> Any:
     if accelerator.distributed_type.name == "DEEPSPEED":  # it wants to know, although no loader is prepared
         plugin: Any = accelerator.state.deepspeed_plugin
         plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = max(1, batch_size // accelerator.num_processes)
-    found = [accelerator.num_processes, accelerator.distributed_type.name]
-    asked = json.loads(os.environ.get(ASKED, "null")) or found
+    found = f"{accelerator.num_processes} processes, {accelerator.distributed_type.name}"
+    asked = os.environ.get(ASKED, found)
     if asked != found:
-        raise InputError(
-            "launch",
-            expected=f"{asked[0]} processes, {asked[1]}",
-            found=f"{found[0]}, {found[1]}",
-            remedy="Check the config file against this machine: FSDP and DeepSpeed need one CUDA device each.",
-        )
+        remedy = "Check the config file against this machine: FSDP and DeepSpeed need one CUDA device each."
+        raise InputError("launch", expected=asked, found=found, remedy=remedy)
     if batch_size % accelerator.num_processes:
-        raise InputError(
-            "launch",
-            expected=f"a number of processes that divides the batch of {batch_size} pairs",
-            found=str(accelerator.num_processes),
-            remedy="Change num_processes, or batch_size in the study.",
-        )
+        expected = f"a number of processes that divides the batch of {batch_size} pairs"
+        remedy = "Change num_processes, or batch_size in the study."
+        raise InputError("launch", expected=expected, found=str(accelerator.num_processes), remedy=remedy)
     return accelerator
 
 
@@ -97,12 +89,9 @@ def read_config(config: Path | str, change: Mapping[str, Any] | None = None) -> 
     if values["num_machines"] > 1 and "SLURM_NODEID" in os.environ and "machine_rank" not in (change or {}):
         values["machine_rank"] = int(os.environ["SLURM_NODEID"])
     if values["num_processes"] % values["num_machines"]:
-        raise InputError(
-            str(path),
-            expected="num_processes for all machines together, the same number on each",
-            found=f"{values['num_processes']} on {values['num_machines']} machines",
-            remedy="Change num_processes.",
-        )
+        expected = "num_processes for all machines together, the same number on each"
+        found = f"{values['num_processes']} on {values['num_machines']} machines"
+        raise InputError(str(path), expected=expected, found=found, remedy="Change num_processes.")
     return values
 
 
@@ -112,16 +101,16 @@ def make_command(values: Mapping[str, Any], config: Path, module: str, arguments
     accelerate 1.15 starts CPU processes only through MPI, and a single one without it.
     """
     if values["distributed_type"] != "MULTI_CPU":
-        start = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-        return [*start, "-m", module, *arguments]
-    machines, place = values["num_machines"], ["--standalone"]
-    if machines > 1:
-        address = f"{values['main_process_ip']}:{values['main_process_port']}"
-        place = [f"--node_rank={values['machine_rank']}", "--rdzv_backend=static", f"--rdzv_endpoint={address}"]
-        place += ["--rdzv_id=0"]
-    local = values["num_processes"] // machines
-    start = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={machines}", *place, f"--nproc_per_node={local}"]
-    return [*start, "-m", module, *arguments]
+        start = ["accelerate.commands.launch", "--config_file", str(config)]
+    else:
+        machines, place = values["num_machines"], ["--standalone"]
+        if machines > 1:
+            address = f"{values['main_process_ip']}:{values['main_process_port']}"
+            place = [f"--node_rank={values['machine_rank']}", "--rdzv_backend=static", f"--rdzv_endpoint={address}"]
+            place += ["--rdzv_id=0"]
+        local = values["num_processes"] // machines
+        start = ["torch.distributed.run", f"--nnodes={machines}", *place, f"--nproc_per_node={local}"]
+    return [sys.executable, "-m", *start, "-m", module, *arguments]
 
 
 def launch(values: Mapping[str, Any], module: str, arguments: Sequence[str]) -> None:
@@ -139,12 +128,12 @@ def launch(values: Mapping[str, Any], module: str, arguments: Sequence[str]) -> 
     InputError
         If a process ends with an error, with its first message.
     """
-    processes, distributed = values["num_processes"], values["distributed_type"]
+    asked = f"{values['num_processes']} processes, {values['distributed_type']}"
     with tempfile.TemporaryDirectory() as folder:
         config, log = Path(folder) / "accelerate.yaml", Path(folder) / "log.txt"
         config.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
-        environment = os.environ | {ASKED: json.dumps([processes, distributed])}
-        if distributed == "MULTI_CPU":
+        environment = os.environ | {ASKED: asked}
+        if values["distributed_type"] == "MULTI_CPU":
             environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
         with log.open("w", encoding="utf-8") as file:
             command = make_command(values, config, module, arguments)
@@ -152,9 +141,6 @@ def launch(values: Mapping[str, Any], module: str, arguments: Sequence[str]) -> 
         if status.returncode:
             lines = log.read_text(encoding="utf-8").strip().splitlines()
             errors = [line for line in lines if "Error: " in line and "ChildFailed" not in line]
-            raise InputError(
-                f"launch of {processes} processes, {distributed}",
-                expected="every process to succeed",
-                found=(errors[:1] or lines[-1:] or ["no output"])[0].strip(),
-                remedy="Correct this, and run the same command again; training continues from its last checkpoint.",
-            )
+            found = (errors[:1] or lines[-1:] or ["no output"])[0].strip()
+            remedy = "Correct this, and run the same command again; training continues from its last checkpoint."
+            raise InputError(f"launch of {asked}", expected="every process to succeed", found=found, remedy=remedy)

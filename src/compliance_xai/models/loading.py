@@ -35,12 +35,8 @@ def load_tokenizer(rung: Rung) -> PreTrainedTokenizerBase:
 
     tokenizer = _loaded(rung, AutoTokenizer, {})
     if not tokenizer("a 1")["input_ids"]:
-        raise InputError(
-            f"rung {rung.name!r} ({rung.path})",
-            expected="a tokenizer with a vocabulary",
-            found="one without",
-            remedy="Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights.",
-        )
+        remedy = "Put the tokenizer's own files (tokenizer.json, tokenizer_config.json) beside the weights."
+        raise _refuse(rung, "a tokenizer with a vocabulary", "one without", remedy)
     set_template_variables(tokenizer, rung.template_variables)
     if rung.template == "chat":
         end_turns_with_their_own_token(tokenizer)
@@ -92,12 +88,9 @@ def load_base(
         raise _no_base(rung)
     require_every_tensor(f"rung {rung.name!r} ({rung.path})", report)
     if model.get_input_embeddings().weight.is_meta:
-        raise InputError(
-            f"rung {rung.name!r}, key 'device_map'",
-            expected="the embeddings in memory",
-            found="embeddings on disk",
-            remedy="Put the embeddings on a device or 'cpu'; layers and the head may stay on disk.",
-        )
+        where = f"rung {rung.name!r}, key 'device_map'"
+        remedy = "Put the embeddings on a device or 'cpu'; layers and the head may stay on disk."
+        raise InputError(where, expected="the embeddings in memory", found="embeddings on disk", remedy=remedy)
     if quantised:
         _keep_one_kernel(model)
     model.generation_config = GenerationConfig()  # so that none of the folder's settings is saved with trained weights
@@ -130,21 +123,18 @@ def _require_unquantised(rung: Rung, quantised: bool) -> bool:
         return True
     name = found.get("quant_method", "unknown") + (" in 4 bits" if found.get("load_in_4bit") else "")
     usable = ", or use the folder for the strategy qlora alone." if as_qlora else "; the strategy qlora quantises them."
-    raise InputError(
-        f"rung {rung.name!r} ({rung.path})",
-        expected="weights in NF4 with double quantisation, or none quantised" if quantised else "unquantised weights",
-        found=f"weights that are quantised already ({name})",
-        remedy=f"Take the model's original weights{usable}",
-    )
+    expected = "weights in NF4 with double quantisation, or none quantised" if quantised else "unquantised weights"
+    remedy = f"Take the model's original weights{usable}"
+    raise _refuse(rung, expected, f"weights that are quantised already ({name})", remedy)
+
+
+def _refuse(rung: Rung, expected: str, found: str, remedy: str) -> InputError:
+    return InputError(f"rung {rung.name!r} ({rung.path})", expected=expected, found=found, remedy=remedy)
 
 
 def _no_base(rung: Rung) -> InputError:
-    return InputError(
-        f"rung {rung.name!r} ({rung.path})",
-        expected="a whole model, which strategies start from",
-        found="adapters for another model",
-        remedy="Name the model itself, or merge the adapters into it and save that.",
-    )
+    remedy = "Name the model itself, or merge the adapters into it and save that."
+    return _refuse(rung, "a whole model, which strategies start from", "adapters for another model", remedy)
 
 
 def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
@@ -171,7 +161,7 @@ def require_room_for_tokens(rung: Rung, tokenizer: Any, model: Any) -> None:
         remedy = "It was added to the tokenizer alone: resize the model's embeddings, or write template: plain."
     else:
         return
-    raise InputError(f"rung {rung.name!r} ({rung.path})", expected=expected, found=found, remedy=remedy)
+    raise _refuse(rung, expected, found, remedy)
 
 
 def _keep_one_kernel(model: PreTrainedModel) -> None:
@@ -202,14 +192,12 @@ def require_every_tensor(where: str, report: Mapping[str, Any], *, unused: tuple
         "the extra tensor": report["unexpected_keys"],
         "another shape of": [str(entry[0]) for entry in report["mismatched_keys"]],
     }
-    for found, names in problems.items():
+    for problem, names in problems.items():
         if names:
-            raise InputError(
-                where,
-                expected="weights with a tensor for every part of the model, and no other",
-                found=f"{found} {min(names)!r} ({len(names)} in all)",
-                remedy="The checkpoint is damaged or belongs to another config.json; fetch or train it again.",
-            )
+            expected = "weights with a tensor for every part of the model, and no other"
+            found = f"{problem} {min(names)!r} ({len(names)} in all)"
+            remedy = "The checkpoint is damaged or belongs to another config.json; fetch or train it again."
+            raise InputError(where, expected=expected, found=found, remedy=remedy)
 
 
 def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
@@ -228,12 +216,9 @@ def _loaded(rung: Rung, auto_class: Any, options: dict[str, Any]) -> Any:
                 **options,
             )
     except (OSError, ValueError, SafetensorError, AssertionError) as error:  # the last: a device that torch lacks
-        raise InputError(
-            f"rung {rung.name!r} ({rung.path})",
-            expected="a Hugging Face causal language model with a tokenizer and safetensors weights",
-            found=(str(error) or type(error).__name__).splitlines()[0],
-            remedy=_advise(rung, error),
-        ) from error
+        expected = "a Hugging Face causal language model with a tokenizer and safetensors weights"
+        found = (str(error) or type(error).__name__).splitlines()[0]
+        raise _refuse(rung, expected, found, _advise(rung, error)) from error
 
 
 _ASK = "Ask for access on the model's page, then log in with 'hf auth login'."

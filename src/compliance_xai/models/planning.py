@@ -92,12 +92,9 @@ class Needs:
     def shape(self) -> Shape:
         """The rung's sizes, from the ladder's file or the ``config.json`` in its folder; an error if in neither."""
         if self.rung.shape is None:
-            raise InputError(
-                f"rung {self.rung.name!r}",
-                expected="a shape in the ladder's file, or a config.json in the rung's folder",
-                found="neither",
-                remedy="Write the model's shape (hidden_size, layers, heads, ...) into the ladder; see data/ladders.",
-            )
+            expected = "a shape in the ladder's file, or a config.json in the rung's folder"
+            remedy = "Write the model's shape (hidden_size, layers, heads, ...) into the ladder; see data/ladders."
+            raise InputError(f"rung {self.rung.name!r}", expected=expected, found="neither", remedy=remedy)
         return self.rung.shape
 
     @property
@@ -126,9 +123,7 @@ class Needs:
         if self.settings.kind in ("none", "full", "lora-then-full"):
             return []
         targets = self.settings.target_modules
-        return [
-            size for name, size in self.linear.items() if targets == "all-linear" or name in targets or name == targets
-        ]
+        return [size for name, size in self.linear.items() if targets == "all-linear" or name in targets]
 
     @property
     def adapter_weights(self) -> int:
@@ -284,25 +279,15 @@ def measure_speeds(shape: Shape, rows: int, length: int, together: int, bfloat16
         ids_BL = torch.ones(rows, length, dtype=torch.long)
         prompts_BL = torch.ones(together, length, dtype=torch.long)
 
-    def train() -> None:
-        model(input_ids=ids_BL, labels=ids_BL).loss.backward()
-
-    def score() -> None:
-        with torch.inference_mode():
-            model(input_ids=ids_BL, use_cache=False)
-
-    def decode() -> None:
-        with torch.inference_mode():
-            cache = model(input_ids=prompts_BL, use_cache=True).past_key_values
-            times.append(_time(lambda: model(input_ids=prompts_BL[:, :1], past_key_values=cache), device, rounds=8))
-
-    times: list[float] = []
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-        training, scoring = _time(train, device), _time(score, device)
-        decode()
+        training = _time(lambda: model(input_ids=ids_BL, labels=ids_BL).loss.backward(), device)
+        with torch.inference_mode():
+            scoring = _time(lambda: model(input_ids=ids_BL, use_cache=False), device)
+            cache = model(input_ids=prompts_BL, use_cache=True).past_key_values
+            decoding = _time(lambda: model(input_ids=prompts_BL[:, :1], past_key_values=cache), device, rounds=8)
     forward = sum(needs.forward_flops(rows * length, rows * length))
     decoded = sum(needs.forward_flops(together, together))
-    return Speeds(3 * forward / training, forward / scoring, decoded / times[0])
+    return Speeds(3 * forward / training, forward / scoring, decoded / decoding)
 
 
 def _time(work: Callable[[], object], device: str, rounds: int = 3) -> float:
@@ -323,8 +308,7 @@ def _time(work: Callable[[], object], device: str, rounds: int = 3) -> float:
 class Device:
     """Memory in bytes; ``flops``: floating-point operations per second that it sustains, None if unknown.
 
-    ``here``: this machine's own, whose speeds are measured. ``libraries``: bytes of its memory that
-    Python takes.
+    ``here``: this machine's own, whose speeds are measured. ``libraries``: bytes of its memory that Python takes.
     """
 
     name: str
@@ -339,21 +323,11 @@ class Device:
 class Tasks:
     """What each trained model of a cell has to read and write.
 
-    Attributes
-    ----------
-    validated
-        Pairs that training reads to measure the validation loss, all evaluations together.
-    written
-        Clauses for which rules are generated.
-    scored
-        Clauses, whole and perturbed, that attribution scores with a rule.
-    judged, judged_seeds
-        Those that the faithfulness stage scores, and how many seeds it looks at; ``rewritten``: clauses for which it
-        generates rules.
-    together, longest
-        Clauses decoded together, and the longest rule in tokens.
-    batch_tokens
-        Tokens of one scoring pass.
+    ``validated``: pairs that training reads to measure the validation loss, all evaluations together; ``written``:
+    clauses for which rules are generated; ``scored``: clauses, whole and perturbed, that attribution scores with a
+    rule; ``judged``, ``judged_seeds``: those that the faithfulness stage scores, and how many seeds it looks at;
+    ``rewritten``: clauses for which it generates rules; ``together``, ``longest``: clauses decoded together, and the
+    longest rule in tokens; ``batch_tokens``: tokens of one scoring pass.
     """
 
     validated: float = 0.0
@@ -371,18 +345,10 @@ class Tasks:
 class CellPlan:
     """What a cell needs. Bytes of memory and disk; hours for all seeds, by stage (None without a speed).
 
-    Attributes
-    ----------
-    trained
-        How many weights training changes.
-    memory, inference
-        While training, and the larger of generation (with ``kv``, its keys and values) and attribution.
-    disk
-        The trained weights that are kept.
-    hours
-        Of ``training``, ``generation``, ``attribution`` and ``faithfulness``.
-    remedy
-        What to change if memory exceeds ``MARGIN`` of the device; empty if all fits.
+    ``trained``: how many weights training changes; ``memory``, ``inference``: while training, and the larger of
+    generation (with ``kv``, its keys and values) and attribution; ``disk``: the trained weights that are kept;
+    ``hours``: of ``training``, ``generation``, ``attribution`` and ``faithfulness``; ``remedy``: what to change if
+    memory exceeds ``MARGIN`` of the device, empty if all fits.
     """
 
     scale: str
@@ -434,15 +400,14 @@ def choose_device(memory: str | None = None, tflops: float | None = None) -> Dev
     import psutil
     import torch
 
+    flops = tflops * 1e12 if tflops else None
     if memory is not None:
-        device = Device("the given device", read_bytes(memory), bfloat16=True)
-    elif torch.cuda.is_available():
+        return Device("the given device", read_bytes(memory), flops, bfloat16=True)
+    fast = computes_bfloat16()
+    if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
-        device = Device(torch.cuda.get_device_name(), total, bfloat16=computes_bfloat16(), here=True)
-    else:
-        total = psutil.virtual_memory().total
-        device = Device("this machine", total, bfloat16=computes_bfloat16(), here=True, libraries=LIBRARIES)
-    return replace(device, flops=tflops * 1e12) if tflops else device
+        return Device(torch.cuda.get_device_name(), total, flops, fast, here=True)
+    return Device("this machine", psutil.virtual_memory().total, flops, fast, here=True, libraries=LIBRARIES)
 
 
 def plan_cell(strategy: str, needs: Needs, device: Device, *, seeds: int = 1, tasks: Tasks = Tasks()) -> CellPlan:
@@ -477,18 +442,8 @@ def plan_cell(strategy: str, needs: Needs, device: Device, *, seeds: int = 1, ta
         rows = min(settings.micro_batch or settings.batch_size, settings.batch_size)
         speeds = measure_speeds(shape, rows, round(texts.mean), min(tasks.together, max(1, round(tasks.written))), wide)
     saved = rung.parameters if needs.whole_weights else needs.adapter_weights
-    return CellPlan(
-        rung.name,
-        strategy,
-        rung.parameters,
-        needs.trained,
-        memory,
-        inference,
-        kv,
-        4.0 * saved * seeds,
-        _plan_hours(needs, speeds, seeds, tasks),
-        "; ".join(remedies),
-    )
+    hours, disk, remedy = _plan_hours(needs, speeds, seeds, tasks), 4.0 * saved * seeds, "; ".join(remedies)
+    return CellPlan(rung.name, strategy, rung.parameters, needs.trained, memory, inference, kv, disk, hours, remedy)
 
 
 def _plan_hours(needs: Needs, speeds: Speeds, seeds: int, tasks: Tasks) -> dict[str, float | None]:
@@ -500,9 +455,9 @@ def _plan_hours(needs: Needs, speeds: Speeds, seeds: int, tasks: Tasks) -> dict[
     judged_seeds = min(seeds, tasks.judged_seeds)
 
     def hours(*work: tuple[float, float | None]) -> float | None:
-        """Of operations at a speed."""
-        seconds = [0.0 if not count else None if speed is None else count / speed for count, speed in work]
-        return None if None in seconds else sum(second or 0.0 for second in seconds) / 3600
+        """Of operations at a speed; None where a speed is needed and unknown."""
+        seconds = sum(count / (speed or math.nan) for count, speed in work if count)
+        return None if math.isnan(seconds) else seconds / 3600
 
     def scoring(count: float) -> float:
         """Operations that take as long as attribution needs for that many texts."""

@@ -47,12 +47,8 @@ def check_template(template: str) -> str:
         Otherwise.
     """
     if template.count("{clause}") != 1:
-        raise InputError(
-            "prompt template",
-            expected="text with {clause} in it exactly once",
-            found=repr(template),
-            remedy=f"Write it as in the default: {DEFAULT_TEMPLATE!r}.",
-        )
+        expected, remedy = "text with {clause} in it exactly once", f"Write it as in the default: {DEFAULT_TEMPLATE!r}."
+        raise InputError("prompt template", expected=expected, found=repr(template), remedy=remedy)
     return template
 
 
@@ -69,13 +65,13 @@ def make_template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt | None = No
     if prompt is None or isinstance(prompt, str):
         return Template(check_template(DEFAULT_TEMPLATE if prompt is None else prompt))
     if not getattr(tokenizer, "chat_template", None):
-        raise InputError(
-            f"tokenizer {type(tokenizer).__name__}",
-            expected="a chat template, because the prompt is a list of messages",
-            found="none",
-            remedy="Set tokenizer.chat_template, or give the prompt as a string with {clause}.",
-        )
+        remedy = "Set tokenizer.chat_template, or give the prompt as a string with {clause}."
+        raise _refuse(tokenizer, "a chat template, because the prompt is a list of messages", "none", remedy)
     return Template(check_template(_write_chat(tokenizer, prompt, answer=None)), complete=True)
+
+
+def _refuse(tokenizer: Any, expected: str, found: str, remedy: str) -> InputError:
+    return InputError(f"tokenizer {type(tokenizer).__name__}", expected=expected, found=found, remedy=remedy)
 
 
 _VARIABLES = "_compliance_xai_template_variables"
@@ -105,12 +101,9 @@ def _write_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
             **getattr(tokenizer, _VARIABLES, {}),
         )
     except TemplateError as error:
-        raise InputError(
-            f"tokenizer {type(tokenizer).__name__}",
-            expected="a chat template that takes the turns " + ", ".join(turn["role"] for turn in turns),
-            found=str(error),
-            remedy="Leave prompt.system out, and write its text into prompt.template.",
-        ) from error
+        expected = "a chat template that takes the turns " + ", ".join(turn["role"] for turn in turns)
+        remedy = "Leave prompt.system out, and write its text into prompt.template."
+        raise _refuse(tokenizer, expected, str(error), remedy) from error
     return text
 
 
@@ -132,21 +125,17 @@ def end_turns_with_their_own_token(tokenizer: PreTrainedTokenizerBase) -> None:
     if before.rstrip() != prompt.rstrip():  # a space before the answer belongs to the tokens of some tokenizers
         pairs = enumerate(zip(before, prompt, strict=False))
         same = next((index for index, (one, other) in pairs if one != other), min(len(before), len(prompt)))
-        raise InputError(
-            f"tokenizer {type(tokenizer).__name__}",
-            expected="a chat template that writes the same before an answer as it writes to ask for one",
-            found=f"{before[same:]!r} before an answer, and {prompt[same:]!r} to ask for one",
-            remedy="Set the template's variables for this rung, such as template_variables: {enable_thinking: false}, "
-            "or write template: plain.",
+        raise _refuse(
+            tokenizer,
+            "a chat template that writes the same before an answer as it writes to ask for one",
+            f"{before[same:]!r} before an answer, and {prompt[same:]!r} to ask for one",
+            "Set the template's variables for this rung, such as template_variables: {enable_thinking: false}, or "
+            "write template: plain.",
         )
     ids: Any = tokenizer(tail.lstrip(), add_special_tokens=False)["input_ids"]
     if not ids or ids[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
-        raise InputError(
-            f"tokenizer {type(tokenizer).__name__}",
-            expected="a chat template whose turns end with a special token",
-            found=repr(tail),
-            remedy="Write template: plain for this rung, or chat: false in the study's prompt.",
-        )
+        remedy = "Write template: plain for this rung, or chat: false in the study's prompt."
+        raise _refuse(tokenizer, "a chat template whose turns end with a special token", repr(tail), remedy)
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
 
 
@@ -225,16 +214,10 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, rule: str) -> tuple[list[i
         If the tokenizer has no end-of-text token or gives no character offsets.
     """
     if tokenizer.eos_token_id is None:
-        raise InputError(
-            "tokenizer", expected="an end-of-text token", found="none", remedy="Set tokenizer.eos_token before use."
-        )
+        raise _refuse(tokenizer, "an end-of-text token", "none", "Set tokenizer.eos_token before use.")
     if not tokenizer.is_fast:
-        raise InputError(
-            f"tokenizer {type(tokenizer).__name__}",
-            expected="a fast tokenizer, which gives character offsets",
-            found="a slow one",
-            remedy="Convert it (AutoTokenizer with use_fast=True) or use the model's tokenizer.json.",
-        )
+        remedy = "Convert it (AutoTokenizer with use_fast=True) or use the model's tokenizer.json."
+        raise _refuse(tokenizer, "a fast tokenizer, which gives character offsets", "a slow one", remedy)
     control = any(mark in rule for mark in _find_marks(tokenizer))
     encoded: Any = tokenizer(rule, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=control)
     eos: Any = tokenizer.eos_token_id

@@ -137,12 +137,8 @@ def _find_layers(model: Any) -> tuple[str, list[Any]]:
     for name, module in model.named_modules():
         if isinstance(module, ModuleList) and len(module) == count:
             return name, list(module)
-    raise InputError(
-        f"model {type(model).__name__}",
-        expected=f"one list of its {count} layers",
-        found="none",
-        remedy="Choose another strategy for this model.",
-    )
+    where, remedy = f"model {type(model).__name__}", "Choose another strategy for this model."
+    raise InputError(where, expected=f"one list of its {count} layers", found="none", remedy=remedy)
 
 
 def _find_whole_weights(model: Any, kind: str) -> list[torch.nn.Parameter]:
@@ -249,20 +245,15 @@ def _load_adapters(rung: Rung, base: PreTrainedModel, folder: Path) -> Any:
     from safetensors.torch import load_file
 
     if any(parameter.is_meta for parameter in base.parameters()):
-        raise InputError(
-            f"rung {rung.name!r}, key 'device_map'",
-            expected="the whole model in memory, because adapters are added to it",
-            found="parts of it on disk",
-            remedy="Spread it over more devices or main memory, or attribute a fully fine-tuned model.",
-        )
+        where = f"rung {rung.name!r}, key 'device_map'"
+        expected = "the whole model in memory, because adapters are added to it"
+        remedy = "Spread it over more devices or main memory, or attribute a fully fine-tuned model."
+        raise InputError(where, expected=expected, found="parts of it on disk", remedy=remedy)
 
     def refuse(file: str, found: str) -> InputError:
-        return InputError(
-            str(folder / file),
-            expected=f"weights that were trained on the rung {rung.name!r}",
-            found=found,
-            remedy="They belong to another base model or are damaged; run the fine-tune stage again.",
-        )
+        expected = f"weights that were trained on the rung {rung.name!r}"
+        remedy = "They belong to another base model or are damaged; run the fine-tune stage again."
+        return InputError(str(folder / file), expected=expected, found=found, remedy=remedy)
 
     def require_same(file: str, found: set[str], expected: set[str]) -> None:
         for text, names in (("without", expected - found), ("with the extra tensor", found - expected)):

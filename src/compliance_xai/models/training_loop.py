@@ -53,12 +53,10 @@ def choose_precision(settings: StrategySettings, parameters: int = 0) -> str:
     on_gpu = torch.cuda.is_available()
     able = computes_bfloat16() if on_gpu or parameters >= LARGE else False
     if settings.precision == "bfloat16" and on_gpu and not able:
-        raise InputError(
-            "strategy, key 'precision'",
-            expected="float32 on this device",
-            found=f"bfloat16, which {torch.cuda.get_device_name()} does not compute in",
-            remedy="Write precision: float32, or auto.",
-        )
+        where = "strategy, key 'precision'"
+        found = f"bfloat16, which {torch.cuda.get_device_name()} does not compute in"
+        remedy = "Write precision: float32, or auto."
+        raise InputError(where, expected="float32 on this device", found=found, remedy=remedy)
     return ("bfloat16" if able else "float32") if settings.precision == "auto" else settings.precision
 
 
@@ -75,15 +73,11 @@ def make_optimizer(model: Any, settings: StrategySettings) -> torch.optim.Optimi
     import torch
 
     whole = settings.learning_rate if settings.full_learning_rate is None else settings.full_learning_rate
-    groups = [
-        {
-            "params": [p for p in parameters if (p.ndim >= 2) == decays],
-            "weight_decay": settings.weight_decay if decays else 0.0,
-            "lr": rate,
-        }
-        for parameters, rate in zip(part_trained(model), (settings.learning_rate, whole), strict=True)
-        for decays in (True, False)
-    ]
+    groups: list[dict[str, Any]] = []
+    for parameters, rate in zip(part_trained(model), (settings.learning_rate, whole), strict=True):
+        matrices, vectors = ([p for p in parameters if (p.ndim >= 2) == two] for two in (True, False))
+        groups.append({"params": matrices, "weight_decay": settings.weight_decay, "lr": rate})
+        groups.append({"params": vectors, "weight_decay": 0.0, "lr": rate})
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2), fused=True)
 
@@ -196,9 +190,9 @@ class Loop:
             _log.warning(note)
 
     def _pass_all(self, batch: Sequence[int]) -> float:
-        accelerator, at_once = self.accelerator, self.progress.micro_batch
+        accelerator = self.accelerator
         share = {"process": accelerator.process_index, "processes": accelerator.num_processes}
-        passes = cut_batch(batch, self._lengths, at_once, **share)
+        passes = cut_batch(batch, self._lengths, self.progress.micro_batch, **share)
         # Every process averages over the rule tokens of all of them; gradients are averaged over processes after that.
         count = sum(self._lengths[row] - self.rows[row].target_start for row in batch)
         total = 0.0
@@ -268,13 +262,12 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _no_memory(where: str, tried: int, error: RuntimeError) -> InputError:
-    return InputError(
-        where,
-        expected=f"memory for {tried} pair{'s' if tried > 1 else ''} at once",
-        found=str(error).splitlines()[0],
-        remedy="Set gradient_checkpointing: true or a smaller micro_batch for the strategy, take qlora, or a smaller "
-        "model; 'compliance-xai study plan' shows what fits.",
+    expected = f"memory for {tried} pair{'s' if tried > 1 else ''} at once"
+    remedy = (
+        "Set gradient_checkpointing: true or a smaller micro_batch for the strategy, take qlora, or a smaller model; "
+        "'compliance-xai study plan' shows what fits."
     )
+    return InputError(where, expected=expected, found=str(error).splitlines()[0], remedy=remedy)
 
 
 def validation_losses(

@@ -31,13 +31,7 @@ from compliance_xai.corpus.counterfactuals import Pool, collect_pool
 from compliance_xai.errors import InputError
 from compliance_xai.machine import track
 from compliance_xai.pipeline.cells import OpenModel, open_model, rung_of
-from compliance_xai.pipeline.stage_examples import (
-    attributed_examples,
-    load_examples,
-    read_vocabulary,
-    require_split,
-    take_in_turn,
-)
+from compliance_xai.pipeline.stage_examples import attributed_examples, read_split, read_vocabulary, take_in_turn
 from compliance_xai.pipeline.stages import CHECKPOINTS, Work, stage
 from compliance_xai.records import (
     Attribution,
@@ -150,8 +144,7 @@ class Reader:
             return None
         if unit not in self.work.pools:
             study = self.work.study
-            examples = require_split(study, load_examples(study), "train")
-            clauses = (example.clause for example in examples)
+            clauses = (example.clause for example in read_split(study, "train"))
             self.work.pools[unit] = collect_pool(clauses, unit, vocabulary=read_vocabulary(study))
         return self.work.pools[unit]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from compliance_xai.errors import require_choice
 from compliance_xai.machine import limit_threads
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, Prompt, make_template
 from compliance_xai.models.strategies import load_trained
-from compliance_xai.pipeline.grid import stage_folder
 from compliance_xai.pipeline.stages import open_work, read_stage, require_results
 from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study
@@ -54,11 +52,12 @@ def open_model(
     seed = seeds[0] if seed is None else seed
     require_choice(f"{where}seed", seed, seeds)
     rung = rung_of(study, scale)
-    weights = weights_folder(study, scale, strategy, seed)
-    if weights is not None:
+    weights = None
+    if study.strategies[strategy].trains:
         if current:
             require_results(open_work(study, "finetune", scale, strategy).job)
         trained = read_stage(study, "finetune", scale, strategy, used=used)
+        weights = trained.folder / f"seed-{seed}"
         for name in trained.manifest["outputs"]:
             if name.endswith(".safetensors") and (trained.folder / name).parent == weights:
                 trained.path(name)
@@ -66,13 +65,6 @@ def open_model(
     limit_threads(study.threads)
     template = make_template(tokenizer, choose_prompt(study, rung))
     return OpenModel(f"{scale}, {strategy}, seed {seed}", model, tokenizer, template)
-
-
-def weights_folder(study: Study, scale: str, strategy: str, seed: int) -> Path | None:
-    """Where the trained weights of a seed are; None for the untouched base."""
-    if not study.strategies[strategy].trains:
-        return None
-    return stage_folder(study.name, "finetune", scale, strategy) / f"seed-{seed}"
 
 
 def rung_of(study: Study, scale: str) -> Rung:

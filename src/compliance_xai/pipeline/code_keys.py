@@ -26,13 +26,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOMS = ("rules", "corpus", "models", "attribution", "stats", "figures", "pipeline", "book")
 """Every room whose code can decide what a page or a lesson shows."""
 
-UNDECIDING = frozenset(
-    {
-        "corpus.download",
-        "models.planning",
-        "rules.legalruleml",
-    }
-)
+UNDECIDING = frozenset({"corpus.download", "models.planning", "rules.legalruleml"})
 """Modules inside those rooms that no stage calls, so that they decide no result."""
 
 
@@ -100,7 +94,20 @@ def _read_known() -> dict[str, list]:
 
 
 class _Reduced(ast.NodeTransformer):
-    """Removes what no result depends on: docstrings, and the texts of errors that are raised."""
+    """Removes what no result depends on: docstrings, and the texts of errors that are raised.
+
+    A text is one of an error's if it is given to a name that the function uses in errors alone.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)  # errors have lost what they were given
+        used = {name for each in ast.walk(node) if isinstance(each, ast.Nonlocal) for name in each.names}
+        used |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+        for each in (each for each in ast.walk(node) if isinstance(each, ast.Assign)):
+            names = {part.id for target in each.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            if used.isdisjoint(names):
+                _blank_texts(each.value)
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         bare = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -110,6 +117,12 @@ class _Reduced(ast.NodeTransformer):
         return ast.Raise()
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Name) and node.func.id == "InputError":
+        if isinstance(node.func, ast.Name) and node.func.id in ("InputError", "_refuse"):
             return ast.Call(node.func, [], [])
         return self.generic_visit(node)
+
+
+def _blank_texts(value: ast.expr) -> None:
+    for part in ast.walk(value):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            part.value = ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from compliance_xai.pipeline.joining import join_cells, keep_evaluated
-from compliance_xai.pipeline.raw_frames import declare, read_raw
+from compliance_xai.pipeline.raw_frames import declare, join_cells, keep_evaluated, read_raw
 from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
 from compliance_xai.rules.compare.error_kinds import KINDS

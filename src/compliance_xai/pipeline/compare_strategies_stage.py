@@ -8,9 +8,8 @@ import pandas as pd
 
 from compliance_xai.attribution.distances import distance_frame
 from compliance_xai.attribution.focus import MEASURES, share_frame
-from compliance_xai.pipeline.joining import join_cells, join_costs, join_tables, keep_evaluated
-from compliance_xai.pipeline.raw_frames import RAW, declare
-from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
+from compliance_xai.pipeline.raw_frames import RAW, declare, join_cells, join_costs, join_tables, keep_evaluated
+from compliance_xai.pipeline.stage_examples import evaluated_examples, read_split
 from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import VIEW
 from compliance_xai.rules.scores import score_rules
@@ -37,7 +36,7 @@ def compare_strategies(work: Work) -> dict[str, pd.DataFrame]:
         controls, runs, sources, remaining, literals`` (``study_tables.strategy_tables``). ``focus`` (all cells and
         splits) and ``summary`` (``summarise_measures`` of it); ``noise`` (``noise_table``), ``reliability``,
         ``feature_reliability``, ``split_half``; ``distances`` (``distance_frame`` of the declared removals). Of the
-        fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``joining.join_costs``).
+        fine-tuned cells, with ``scale``, ``strategy`` and ``seed``: ``movement``, ``costs`` (``join_costs``).
         All but the first and ``focus`` are of the evaluated split.
     """
     bootstrap, declared, raw = work.study.thresholds.bootstrap, declare(work.study), join_raw(work)
@@ -79,7 +78,7 @@ def score_floors(study: Study) -> pd.DataFrame:
     pandas.DataFrame
         ``floor, id, split`` and the columns of ``score_rules``.
     """
-    train = require_split(study, load_examples(study), "train")
+    train = read_split(study, "train")
     wanted = evaluated_examples(study)
     references = [example.rule for example in wanted]
     encoder = load_encoder(study.metrics.encoder) if study.metrics.encoder else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from compliance_xai.attribution.focus import share_frame
-from compliance_xai.pipeline.joining import join_cells, keep_method
-from compliance_xai.pipeline.raw_frames import declare
+from compliance_xai.pipeline.raw_frames import declare, join_cells, keep_method
 from compliance_xai.pipeline.stage_examples import evaluated_examples
 from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.stats.contexts import KEYS, compare_held_out, gather_values, separate_contexts

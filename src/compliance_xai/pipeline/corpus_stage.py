@@ -9,7 +9,7 @@ from compliance_xai.corpus.description import describe_corpus
 from compliance_xai.pipeline.grid import find_corpus_path
 from compliance_xai.pipeline.stage_examples import load_examples, read_corpus, read_vocabulary
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.records import write_examples
+from compliance_xai.records import Example, write_records
 
 
 @stage
@@ -30,5 +30,5 @@ def corpus(work: Work) -> dict[str, pd.DataFrame]:
     if path is not None and path.is_file():
         work.read(path)
     tables = describe_corpus(used, vocabulary=read_vocabulary(work.study))
-    write_examples(examples, work.new_file("examples.parquet"))
+    write_records(Example, examples, work.new_file("examples.parquet"))
     return tables | {"notes": pd.DataFrame({"note": pd.Series(source.notes, dtype="str")})}

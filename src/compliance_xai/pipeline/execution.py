@@ -1,13 +1,12 @@
 """Executes notebooks: text source -> executed page, checked to the last cell, or one clear failure.
 
-The Snakefile runs ``python -m compliance_xai.pipeline.execution STUDY JOB``. A notebook runs under a temporary name and
-takes its own name only after it ran to its end. What libraries write to standard error is no failure: it is kept at the
-foot of the page. A failed attempt is kept beside the pages, in ``book/runs/<study>/failed``.
+The Snakefile runs ``python -m compliance_xai.pipeline.execution STUDY JOB [LIMIT]``. A notebook runs under a temporary
+name and takes its own name only after it ran to its end. What libraries write to standard error is no failure: it is
+kept at the foot of the page. A failed attempt is kept beside the pages, in ``book/runs/<study>/failed``.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -25,7 +24,7 @@ import psutil
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import write_atomic
-from compliance_xai.machine import LINE_VARIABLE, measure_time
+from compliance_xai.machine import LINE_VARIABLE, Stopwatch
 from compliance_xai.pipeline.environment import notebook_environment
 from compliance_xai.pipeline.failures import FAILED, NotebookFailed, explain_system, report_errors
 from compliance_xai.pipeline.grid import PATIENCE, Job, make_jobs, source_hash
@@ -145,12 +144,8 @@ def read_source(path: Path) -> Any:
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise InputError(
-            str(path),
-            expected="one cell tagged 'parameters'",
-            found=f"{len(cells)} of them",
-            remedy='Write the cell as # %% tags=["parameters"].',
-        )
+        expected, remedy = "one cell tagged 'parameters'", 'Write the cell as # %% tags=["parameters"].'
+        raise InputError(str(path), expected=expected, found=f"{len(cells)} of them", remedy=remedy)
     cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     return notebook
 
@@ -271,12 +266,9 @@ def validate_notebook(path: Path) -> list[str]:
 def take_notes(notebook: Any) -> list[str]:
     """Take what was written to standard error out of a notebook: one note for each, without paths of this machine."""
     notes: dict[str, None] = {}
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                if output.output_type == "stream" and output.name == "stderr":
-                    notes[_shorten(output.text)] = None
-            cell.outputs = [out for out in cell.outputs if (out.output_type, out.get("name")) != ("stream", "stderr")]
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        notes |= {_shorten(output.text): None for output in cell.outputs if output.get("name") == "stderr"}
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notes.pop("", None)
     return list(notes)[:NOTES_KEPT]
 
@@ -351,14 +343,10 @@ def report(job: Job, outcome: str, seconds: float = 0.0, message: str = "") -> N
     print(f"{count}{outcome:<6} {job.label}{took}", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one job; exit status 0 done, 2 bad input, 1 anything else."""
-    parser = argparse.ArgumentParser(prog="python -m compliance_xai.pipeline.execution", description=main.__doc__)
-    parser.add_argument("study", help="study file")
-    parser.add_argument("job", help="the job's name, such as 'corpus' or '1m-lora-finetune'")
-    parser.add_argument("--limit", type=float, help="seconds that the notebook may take")
-    options = parser.parse_args(arguments)
-    return report_errors(lambda: _execute_named(options.study, options.job, options.limit))
+def main(arguments: Sequence[str]) -> int:
+    """Run one job: study file, the job's name, seconds that it may take (or not). Exit status 2 for bad input."""
+    study, job, *limit = arguments
+    return report_errors(lambda: _execute_named(study, job, float(limit[0]) if limit else None))
 
 
 def _execute_named(study_path: str, name: str, limit: float | None) -> None:
@@ -367,16 +355,16 @@ def _execute_named(study_path: str, name: str, limit: float | None) -> None:
     require_choice(f"study {study.name!r}, job", name, jobs, remedy="'compliance-xai study plan' lists the jobs.")
     job = jobs[name]
     report(job, "start")
-    with measure_time() as watch:
-        try:
-            execute_job(job, make_parameters(job, study_path), threads=study.threads, limit=limit)
-        except Exception as error:
-            known = isinstance(error, (NotebookFailed, InputError))
-            reason = str(error) if known else explain_system(str(error)) or f"{type(error).__name__}: {error}"
-            report(job, "failed", watch.seconds, reason)
-            raise
+    watch = Stopwatch()
+    try:
+        execute_job(job, make_parameters(job, study_path), threads=study.threads, limit=limit)
+    except Exception as error:
+        known = isinstance(error, (NotebookFailed, InputError))
+        reason = str(error) if known else explain_system(str(error)) or f"{type(error).__name__}: {error}"
+        report(job, "failed", watch.seconds, reason)
+        raise
     report(job, "done", watch.seconds, f"{watch.seconds:.3f}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

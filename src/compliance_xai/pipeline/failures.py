@@ -33,14 +33,8 @@ _NUMBER = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")
 class NotebookFailed(RuntimeError):
     """A notebook that did not run to its end.
 
-    Attributes
-    ----------
-    job_name, reason
-        Which notebook, and what went wrong, in one line.
-    kept
-        Where the attempt is kept, or None if there is nothing to keep.
-    bad_input
-        Whether the reason is one that the reader can remove (an ``InputError``, a full disk), not a defect.
+    ``job_name``, ``reason``: which notebook, and what went wrong, in one line; ``kept``: where the attempt is, or None;
+    ``bad_input``: whether the reason is one that the reader can remove (an ``InputError``, a full disk), not a defect.
     """
 
     def __init__(self, job_name: str, reason: str, *, kept: Path | None, bad_input: bool) -> None:

@@ -25,8 +25,8 @@ from compliance_xai.models.generation import generate_rules, read_confidence
 from compliance_xai.pipeline.attribute_stage import open_reader
 from compliance_xai.pipeline.code_keys import code_digest
 from compliance_xai.pipeline.grid import MEASURING
-from compliance_xai.pipeline.joining import join_cells, keep_method
-from compliance_xai.pipeline.stage_examples import attributed_examples, load_examples, require_split
+from compliance_xai.pipeline.raw_frames import join_cells, keep_method
+from compliance_xai.pipeline.stage_examples import attributed_examples, read_split
 from compliance_xai.pipeline.stages import Work, stage
 from compliance_xai.records import (
     Attribution,
@@ -34,7 +34,7 @@ from compliance_xai.records import (
     Generation,
     attribution_from_row,
     read_attribution_rows,
-    read_generations,
+    read_records,
 )
 from compliance_xai.stats.review_flags import (
     choose_thresholds,
@@ -190,10 +190,10 @@ class _Measured:
             for baseline, attribution in found
             if attribution.provenance["method"] == work.study.attribution.method
         }
-        train = require_split(work.study, load_examples(work.study), "train")
+        train = read_split(work.study, "train")
         self.known = frozenset(word for example in train for word in list_words(example.clause))
         written = work.result("generate", scale, strategy).path("generations.parquet")
-        self.rules = {rule.id: rule for rule in read_generations(written) if rule.seed == seed}
+        self.rules = {rule.id: rule for rule in read_records(Generation, written) if rule.seed == seed}
 
     def judge(self, example: Example, operator: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """``faithfulness.judge_scores`` of an example's attributions with one operator."""
@@ -220,8 +220,7 @@ class _Measured:
 
     def validate(self) -> tuple[list[Example], dict[str, Generation]]:
         """Examples of the validation split, and the rules that the model writes for them."""
-        splits = load_examples(self.study)
-        examples = require_split(self.study, splits, "validation")[:REVIEWED]
+        examples = read_split(self.study, "validation")[:REVIEWED]
         limit = self.study.generate.max_new_tokens
         made = generate_rules(self.model, self.tokenizer, examples, seed=0, template=self.prompt, max_new_tokens=limit)
         return examples, {rule.id: rule for rule in made}

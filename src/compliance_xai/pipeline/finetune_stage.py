@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from compliance_xai.models import finetuning
 from compliance_xai.models.checkpoints import Checkpoints
+from compliance_xai.models.finetuning import TrainResult
 from compliance_xai.models.launch import launch, read_config
 from compliance_xai.models.loading import load_base
 from compliance_xai.models.strategies import load_trained, movement_frame
 from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
-from compliance_xai.pipeline.stage_examples import load_examples, require_split
+from compliance_xai.pipeline.stage_examples import load_examples, read_split
 from compliance_xai.pipeline.stages import CHECKPOINTS, Work, open_work, stage
-from compliance_xai.records import write_table
+from compliance_xai.records import write_frame
 from compliance_xai.study.settings import Study, dump_study, load_study
+from compliance_xai.study.strategy_settings import StrategySettings
 
 MODULE = "compliance_xai.pipeline.finetune_stage"
 """What launched processes run."""
@@ -54,7 +55,7 @@ def finetune(work: Work) -> dict[str, pd.DataFrame]:
             # In 32 bits: an update is often smaller than the spacing of bfloat16. On the CPU, where two copies fit.
             place: Any = {"dtype": "float32", "device_map": "cpu"}
             moved = movement_frame(load_base(rung, **place), load_trained(rung, settings, trained, **place)[0])
-            write_table(pa.Table.from_pandas(moved, preserve_index=False), folder / "movement.parquet")
+            write_frame(moved, folder / "movement.parquet")
 
         # A piece of its own: a training that is done stays done if this fails, for lack of memory for example.
         movement = work.make_piece(f"movement-{seed}", measure, key=key)
@@ -93,22 +94,22 @@ def training_key(work: Work, seed: int) -> str:
     return work.key_from((), settings=settings, code=work.job.code, seed=seed)
 
 
+def train_seed(
+    work: Work, seed: int, out: Path, settings: StrategySettings, checkpoints: Checkpoints | None = None
+) -> TrainResult:
+    """Train one seed of a cell on the study's pairs, with these settings."""
+    study, rung = work.study, rung_of(work.study, work.cell[0])
+    splits, fitted, prompt = load_examples(study), fit_settings(settings, rung), choose_prompt(study, rung)
+    pairs = (read_split(study, name, splits) for name in ("train", "validation"))
+    return finetuning.finetune(
+        rung, work.cell[1], fitted, *pairs, seed=seed, out=out, template=prompt, checkpoints=checkpoints
+    )
+
+
 def _train_seed(work: Work, seed: int, folder: Path) -> None:
     """Train one seed in this process, or as one of the processes that ``_launch_seed`` started."""
-    rung = rung_of(work.study, work.cell[0])
-    splits = load_examples(work.study)
-    train, validation = (require_split(work.study, splits, name) for name in ("train", "validation"))
-    finetuning.finetune(
-        rung,
-        work.cell[1],
-        fit_settings(work.study.settings_of(*work.cell), rung),
-        train,
-        validation,
-        seed=seed,
-        out=folder,
-        template=choose_prompt(work.study, rung),
-        checkpoints=Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", training_key(work, seed)),
-    )
+    checkpoints = Checkpoints(work.folder / CHECKPOINTS / f"seed-{seed}", training_key(work, seed))
+    train_seed(work, seed, folder, work.study.settings_of(*work.cell), checkpoints)
 
 
 def _launch_seed(work: Work, seed: int, folder: Path) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 from compliance_xai.corpus.nearest import put_examples_first
 from compliance_xai.models.generation import generate_rules
 from compliance_xai.pipeline.cells import OpenModel, open_model, rung_of
-from compliance_xai.pipeline.stage_examples import evaluated_examples, load_examples, require_split
+from compliance_xai.pipeline.stage_examples import evaluated_examples, read_split
 from compliance_xai.pipeline.stages import Work, stage
-from compliance_xai.records import Example, Generation, write_generations
+from compliance_xai.records import Example, Generation, write_records
 from compliance_xai.rules.scores import corpus_scores, list_errors, list_verdicts, score_rules
 from compliance_xai.rules.sentence_encoder import load_encoder
 
@@ -56,7 +56,7 @@ def generate(work: Work) -> dict[str, pd.DataFrame]:
             pairs = [pair for e, *pair in zip(examples, rules, references, strict=True) if e.split == split]
             values = corpus_scores(*map(list, zip(*pairs, strict=True)), **choices)
             totals += [{"seed": seed, "split": split, "metric": name, "value": float(values[name])} for name in values]
-    write_generations(generations, work.new_file("generations.parquet"))
+    write_records(Generation, generations, work.new_file("generations.parquet"))
     tables = {"scores": scores, "errors": errors, "verdicts": verdicts}
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
     joined["corpus_scores"] = pd.DataFrame(totals)
@@ -82,7 +82,7 @@ def _write_from_examples(
     work: Work, opened: OpenModel, examples: Sequence[Example], choices: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Scores of what the untouched base writes with training pairs in its prompt, up to the first empty line."""
-    train = require_split(work.study, load_examples(work.study), "train")
+    train = read_split(work.study, "train")
     count = work.study.generate.examples
     text = rung_of(work.study, work.cell[0]).prompt or work.study.prompt.template
     shown = put_examples_first(train, examples, count, text)

@@ -67,11 +67,11 @@ _NOUNS = ("records", "files", "pipeline.stage_examples")
 _TRAIN = (*_NOUNS, "rules.notation", "corpus", "models", "pipeline.cells")
 _ELEMENTS = tuple(f"rules.compare.{name}" for name in ("edits", "rule_elements", "error_kinds"))
 _READ = (*_TRAIN, "attribution", *_ELEMENTS)
-_COMPARE = (*_NOUNS, "pipeline.joining", "pipeline.raw_frames", "corpus", "rules", "attribution", "stats")
+_COMPARE = (*_NOUNS, "pipeline.raw_frames", "corpus", "rules", "attribution", "stats")
 MEASURING = (*_READ, "rules", "pipeline.attribute_stage", "pipeline.faithfulness_stage")
 """What decides the measurements that the faithfulness stage makes on one model, the statistics over them aside."""
 _JUDGE = ("records", "files", "pipeline.raw_frames", "corpus.nearest", "attribution.focus", "stats")
-_SUMMARY = (*_JUDGE, "pipeline.joining", "attribution.distances", "attribution.precision")
+_SUMMARY = (*_JUDGE, "attribution.distances", "attribution.precision")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
@@ -83,7 +83,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(5, "attribute", _READ, per_cell=True),
         Stage(6, "compare_strategies", _COMPARE),
         Stage(7, "compare_sizes", _COMPARE),
-        Stage(8, "faithfulness", (*MEASURING, "pipeline.joining", "stats")),
+        Stage(8, "faithfulness", (*MEASURING, "pipeline.raw_frames", "stats")),
         Stage(9, "contexts", _COMPARE),
         Stage(10, "findings", _JUDGE),
         Stage(11, "summary", _SUMMARY),
@@ -104,17 +104,9 @@ def stages_of(study: Study, strategy: str | None = None) -> tuple[str, ...]:
 class Job:
     """One stage of one study or cell; scale and strategy are None if the stage runs once per study.
 
-    Attributes
-    ----------
-    key
-        Digest of everything that decides its results.
-    needs
-        Names of the jobs whose results decide its own.
-    waits
-        Names of jobs that its page reads something from, such as the clauses that it shows; they run first, but their
-        keys are not part of its own.
-    settings, code
-        The settings and the digest of the code behind the key, for the manifest.
+    ``key``: digest of everything that decides its results, of ``settings`` and ``code`` among other things; ``needs``:
+    names of the jobs whose results decide its own; ``waits``: of jobs that its page reads something from, such as the
+    clauses that it shows: they run first, but their keys are not part of its own.
     """
 
     study: str
@@ -175,9 +167,8 @@ def stage_folder(study: str, stage: str, scale: str | None = None, strategy: str
     if not STAGES[stage].per_cell:
         return base / stage
     if scale is None or strategy is None:
-        raise InputError(
-            f"stage {stage!r}", expected="a model size and a strategy", found="none", remedy="Name the cell."
-        )
+        expected = "a model size and a strategy"
+        raise InputError(f"stage {stage!r}", expected=expected, found="none", remedy="Name the cell.")
     return base / "runs" / scale / strategy / stage
 
 
@@ -260,26 +251,16 @@ def find_corpus_path(study: Study) -> Path | None:
 
 def _identify_corpus(study: Study) -> str:
     """SHA-256 of the corpus's file; for the synthetic corpus of its ``SHA256SUMS``, which vouches for the rest."""
-    path = find_corpus_path(study)
-    if study.corpus.source == "synthetic":
+    path, source, where = find_corpus_path(study), study.corpus.source, f"study {study.name!r}, key 'corpus.path'"
+    if source == "synthetic":
         path = (path or find_data_folder() / "synthetic") / "SHA256SUMS"
     elif path is None:
-        raise InputError(
-            f"study {study.name!r}, key 'corpus.path'",
-            expected=f"a file for the source {study.corpus.source!r}",
-            found="no path",
-            remedy="Add corpus.path to the study, or give --set corpus.path=FILE.",
-        )
+        remedy = "Add corpus.path to the study, or give --set corpus.path=FILE."
+        raise InputError(where, expected=f"a file for the source {source!r}", found="no path", remedy=remedy)
     if not path.is_file():
-        fetch = study.corpus.source == "nzbc-lrml"
-        raise InputError(
-            f"study {study.name!r}, key 'corpus.path'",
-            expected="a file that exists",
-            found=f"nothing at {path}",
-            remedy="Run 'compliance-xai corpus fetch nzbc-lrml', or give --set corpus.path=FILE."
-            if fetch
-            else "Check it.",
-        )
+        fetch = "Run 'compliance-xai corpus fetch nzbc-lrml', or give --set corpus.path=FILE."
+        remedy = fetch if source == "nzbc-lrml" else "Check it."
+        raise InputError(where, expected="a file that exists", found=f"nothing at {path}", remedy=remedy)
     return hash_once(path)
 
 
@@ -305,35 +286,28 @@ def _identify_rungs(study: Study) -> dict[str, Any]:
 def source_hash(job: Job) -> str:
     """SHA-256 of the notebook's text source."""
     if not job.notebook.is_file():
-        raise InputError(
-            str(job.notebook), expected="a notebook's text source", found="no such file", remedy="Restore it from git."
-        )
+        expected, remedy = "a notebook's text source", "Restore it from git."
+        raise InputError(str(job.notebook), expected=expected, found="no such file", remedy=remedy)
     return hash_once(job.notebook)
-
-
-def read_page_mark(page: Path) -> dict[str, Any] | None:
-    """What ``execution`` noted in an executed notebook (``key``, ``source``), or None without a page."""
-    content = read_json(page)
-    return None if content is None else content.get("metadata", {}).get("compliance_xai", {})
 
 
 def find_state(job: Job) -> str:
     """One of ``STATES``."""
     manifest = peek_manifest(job.folder)
-    if manifest is not None and manifest["key"] == job.key and is_page_of(job, manifest):
+    page = manifest and manifest["page"]
+    if manifest and manifest["key"] == job.key and page and _is_of(job, page):
         return "damaged" if find_problems(job, manifest) else "done"
-    failure = read_page_mark(job.failed_page)
-    if failure is not None and (failure.get("key"), failure.get("source")) == (job.key, source_hash(job)):
+    failed = read_json(job.failed_page)
+    if failed and _is_of(job, failed.get("metadata", {}).get("compliance_xai", {})):
         return "failed"
     if manifest is None and job.folder.joinpath(MANIFEST).is_file():
         return "damaged"
     return "stale" if manifest is not None or job.page.is_file() else "not run"
 
 
-def is_page_of(job: Job, manifest: Manifest) -> bool:
-    """Whether the present notebook was executed with the results that a manifest describes."""
-    page = manifest["page"]
-    return page is not None and (page["key"], page["source"]) == (job.key, source_hash(job))
+def _is_of(job: Job, mark: Mapping[str, Any]) -> bool:
+    """Whether what ``execution`` noted of an executed notebook is of the present notebook and key."""
+    return (mark.get("key"), mark.get("source")) == (job.key, source_hash(job))
 
 
 def find_problems(job: Job, manifest: Manifest, *, content: bool = False) -> list[str]:

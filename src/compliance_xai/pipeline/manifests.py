@@ -82,12 +82,9 @@ def read_manifest(folder: Path | str) -> Manifest | None:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        raise InputError(
-            str(path) + (f", key {where!r}" if where else ""),
-            expected="a manifest as this version writes it",
-            found=str(problem["msg"]).lower(),
-            remedy="The next run makes the stage again.",
-        ) from None
+        place, remedy = str(path) + (f", key {where!r}" if where else ""), "The next run makes the stage again."
+        expected, found = "a manifest as this version writes it", str(problem["msg"]).lower()
+        raise InputError(place, expected=expected, found=found, remedy=remedy) from None
 
 
 def peek_manifest(folder: Path | str) -> Manifest | None:

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from compliance_xai.attribution.integrated_gradients import STEPS
+from compliance_xai.attribution.options import BUDGETS
+from compliance_xai.attribution.removal_curves import Effort, count_masks
 from compliance_xai.corpus.features import segment
 from compliance_xai.machine import limit_threads
+from compliance_xai.models.batches import encode_examples
+from compliance_xai.models.launch import read_config
+from compliance_xai.models.loading import load_tokenizer
 from compliance_xai.models.planning import CellPlan, Device, Needs, Tasks, Texts, plan_cell
+from compliance_xai.pipeline.attribute_stage import list_views
 from compliance_xai.pipeline.cells import fit_settings
-from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, load_examples, require_split
+from compliance_xai.pipeline.faithfulness_stage import REVIEWED, judged_examples
+from compliance_xai.pipeline.stage_examples import attributed_examples, evaluated_examples, read_split
 from compliance_xai.records import Example
 from compliance_xai.study.ladders import Rung, load_ladder
 from compliance_xai.study.settings import Study, load_study
@@ -28,9 +36,8 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
     study = study if isinstance(study, Study) else load_study(study)
     ladder = load_ladder(study.ladder)
     rungs = {rung.name: rung for rung in (*ladder.rungs, *ladder.absent)}
-    splits = load_examples(study)
-    train, attributed = require_split(study, splits, "train"), attributed_examples(study)
-    tasks = _count_tasks(study, splits, attributed)
+    train, attributed = read_split(study, "train"), attributed_examples(study)
+    tasks = _count_tasks(study, attributed)
     processes, sharded = _count_processes(study)
     lengths = {scale: measure_texts(rungs[scale], train, study.prompt.template) for scale in dict(study.cells())}
     plans = []
@@ -60,29 +67,17 @@ def plan_study(study: Study | Path | str, device: Device) -> list[CellPlan]:
 def measure_texts(rung: Rung, examples: Sequence[Example], template: str) -> Texts:
     """Lengths of pairs in tokens: counted if the tokenizer is at hand, else characters over ``CHARACTERS``."""
     if rung.is_local and rung.is_there:
-        from compliance_xai.models.batches import encode_examples
-        from compliance_xai.models.loading import load_tokenizer
-
         rows = encode_examples(load_tokenizer(rung), examples, rung.prompt or template, None)
-        lengths = [(len(row.ids), len(row.ids) - row.target_start) for row in rows]
+        totals, rules = [len(row.ids) for row in rows], [len(row.ids) - row.target_start for row in rows]
     else:
         around = len(template) - len("{clause}")
-        lengths = [
-            (
-                round((around + len(example.clause) + len(example.rule)) / CHARACTERS) + 1,
-                round(len(example.rule) / CHARACTERS) + 1,
-            )
-            for example in examples
-        ]
-    totals, rules = zip(*lengths, strict=True)
+        totals = [round((around + len(one.clause) + len(one.rule)) / CHARACTERS) + 1 for one in examples]
+        rules = [round(len(one.rule) / CHARACTERS) + 1 for one in examples]
     return Texts(max(totals), sum(totals) / len(totals), max(rules), sum(rules) / len(rules))
 
 
-def _count_tasks(study: Study, splits: dict[str, list[Example]], attributed: Sequence[Example]) -> Tasks:
+def _count_tasks(study: Study, attributed: Sequence[Example]) -> Tasks:
     """What one model reads and writes: for every baseline and the second method, and in the faithfulness stage."""
-    from compliance_xai.attribution.removal_curves import Effort, count_masks
-    from compliance_xai.pipeline.attribute_stage import list_views
-    from compliance_xai.pipeline.faithfulness_stage import REVIEWED, judged_examples
 
     def features(example: Example) -> int:
         return len(segment(example.clause, study.attribution.unit))
@@ -95,7 +90,7 @@ def _count_tasks(study: Study, splits: dict[str, list[Example]], attributed: Seq
     effort = Effort(chosen.points, chosen.random_orders, chosen.masks, chosen.beam)
     judged = judged_examples(study, {example.id: example for example in attributed})
     masks = sum(count_masks(features(example), len(baselines), effort) for example in judged)
-    validation = require_split(study, splits, "validation")
+    validation = read_split(study, "validation")
     reviewed = validation[:REVIEWED]
     masks_of_reviews = sum(1 + features(example) for example in (*attributed, *reviewed))
     return Tasks(
@@ -111,16 +106,11 @@ def _count_tasks(study: Study, splits: dict[str, list[Example]], attributed: Seq
 
 def _budget(method: str, features: int) -> int:
     """Masks of one clause; a gradient takes two passes more than a score does."""
-    from compliance_xai.attribution.integrated_gradients import STEPS
-    from compliance_xai.attribution.options import BUDGETS
-
     return {"leave_one_out": features, "integrated_gradients": 3 * STEPS, **BUDGETS}[method]
 
 
 def _count_processes(study: Study) -> tuple[int, bool]:
     if not study.launch.config:
         return 1, False
-    from compliance_xai.models.launch import read_config
-
     values = read_config(study.launch.config, study.launch.change)
     return int(values["num_processes"]), values["distributed_type"] in ("FSDP", "DEEPSPEED")

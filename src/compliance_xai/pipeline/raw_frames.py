@@ -1,9 +1,11 @@
-"""A study's raw frames and its design: joined from its cells, kept beside its tables, judged again without a model."""
+"""A study's frames and its design: joined from its cells, kept beside its tables, judged again without a model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
+
+import pandas as pd
 
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline.stages import Work
@@ -13,6 +15,7 @@ from compliance_xai.stats.declared import Declared, declared_from_json
 from compliance_xai.stats.study_tables import RawFrames, size_tables, strategy_tables
 from compliance_xai.study.ladders import load_ladder
 from compliance_xai.study.settings import Study
+from compliance_xai.study.strategy_settings import KINDS
 
 RAW, DECLARED = "raw_", "declared.json"
 """What the names of raw frames begin with, and the file with a study's design."""
@@ -38,22 +41,70 @@ def declare(study: Study) -> Declared:
     )
 
 
+def join_tables(work: Work, stage: str, *tables: str) -> pd.DataFrame:
+    """The tables of every cell that has the stage, one below the other, with ``scale`` and ``strategy`` in front.
+
+    Several tables of one cell are put side by side, by seed. Without such a cell there is no row.
+    """
+    frames = []
+    for job in work.jobs.values():
+        if job.stage == stage:
+            result = work.result(stage, job.scale, job.strategy)
+            frame, *others = (result[table] for table in tables)
+            for other in others:
+                frame = frame.merge(other, on="seed")
+            frame.insert(0, "scale", job.scale)
+            frame.insert(1, "strategy", job.strategy)
+            frames.append(frame)
+    keys = ["scale", "strategy", "seed"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=keys, dtype=object)
+
+
+def join_cells(work: Work, stage: str, table: str) -> pd.DataFrame:
+    """One table of every cell, with ``scale``, ``strategy`` and ``parameters`` (of the base model) in front."""
+    counts = {rung.name: rung.parameters for rung in load_ladder(work.study.ladder).rungs}
+    joined = join_tables(work, stage, table)
+    joined.insert(2, "parameters", joined["scale"].map(counts))
+    return joined
+
+
+def join_costs(work: Work) -> pd.DataFrame:
+    """What each fine-tuned cell trained and what that took, by seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scale``, ``strategy``, ``seed``, ``what`` (in words), ``trained`` (parameters), ``share`` (of all),
+        ``validation_loss``, ``seconds``, ``peak_memory_bytes`` (of the process); times differ from run to run.
+    """
+    costs = join_tables(work, "finetune", "summary", "timing")
+    costs["what"] = [KINDS[work.study.strategies[name].kind] for name in costs["strategy"]]
+    columns = ["trained", "parameters", "validation_loss", "seconds", "peak_memory_bytes"]
+    costs = costs.reindex(columns=["scale", "strategy", "seed", "what", *columns])
+    costs.insert(5, "share", costs["trained"] / costs.pop("parameters"))
+    return costs
+
+
+def keep_method(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the study's first method, where attributions by a second one are in the same table."""
+    return frame[frame["method"] == work.study.attribution.method]
+
+
+def keep_evaluated(work: Work, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the evaluated split: claims are judged on it, and held-out documents are another question."""
+    return frame[frame["split"] == work.study.corpus.evaluate_on].reset_index(drop=True)
+
+
 def read_raw(work: Work) -> RawFrames:
     """The raw frames that the comparison of strategies wrote."""
     result = work.result("compare_strategies")
     return RawFrames(**{field.name: result[f"{RAW}{field.name}"] for field in fields(RawFrames)})
 
 
-@dataclass(frozen=True)
-class Recomputed:
-    """Findings computed from stored raw frames, and their differences from the stored findings, if any."""
-
-    findings: list[Finding]
-    differences: list[str]
-
-
-def recompute(folder: Path) -> Recomputed:
+def recompute(folder: Path) -> tuple[list[Finding], list[str]]:
     """Compute every test and verdict of a kept study again, from its raw frames and without a model.
+
+    Returns the findings, and a line for each difference from the stored ones.
 
     Parameters
     ----------
@@ -76,7 +127,7 @@ def recompute(folder: Path) -> Recomputed:
     tables |= size_tables(raw, declared, failing_cells(tables["competence"]))
     found = judge(declared, tables)
     stored = {one.claim: one for one in findings_from_json(paths[1].read_text(encoding="utf-8"))}
-    return Recomputed(found, [line for one in found for line in _compare(one, stored.get(one.claim))])
+    return found, [line for one in found for line in _compare(one, stored.get(one.claim))]
 
 
 def _compare(new: Finding, stored: Finding | None) -> list[str]:

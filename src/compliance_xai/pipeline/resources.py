@@ -60,29 +60,23 @@ def plan_needs(
 
     flops = None if tflops is None else tflops * 1e12
     device = Device("a node", float("inf"), flops, bfloat16=gpus > 0, libraries=LIBRARIES)
-    cells: dict[tuple[str, str], CellPlan] = {}
+    cells: list[CellPlan] = []
     try:
-        cells = {(cell.scale, cell.strategy): cell for cell in plan_study(study, device)}
+        cells = plan_study(study, device)
     except InputError as error:
         print(f"Memory and time are not planned, every job gets the defaults: {error}", file=sys.stderr)
-    plain = Needs(_megabytes(LIBRARIES), MINUTES, 0, None)
     needs = {}
     for name, job in jobs.items():
-        if job.stage == "faithfulness":
-            heaviest = max((cell.inference for cell in cells.values()), default=LIBRARIES)
-            minutes = _minutes(*(_hours(cell, job.stage) for cell in cells.values()))
-            needs[name] = Needs(_megabytes(heaviest), minutes, gpus, None)
-        elif job.scale is None or job.strategy is None:
+        if job.scale is None and job.stage != "faithfulness":
             group = "first" if job.stage in ("corpus", "ladder") else "comparisons"
-            needs[name] = Needs(plain.memory, plain.minutes, 0, group)
-        elif (cell := cells.get((job.scale, job.strategy))) is None:
-            needs[name] = Needs(plain.memory, None, gpus, None)
-        else:
-            minutes = _minutes(_hours(cell, job.stage))
-            together = _minutes(*(_hours(cell, stage) for stage in HOURS_OF))
-            group = "cells" if together is not None and together < small else None
-            size = cell.memory.peak if job.stage == "finetune" else cell.inference
-            needs[name] = Needs(_megabytes(size), minutes, gpus, group)
+            needs[name] = Needs(_megabytes(LIBRARIES), MINUTES, 0, group)
+            continue
+        used = [cell for cell in cells if job.scale is None or (job.scale, job.strategy) == (cell.scale, cell.strategy)]
+        sizes = [cell.memory.peak if job.stage == "finetune" else cell.inference for cell in used]
+        together = _minutes(*(_hours(cell, stage) for cell in used for stage in HOURS_OF))
+        group = "cells" if job.scale and together is not None and together < small else None
+        minutes = _minutes(*(_hours(cell, job.stage) for cell in used))
+        needs[name] = Needs(_megabytes(max(sizes, default=LIBRARIES)), minutes, gpus, group)
     return needs
 
 

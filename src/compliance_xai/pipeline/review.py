@@ -32,7 +32,7 @@ from compliance_xai.models.generation import generate_rules, read_confidence
 from compliance_xai.models.loading import load_base, load_tokenizer
 from compliance_xai.models.prompts import DEFAULT_TEMPLATE, check_template, encode_target, make_template
 from compliance_xai.pipeline.cells import OpenModel, open_model
-from compliance_xai.pipeline.stage_examples import load_examples, require_split
+from compliance_xai.pipeline.stage_examples import read_split
 from compliance_xai.pipeline.stages import read_stage
 from compliance_xai.records import Attribution, Example
 from compliance_xai.rules.compare.rule_elements import list_elements
@@ -206,11 +206,10 @@ def load_writer(
 
     writer = load(strategy, seed)
     own = strategy, study.seeds_of(strategy, scale)[0] if seed is None else seed
-    cells = [(name, one) for size, name in study.cells() if size == scale and study.strategies[name].trains
-             for one in study.seeds_of(name, scale)[: study.faithfulness.seeds]]  # fmt: skip
-    others = tuple(load(*cell) for cell in cells if compare and cell != own)
-    train = require_split(study, load_examples(study), "train")
-    known = frozenset(word for example in train for word in list_words(example.clause))
+    names = [name for size, name in study.cells() if compare and size == scale and study.strategies[name].trains]
+    cells = [(name, one) for name in names for one in study.seeds_of(name, scale)[: study.faithfulness.seeds]]
+    others = tuple(load(*cell) for cell in cells if cell != own)
+    known = frozenset(word for example in read_split(study, "train") for word in list_words(example.clause))
     evidence = dataclasses.replace(read_evidence(study, scale, strategy), known=known)
     return dataclasses.replace(writer, evidence=evidence, others=others)
 
@@ -285,9 +284,8 @@ def review_clause(
         say(f"{writer.name} writes the rule")
         rule = writer.write([clause])[0]
     if not rule.strip():
-        raise InputError(
-            f"model {writer.name}", expected="a rule", found="nothing", remedy="Train it longer, or take another model."
-        )
+        remedy = "Train it longer, or take another model."
+        raise InputError(f"model {writer.name}", expected="a rule", found="nothing", remedy=remedy)
     found, evidence = writer.explain(clause, rule), writer.evidence
     others = [other.write([clause])[0] for other in writer.others] if others is None else others
     log_probs_T, entropies_T = writer.confidence([(clause, rule)])[0] if sure is None else sure
@@ -389,14 +387,10 @@ def read_clauses(path: Path) -> list[tuple[str, str]]:
     """
     columns, rows, _ = read_rows(path)
     if "clause" not in columns:
-        found = ", ".join(columns)
-        raise InputError(
-            str(path), expected="a column clause", found=found, remedy="Name the column of the clauses so."
-        )
-    cells = [row.cells for row in rows]
-    return [
-        (_say_cell(row.get("id")) or str(place), _say_cell(row.get("clause"))) for place, row in enumerate(cells, 1)
-    ]
+        found, remedy = ", ".join(columns), "Name the column of the clauses so."
+        raise InputError(str(path), expected="a column clause", found=found, remedy=remedy)
+    cells = enumerate((row.cells for row in rows), start=1)
+    return [(_say_cell(row.get("id")) or str(number), _say_cell(row.get("clause"))) for number, row in cells]
 
 
 def _say_cell(value: Any) -> str:
@@ -432,12 +426,9 @@ def review_many(
     folder.mkdir(parents=True, exist_ok=True)
     kept, done, key = folder / "reviews.jsonl", {}, writer.key
     for line in kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else ():
-        try:
+        with contextlib.suppress(json.JSONDecodeError):  # an empty line, or what a run wrote as it was killed
             row = json.loads(line)
-        except json.JSONDecodeError:  # an empty line, or what a run wrote as it was killed
-            continue
-        if row["key"] == key:
-            done[row["id"], row["clause"]] = row
+            done |= {(row["id"], row["clause"]): row} if row["key"] == key else {}
     waiting = [pair for pair in dict.fromkeys(clauses) if pair not in done]
     report(len(done))
     with kept.open("a", encoding="utf-8") as file:
@@ -448,15 +439,12 @@ def review_many(
                 done[row["id"], row["clause"]] = row
                 file.flush()
                 report(len(done))
-    rows = sorted(
-        (done[pair] for pair in dict.fromkeys(clauses)), key=lambda row: (not row["error"], -row["expected_errors"])
-    )
-    facts = ["id", "clause", "rule", "expected_errors", "error"]
+    rows = [done[pair] for pair in dict.fromkeys(clauses)]
+    rows.sort(key=lambda row: (not row["error"], -row["expected_errors"]))
     checks = [{"id": row["id"], **check} for row in rows for check in row["checks"]]
-    for name, frame in (
-        ("clauses", pd.DataFrame(rows, columns=facts)),
-        ("checks", pd.DataFrame(checks, columns=["id", *CHECKS])),
-    ):
+    columns = {"clauses": ["id", "clause", "rule", "expected_errors", "error"], "checks": ["id", *CHECKS]}
+    for name, found in (("clauses", rows), ("checks", checks)):
+        frame = pd.DataFrame(found, columns=columns[name])
         frame.to_parquet(folder / f"{name}.parquet", index=False)
         # A spreadsheet would compute a text that begins like a formula.
         frame.replace(r"^(?=[=+\-@\t\r])", "'", regex=True).to_csv(folder / f"{name}.csv", index=False)
@@ -468,21 +456,16 @@ def review_many(
 def _review_batch(writer: RuleWriter, pairs: Sequence[tuple[str, str]]) -> Iterator[Row]:
     """A row for every clause; one that cannot be reviewed says why."""
     written = dict(zip(pairs, _write_each(writer, [clause for _, clause in pairs]), strict=True))
-    good = [(pair, rule) for pair, rule in written.items() if isinstance(rule, str) and rule.strip()]
-    clauses = [clause for (_, clause), _ in good]
-    others = [[str(rule) for rule in _write_each(other, clauses)] for other in writer.others if clauses]
-    sure = writer.confidence([(clause, rule) for (_, clause), rule in good])
-    known = {
-        pair: (read, [own[place] for own in others])
-        for place, ((pair, _), read) in enumerate(zip(good, sure, strict=True))
-    }
+    good = {pair: rule for pair, rule in written.items() if isinstance(rule, str) and rule.strip()}
+    others = [_write_each(other, [clause for _, clause in good]) for other in writer.others if good]
+    sure = dict(zip(good, writer.confidence([(clause, rule) for (_, clause), rule in good.items()]), strict=True))
+    theirs = {pair: [str(rules[place]) for rules in others] for place, pair in enumerate(good)}
     for pair, rule in written.items():
         try:
             if not isinstance(rule, str):
                 raise rule
-            read, theirs = known.get(pair, (None, None))
-            made = review_clause(writer, pair[1], rule=rule, sure=read, others=theirs, alternatives=False)
-            yield _make_row(pair, made)
+            known: dict[str, Any] = {"sure": sure.get(pair), "others": theirs.get(pair)}
+            yield _make_row(pair, review_clause(writer, pair[1], rule=rule, alternatives=False, **known))
         except InputError as error:
             yield _make_row(pair, error=str(error))
 

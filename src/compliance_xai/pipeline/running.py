@@ -50,6 +50,11 @@ class Plan:
         """The jobs that are not done."""
         return [job for name, job in self.jobs.items() if self.states[name] != "done"]
 
+    @property
+    def counts(self) -> str:
+        """How many jobs are in each state: ``3 done, 2 not run``."""
+        return ", ".join(f"{count} {state}" for state, count in count_states(self.states.values()).items())
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -87,12 +92,9 @@ def run_plan(plan: Plan, *, cores: int, limit: float | None = None, profile: str
     """
     study, here, settings = plan.study, profile == LOCAL, _find_profile(profile)
     if here and study.threads > cores:
-        raise InputError(
-            f"study {study.name!r}, key 'threads'",
-            expected=f"at most the {cores} cores of this run",
-            found=str(study.threads),
-            remedy="Give more --cores, or --set threads=1.",
-        )
+        where, expected = f"study {study.name!r}, key 'threads'", f"at most the {cores} cores of this run"
+        remedy = "Give more --cores, or --set threads=1."
+        raise InputError(where, expected=expected, found=str(study.threads), remedy=remedy)
     with hold_lock(study.folder / LOCK, f"study {study.name!r}", wait=1):
         _end_snakemake(plan)
         if not here:
@@ -127,13 +129,10 @@ def _wait_for_orphans(plan: Plan) -> None:
     end = time.monotonic() + PATIENCE
     while orphans := find_orphans(plan):
         if time.monotonic() >= end:
-            pids = " ".join(map(str, orphans))
-            raise InputError(
-                f"study {plan.study.name!r}",
-                expected="no process of another run at work on it",
-                found=", ".join(f"process {pid} ({label})" for pid, label in orphans.items()),
-                remedy=f"Wait until it ends, or end it with 'kill {pids}'; finished work is kept.",
-            )
+            expected = "no process of another run at work on it"
+            found = ", ".join(f"process {pid} ({label})" for pid, label in orphans.items())
+            remedy = f"Wait until it ends, or end it with 'kill {' '.join(map(str, orphans))}'; finished work is kept."
+            raise InputError(f"study {plan.study.name!r}", expected=expected, found=found, remedy=remedy)
         time.sleep(0.5)
 
 
@@ -209,9 +208,8 @@ def _wait(process: subprocess.Popen, plan: Plan, progress: Path | None) -> tuple
             time.sleep(1)
             for path in sorted({*progress.glob("*.done"), *progress.glob("*.failed")} - said):
                 said.add(path)
-                print(
-                    f"[{len(said)}/{len(plan.pending)}] {path.suffix[1:]:<6} {plan.jobs[path.stem].label}", flush=True
-                )
+                count = f"[{len(said)}/{len(plan.pending)}]"
+                print(f"{count} {path.suffix[1:]:<6} {plan.jobs[path.stem].label}", flush=True)
         return process.wait(), False
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt, psutil.NoSuchProcess):

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, write_json
 from compliance_xai.machine import limit_threads
-from compliance_xai.models.finetuning import finetune, read_result
-from compliance_xai.pipeline.cells import choose_prompt, fit_settings, rung_of
-from compliance_xai.pipeline.finetune_stage import training_key
-from compliance_xai.pipeline.stage_examples import load_examples, require_split
+from compliance_xai.models.finetuning import read_result
+from compliance_xai.pipeline.finetune_stage import train_seed, training_key
 from compliance_xai.pipeline.stages import Work, open_work
 from compliance_xai.pipeline.stores import keep_folder
 from compliance_xai.study.settings import Cell, Study
@@ -69,12 +68,10 @@ def search_settings(
         If the study fine-tunes on several processes: a trial trains in one.
     """
     if study.launch.config:
-        raise InputError(
-            f"study {study.name!r}, key 'launch.config'",
-            expected="none for a search, each of whose trials trains in one process",
-            found=repr(study.launch.config),
-            remedy="Give --set launch={} if the models fit one device; else search with a smaller model.",
-        )
+        where, found = f"study {study.name!r}, key 'launch.config'", repr(study.launch.config)
+        expected = "none for a search, each of whose trials trains in one process"
+        remedy = "Give --set launch={} if the models fit one device; else search with a smaller model."
+        raise InputError(where, expected=expected, found=found, remedy=remedy)
     folder = study.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
@@ -130,10 +127,10 @@ def draw_trial(settings: StrategySettings, search: SearchSettings, trial: int) -
     power = draw.uniform(-1, 1)
     if trial % 2 == 0:
         power = -random.Random(f"0/{trial - 1}").uniform(-1, 1)
-    factor = RATE_FACTOR**power
-    changes: dict[str, Any] = {"learning_rate": float(f"{settings.learning_rate * factor:.3g}")}
-    if settings.full_learning_rate is not None:
-        changes["full_learning_rate"] = float(f"{settings.full_learning_rate * factor:.3g}")
+    rates = {name: getattr(settings, name) for name in ("learning_rate", "full_learning_rate")}
+    changes: dict[str, Any] = {
+        name: float(f"{rate * RATE_FACTOR**power:.3g}") for name, rate in rates.items() if rate is not None
+    }
     rank, steps = draw.choice(search.ranks or (None,)), draw.choice(search.steps or (None,))
     if rank and settings.has_adapters:
         changes["rank"] = rank
@@ -168,13 +165,9 @@ def _read_trained(work: Work) -> tuple[float, float] | None:
 
 def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, float]:
     """Loss and seconds of a training, whose folder is removed."""
-    study, rung, started = work.study, rung_of(work.study, work.cell[0]), time.monotonic()
-    splits = load_examples(study)
-    train, validation = (require_split(study, splits, name) for name in ("train", "validation"))
+    started = time.monotonic()
     try:
-        fitted, prompt = fit_settings(settings, rung), choose_prompt(study, rung)
-        seed = study.seeds[0]
-        loss = finetune(rung, work.cell[1], fitted, train, validation, seed=seed, out=out, template=prompt).last_loss
+        loss = train_seed(work, work.study.seeds[0], out, settings).last_loss
     except FloatingPointError:
         loss = float("inf")  # a rate that breaks the training off is a result of the search
     shutil.rmtree(out, ignore_errors=True)
@@ -183,7 +176,6 @@ def _train(work: Work, settings: StrategySettings, out: Path) -> tuple[float, fl
 
 def format_best(trials: pd.DataFrame) -> str:
     """The best settings of each cell as the part of a study file that holds them."""
-    import yaml
 
     strategies: dict[str, dict[str, Any]] = {}
     for row in trials[trials["best"]].drop_duplicates(["scale", "strategy"]).to_dict("records"):
@@ -191,10 +183,8 @@ def format_best(trials: pd.DataFrame) -> str:
         chosen |= {name: int(chosen[name]) for name in ("rank", "steps") if name in chosen}
         strategies.setdefault(row["strategy"], {"by_scale": {}})["by_scale"][row["scale"]] = chosen
     count = trials.groupby(["scale", "strategy"])["trial"].count().max()
-    head = (
-        f"# Lowest validation loss of {count} trials for each strategy and model size; trials.csv holds all of them.\n"
-    )
-    return head + yaml.safe_dump({"strategies": strategies}, sort_keys=False)
+    said = f"Lowest validation loss of {count} trials for each strategy and model size; trials.csv holds all of them."
+    return f"# {said}\n" + yaml.safe_dump({"strategies": strategies}, sort_keys=False)
 
 
 def export_search(study: Study, target: Path) -> Path:
@@ -218,9 +208,8 @@ def export_search(study: Study, target: Path) -> Path:
         dtype=float,
     )
     if not first.sort_index().equals(own.sort_index()):
-        raise InputError(
-            str(path), expected="trials around the study's present settings", found="others", remedy=remedy
-        )
+        expected = "trials around the study's present settings"
+        raise InputError(str(path), expected=expected, found="others", remedy=remedy)
     target.mkdir(parents=True, exist_ok=True)
     kept = target / "search_trials.csv"
     trials.to_csv(kept, index=False, float_format="%.6g", lineterminator="\n")

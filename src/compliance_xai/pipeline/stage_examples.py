@@ -42,15 +42,15 @@ def load_examples(study: Study) -> dict[str, list[Example]]:
     return chosen
 
 
-def require_split(study: Study, splits: dict[str, list[Example]], name: str) -> list[Example]:
-    """The examples of one split."""
-    return splits.get(name) or read_corpus(study).split(name)
+def read_split(study: Study, name: str, splits: dict[str, list[Example]] | None = None) -> list[Example]:
+    """The examples of one split that the study uses, from ``splits`` if those are loaded; an error if it has none."""
+    return (splits or load_examples(study)).get(name) or read_corpus(study).split(name)
 
 
 def evaluated_examples(study: Study) -> list[Example]:
     """What rules are generated for: the evaluated split and the held-out documents or context, if there are any."""
     splits = load_examples(study)
-    return [*require_split(study, splits, study.corpus.evaluate_on), *splits.get("document", [])]
+    return [*read_split(study, study.corpus.evaluate_on, splits), *splits.get("document", [])]
 
 
 def attributed_examples(study: Study) -> list[Example]:

@@ -13,20 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 from IPython.core.getipython import get_ipython
 from IPython.display import HTML, display
 
 from compliance_xai.errors import InputError, require_choice
-from compliance_xai.files import digest, hash_files
-from compliance_xai.machine import (
-    describe_machine,
-    limit_threads,
-    measure_time,
-    package_versions,
-    peak_memory_bytes,
-    say,
-)
+from compliance_xai.files import digest, sha256_file
+from compliance_xai.machine import Stopwatch, describe_machine, limit_threads, package_versions, peak_memory_bytes, say
 from compliance_xai.pipeline.grid import PATIENCE, STAGES, Job, find_unusable, make_jobs, stage_folder
 from compliance_xai.pipeline.manifests import (
     MANIFEST,
@@ -47,7 +39,7 @@ from compliance_xai.pipeline.stores import (
     stamp_files,
     write_changed,
 )
-from compliance_xai.records import write_table
+from compliance_xai.records import write_frame
 from compliance_xai.study.folders import find_project_folder
 from compliance_xai.study.settings import RESOLVED, Study, dump_study, load_study
 
@@ -82,21 +74,13 @@ class StageResult:
         InputError
             If there is none, or it is not as the stage left it.
         """
-        stamp = stamps_of(self.manifest).get(name)
-        if stamp is None:
-            raise InputError(
-                f"stage {self.manifest['stage']!r}",
-                expected=f"one of its files: {', '.join(self.manifest['outputs'])}",
-                found=repr(name),
-                remedy="Choose one of these.",
-            )
+        stage, study, stamps = self.manifest["stage"], self.manifest["study"], stamps_of(self.manifest)
+        require_choice(f"stage {stage!r}, file", name, stamps)
+        stamp = stamps[name]
         if problems := find_damage({name: stamp}, self.folder, content=name.endswith(".parquet")):
-            raise InputError(
-                f"stage {self.manifest['stage']!r} of study {self.manifest['study']!r}",
-                expected="its files as it left them",
-                found=problems[0],
-                remedy=f"'compliance-xai study run {self.manifest['study']}' makes the stage again.",
-            )
+            where = f"stage {stage!r} of study {study!r}"
+            remedy = f"'compliance-xai study run {study}' makes the stage again."
+            raise InputError(where, expected="its files as it left them", found=problems[0], remedy=remedy)
         self._used[_relative(self.folder / name)] = stamp[2]
         return self.folder / name
 
@@ -110,14 +94,9 @@ def _relative(path: Path) -> str:
 class Work:
     """What a stage is given to work with: the study, the stage's own job, and all jobs by name.
 
-    Attributes
-    ----------
-    inputs
-        SHA-256 of the files that were read, for the manifest.
-    pools
-        What counterfactuals are drawn from (``counterfactuals.Pool``), by unit, once collected.
-    kept_seconds
-        Time that went into pieces which an earlier attempt finished.
+    ``inputs``: SHA-256 of the files that were read, for the manifest; ``pools``: what counterfactuals are drawn from
+    (``counterfactuals.Pool``), by unit, once collected; ``kept_seconds``: time that went into pieces which an earlier
+    attempt finished.
     """
 
     study: Study
@@ -139,9 +118,9 @@ class Work:
         """Scale and strategy of a stage that works on one cell."""
         return str(self.job.scale), str(self.job.strategy)
 
-    def read(self, *paths: Path) -> None:
-        """Note files from outside the study's results as inputs."""
-        self.inputs.update(hash_files(paths, find_project_folder()))
+    def read(self, path: Path) -> None:
+        """Note a file from outside the study's results as an input."""
+        self.inputs[_relative(path.resolve())] = sha256_file(path)
 
     def result(self, stage: str, scale: str | None = None, strategy: str | None = None) -> StageResult:
         """The results of another stage of the study; what is read of them is noted as input."""
@@ -296,10 +275,10 @@ def run_stage(
         for needed in job.needs:
             require_results(task.jobs[needed])
         limit_threads(task.study.threads)
-        with measure_time() as watch:
-            for name, frame in (work(task) or {}).items():
-                # No index, so that equal frames give equal files.
-                write_table(pa.Table.from_pandas(frame, preserve_index=False), task.new_file(f"{name}.parquet"))
+        watch = Stopwatch()
+        for name, frame in (work(task) or {}).items():
+            write_frame(frame, task.new_file(f"{name}.parquet"))
+        seconds = watch.seconds + task.kept_seconds
         stamps = stamp_files(task.finish(), job.folder)
         manifest = Manifest(
             stage=stage,
@@ -316,7 +295,7 @@ def run_stage(
             versions=package_versions(),
             machine=describe_machine(),
             started=watch.started,
-            wall_seconds=round(watch.seconds + task.kept_seconds, 3),
+            wall_seconds=round(seconds, 3),
             peak_memory_bytes=peak_memory_bytes(),
             notes=[],
             page=None,
@@ -332,12 +311,10 @@ def open_work(study: Study | Path | str, stage: str, scale: str | None = None, s
     for job in jobs.values():
         if (job.stage, job.scale, job.strategy) == (stage, scale, strategy):
             return Work(study, job, jobs)
-    raise InputError(
-        f"study {study.name!r}",
-        expected=f"a job of the stage {stage!r} among {', '.join(jobs)}",
-        found=f"model size {scale!r}, strategy {strategy!r}",
-        remedy="Choose a model size and a strategy of the study; the strategy 'none' is not fine-tuned.",
-    )
+    expected = f"a job of the stage {stage!r} among {', '.join(jobs)}"
+    found = f"model size {scale!r}, strategy {strategy!r}"
+    remedy = "Choose a model size and a strategy of the study; the strategy 'none' is not fine-tuned."
+    raise InputError(f"study {study.name!r}", expected=expected, found=found, remedy=remedy)
 
 
 def read_stage(
@@ -353,12 +330,9 @@ def read_stage(
     folder = stage_folder(study.name, stage, scale, strategy)
     manifest = read_manifest(folder)
     if manifest is None:
-        raise InputError(
-            str(folder),
-            expected=f"the finished results of the stage {stage!r}",
-            found="none",
-            remedy=f"Run 'compliance-xai study run {study.name}' first.",
-        )
+        expected = f"the finished results of the stage {stage!r}"
+        remedy = f"Run 'compliance-xai study run {study.name}' first."
+        raise InputError(str(folder), expected=expected, found="none", remedy=remedy)
     return StageResult(folder, manifest, {} if used is None else used)
 
 
@@ -366,21 +340,15 @@ def show_provenance(study: str, stage: str, scale: str | None = None, strategy: 
     """Show a stage's provenance under its page; ``execution`` adds this call to every notebook."""
     manifest = read_manifest(stage_folder(study, stage, scale, strategy))
     if manifest is None:
-        raise InputError(
-            f"stage {stage!r} of study {study!r}",
-            expected="a manifest, written when the stage is complete",
-            found="none",
-            remedy="The notebook has to call its stage before it ends.",
-        )
+        expected = "a manifest, written when the stage is complete"
+        remedy = "The notebook has to call its stage before it ends."
+        raise InputError(f"stage {stage!r} of study {study!r}", expected=expected, found="none", remedy=remedy)
     display(HTML(footer_html(manifest)))
 
 
 def require_results(job: Job) -> None:
     """Refuse to go on if the results of a job are missing, of other settings, or damaged."""
     if problem := find_unusable(job):
-        raise InputError(
-            str(job.folder),
-            expected=f"finished results of '{job.label}' with the study's present settings",
-            found=problem,
-            remedy=f"Run 'compliance-xai study run {job.study}', which makes them first.",
-        )
+        expected = f"finished results of '{job.label}' with the study's present settings"
+        remedy = f"Run 'compliance-xai study run {job.study}', which makes them first."
+        raise InputError(str(job.folder), expected=expected, found=problem, remedy=remedy)

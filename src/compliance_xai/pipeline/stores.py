@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from compliance_xai.errors import InputError
 from compliance_xai.files import digest, sha256_file, write_atomic, write_json
-from compliance_xai.machine import measure_time, peak_memory_bytes
+from compliance_xai.machine import Stopwatch, peak_memory_bytes
 from compliance_xai.study.folders import find_project_folder
 
 MARK = "made.json"
@@ -103,7 +103,8 @@ def keep_folder(folder: Path, key: str, make: Callable[[Path], object], *, say: 
     """
     if (kept := find_folder(folder, key, say=say)) is not None:
         return kept
-    with write_atomic(folder) as part, measure_time() as watch:
+    watch = Stopwatch()
+    with write_atomic(folder) as part:
         part.mkdir()
         make(part)
         files = stamp_files((path for path in part.rglob("*") if path.is_file()), part)
@@ -207,12 +208,9 @@ def hold_lock(path: Path, what: str, *, wait: float = 0, say: Callable[[str], No
             lock.acquire(timeout=wait, poll_interval=0.2)
     except Timeout:
         pid = find_holder(path)
-        raise InputError(
-            what,
-            expected="no other process at work on it",
-            found=f"process {pid or 'of another machine'}, which is",
-            remedy=f"Wait until it ends, or end it with 'kill {pid}'; finished work is kept." if pid else "Wait.",
-        ) from None
+        found = f"process {pid or 'of another machine'}, which is"
+        remedy = f"Wait until it ends, or end it with 'kill {pid}'; finished work is kept." if pid else "Wait."
+        raise InputError(what, expected="no other process at work on it", found=found, remedy=remedy) from None
     try:
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield

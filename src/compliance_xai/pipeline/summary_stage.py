@@ -21,9 +21,8 @@ from compliance_xai.attribution.precision import summarise_precision
 from compliance_xai.errors import InputError
 from compliance_xai.files import write_json
 from compliance_xai.pipeline.grid import find_unusable, make_jobs
-from compliance_xai.pipeline.joining import join_tables
 from compliance_xai.pipeline.manifests import read_manifest
-from compliance_xai.pipeline.raw_frames import DECLARED, RAW
+from compliance_xai.pipeline.raw_frames import DECLARED, RAW, join_tables
 from compliance_xai.pipeline.stages import Work, open_study, read_stage, run_stage
 from compliance_xai.stats.declared import declared_from_json
 from compliance_xai.stats.study_tables import RawFrames
@@ -38,21 +37,20 @@ DESCRIPTION = "study.json"
 COLUMNS = "columns.csv"
 """Where an export explains its tables."""
 
-TABLES: Mapping[str, Mapping[str, str]] = {
-    "compare_strategies": {
-        name: name
-        for name in (
-            *("summary", "competence", "patterns", "contrasts", "controls", "sources", "remaining", "literals"),
-            *("reliability", "feature_reliability", "split_half", "noise"),
-        )
-    },
-    "compare_sizes": {"scores": "quality"} | {name: name for name in ("floors", "sizes", "lift", "error_shares")},
-    "findings": {name: name for name in ("statements", "observations")},
-    "faithfulness": {name: name for name in ("correctness", "area_summary", "curve_summary", "signals")}
-    | {f"review_{name}": name for name in ("flags", "risk", "risk_models", "reading", "missed")},
-    "contexts": {name: name for name in ("by_context", "held_out", "distance_by_context")},
+TABLES = {
+    "compare_strategies": (
+        *("summary", "competence", "patterns", "contrasts", "controls", "sources", "remaining", "literals"),
+        *("reliability", "feature_reliability", "split_half", "noise"),
+    ),
+    "compare_sizes": ("scores", "floors", "sizes", "lift", "error_shares"),
+    "findings": ("statements", "observations"),
+    "faithfulness": (
+        *("correctness", "area_summary", "curve_summary", "signals"),
+        *("review_flags", "review_risk", "review_risk_models", "review_reading", "review_missed"),
+    ),
+    "contexts": ("by_context", "held_out", "distance_by_context"),
 }
-"""By stage: the summary's name of a table, and the stage's. A stage that the study does not have is left out."""
+"""By stage: the summary's names of its tables. A stage that the study does not have is left out."""
 
 _TEXTS = ("scale", "strategy", "strategy_a", "strategy_b", "a", "b", "baseline", "context", "reason", "note", "name")
 """Columns of text: an empty cell is an empty text, not a missing number."""
@@ -60,16 +58,11 @@ _TEXTS = ("scale", "strategy", "strategy_a", "strategy_b", "a", "b", "baseline",
 
 @dataclass(frozen=True)
 class Summary:
-    """The results of one study, run here or stored.
+    """The results of one study, run here or stored: ``folder`` holds a CSV file for each table, and ``findings.json``.
 
-    Attributes
-    ----------
-    folder
-        Holds a CSV file for each table, ``findings.json`` and ``study.json``.
-    description
-        What was run: ``study`` (its settings), ``models`` (by size: name, number of parameters, and SHA-256 of each
-        file or hub id and revision), ``data`` (SHA-256), ``version``, ``versions``, ``machine``, ``finished``,
-        ``seconds`` (by stage), ``peak_memory_bytes`` and ``note``.
+    ``description`` (``study.json``) says what was run: ``study`` (its settings), ``models`` (by size: name, number of
+    parameters, and SHA-256 of each file or hub id and revision), ``data`` (SHA-256), ``version``, ``versions``,
+    ``machine``, ``finished``, ``seconds`` (by stage), ``peak_memory_bytes`` and ``note``.
     """
 
     folder: Path
@@ -179,12 +172,10 @@ def open_summary(folder: Path) -> Summary:
 
 
 def _work(work: Work) -> None:
-    frames = {
-        name: work.result(stage)[table]
-        for stage, tables in TABLES.items()
-        if stage in work.jobs
-        for name, table in tables.items()
-    }
+    frames = {}
+    for stage in (stage for stage in TABLES if stage in work.jobs):
+        for name in TABLES[stage]:
+            frames[name] = work.result(stage)["quality" if name == "scores" else name.removeprefix("review_")]
     frames["quality"] = join_tables(work, "generate", "corpus_scores")
     frames["training"] = join_tables(work, "finetune", "summary", "timing")
     frames["movement"] = _read_movement(work)
@@ -280,11 +271,9 @@ def export_summary(study: Study, target: Path, *, note: str = "") -> list[Path]:
     """
     for job in make_jobs(study).values():
         if problem := find_unusable(job, content=job.stage == "summary"):
+            expected, remedy = "finished and unaltered results", f"Run 'compliance-xai study run {study.name}' first."
             raise InputError(
-                f"study {study.name!r}",
-                expected="finished and unaltered results",
-                found=f"'{job.label}': {problem}",
-                remedy=f"Run 'compliance-xai study run {study.name}' first.",
+                f"study {study.name!r}", expected=expected, found=f"'{job.label}': {problem}", remedy=remedy
             )
     result = read_stage(study, "summary")
     paths = [result.path(name) for name in result.manifest["outputs"]]

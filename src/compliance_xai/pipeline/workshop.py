@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import digest
-from compliance_xai.machine import describe_machine, measure_time
+from compliance_xai.machine import Stopwatch, describe_machine
 from compliance_xai.pipeline.code_keys import ROOMS, code_digest
 from compliance_xai.pipeline.execution import keep_page, number_cells, read_source
 from compliance_xai.pipeline.grid import stage_folder
@@ -63,14 +63,10 @@ class Lesson:
     @property
     def key(self) -> str:
         """Digest of all that decides what the executed lesson shows: text, code and shipped data."""
-        data = sorted([*find_data_folder().glob("ladders/embedded/*/*.safetensors"), *_sums()])
-        return digest(
-            {
-                "cells": [(cell.cell_type, cell.source) for cell in _read(self).cells],
-                "code": code_digest(ROOMS),
-                "data": [hash_once(path) for path in data],
-            }
-        )
+        shipped = find_data_folder()
+        data = sorted([*shipped.glob("ladders/embedded/*/*.safetensors"), *shipped.glob("synthetic/SHA256SUMS")])
+        cells = [(cell.cell_type, cell.source) for cell in _read(self).cells]
+        return digest({"cells": cells, "code": code_digest(ROOMS), "data": [hash_once(path) for path in data]})
 
     def find_missing(self) -> str:
         """What has to be done before this lesson can be executed; nothing for most lessons."""
@@ -99,8 +95,8 @@ def run_lessons(lessons: Iterable[Lesson], *, report: Callable[[str], None] = pr
         if missing := lesson.find_missing():
             report(f"{lesson.label}: not executed, {missing}")
             continue
-        with measure_time() as watch:
-            kept = keep_page(lesson.folder, lesson.key, lesson.source, name=lesson.name)
+        watch = Stopwatch()
+        kept = keep_page(lesson.folder, lesson.key, lesson.source, name=lesson.name)
         _check_answers(lesson, kept)
         report(f"{lesson.label}: {watch.seconds:.0f} s")
         executed.append(lesson)
@@ -203,8 +199,3 @@ def _read(lesson: Lesson) -> NotebookNode:
     if not lesson.source.is_file():
         require_choice("lesson", lesson.name, [other.name for other in find_lessons()])
     return read_source(lesson.source)
-
-
-def _sums() -> list[Path]:
-    path = find_data_folder() / "synthetic" / "SHA256SUMS"
-    return [path] if path.is_file() else []

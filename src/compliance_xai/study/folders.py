@@ -54,10 +54,8 @@ def _find(variable: str, part: str, *, holding: str) -> Path:
     named = os.environ.get(variable)
     folder = Path(named).expanduser().resolve() if named else Path(__file__).resolve().parents[3] / part
     if not (folder / holding).is_dir():
-        raise InputError(
-            f"environment variable {variable}" if named else "the project's folder",
-            expected=f"a checkout's folder {(part or holding)!r}",
-            found=f"none at {folder}",
-            remedy=f"Install with 'pip install -e .' from a checkout, or set {variable} to a folder of one.",
-        )
+        where = f"environment variable {variable}" if named else "the project's folder"
+        remedy = f"Install with 'pip install -e .' from a checkout, or set {variable} to a folder of one."
+        expected = f"a checkout's folder {(part or holding)!r}"
+        raise InputError(where, expected=expected, found=f"none at {folder}", remedy=remedy)
     return folder

@@ -200,12 +200,9 @@ class Ladder:
         """
         rung = self.listed(name)
         if rung in self.absent:
-            raise InputError(
-                f"ladder {self.name!r}, rung {name!r}",
-                expected=f"its weights in {rung.path}",
-                found="none",
-                remedy=f"They are not shipped; make them with: {rung.obtain}",
-            )
+            where = f"ladder {self.name!r}, rung {name!r}"
+            remedy = f"They are not shipped; make them with: {rung.obtain}"
+            raise InputError(where, expected=f"its weights in {rung.path}", found="none", remedy=remedy)
         return rung
 
     def listed(self, name: str) -> Rung:
@@ -243,11 +240,9 @@ def load_ladder(ladder: str | Path | LadderSettings) -> Ladder:
         remedy = f"See {EXAMPLE}."
         raise InputError(where, expected="a key 'rungs' with at least one rung", found="none", remedy=remedy)
     names = [rung.name for rung in rungs]
-    twice = next((rung for rung in names if names.count(rung) > 1), None)
-    if twice:
-        raise InputError(
-            where, expected="unique names of rungs", found=f"{twice!r} twice", remedy="Rename one of them."
-        )
+    if twice := next((rung for rung in names if names.count(rung) > 1), None):
+        found = f"{twice!r} twice"
+        raise InputError(where, expected="unique names of rungs", found=found, remedy="Rename one of them.")
     chosen = map(_take_from_hub, rungs) if settings.weights == "hub" else rungs
     found = sorted((_locate(rung, base, where) for rung in chosen), key=lambda rung: rung.parameters)
     absent = tuple(rung for rung in found if not rung.is_there)
@@ -264,12 +259,9 @@ def require_size(rung: Rung) -> None:
     """
     counted = count_parameters(Path(rung.path), trust_remote_code=rung.trust_remote_code)
     if abs(rung.parameters / counted - 1) > SAME_SIZE:
-        raise InputError(
-            f"rung {rung.name!r}, key 'parameters'",
-            expected=f"{counted}, as counted in {rung.path}",
-            found=str(rung.parameters),
-            remedy="Correct it, or leave the key out.",
-        )
+        where, expected = f"rung {rung.name!r}, key 'parameters'", f"{counted}, as counted in {rung.path}"
+        remedy = "Correct it, or leave the key out."
+        raise InputError(where, expected=expected, found=str(rung.parameters), remedy=remedy)
 
 
 def _take_from_hub(rung: Rung) -> Rung:
@@ -283,12 +275,8 @@ def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
     """The rung with its folder resolved, and what its file leaves out read from that folder."""
     where = f"{where}, rung {rung.name!r}"
     if bool(rung.path) == bool(rung.gguf):
-        raise InputError(
-            where,
-            expected="either a path (a folder or a hub id) or a gguf (a file)",
-            found="both" if rung.path else "neither",
-            remedy="Give one of them.",
-        )
+        expected, found = "either a path (a folder or a hub id) or a gguf (a file)", "both" if rung.path else "neither"
+        raise InputError(where, expected=expected, found=found, remedy="Give one of them.")
     if rung.gguf:
         rung = _locate_gguf(rung, base, where)
     folder = find_path(rung.path, base)
@@ -300,18 +288,13 @@ def _locate(rung: Rung, base: Path | None, where: str) -> Rung:
     if rung.obtain:
         return dataclasses.replace(rung, path=str(folder))
     if not rung.revision and not is_hub_id(rung.path, base):
-        raise InputError(
-            where,
-            expected="a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B",
-            found=f"{rung.path!r}, which is {'a file' if folder.is_file() else 'not there'}",
-            remedy="Correct the rung's path.",
-        )
+        expected = "a folder beside the file, or a hub id such as Qwen/Qwen2.5-0.5B"
+        found = f"{rung.path!r}, which is {'a file' if folder.is_file() else 'not there'}"
+        raise InputError(where, expected=expected, found=found, remedy="Correct the rung's path.")
     for key, example in (("parameters", "494032768"), ("template", "chat")):
         if not getattr(rung, key):
-            expected, remedy = (
-                "this key, because the model is not on this machine",
-                f"Add it, such as {key}: {example}.",
-            )
+            expected = "this key, because the model is not on this machine"
+            remedy = f"Add it, such as {key}: {example}."
             raise InputError(f"{where}, key {key!r}", expected=expected, found="nothing", remedy=remedy)
     return rung
 
@@ -320,10 +303,9 @@ def _locate_gguf(rung: Rung, base: Path | None, where: str) -> Rung:
     """The rung with the folder that its GGUF file is dequantised into, which is named by the file's checksum."""
     file = find_path(rung.gguf or "", base)
     if not file.is_file() and not (rung.packages and rung.sha256):
-        expected = (
-            "its checksum as well (sha256), since its file is yet to be fetched" if rung.packages else "a GGUF file"
-        )
-        remedy = "Add the key." if rung.packages else "Correct the path."
+        expected, remedy = "a GGUF file", "Correct the path."
+        if rung.packages:
+            expected, remedy = "its checksum as well (sha256), since its file is yet to be fetched", "Add the key."
         raise InputError(f"{where}, key 'gguf'", expected=expected, found=f"nothing at {file}", remedy=remedy)
     sha256 = rung.sha256 or _hash_once(file, file.stat().st_mtime_ns, file.stat().st_size)
     folder = find_data_folder() / "external" / "models" / sha256[:16]
@@ -357,12 +339,8 @@ def read_shape(folder: Path) -> Shape | None:
         found["intermediate_size"] = 4 * config["n_embd"]
     if None in found.values():
         return None
-    return Shape(
-        **found,
-        key_value_heads=config.get("num_key_value_heads") or found["heads"],
-        tied=config.get("tie_word_embeddings", True),
-        head_size=config.get("head_dim"),
-    )
+    keys, tied = config.get("num_key_value_heads") or found["heads"], config.get("tie_word_embeddings", True)
+    return Shape(**found, key_value_heads=keys, tied=tied, head_size=config.get("head_dim"))
 
 
 def _find_ladder(ladder: str) -> Path:
@@ -372,9 +350,6 @@ def _find_ladder(ladder: str) -> Path:
         if file.is_file():
             return file
     known = sorted(file.parent.name for file in shipped.glob("*/ladder.yaml"))
-    raise InputError(
-        f"ladder {ladder!r}",
-        expected=f"a ladder.yaml, or one of the shipped ladders: {', '.join(known)}",
-        found="no such file or name",
-        remedy="Name a shipped ladder, or the folder that holds your ladder.yaml.",
-    )
+    expected = f"a ladder.yaml, or one of the shipped ladders: {', '.join(known)}"
+    remedy = "Name a shipped ladder, or the folder that holds your ladder.yaml."
+    raise InputError(f"ladder {ladder!r}", expected=expected, found="no such file or name", remedy=remedy)

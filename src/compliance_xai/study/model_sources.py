@@ -43,12 +43,9 @@ def count_parameters(folder: Path, *, trust_remote_code: bool = False) -> int:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(
-            str(folder / "config.json"),
-            expected="the config.json of a causal language model",
-            found=str(error).splitlines()[0],
-            remedy="Fetch the file again, or write the rung's number of parameters into the ladder.",
-        ) from None
+        where, expected = str(folder / "config.json"), "the config.json of a causal language model"
+        remedy = "Fetch the file again, or write the rung's number of parameters into the ladder."
+        raise InputError(where, expected=expected, found=str(error).splitlines()[0], remedy=remedy) from None
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -64,21 +61,15 @@ def require_weights(folder: Path) -> None:
     for file in weights:
         with file.open("rb") as stream:
             if stream.read(len(_LFS)) == _LFS:
-                raise InputError(
-                    str(file),
-                    expected="a model's weights",
-                    found="a git-lfs pointer to them",
-                    remedy="Run 'git lfs pull' in the folder, or fetch the model with 'hf download'.",
-                )
+                found = "a git-lfs pointer to them"
+                remedy = "Run 'git lfs pull' in the folder, or fetch the model with 'hf download'."
+                raise InputError(str(file), expected="a model's weights", found=found, remedy=remedy)
     if not weights:
         others = [ending for ending in (".bin", ".gguf", ".pt") if any(folder.glob(f"*{ending}"))]
+        found = f"weights in {' and '.join(others)} files" if others else "none"
         remedy = "Save the model with save_pretrained, or fetch its version with safetensors."
-        raise InputError(
-            str(folder),
-            expected="weights in safetensors files",
-            found=f"weights in {' and '.join(others)} files" if others else "none",
-            remedy="Give the file itself as the rung's gguf." if ".gguf" in others else remedy,
-        )
+        remedy = "Give the file itself as the rung's gguf." if ".gguf" in others else remedy
+        raise InputError(str(folder), expected="weights in safetensors files", found=found, remedy=remedy)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -119,12 +110,10 @@ def describe_model(model: str) -> dict[str, Any]:
     if folder.is_dir():
         return {"name": name, "path": str(folder), "parameters": count_parameters(folder), **read_traits(folder)}
     if not is_hub_id(model):
-        raise InputError(
-            f"model {model!r}",
-            expected="a model folder, or a hub id such as Qwen/Qwen2.5-0.5B",
-            found=f"a file at {folder}" if folder.exists() else f"nothing at {folder}",
-            remedy="Correct the path, which starts from the working directory.",
-        )
+        expected = "a model folder, or a hub id such as Qwen/Qwen2.5-0.5B"
+        found = f"a file at {folder}" if folder.exists() else f"nothing at {folder}"
+        remedy = "Correct the path, which starts from the working directory."
+        raise InputError(f"model {model!r}", expected=expected, found=found, remedy=remedy)
     return {"name": name, "path": model, **_ask_hub(model)}
 
 
@@ -136,10 +125,8 @@ def _ask_hub(model: str) -> dict[str, Any]:
         folder = Path(snapshot_download(model, allow_patterns=list(_SHORT)))
         counts = get_safetensors_metadata(model, revision=folder.name).parameter_count
     except (HfHubHTTPError, LocalEntryNotFoundError, NotASafetensorsRepoError, OSError) as error:
-        raise InputError(
-            f"model {model!r}",
-            expected="a model on the Hugging Face hub, with safetensors weights",
-            found=(str(error) or type(error).__name__).splitlines()[0],
-            remedy="Check the hub id and the connection, or give a folder.",
-        ) from None
+        expected = "a model on the Hugging Face hub, with safetensors weights"
+        found = (str(error) or type(error).__name__).splitlines()[0]
+        remedy = "Check the hub id and the connection, or give a folder."
+        raise InputError(f"model {model!r}", expected=expected, found=found, remedy=remedy) from None
     return {"revision": folder.name, "parameters": sum(counts.values()), **read_traits(folder)}

@@ -58,10 +58,8 @@ def write_study(answers: Answers, out: Path | None = None) -> tuple[Path, Study]
     for name in answers.strategies:
         require_choice("new study, strategies", name, KINDS)
     if answers.corpus == "table" and not find_path(answers.path or "?").is_file():
-        found, remedy = answers.path or "none", "Give it with --corpus-path, such as clauses.csv."
-        raise InputError(
-            "new study, corpus 'table'", expected="a file of clauses and rules", found=found, remedy=remedy
-        )
+        expected, remedy = "a file of clauses and rules", "Give it with --corpus-path, such as clauses.csv."
+        raise InputError("new study, corpus 'table'", expected=expected, found=answers.path or "none", remedy=remedy)
     if find_project_folder().joinpath("results", answers.name, "runs").is_dir():
         found, remedy = f"results/{answers.name}", "Choose another name, or move these results away."
         raise InputError(f"study {answers.name!r}", expected="a name without results", found=found, remedy=remedy)

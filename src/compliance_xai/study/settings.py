@@ -15,34 +15,14 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compliance_xai.errors import InputError, require_choice
+from compliance_xai.study import stage_settings as stages
+from compliance_xai.study import value_types as types
 from compliance_xai.study import yaml_files
 from compliance_xai.study.folders import find_path, find_project_folder
 from compliance_xai.study.ladders import LadderSettings, is_shipped, load_ladder, path_rung
 from compliance_xai.study.model_sources import describe_model
-from compliance_xai.study.stage_settings import (
-    AttributionSettings,
-    ClaimTests,
-    CorpusSettings,
-    FaithfulnessSettings,
-    GenerateSettings,
-    LaunchSettings,
-    MetricSettings,
-    PromptSettings,
-    SearchSettings,
-    Thresholds,
-)
 from compliance_xai.study.strategy_settings import KINDS, SizeSettings, StrategySettings, usual_settings
-from compliance_xai.study.value_types import (
-    DIFFERENT,
-    Count,
-    Settings,
-    Slug,
-    StrategyName,
-    StudyName,
-    Text,
-    Whole,
-    refuse,
-)
+from compliance_xai.study.value_types import DIFFERENT, Settings, refuse
 
 EXAMPLE = "studies/quick.yaml"
 RESOLVED = "study.yaml"
@@ -66,46 +46,46 @@ class Study(Settings):
     (Cell(scale='1m', strategy='none'), Cell(scale='1m', strategy='full'))
     """
 
-    name: Annotated[StudyName, Field(examples=["mine"])]
+    name: Annotated[types.StudyName, Field(examples=["mine"])]
     """Short name; results go to ``results/<name>``."""
-    title: Annotated[Text, Field(examples=["My study"])]
+    title: Annotated[types.Text, Field(examples=["My study"])]
     """The study's title in the book."""
-    corpus: CorpusSettings = CorpusSettings()
+    corpus: stages.CorpusSettings = stages.CorpusSettings()
     """Clauses and rules."""
     ladder: Annotated[LadderSettings, Field(examples=["embedded"])] = LadderSettings(source="embedded")
     """The base models: the name of a shipped ladder, a path to a ladder of your own, or ``rungs`` listed here."""
-    scales: Annotated[tuple[Slug, ...], Field(min_length=1, examples=[["1m", "4m"]]), DIFFERENT]
+    scales: Annotated[tuple[types.Slug, ...], Field(min_length=1, examples=[["1m", "4m"]]), DIFFERENT]
     """Model sizes: rungs of the ladder, smallest first."""
     strategies: Annotated[
-        dict[StrategyName, StrategySettings], Field(min_length=1, examples=[{"none": {}, "lora": {}}])
+        dict[types.StrategyName, StrategySettings], Field(min_length=1, examples=[{"none": {}, "lora": {}}])
     ]
     """Strategies by name."""
-    seeds: Annotated[tuple[Whole, ...], Field(min_length=1), DIFFERENT] = (0,)
+    seeds: Annotated[tuple[types.Whole, ...], Field(min_length=1), DIFFERENT] = (0,)
     """Training seeds: every cell is trained once with each."""
-    fewer_seeds: dict[Slug, Count] = Field(default={}, examples=[{"30m": 3}])
+    fewer_seeds: dict[types.Slug, types.Count] = Field(default={}, examples=[{"30m": 3}])
     """Model sizes that are trained with only the first n seeds."""
-    without: dict[Text, Text] = Field(default={}, examples=[{"4m/qlora": "not enough memory"}])
+    without: dict[types.Text, types.Text] = Field(default={}, examples=[{"4m/qlora": "not enough memory"}])
     """Cells that are not run, as ``size/strategy``, each with the reason. The others are compared, and pages name what
     is missing."""
-    prompt: PromptSettings = PromptSettings()
+    prompt: stages.PromptSettings = stages.PromptSettings()
     """How clauses are shown."""
-    generate: GenerateSettings = GenerateSettings()
+    generate: stages.GenerateSettings = stages.GenerateSettings()
     """How rules are decoded."""
-    attribution: AttributionSettings = AttributionSettings()
+    attribution: stages.AttributionSettings = stages.AttributionSettings()
     """What is attributed."""
-    faithfulness: FaithfulnessSettings = FaithfulnessSettings()
+    faithfulness: stages.FaithfulnessSettings = stages.FaithfulnessSettings()
     """How attribution is tested."""
-    metrics: MetricSettings = MetricSettings()
+    metrics: stages.MetricSettings = stages.MetricSettings()
     """How rules are scored."""
-    search: SearchSettings = SearchSettings()
+    search: stages.SearchSettings = stages.SearchSettings()
     """What a search for better settings tries; not part of a run."""
-    launch: LaunchSettings = LaunchSettings()
+    launch: stages.LaunchSettings = stages.LaunchSettings()
     """On how many processes a model is fine-tuned."""
-    tests: ClaimTests = ClaimTests()
+    tests: stages.ClaimTests = stages.ClaimTests()
     """Outcome and margin of each claim."""
-    thresholds: Thresholds = Thresholds()
+    thresholds: stages.Thresholds = stages.Thresholds()
     """What decides the verdicts."""
-    threads: Count = 1
+    threads: types.Count = 1
     """Threads of each running notebook; ``--cores`` on the command line limits how many notebooks run at once."""
 
     @field_validator("strategies", mode="before")
@@ -131,17 +111,13 @@ class Study(Settings):
         return {"source": ladder} if isinstance(ladder, str) else ladder
 
     @model_validator(mode="after")
-    def _check_left_out_cells(self) -> Study:
+    def _check_groups_together(self) -> Study:
         declared = [f"{scale}/{strategy}" for scale in self.scales for strategy in self.strategies]
         unknown = [name for name in self.without if name not in declared]
         if unknown:
             raise refuse(f"cells of the study, such as {declared[0]}", repr(unknown[0]), key=("without",))
         if len(self.without) == len(declared):
             raise refuse("at least one cell of the study that is not listed", "every cell", key=("without",))
-        return self
-
-    @model_validator(mode="after")
-    def _score_without_a_parser(self) -> Study:
         if self.corpus.notation == "text" and self.tests.C4.outcome != "exact":
             found = repr(self.tests.C4.outcome)
             raise refuse("'exact', because rules: text has no parser", found, key=("tests", "C4", "outcome"))
@@ -188,12 +164,9 @@ def resolve_study_path(study: Path | str) -> Path:
         if candidate.is_file():
             return candidate
     known = sorted(path.stem for path in (project / "studies").glob("*.yaml"))  # not read: one may be damaged
-    raise InputError(
-        f"study {str(study)!r}",
-        expected="a YAML file or the name of one in studies/",
-        found="no such file",
-        remedy=yaml_files.suggest(Path(study).stem, known) or f"The studies here are: {', '.join(known) or 'none'}.",
-    )
+    expected = "a YAML file or the name of one in studies/"
+    remedy = yaml_files.suggest(Path(study).stem, known) or f"The studies here are: {', '.join(known) or 'none'}."
+    raise InputError(f"study {str(study)!r}", expected=expected, found="no such file", remedy=remedy)
 
 
 def list_studies() -> dict[str, str]:
@@ -344,11 +317,8 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
         if inner is None:
             inner = values[part] = {}
         if not isinstance(inner, dict):
-            raise InputError(
-                f"setting {key!r}",
-                expected=f"a group of settings before '.{last}'",
-                found=f"{part!r}, a {type(inner).__name__}",
-                remedy="Check the dotted key against the study file.",
-            )
+            expected, found = f"a group of settings before '.{last}'", f"{part!r}, a {type(inner).__name__}"
+            remedy = "Check the dotted key against the study file."
+            raise InputError(f"setting {key!r}", expected=expected, found=found, remedy=remedy)
         values = inner
     values[last] = value

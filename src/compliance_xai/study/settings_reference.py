@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from jinja2 import Template
 
 from compliance_xai.errors import InputError
 from compliance_xai.study.settings import Study
@@ -124,23 +125,17 @@ def find_settings(part: str) -> list[Setting]:
         If there are none; suggests a key.
     """
     everything = [setting for group in list_settings() for setting in group.settings]
-    chosen = [
-        setting for setting in everything if not part or f".{setting.path}.".replace("[]", "").find(f".{part}") >= 0
-    ]
+    chosen = [one for one in everything if not part or f".{part}" in f".{one.path}.".replace("[]", "")]
     if not chosen:
         known = {setting.path for setting in everything} | {setting.key for setting in everything}
-        raise InputError(
-            f"setting {part!r}",
-            expected="a setting or a group of settings",
-            found="an unknown name",
-            remedy=suggest(part, known) or "'compliance-xai study settings' lists all of them.",
-        )
+        expected, found = "a setting or a group of settings", "an unknown name"
+        remedy = suggest(part, known) or "'compliance-xai study settings' lists all of them."
+        raise InputError(f"setting {part!r}", expected=expected, found=found, remedy=remedy)
     return chosen
 
 
 def format_page() -> str:
     """The reference as a Markdown page."""
-    from jinja2 import Template
 
     def row(setting: Setting) -> str:
         cells = (f"`{setting.key}`", setting.meaning, setting.allowed, setting.default, f"`{setting.example}`")

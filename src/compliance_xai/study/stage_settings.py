@@ -6,22 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
-from compliance_xai.study.value_types import (
-    DIFFERENT,
-    Clauses,
-    Count,
-    MaybeClauses,
-    Pairs,
-    PathText,
-    Positive,
-    Settings,
-    Share,
-    Steps,
-    Text,
-    Tokens,
-    Whole,
-    refuse,
-)
+from compliance_xai.study import value_types as types
+from compliance_xai.study.value_types import DIFFERENT, Settings, refuse
 
 Baseline = Literal["delete", "mask", "counterfactual"]
 Method = Literal["leave_one_out", "shapley", "owen", "surrogate_lasso", "surrogate_ridge", "integrated_gradients"]
@@ -32,31 +18,31 @@ class CorpusSettings(Settings):
 
     source: Literal["synthetic", "nzbc-lrml", "table"] = "synthetic"
     """Where the pairs of clause and rule come from."""
-    path: Annotated[PathText | None, Field(examples=["clauses.csv"])] = None
+    path: Annotated[types.PathText | None, Field(examples=["clauses.csv"])] = None
     """The file of a ``table``. Default for ``nzbc-lrml``: where ``compliance-xai corpus fetch nzbc-lrml`` puts it."""
     scheme: Literal["random", "document"] = "random"
     """How the source is split: by pairs, or by whole documents."""
-    train: Annotated[Pairs | None, Field(examples=[1600])] = None
+    train: Annotated[types.Pairs | None, Field(examples=[1600])] = None
     """Use the first n training pairs. Default: all of them."""
-    validation: Annotated[Pairs | None, Field(examples=[100])] = None
+    validation: Annotated[types.Pairs | None, Field(examples=[100])] = None
     """Use the first n validation pairs. Default: all of them."""
-    test: Annotated[Pairs | None, Field(examples=[120])] = None
+    test: Annotated[types.Pairs | None, Field(examples=[120])] = None
     """Use the first n test pairs. Default: all of them."""
-    document: Annotated[Pairs | None, Field(examples=[40])] = None
+    document: Annotated[types.Pairs | None, Field(examples=[40])] = None
     """Use the first n pairs of the held-out documents or context. Default: all of them."""
     evaluate_on: Literal["test", "validation"] = "test"
     """The split that rules are generated for and that is attributed; ``validation`` keeps test rows for later."""
-    seed: Whole = 0
+    seed: types.Whole = 0
     """Seed of the splits made for a table that has no column of splits."""
-    columns: dict[Literal["id", "clause", "rule", "context", "split"], Text] = Field(
+    columns: dict[Literal["id", "clause", "rule", "context", "split"], types.Text] = Field(
         default={}, examples=[{"clause": "text"}]
     )
     """Names of a ``table``'s columns, if they are not ``clause``, ``rule``, ``id``, ``context`` and ``split``."""
-    split_values: dict[Text, Text] = Field(default={}, examples=[{"dev": "validation"}])
+    split_values: dict[types.Text, types.Text] = Field(default={}, examples=[{"dev": "validation"}])
     """What a ``table``'s split column says -> train, validation, test or document. Default: those very words."""
-    delimiter: Annotated[Text | None, Field(examples=[";"])] = None
+    delimiter: Annotated[types.Text | None, Field(examples=[";"])] = None
     """Between the cells of a CSV ``table``. Default: judged by its first line, and noted."""
-    encoding: Annotated[Text | None, Field(examples=["cp1252"])] = None
+    encoding: Annotated[types.Text | None, Field(examples=["cp1252"])] = None
     """Of a CSV or JSON-lines ``table``. Default: UTF-8, or UTF-16 with a byte-order mark."""
     decimal: Literal[".", ","] = "."
     """How a ``table``'s clauses write decimals: with ``,`` their 0,90 and 1.200 are read as 0.90 and 1200."""
@@ -83,11 +69,11 @@ class CorpusSettings(Settings):
 class PromptSettings(Settings):
     """How a clause is shown to the model."""
 
-    template: Text = "Clause: {clause}\nRule:\n"
+    template: types.Text = "Clause: {clause}\nRule:\n"
     """Text around ``{clause}``; the rule follows it directly, or in the model's turn of a chat."""
     chat: StrictBool | Literal["auto"] = "auto"
     """Whether the text is a user's turn of a chat; ``auto`` follows each model's own ``template`` in the ladder."""
-    system: Annotated[Text | None, Field(examples=["You translate clauses into rules."])] = None
+    system: Annotated[types.Text | None, Field(examples=["You translate clauses into rules."])] = None
     """The system's turn that comes first in a chat; some models take none."""
 
     @field_validator("template")
@@ -107,11 +93,11 @@ class PromptSettings(Settings):
 class GenerateSettings(Settings):
     """Greedy decoding of rules."""
 
-    max_new_tokens: Tokens = 192
+    max_new_tokens: types.Tokens = 192
     """Where a rule that does not end is cut; it is marked as not finished."""
-    batch_size: Clauses = 32
+    batch_size: types.Clauses = 32
     """Clauses decoded together; results do not depend on it."""
-    examples: MaybeClauses = 0
+    examples: types.MaybeClauses = 0
     """With how many training pairs in its prompt, the nearest ones, the untouched base writes rules as a floor too."""
 
 
@@ -129,22 +115,22 @@ class AttributionSettings(Settings):
     averaged: Annotated[tuple[Baseline, ...] | None, Field(examples=[["delete", "counterfactual"]])] = None
     """The baselines whose scores are averaged: that pattern decides the verdicts, the others are counted. Default: the
     first two."""
-    clauses: Annotated[Clauses | None, Field(examples=[48])] = None
+    clauses: Annotated[types.Clauses | None, Field(examples=[48])] = None
     """Attribute the first n clauses of the evaluated split, taken from each context in turn. Default: all of them."""
-    document_clauses: MaybeClauses = 0
+    document_clauses: types.MaybeClauses = 0
     """How many clauses of the held-out documents or context to attribute as well."""
-    draws: Count = 5
+    draws: types.Count = 5
     """Replacements that are drawn for each word and averaged, for the ``counterfactual`` baseline."""
     second_method: Annotated[Method | None, Field(examples=["surrogate_ridge"])] = None
     """Another method, applied with the first baseline: a verdict needs it not to find the opposite."""
-    second_clauses: Annotated[Clauses | None, Field(examples=[12])] = None
+    second_clauses: Annotated[types.Clauses | None, Field(examples=[12])] = None
     """How many of the attributed clauses the second method gets, the first ones of the evaluated split. Default: all of
     them."""
-    fewer_clauses: dict[Baseline, Clauses] = Field(default={}, examples=[{"mask": 36}])
+    fewer_clauses: dict[Baseline, types.Clauses] = Field(default={}, examples=[{"mask": 36}])
     """Baselines that get only the first n attributed clauses of the evaluated split; none of those averaged."""
-    batch_tokens: Tokens = 2048
+    batch_tokens: types.Tokens = 2048
     """Tokens in one forward pass; results do not depend on it."""
-    precision_clauses: MaybeClauses = 0
+    precision_clauses: types.MaybeClauses = 0
     """On how many attributed clauses to measure what merging, dequantising and bfloat16 change; first seed only."""
 
     @property
@@ -153,17 +139,13 @@ class AttributionSettings(Settings):
         return self.averaged or self.baselines[:2]
 
     @model_validator(mode="after")
-    def _check_averaged(self) -> AttributionSettings:
+    def _check_baselines_and_methods(self) -> AttributionSettings:
         for key, names in (("averaged", self.primary_removals), ("fewer_clauses", self.fewer_clauses)):
             if not set(names) <= set(self.baselines):
                 raise refuse(f"some of the baselines, {', '.join(self.baselines)}", ", ".join(names), key=(key,))
         both = set(self.primary_removals) & set(self.fewer_clauses)
         if both:
             raise refuse("baselines that are not averaged", ", ".join(sorted(both)), key=("fewer_clauses",))
-        return self
-
-    @model_validator(mode="after")
-    def _check_second_method(self) -> AttributionSettings:
         if self.second_method == self.method:
             expected = "a second method that differs from the first"
             raise refuse(expected, repr(self.method), key=("second_method",))
@@ -173,29 +155,29 @@ class AttributionSettings(Settings):
 class FaithfulnessSettings(Settings):
     """How much of the attribution is tested on the model itself and on rules that the model wrote."""
 
-    clauses: Clauses = 6
+    clauses: types.Clauses = 6
     """Test the first n attributed clauses of the evaluated split."""
-    document_clauses: MaybeClauses = 0
+    document_clauses: types.MaybeClauses = 0
     """How many of the attributed clauses of the held-out documents or context to test as well."""
-    seeds: Count | None = 1
+    seeds: types.Count | None = 1
     """Use the models of the first n training seeds; null for all of them."""
     operators: Annotated[tuple[Baseline, ...], Field(min_length=1), DIFFERENT] = ("mask",)
     """What takes a word's place while scores are tested; it should differ from what made them, or the test is
     circular."""
     points: Annotated[int, Field(strict=True, ge=2)] = 3
     """Points of a deletion curve, from the whole clause to none of it."""
-    random_orders: Count = 2
+    random_orders: types.Count = 2
     """Random orders of deletion for each clause, as a control."""
     masks: Annotated[int, Field(strict=True, ge=4)] = 12
     """Random masks for the linear datamodeling score."""
-    beam: Count = 1
+    beam: types.Count = 1
     """Width of the search for the best and the worst order; the source of the measure uses 5 on single words."""
 
 
 class MetricSettings(Settings):
     """How generated rules are scored."""
 
-    encoder: Text | None = "minilm"
+    encoder: types.Text | None = "minilm"
     """Sentence encoder of the semantic similarity: ``minilm`` (installed, works offline), a hub id, a folder, or null
     to leave that score out."""
 
@@ -203,20 +185,20 @@ class MetricSettings(Settings):
 class SearchSettings(Settings):
     """What ``study search`` tries: the same number of trials for every strategy and model size, drawn alike."""
 
-    trials: Count = 8
+    trials: types.Count = 8
     """Trainings of each cell; the first uses the study's own settings."""
-    ranks: Annotated[tuple[Count, ...], Field(examples=[[8, 32]])] = ()
+    ranks: Annotated[tuple[types.Count, ...], Field(examples=[[8, 32]])] = ()
     """Ranks of adapters to draw from. Default: the cell's own."""
-    steps: Annotated[tuple[Annotated[Steps, Field(ge=2)], ...], Field(examples=[[150, 300]])] = ()
+    steps: Annotated[tuple[Annotated[types.Steps, Field(ge=2)], ...], Field(examples=[[150, 300]])] = ()
     """Numbers of steps to draw from, at least 2. Default: the cell's own."""
 
 
 class LaunchSettings(Settings):
     """On how many processes a model is fine-tuned; results do not depend on it."""
 
-    config: Annotated[PathText | None, Field(examples=["configs/accelerate/fsdp2.yaml"])] = None
+    config: Annotated[types.PathText | None, Field(examples=["configs/accelerate/fsdp2.yaml"])] = None
     """An accelerate config file. Default: one process."""
-    change: dict[Text, int | str] = Field(default={}, examples=[{"num_processes": 4}])
+    change: dict[types.Text, int | str] = Field(default={}, examples=[{"num_processes": 4}])
     """Values of that file to change."""
 
 
@@ -226,7 +208,7 @@ class DistanceTest(Settings):
 
     outcome: Literal["jensen_shannon", "spearman"] = "jensen_shannon"
     """The distance between two patterns."""
-    bands: tuple[Share, Share, Share] = (0.05, 0.15, 0.3)
+    bands: tuple[types.Share, types.Share, types.Share] = (0.05, 0.15, 0.3)
     """Shares up to which a difference is called negligible, small and moderate."""
 
     @field_validator("bands")
@@ -240,7 +222,7 @@ class DistanceTest(Settings):
 class FocusTest(Settings):
     """C2: is one strategy's pattern more focused? The log of the effective number of words."""
 
-    margin: Share = 0.05
+    margin: types.Share = 0.05
     """Smallest effect of interest: share of words fewer (0.05: 5 % fewer words)."""
 
 
@@ -248,7 +230,7 @@ class LiftTest(Settings):
     """C3: do larger models give more weight to numerical constraints and rule identifiers? Their share of the mass over
     their share of the words."""
 
-    margin: Share = 0.05
+    margin: types.Share = 0.05
     """Smallest effect of interest: share more weight for ten times the parameters."""
 
 
@@ -286,12 +268,12 @@ class Thresholds(Settings):
     alpha: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.05
     """Level of every test. A claim's comparisons must all hold, so they take no correction (an intersection-union test,
     Berger 1982)."""
-    min_parse: Share = 0.8
+    min_parse: types.Share = 0.8
     """The gate: share of a cell's rules that must be readable. Its rules must also score better than those copied from
     the nearest training clause."""
     min_agreement: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.75
     """Share of the other views (removals and signs) that must find an effect on the same side."""
-    matched_loss: Positive = 0.03
+    matched_loss: types.Positive = 0.03
     """Largest difference between two validation losses, as a share, that counts as equal. A strategy that trains every
     weight for fewer or more steps than the first of its kind is shown beside it if it ends that near to an adapter."""
     bootstrap: Annotated[int, Field(strict=True, ge=100)] = 2000

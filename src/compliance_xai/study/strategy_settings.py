@@ -7,19 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, StrictBool, model_validator
 
-from compliance_xai.study.value_types import (
-    Count,
-    InnerShare,
-    NonNegative,
-    Pairs,
-    Positive,
-    Settings,
-    Share,
-    Slug,
-    Steps,
-    Text,
-    refuse,
-)
+from compliance_xai.study import value_types as types
+from compliance_xai.study.value_types import Settings, refuse
 
 Kind = Literal["none", "full", "lora", "qlora", "lora+", "dora", "lora-then-full", "full-top"]
 
@@ -87,15 +76,15 @@ _BY_SIZE: Any = Field(default=None)  # a validator fills it in
 class SizeSettings(Settings):
     """What a strategy does differently at one model size."""
 
-    learning_rate: Annotated[Positive | None, Field(examples=[5e-4])] = None
+    learning_rate: Annotated[types.Positive | None, Field(examples=[5e-4])] = None
     """Peak learning rate at this size."""
-    steps: Annotated[Steps | None, Field(examples=[300])] = None
+    steps: Annotated[types.Steps | None, Field(examples=[300])] = None
     """Optimiser steps at this size."""
-    batch_size: Annotated[Pairs | None, Field(examples=[8])] = None
+    batch_size: Annotated[types.Pairs | None, Field(examples=[8])] = None
     """Pairs in each step at this size."""
-    rank: Annotated[Count | None, Field(examples=[16])] = None
+    rank: Annotated[types.Count | None, Field(examples=[16])] = None
     """Rank of the adapters at this size."""
-    full_learning_rate: Annotated[Positive | None, Field(examples=[1e-4])] = None
+    full_learning_rate: Annotated[types.Positive | None, Field(examples=[1e-4])] = None
     """Peak learning rate at this size for the weights that a hybrid trains whole."""
 
 
@@ -104,42 +93,42 @@ class StrategySettings(Settings):
 
     kind: Kind
     """What is trained. May be left out if the strategy's name is one of the kinds."""
-    learning_rate: Annotated[Positive, Field(examples=[1e-3])] = _BY_SIZE
+    learning_rate: Annotated[types.Positive, Field(examples=[1e-3])] = _BY_SIZE
     """Peak learning rate: a linear warm-up to it, then a cosine down to zero. Default: by kind and model size."""
-    steps: Annotated[Steps, Field(examples=[400])] = _BY_SIZE
+    steps: Annotated[types.Steps, Field(examples=[400])] = _BY_SIZE
     """Optimiser steps. Default: by model size."""
-    batch_size: Annotated[Pairs, Field(examples=[8])] = _BY_SIZE
+    batch_size: Annotated[types.Pairs, Field(examples=[8])] = _BY_SIZE
     """Pairs in each step. Default: by model size."""
-    warmup: Share = 0.05
+    warmup: types.Share = 0.05
     """Share of the steps spent warming up."""
-    weight_decay: NonNegative = 0.01
+    weight_decay: types.NonNegative = 0.01
     """Decoupled weight decay of AdamW."""
-    adam_beta2: Share = 0.95
+    adam_beta2: types.Share = 0.95
     """Decay of AdamW's mean of squared gradients; 0.999 averages over more steps than a short training has."""
-    rank: Annotated[Count, Field(examples=[32])] = _BY_SIZE
+    rank: Annotated[types.Count, Field(examples=[32])] = _BY_SIZE
     """Rank r of the adapters. Default: by model size."""
-    alpha: Annotated[Positive | None, Field(examples=[64])] = None
+    alpha: Annotated[types.Positive | None, Field(examples=[64])] = None
     """LoRA's alpha: adapters are scaled by alpha / r. Default: 2 r."""
-    dropout: Share = 0.0
+    dropout: types.Share = 0.0
     """Dropout before the adapters."""
-    target_modules: Text | tuple[Text, ...] = "all-linear"
+    target_modules: types.Text | tuple[types.Text, ...] = "all-linear"
     """Names of the modules that get adapters, or ``all-linear``."""
-    full_learning_rate: Annotated[Positive | None, Field(examples=[1e-3])] = None
+    full_learning_rate: Annotated[types.Positive | None, Field(examples=[1e-3])] = None
     """Peak learning rate of the weights that a hybrid trains whole. Default: by model size."""
-    full_share: InnerShare = 0.25
+    full_share: types.InnerShare = 0.25
     """Share of the steps in which ``lora-then-full`` trains every weight, after merging, with a warm-up of its own."""
-    evaluations: Count = 4
+    evaluations: types.Count = 4
     """How often the validation loss is measured; the last time is at the end."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What training computes in. ``auto`` is bfloat16 on CUDA devices that have it and float32 elsewhere; the weights
     that are trained stay float32."""
-    micro_batch: Annotated[Pairs | None, Field(examples=[4])] = None
+    micro_batch: Annotated[types.Pairs | None, Field(examples=[4])] = None
     """Pairs in one forward pass, for devices that cannot hold a whole batch; gradients add up to the same step."""
     gradient_checkpointing: StrictBool = False
     """Recompute activations instead of storing them: less memory, a third more time, the same result."""
-    checkpoint_every: Annotated[Steps | None, Field(examples=[50])] = None
+    checkpoint_every: Annotated[types.Steps | None, Field(examples=[50])] = None
     """Steps between two checkpoints from which a killed training continues. Default: one at each evaluation."""
-    by_scale: dict[Slug, SizeSettings] = Field(default={}, examples=[{"4m": {"learning_rate": 7e-4}}])
+    by_scale: dict[types.Slug, SizeSettings] = Field(default={}, examples=[{"4m": {"learning_rate": 7e-4}}])
     """Settings that differ at some model sizes."""
 
     @model_validator(mode="before")

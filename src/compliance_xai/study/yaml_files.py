@@ -64,9 +64,7 @@ def read(path: Path, *, example: str) -> tuple[dict[str, Any], Lines]:
     values, lines = parse(decode(path.read_bytes(), str(path)), str(path))
     if not isinstance(values, dict):
         found = "an empty file" if values is None else f"a {type(values).__name__}"
-        raise InputError(
-            str(path), expected="a mapping of keys to values", found=found, remedy=f"Start from {example}."
-        )
+        raise InputError(str(path), expected=_MAPPING, found=found, remedy=f"Start from {example}.")
     return values, lines
 
 
@@ -85,23 +83,18 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
         return None if node is None else _build(loader, node, (), lines, where), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            place(where, mark.line + 1 if mark else None),
-            expected="YAML",
-            found=str(getattr(error, "problem", None) or error).splitlines()[0],
-            remedy="Check the indentation, quotes and brackets there.",
-        ) from None
+        where = place(where, mark.line + 1 if mark else None)
+        remedy = "Check the indentation, quotes and brackets there."
+        found = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise InputError(where, expected="YAML", found=found, remedy=remedy) from None
     except RecursionError:
         raise _too_large(where) from None
 
 
 def _too_large(where: str) -> InputError:
-    return InputError(
-        where,
-        expected=f"at most {MOST_NODES:,} keys and values, nested at most {MOST_DEPTH} deep",
-        found="more, with aliases written out",
-        remedy="Write a flatter file, without aliases of aliases.",
-    )
+    expected = f"at most {MOST_NODES:,} keys and values, nested at most {MOST_DEPTH} deep"
+    remedy = "Write a flatter file, without aliases of aliases."
+    return InputError(where, expected=expected, found="more, with aliases written out", remedy=remedy)
 
 
 def _build(loader: _StrictLoader, node: yaml.Node, keys: tuple, lines: Lines, where: str) -> Any:
@@ -123,12 +116,9 @@ def _build(loader: _StrictLoader, node: yaml.Node, keys: tuple, lines: Lines, wh
             remedy = "Put the key in quotes."
             raise InputError(place(where, line), expected="a key that is text", found=str(key), remedy=remedy)
         if key in values:
-            raise InputError(
-                place(where, line, ".".join(map(str, (*keys, key)))),
-                expected="every key once",
-                found=f"a key that is already defined on line {lines[(*keys, key)]}",
-                remedy="Remove one of the two.",
-            )
+            twice = place(where, line, ".".join(map(str, (*keys, key))))
+            found = f"a key that is already defined on line {lines[(*keys, key)]}"
+            raise InputError(twice, expected="every key once", found=found, remedy="Remove one of the two.")
         lines[(*keys, key)] = line
         values[key] = _build(loader, value_node, (*keys, key), lines, where)
     return values
@@ -148,7 +138,8 @@ def explain(error: ValidationError, model: Any, path: Path, lines: Lines, *, exa
     problem = problems[0]
     kind, context = problem["type"], problem.get("ctx", {})
     keys = (*(part for part in problem["loc"] if _is_written(part)), *context.get("key", ()))
-    expected = _EXPECTED.get(kind) or re.sub(r"^\w+ should (be|have) (?=(greater|less)?)", _number, problem["msg"])
+    said = re.sub(r"^\w+ should (be|have) (?=greater|less)", "a number ", problem["msg"])
+    expected = _EXPECTED.get(kind) or re.sub(r"^\w+ should (be|have) ", "", said)
     found, remedy = context.get("found") or _shorten(problem["input"]), context.get("remedy") or "Correct this value."
     if kind == "refused":  # by a validator of the project's own (value_types.refuse)
         expected = context["expected"]
@@ -169,11 +160,6 @@ def explain(error: ValidationError, model: Any, path: Path, lines: Lines, *, exa
         remedy += f" ({more} more {'problem' if more == 1 else 'problems'} in this file.)"
     where = place(path, lines.find(keys), ".".join(map(str, keys)))
     return InputError(where, expected=expected, found=found, remedy=remedy)
-
-
-def _number(words: re.Match[str]) -> str:
-    """The replacement for the beginning of one of pydantic's messages."""
-    return "a number " if words[2] else ""
 
 
 _MAPPING = "a mapping of keys to values"

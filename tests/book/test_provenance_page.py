@@ -1,6 +1,6 @@
 """The provenance page: from manifests, for a study that ran in part."""
 
-from compliance_xai.book.colophon import format_provenance
+from compliance_xai.book.building import format_provenance
 from compliance_xai.files import sha256_file
 from compliance_xai.pipeline.execution import execute_job, make_parameters
 from compliance_xai.pipeline.grid import make_jobs
