@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def find_nearest(train: Sequence[Example], wanted: Sequence[Example], count: int
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    words = TfidfVectorizer().fit([example.clause for example in train])
+    words: Any = TfidfVectorizer().fit([example.clause for example in train])
     known, asked = (words.transform([example.clause for example in side]) for side in (train, wanted))
     similarity = (asked @ known.T).toarray()  # rows have length one, so the product is the cosine
     return np.argsort(-similarity, axis=1, kind="stable")[:, :count]

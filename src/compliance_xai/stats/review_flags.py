@@ -185,7 +185,7 @@ def describe_gain(signals: pd.DataFrame) -> list[str]:
         if single["auroc"].isna().all() or plain["auroc"].isna().all():
             sentences.append(f"{where}: no area ({signals.loc[single.index[0], 'reason']}).")
             continue
-        best, plain = single.loc[single["auroc"].idxmax()], plain.iloc[0]
+        best, plain = single.nlargest(1, "auroc").iloc[0], plain.iloc[0]
         compared = "better" if best["difference_low"] > 0 else "worse" if best["difference_high"] < 0 else ""
         sentences.append(
             f"{where}: the best single signal of attribution reaches an area of {best['auroc']:.2f} "
