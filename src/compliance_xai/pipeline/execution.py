@@ -11,7 +11,9 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,8 @@ TAKES = re.compile(r"\*Takes\*[^.]*\.")
 PROGRESS_VARIABLE = "COMPLIANCE_XAI_PROGRESS"
 RUNNER_VARIABLE = "COMPLIANCE_XAI_RUNNER"
 """The process id of the run that a job belongs to; once that is gone, the job ends itself."""
+FORK_VARIABLE = "COMPLIANCE_XAI_FORK"
+"""The socket of ``notebook_process.serve``, if the run keeps such a process."""
 NOTES_KEPT, NOTE_LENGTH = 20, 500
 
 
@@ -214,10 +218,7 @@ def _run_process(
     with tempfile.TemporaryDirectory(prefix="compliance-xai-") as folder:
         line, log = Path(folder) / "line", Path(folder) / "log"
         words = [str(prepared), str(part), json.dumps(dict(parameters)), str(os.getpid())]
-        command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", *words]
-        environment = notebook_environment(threads) | {LINE_VARIABLE: str(line)}
-        with log.open("w", encoding="utf-8") as file:
-            process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        process = _start_process(words, notebook_environment(threads) | {LINE_VARIABLE: str(line)}, log)
         try:
             while process.poll() is None and time.monotonic() < end:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -234,6 +235,56 @@ def _run_process(
                 process.kill()
             process.wait()
         return status, log.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _start_process(words: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen | _Forked:
+    """The notebook's process: forked by the one that the run keeps, if it answers, else a new one."""
+    if address := os.environ.get(FORK_VARIABLE):
+        with contextlib.suppress(OSError, ValueError):
+            return _Forked(address, words, environment, log)
+    command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", *words]
+    with log.open("w", encoding="utf-8") as file:
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+
+
+class _Forked:
+    """A process that ``notebook_process.serve`` has forked, with as much of ``subprocess.Popen`` as is used here."""
+
+    def __init__(self, address: str, words: list[str], environment: dict[str, str], log: Path) -> None:
+        self.status = log.with_name("status")
+        request = {"arguments": words, "environment": environment, "log": str(log), "status": str(self.status)}
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(60)  # libraries may be imported first
+            connection.connect(address)
+            with connection.makefile("rw", encoding="utf-8") as stream:
+                stream.write(json.dumps(request) + "\n")
+                stream.flush()
+                pid = int(stream.readline())
+        try:
+            self.place: int | None = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has ended
+            self.place = None
+
+    def wait(self, seconds: float | None = None) -> int:
+        """The exit status, negative for a signal."""
+        if self.place is not None:
+            if not select.select([self.place], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired("notebook", seconds or 0)
+            os.close(self.place)
+            self.place = None
+        return int(self.status.read_text(encoding="utf-8")) if self.status.is_file() else -signal.SIGKILL
+
+    def poll(self) -> int | None:
+        """The exit status, or None as long as it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.place is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.place, signal.SIGKILL)
 
 
 def _lives(pid: int) -> bool:

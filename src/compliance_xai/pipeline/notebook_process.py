@@ -1,22 +1,28 @@
 """The process that a notebook runs in: papermill with IPython's shell in place of a Jupyter kernel.
 
 A kernel takes seconds of processor time to start and talks through sockets; here the shell runs in the process that
-papermill runs in, and dies with it. ``execution`` starts ``python -m compliance_xai.pipeline.notebook_process``.
+papermill runs in, and dies with it. ``execution`` starts ``python -m compliance_xai.pipeline.notebook_process``, or
+asks the one that a run keeps (``serve``) to fork: importing libraries again takes longer than many a page.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import json
 import logging
 import os
 import platform
+import signal
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import psutil
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -124,9 +130,64 @@ class _InProcess(Engine):
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
+HEAVY = ("pandas", "scipy.stats", "torch", "transformers", "peft", "plotly.graph_objects", "matplotlib.pyplot")
+"""Libraries that are imported before a process is forked, once a notebook of the run has needed them."""
+
+
+def serve(address: str) -> None:
+    """Fork a process for every notebook that is asked for at a Unix socket, until the run that started this has ended.
+
+    A request is a line of JSON: ``arguments`` (of ``main``), ``environment``, ``log`` (a file for what is printed) and
+    ``status`` (a file for the exit status). The answer is the process's id.
+    """
+    run, loaded = os.getppid(), Path(address).with_name("loaded")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    listener.settimeout(1)
+    while os.getppid() == run:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        with contextlib.suppress(OSError, ValueError):  # nobody asked for a second, or who asked is gone
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw", encoding="utf-8") as stream:
+                request = json.loads(stream.readline() or "null")
+                for name in loaded.read_text(encoding="utf-8").split() if loaded.is_file() else ():
+                    importlib.import_module(name)
+                if request and (child := os.fork()) == 0:
+                    listener.close()
+                    _run_forked(request, loaded)
+                stream.write(f"{child if request else 0}\n")
+
+
+def _run_forked(request: dict[str, Any], loaded: Path) -> NoReturn:
+    """A forked process: run the notebook, leave the exit status and what was imported, and end."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        status = main(request["arguments"])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            Path(request["status"]).write_text(str(status), encoding="utf-8")
+            with loaded.open("a", encoding="utf-8") as file:
+                file.write(" ".join(name for name in HEAVY if name in sys.modules) + "\n")
+        os._exit(status)
+
+
 def _end_with(parent: int) -> None:
-    """End this process once the one that started it is gone."""
-    while os.getppid() == parent:
+    """End this process once the one that asked for it is gone."""
+    while psutil.pid_exists(parent) and psutil.Process(parent).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.5)
     os._exit(1)
 
@@ -155,4 +216,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(sys.argv[2]) if sys.argv[1] == "--serve" else main(sys.argv[1:]))

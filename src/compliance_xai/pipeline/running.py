@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ import psutil
 
 from compliance_xai.errors import InputError, require_choice
 from compliance_xai.files import digest
-from compliance_xai.pipeline.environment import run_environment
-from compliance_xai.pipeline.execution import PROGRESS_VARIABLE, RUNNER_VARIABLE
+from compliance_xai.pipeline.environment import notebook_environment, run_environment
+from compliance_xai.pipeline.execution import FORK_VARIABLE, PROGRESS_VARIABLE, RUNNER_VARIABLE
 from compliance_xai.pipeline.grid import PATIENCE, STAGES, STATES, Job, find_states, make_jobs, stages_of
 from compliance_xai.pipeline.manifests import peek_manifest
 from compliance_xai.pipeline.stores import find_holder, hold_lock, write_changed
@@ -194,10 +195,28 @@ def _call_snakemake(
     environment = run_environment() | {PROGRESS_VARIABLE: str(progress)}
     if here:
         environment[RUNNER_VARIABLE] = str(os.getpid())
-    with (plan.study.folder / LOG).open("w", encoding="utf-8") as log:
+    with (
+        _keep_forking(plan) if here else contextlib.nullcontext({}) as forks,
+        (plan.study.folder / LOG).open("w", encoding="utf-8") as log,
+    ):
+        environment |= forks
         process = subprocess.Popen(command, env=environment, stderr=log, cwd=project)
         with _pass_on_signals():
             return _wait(process, plan, None if here else progress)
+
+
+@contextlib.contextmanager
+def _keep_forking(plan: Plan) -> Iterator[dict[str, str]]:
+    """A process that forks those of the notebooks, and the variable that tells them of it."""
+    with tempfile.TemporaryDirectory(prefix="compliance-xai-") as folder:
+        address = os.path.join(folder, "fork")
+        command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", "--serve", address]
+        server = subprocess.Popen(command, env=notebook_environment(plan.study.threads))
+        try:
+            yield {FORK_VARIABLE: address}
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _wait(process: subprocess.Popen, plan: Plan, progress: Path | None) -> tuple[int, bool]:
