@@ -1,15 +1,19 @@
 import errno
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jupytext
 import nbformat
+import psutil
 import pytest
 
 from compliance_xai.errors import InputError
 from compliance_xai.pipeline import execution
-from compliance_xai.pipeline.environment import run_environment
+from compliance_xai.pipeline.environment import notebook_environment, run_environment
 from compliance_xai.pipeline.execution import (
     execute_job,
     make_parameters,
@@ -273,3 +277,48 @@ def test_every_notebook_says_what_it_reads_writes_and_takes(path):
     first = " ".join(cells[0].source.split())
     assert all(f"*{word}* " in first for word in ("Reads", "Writes", "Takes"))
     assert [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])] == [cells[1]]
+
+
+@pytest.fixture
+def forking(tmp_path, monkeypatch):
+    """The process that a run keeps to fork those of its notebooks."""
+    address = tmp_path / "fork"
+    command = [sys.executable, "-m", "compliance_xai.pipeline.notebook_process", "--serve", str(address)]
+    process = subprocess.Popen(command, env=notebook_environment(1))
+    monkeypatch.setenv(execution.FORK_VARIABLE, str(address))
+    while not address.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield process
+    process.terminate()
+    process.wait()
+
+
+def test_a_forked_process_runs_a_notebook_like_a_new_one_and_has_what_others_imported(toy, forking, tmp_path):
+    with toy.notebook("01_corpus.py").open("a", encoding="utf-8") as file:
+        file.write("\n# %%\nimport os, sys\nprint('scipy.stats' in sys.modules, os.getppid())\nimport scipy.stats\n")
+    printed = []
+    for _ in range(2):
+        cells = nbformat.read(run(toy, "corpus"), as_version=4).cells
+        printed += [out.text.split() for cell in cells for out in cell.get("outputs", []) if "text" in out]
+    parent = str(forking.pid)
+    assert [line for line in printed if line[-1] == parent] == [["False", parent], ["True", parent]]
+    assert "scipy.stats" in (tmp_path / "loaded").read_text(encoding="utf-8")
+    forking.kill()
+    forking.wait()
+    run(toy, "corpus")  # a new process, since the one that forks is gone
+
+
+def test_a_forked_process_fails_and_ends_like_a_new_one(toy, forking):
+    job, text = job_of(toy, "corpus"), toy.notebook("01_corpus.py").read_text(encoding="utf-8")
+    for cell, said in (
+        ("raise ValueError('x')", "corpus: ValueError: x"),
+        ("import time; time.sleep(600)", "corpus: it took longer than the limit of 8 s"),
+        ("import os; os.kill(os.getpid(), 9)", r"its process was ended \(SIGKILL\)"),
+    ):
+        toy.notebook("01_corpus.py").write_text(f"{text}\n# %%\n{cell}\n", encoding="utf-8")
+        with pytest.raises(NotebookFailed, match=said):
+            execute_job(job, make_parameters(job, toy.study), limit=8)
+    assert psutil.Process(forking.pid).children() == [] or all(
+        child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process(forking.pid).children()
+    )
