@@ -16,6 +16,7 @@ from compliance_xai.book.building import format_overview
 from compliance_xai.corpus.corpora import load_corpus
 from compliance_xai.errors import InputError
 from compliance_xai.files import sha256_file
+from compliance_xai.pipeline import faithfulness_stage
 from compliance_xai.pipeline.grid import make_jobs
 from compliance_xai.pipeline.manifests import read_manifest
 from compliance_xai.pipeline.running import Plan
@@ -281,6 +282,13 @@ def test_fine_tuned_cells_say_what_they_trained_and_what_other_forms_would_chang
     assert list(effects["none"]["change"]) == ["bfloat16"]
     assert list(effects["lora"]["change"]) == ["merged", "bfloat16"]
     assert effects["lora"]["largest_score"].iloc[0] < 1e-3
+
+
+def test_a_study_without_an_inspected_rule_has_the_tables_of_reviews_all_the_same():
+    columns = [*faithfulness_stage.CELL, *faithfulness_stage._COLUMNS["items"]]
+    tables = faithfulness_stage._judge_review(pd.DataFrame(columns=columns), 10)
+    assert {len(frame) for frame in tables.values()} == {0}
+    assert {"name", "signal", "weight"} <= set(tables["risk"])
 
 
 def test_attribution_is_judged_with_every_operator_and_on_written_rules(first):

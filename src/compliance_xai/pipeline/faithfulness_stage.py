@@ -37,6 +37,7 @@ from compliance_xai.records import (
     read_records,
 )
 from compliance_xai.stats.review_flags import (
+    Risk,
     choose_thresholds,
     find_flagged,
     fit_risk,
@@ -276,5 +277,5 @@ def _judge_review(items: pd.DataFrame, bootstrap: int) -> dict[str, pd.DataFrame
         found["reading"] = [reading_table(together, bootstrap=bootstrap)]
         wrong = together[together["wrong"].astype(bool)].groupby(["split", "kind"], sort=False)["missed"]
         found["missed"] = [wrong.agg(n_wrong="size", n_missed="sum").reset_index()]
-    nothing = [pd.DataFrame(columns=[*CELL, "split"])]
-    return {name: pd.concat(frames or nothing, ignore_index=True) for name, frames in found.items()}
+    nothing = pd.DataFrame(columns=[*CELL, "split", *Risk().coefficients()])
+    return {name: pd.concat(frames or [nothing], ignore_index=True) for name, frames in found.items()}
