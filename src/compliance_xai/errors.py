@@ -1,7 +1,5 @@
 """The exception for bad input, and the check that raises it most often."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Files: tables -> rows that know their place; hashes; whole files and folders written in one step."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """The machine and its software; how far a piece of work is, and what it took: time and memory."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """Builds the book: contents by model size, a page for every run, a gate before the build, and the build itself."""
 
-from __future__ import annotations
-
 import filecmp
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The book's parts from stored files: every verdict, what simulated studies find, and what benchmarks measured."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the landing page says: the study's main results, a sentence and a small picture each, and the verdicts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Markdown and HTML of the book: the templates beside this module, and figures whose files ``_static`` holds."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

@@ -1,7 +1,5 @@
 """Parts of the book's chapters that are computed when it is built, so that no number in them is typed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

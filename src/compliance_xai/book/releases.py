@@ -3,8 +3,6 @@
 Everything is made from the built book (``make book``); nothing is computed again.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import mimetypes
@@ -15,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urldefrag, urlparse
 
 import yaml
@@ -24,11 +22,9 @@ from compliance_xai import __version__
 from compliance_xai.book.markup import render
 from compliance_xai.errors import InputError
 from compliance_xai.files import count_more, sha256_file, write_atomic
+from compliance_xai.pipeline.running import Plan
 from compliance_xai.pipeline.summary_stage import export_summary
 from compliance_xai.study.folders import find_project_folder
-
-if TYPE_CHECKING:
-    from compliance_xai.pipeline.running import Plan
 
 NAME = f"compliance_xai-{__version__}"
 STYLES = ("pygments.css", "custom.css", "single.css")

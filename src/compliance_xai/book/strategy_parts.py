@@ -1,8 +1,6 @@
 """The tables of the chapter on models and strategies: what each trains, which ladders there are, what cells
 need, what they cost."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

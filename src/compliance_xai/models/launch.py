@@ -4,8 +4,6 @@
 with success in both cases. ``connect`` therefore compares what is running with the config file.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What one cell needs before it runs: weights, memory and time from its sizes alone, and whether it fits a device."""
 
-from __future__ import annotations
-
 import functools
 import math
 import time

@@ -1,7 +1,5 @@
 """The attribute stage: what each clause's reference rule rests on, for every seed and baseline of a cell."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

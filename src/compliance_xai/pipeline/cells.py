@@ -1,7 +1,5 @@
 """What the stages of one cell share: its base model, its prompt, and its trained model in memory."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

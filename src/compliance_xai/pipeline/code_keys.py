@@ -5,8 +5,6 @@ change in what the stage calls is always seen. Comments, layout, docstrings and 
 rewording one of them re-runs nothing.
 """
 
-from __future__ import annotations
-
 import ast
 import atexit
 import contextlib

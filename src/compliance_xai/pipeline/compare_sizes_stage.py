@@ -1,7 +1,5 @@
 """The stage that compares model sizes: quality of the rules, weight of categories of words, and plateaus."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.pipeline.raw_frames import declare, join_cells, keep_evaluated, read_raw

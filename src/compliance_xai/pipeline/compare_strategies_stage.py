@@ -1,7 +1,5 @@
 """The stage that compares strategies: patterns, numbers of words, and what their differences rest on."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The stage that compares regulatory contexts, the held-out one among them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.attribution.focus import share_frame

@@ -1,7 +1,5 @@
 """The corpus stage: reads the study's clauses and rules, and describes them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.corpus.corpora import Corpus

@@ -1,7 +1,5 @@
 """The environment that a run gives to its notebooks: threads, quiet libraries, and caches inside the project."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What ends a command: bad input, a failed notebook, a full or read-only disk; each as one message and a status."""
 
-from __future__ import annotations
-
 import errno
 import re
 import sys

@@ -5,8 +5,6 @@ a model is a piece of its own: an interrupted stage goes on where it stopped, an
 the statistics, measures no model again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

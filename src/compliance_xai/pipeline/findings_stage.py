@@ -1,7 +1,5 @@
 """The findings stage: a verdict on every claim, from the tests and thresholds that the study declares."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from compliance_xai.pipeline.raw_frames import DECLARED, declare

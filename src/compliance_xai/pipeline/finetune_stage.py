@@ -1,7 +1,5 @@
 """The fine-tune stage: one rung with one strategy, every seed."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

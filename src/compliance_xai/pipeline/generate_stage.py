@@ -1,7 +1,5 @@
 """The generate stage: the rules that a cell's models write, and their scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

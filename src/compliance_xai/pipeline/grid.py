@@ -5,8 +5,6 @@ and inputs that decide its results, the keys of the jobs before it included. Whe
 carries the job's key and its files are as they were left, its results are current.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Mapping

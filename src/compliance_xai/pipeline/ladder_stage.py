@@ -1,7 +1,5 @@
 """The ladder stage: describes the base models of a study."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

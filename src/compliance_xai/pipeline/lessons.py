@@ -1,7 +1,5 @@
 """What the lessons of the workshop call: a small model, some clauses, a short training; for a class's laptops."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path

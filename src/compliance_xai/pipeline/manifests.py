@@ -4,8 +4,6 @@ A stage's manifest is written last, in one step: if it exists, the stage is comp
 has been executed.
 """
 
-from __future__ import annotations
-
 import functools
 import html
 import json

@@ -1,7 +1,5 @@
 """What each cell of a study would need: parameters, memory and hours, without weights, network or a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A study's frames and its design: joined from its cells, kept beside its tables, judged again without a model."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Runs a study: finds what is not current, lets Snakemake execute it, and says how long each stage took."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -4,8 +4,6 @@ A comparison of strategies is as fair as the care that went into each. Every cel
 the same way around its own settings, and every trial is kept, not only the best.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import random

@@ -1,7 +1,5 @@
 """Which examples each stage of a study works on."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What every stage shares: its folder, its manifest, and keeping finished pieces of interrupted work."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import itertools

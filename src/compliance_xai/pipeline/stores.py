@@ -4,8 +4,6 @@ A key is a digest of all that decides the content. The key is kept with size, ti
 that was written, so that a damaged one is found, named and made again, never taken for a result.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ The folder holds summaries and tests, and no text of the corpus. A copy of it un
 study: the summary notebook shows both alike.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Where the project's folders are: studies, results and the shipped data are beside the package, not inside it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Files, columns and settings keep short names (``1m``, ``lora``, ``lrml_f1``). Ta
 the labels given here, so that one thing is called the same everywhere.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import re

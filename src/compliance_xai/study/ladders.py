@@ -4,8 +4,6 @@ A ladder is a YAML file (``data/ladders/<name>/ladder.yaml``), or a list of rung
 folder or a hub id of any Hugging Face causal language model. Nothing here loads a model.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

@@ -1,7 +1,5 @@
 """What a model folder, or a model on the Hugging Face hub, says about itself. No weight is loaded."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Writes a study's file from a few answers: commented, checked as a whole, never over another file."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

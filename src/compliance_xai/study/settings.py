@@ -5,11 +5,9 @@ range stops with a message that names the file, the line and the key. Notebooks,
 read a study with ``load_study``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -111,7 +109,7 @@ class Study(Settings):
         return {"source": ladder} if isinstance(ladder, str) else ladder
 
     @model_validator(mode="after")
-    def _check_groups_together(self) -> Study:
+    def _check_groups_together(self) -> Self:
         declared = [f"{scale}/{strategy}" for scale in self.scales for strategy in self.strategies]
         unknown = [name for name in self.without if name not in declared]
         if unknown:

@@ -1,7 +1,5 @@
 """Reference of every setting, taken from the models that check them: a page of the book, and the command line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,8 +1,6 @@
 """Settings of the stages of a study, and what decides its verdicts: outcome and margin of a claim, and thresholds."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
@@ -84,7 +82,7 @@ class PromptSettings(Settings):
         return template
 
     @model_validator(mode="after")
-    def _refuse_unused_system(self) -> PromptSettings:
+    def _refuse_unused_system(self) -> Self:
         if self.system and self.chat is False:
             raise refuse("no system turn, because chat is false", repr(self.system), key=("system",))
         return self
@@ -139,7 +137,7 @@ class AttributionSettings(Settings):
         return self.averaged or self.baselines[:2]
 
     @model_validator(mode="after")
-    def _check_baselines_and_methods(self) -> AttributionSettings:
+    def _check_baselines_and_methods(self) -> Self:
         for key, names in (("averaged", self.primary_removals), ("fewer_clauses", self.fewer_clauses)):
             if not set(names) <= set(self.baselines):
                 raise refuse(f"some of the baselines, {', '.join(self.baselines)}", ", ".join(names), key=(key,))
@@ -243,7 +241,7 @@ class PlateauTest(Settings):
     """The largest change that counts as none, in the score's own unit (0.05: 5 points of a share; for F1 write 5)."""
 
     @model_validator(mode="after")
-    def _fit_the_unit(self) -> PlateauTest:
+    def _fit_the_unit(self) -> Self:
         if self.margin >= 1 and self.outcome != "lrml_f1":
             raise refuse(f"a share below 1 for {self.outcome}", f"{self.margin:g}", key=("margin",))
         return self

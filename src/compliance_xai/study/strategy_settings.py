@@ -1,9 +1,7 @@
 """How a strategy fine-tunes: the kinds there are, their settings, and the usual ones for models of each size."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, StrictBool, model_validator
 
@@ -148,7 +146,7 @@ class StrategySettings(Settings):
         return usual_settings(str(kind)) | values
 
     @model_validator(mode="after")
-    def _require_two_phases(self) -> StrategySettings:
+    def _require_two_phases(self) -> Self:
         steps = [self.steps, *(change.steps for change in self.by_scale.values() if change.steps is not None)]
         if self.kind == "lora-then-full" and min(steps) < 2:
             raise refuse("at least 2 steps, for the two phases of lora-then-full", str(min(steps)))
@@ -172,7 +170,7 @@ class StrategySettings(Settings):
         """Those of ``used`` that decide the result."""
         return {name: value for name, value in self.used().items() if name not in NO_EFFECT_ON_RESULTS}
 
-    def at(self, scale: str) -> StrategySettings:
+    def at(self, scale: str) -> Self:
         """The settings at one model size."""
         changed = self.by_scale.get(scale, SizeSettings()).model_dump(exclude_none=True)
         return self.model_copy(update=changed | {"by_scale": {}})
@@ -193,7 +191,7 @@ class StrategySettings(Settings):
         return 2.0 * self.rank if self.alpha is None else self.alpha
 
     @property
-    def phases(self) -> tuple[StrategySettings, ...]:
+    def phases(self) -> "tuple[StrategySettings, ...]":
         """The settings of each phase of the training, whose steps add up to ``steps``; two for lora-then-full only."""
         if self.kind != "lora-then-full":
             return (self,)

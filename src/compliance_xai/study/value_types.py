@@ -1,7 +1,5 @@
 """Types of the values in a settings file, each with its bounds and unit, and what all groups of settings share."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field

@@ -1,7 +1,5 @@
 """YAML files that people write, read with the line of every key; mistakes are explained with their place."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Mapping
