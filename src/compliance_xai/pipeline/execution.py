@@ -5,6 +5,8 @@ name and takes its own name only after it ran to its end. What libraries write t
 kept at the foot of the page. A failed attempt is kept beside the pages, in ``book/runs/<study>/failed``.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
