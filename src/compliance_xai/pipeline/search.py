@@ -74,12 +74,12 @@ def search_settings(
     folder.mkdir(parents=True, exist_ok=True)
     cells = [cell for cell in study.cells() if study.strategies[cell.strategy].trains]
     tasks = [(cell, trial) for cell in cells for trial in range(study.search.trials)]
-    found: dict[tuple[Cell, int], dict[str, Any]] = {}
+    rows: dict[tuple[Cell, int], dict[str, Any]] = {}
     for task, row in _run_trials(study, tasks, folder, workers=max(1, cores // study.threads)):
         report(*task, row["validation_loss"])
-        found[task] = row
+        rows[task] = row
     frame = pd.DataFrame(
-        [{"scale": cell.scale, "strategy": cell.strategy, "trial": trial} | found[cell, trial] for cell, trial in tasks]
+        [{"scale": cell.scale, "strategy": cell.strategy, "trial": trial} | rows[cell, trial] for cell, trial in tasks]
     )
     lowest = frame.groupby(["scale", "strategy"])["validation_loss"].transform("min")
     frame["best"] = frame["validation_loss"] == lowest
