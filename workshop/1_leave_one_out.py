@@ -50,7 +50,13 @@ import pandas as pd
 
 whole = writer.log_probs([clause], rule)[0]
 tokens = [*writer.tokens(rule)[:-1], "(end)"]
-pd.DataFrame({"token": tokens, "log-probability": whole.round(3) + 0.0, "probability": np.exp(whole).round(3)})
+pd.DataFrame(
+    {
+        "token": tokens,
+        "log-probability": whole.round(3) + 0.0,
+        "probability": np.exp(whole).round(3),
+    }
+)
 
 # %% [markdown]
 # ## One word removed
@@ -61,7 +67,13 @@ pd.DataFrame({"token": tokens, "log-probability": whole.round(3) + 0.0, "probabi
 # %%
 changed = clause.replace("850 ", "")
 print(changed)
-one_removed = pd.DataFrame({"token": tokens, "with": whole, "without": writer.log_probs([changed], rule)[0]})
+one_removed = pd.DataFrame(
+    {
+        "token": tokens,
+        "with": whole,
+        "without": writer.log_probs([changed], rule)[0],
+    }
+)
 one_removed[(one_removed["with"] - one_removed["without"]).abs() > 0.1].round(2)
 
 # %% [markdown]
@@ -83,7 +95,9 @@ one_removed[(one_removed["with"] - one_removed["without"]).abs() > 0.1].round(2)
 # %% tags=["solution"]
 one_removed["score"] = one_removed["with"] - one_removed["without"]
 most = one_removed.loc[one_removed["score"].idxmax()]
-print(f"{most['token']!r}: {most['score']:.2f} nats, {np.exp(most['score']):,.0f} times less likely")
+print(
+    f"{most['token']!r}: {most['score']:.2f} nats, {np.exp(most['score']):,.0f} times less likely"
+)
 assert most["token"] in list("0123456789")
 
 # %% [markdown]
@@ -97,7 +111,9 @@ assert most["token"] in list("0123456789")
 
 # %% tags=["check"]
 check(
-    lambda: np.allclose(one_removed["score"], one_removed["with"] - one_removed["without"]),
+    lambda: np.allclose(
+        one_removed["score"], one_removed["with"] - one_removed["without"]
+    ),
     hint="add a column `score` to `one_removed`: the column `with` less the column `without`.",
 )
 
@@ -130,10 +146,14 @@ check(
 # %% tags=["solution"]
 def leave_one_out(clause, rule):
     words = clause.rstrip(".").split()
-    shorter = [" ".join(words[:i] + words[i + 1 :]) + "." for i in range(len(words))]
+    shorter = [
+        " ".join(words[:i] + words[i + 1 :]) + "." for i in range(len(words))
+    ]
     log_probs = writer.log_probs([clause, *shorter], rule)
     scores = log_probs[0] - log_probs[1:]
-    return pd.DataFrame(scores, index=words, columns=[*writer.tokens(rule)[:-1], "(end)"])
+    return pd.DataFrame(
+        scores, index=words, columns=[*writer.tokens(rule)[:-1], "(end)"]
+    )
 
 
 by_hand = leave_one_out(clause, rule)
@@ -148,9 +168,14 @@ by_hand.sum(axis=1).sort_values(ascending=False).round(2).head(6)
 # ```
 
 # %% tags=["check"]
-without_850 = writer.log_probs([clause], rule)[0] - writer.log_probs([clause.replace("850 ", "")], rule)[0]
+without_850 = (
+    writer.log_probs([clause], rule)[0]
+    - writer.log_probs([clause.replace("850 ", "")], rule)[0]
+)
 check(
-    lambda: np.allclose(leave_one_out(clause, rule).loc["850"], without_850, atol=1e-3),
+    lambda: np.allclose(
+        leave_one_out(clause, rule).loc["850"], without_850, atol=1e-3
+    ),
     hint="subtract the rows of the shorter clauses from that of the whole clause; keep the full stop at the end.",
 )
 
@@ -172,10 +197,14 @@ from compliance_xai import figures
 from compliance_xai.pipeline.lessons import FIGURES
 
 found = writer.explain(clause, rule, id="exit door")
-figures.show_html(figures.attribution_html(found, target_label="Rule that the model wrote"))
+figures.show_html(
+    figures.attribution_html(found, target_label="Rule that the model wrote")
+)
 
 # %%
-figures.show(figures.draw_score_matrix(found, folder=FIGURES, name="lesson-1-scores"))
+figures.show(
+    figures.draw_score_matrix(found, folder=FIGURES, name="lesson-1-scores")
+)
 
 # %% [markdown]
 # ```{exercise} Why does the unit not count?
@@ -230,9 +259,14 @@ for unit, text in zip(units, written, strict=True):
 # %% tags=["solution"]
 for text in (clause, "Parties after ten shall be quiet."):
     found_here = writer.explain(text)
-    probability, total = np.exp(found_here.baseline_log_probs.sum()), found_here.scores.sum()
+    probability, total = (
+        np.exp(found_here.baseline_log_probs.sum()),
+        found_here.scores.sum(),
+    )
     print(text)
-    print(f"  {found_here.target}: probability {probability:.3f}, sum of all scores {total:.1f} nats")
+    print(
+        f"  {found_here.target}: probability {probability:.3f}, sum of all scores {total:.1f} nats"
+    )
 
 # %% [markdown]
 # It never refuses. It was trained to write a rule after every clause, so it writes one. The scores look busy all the

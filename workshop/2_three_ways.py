@@ -42,10 +42,20 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.models.strategies import count_parameters
-from compliance_xai.pipeline.lessons import check, load_writer, read_clauses, show_bars, train_writer
+from compliance_xai.pipeline.lessons import (
+    check,
+    load_writer,
+    read_clauses,
+    show_bars,
+    train_writer,
+)
 
 strategies = ["full", "lora", "qlora"]
-writers = {(name, seed): train_writer(scale, name, seed=seed, steps=steps) for name in strategies for seed in seeds}
+writers = {
+    (name, seed): train_writer(scale, name, seed=seed, steps=steps)
+    for name in strategies
+    for seed in seeds
+}
 base_size = count_parameters(load_writer(scale).model)[1]
 
 # %%
@@ -54,7 +64,9 @@ examples = read_clauses("test", clauses)
 
 def mean_loss(writer):
     """Nats per token of the reference rules, for clauses that were not trained on."""
-    return float(np.mean([-writer.log_probs([e.clause], e.rule).mean() for e in examples]))
+    return float(
+        np.mean([-writer.log_probs([e.clause], e.rule).mean() for e in examples])
+    )
 
 
 table = pd.DataFrame(
@@ -62,7 +74,9 @@ table = pd.DataFrame(
         {
             "strategy": name,
             "seed": seed,
-            "weights trained": base_size if name == "full" else count_parameters(writer.model)[1] - base_size,
+            "weights trained": base_size
+            if name == "full"
+            else count_parameters(writer.model)[1] - base_size,
             "loss (nats per token)": mean_loss(writer),
         }
         for (name, seed), writer in writers.items()
@@ -84,11 +98,22 @@ def shares(writer, example):
     return sizes / sizes.sum()
 
 
-patterns = {key: [shares(writer, example) for example in examples] for key, writer in writers.items()}
+patterns = {
+    key: [shares(writer, example) for example in examples]
+    for key, writer in writers.items()
+}
 
 # %%
-words = [feature.text for feature in writers["full", seeds[0]].explain(examples[0].clause, examples[0].rule).features]
-first = pd.DataFrame({f"{name}, seed {seed}": patterns[name, seed][0] for name, seed in patterns}, index=words)
+words = [
+    feature.text
+    for feature in writers["full", seeds[0]]
+    .explain(examples[0].clause, examples[0].rule)
+    .features
+]
+first = pd.DataFrame(
+    {f"{name}, seed {seed}": patterns[name, seed][0] for name, seed in patterns},
+    index=words,
+)
 first.round(2)
 
 # %% [markdown]
@@ -136,7 +161,10 @@ print(round(distance(p, q), 3))
 # %% tags=["check"]
 half, apart = np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.0, 1.0])
 check(
-    lambda: np.allclose([distance(half, half), distance(half, apart), distance(half, half[::-1])], [0, 1, 0.5**0.5]),
+    lambda: np.allclose(
+        [distance(half, half), distance(half, apart), distance(half, half[::-1])],
+        [0, 1, 0.5**0.5],
+    ),
     hint="skip shares of 0 in each sum, use base-2 logarithms, and take the root at the end.",
 )
 
@@ -163,14 +191,27 @@ from itertools import combinations
 
 
 def mean_distance(a, b):
-    return float(np.mean([jensenshannon(p, q, base=2) for p, q in zip(patterns[a], patterns[b], strict=True)]))
+    return float(
+        np.mean(
+            [
+                jensenshannon(p, q, base=2)
+                for p, q in zip(patterns[a], patterns[b], strict=True)
+            ]
+        )
+    )
 
 
 rows = []
 for a, b in combinations(patterns, 2):
     kind = f"two seeds of {a[0]}" if a[0] == b[0] else f"{a[0]} against {b[0]}"
     rows.append({"pair": kind, "distance": mean_distance(a, b)})
-distances = pd.DataFrame(rows).groupby("pair", sort=False)["distance"].mean().sort_values().reset_index()
+distances = (
+    pd.DataFrame(rows)
+    .groupby("pair", sort=False)["distance"]
+    .mean()
+    .sort_values()
+    .reset_index()
+)
 show_bars(
     distances,
     "pair",
@@ -184,7 +225,9 @@ show_bars(
 
 # %% tags=["solution"]
 same = distances["pair"].str.startswith("two seeds")
-ratio = distances.loc[~same, "distance"].mean() / distances.loc[same, "distance"].mean()
+ratio = (
+    distances.loc[~same, "distance"].mean() / distances.loc[same, "distance"].mean()
+)
 print(f"Between strategies the distance is {ratio:.2f} times that between seeds.")
 
 # %% [markdown]
@@ -219,16 +262,28 @@ print(f"Between strategies the distance is {ratio:.2f} times that between seeds.
 from compliance_xai.attribution.focus import normalised_entropy
 
 short = train_writer(scale, "full", seed=seeds[0], steps=steps // 4)
-compared = {f"{name}, seed {seed}": (writers[name, seed], patterns[name, seed]) for name, seed in patterns}
-compared["full, a quarter of the steps"] = (short, [shares(short, example) for example in examples])
+compared = {
+    f"{name}, seed {seed}": (writers[name, seed], patterns[name, seed])
+    for name, seed in patterns
+}
+compared["full, a quarter of the steps"] = (
+    short,
+    [shares(short, example) for example in examples],
+)
 focus = pd.DataFrame(
     [
-        {"run": run, "loss": mean_loss(writer), "entropy": float(np.mean([normalised_entropy(p) for p in some]))}
+        {
+            "run": run,
+            "loss": mean_loss(writer),
+            "entropy": float(np.mean([normalised_entropy(p) for p in some])),
+        }
         for run, (writer, some) in compared.items()
     ]
 )
 correlation = focus["loss"].corr(focus["entropy"], method="spearman")
-print(f"Rank correlation of loss and entropy over {len(focus)} runs: {correlation:.2f}")
+print(
+    f"Rank correlation of loss and entropy over {len(focus)} runs: {correlation:.2f}"
+)
 focus.sort_values("loss").round(3)
 
 # %% [markdown]

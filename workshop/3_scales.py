@@ -37,7 +37,13 @@ import numpy as np
 import pandas as pd
 
 from compliance_xai.models.strategies import count_parameters
-from compliance_xai.pipeline.lessons import check, draw_pairs, load_writer, noun_categories, show_bars
+from compliance_xai.pipeline.lessons import (
+    check,
+    draw_pairs,
+    load_writer,
+    noun_categories,
+    show_bars,
+)
 
 writers = {scale: load_writer(scale) for scale in scales}
 pairs = draw_pairs(clauses)
@@ -45,7 +51,13 @@ skill = []
 for scale, writer in writers.items():
     written = writer.write([clause for clause, _ in pairs])
     right = [text == rule for text, (_, rule) in zip(written, pairs, strict=True)]
-    skill.append({"scale": scale, "parameters": count_parameters(writer.model)[1], "exact rules": np.mean(right)})
+    skill.append(
+        {
+            "scale": scale,
+            "parameters": count_parameters(writer.model)[1],
+            "exact rules": np.mean(right),
+        }
+    )
 pd.DataFrame(skill).round(3)
 
 # %% [markdown]
@@ -59,11 +71,18 @@ pd.DataFrame(skill).round(3)
 # %%
 nouns = noun_categories()
 found = {
-    scale: [writer.explain(clause, rule, vocabulary=nouns) for clause, rule in pairs]
+    scale: [
+        writer.explain(clause, rule, vocabulary=nouns) for clause, rule in pairs
+    ]
     for scale, writer in writers.items()
 }
 example = found[scales[-1]][0]
-pd.DataFrame({"word": [f.text for f in example.features], "category": [f.category for f in example.features]}).T
+pd.DataFrame(
+    {
+        "word": [f.text for f in example.features],
+        "category": [f.category for f in example.features],
+    }
+).T
 
 # %% [markdown]
 # ```{exercise} Lift of numerical constraints
@@ -90,11 +109,19 @@ NUMERICAL = ("number", "unit", "comparator")
 
 def lift(attribution, categories):
     sizes = np.abs(attribution.scores).sum(axis=1)
-    inside = np.array([feature.category in categories for feature in attribution.features])
-    return float((sizes[inside].sum() / sizes.sum()) / inside.mean()) if inside.any() else float("nan")
+    inside = np.array(
+        [feature.category in categories for feature in attribution.features]
+    )
+    return (
+        float((sizes[inside].sum() / sizes.sum()) / inside.mean())
+        if inside.any()
+        else float("nan")
+    )
 
 
-lifts = pd.DataFrame({scale: [lift(one, NUMERICAL) for one in found[scale]] for scale in scales}).dropna()
+lifts = pd.DataFrame(
+    {scale: [lift(one, NUMERICAL) for one in found[scale]] for scale in scales}
+).dropna()
 print(f"{len(lifts)} of {len(pairs)} clauses have a numerical constraint")
 lifts.mean().round(2)
 
@@ -112,7 +139,10 @@ sizes_here = np.abs(example.scores).sum(axis=1)
 check(
     lambda: (
         np.isclose(lift(example, every), 1)
-        and np.isclose(lift(example, ["number"]), sizes_here[numbers].sum() / sizes_here.sum() / np.mean(numbers))
+        and np.isclose(
+            lift(example, ["number"]),
+            sizes_here[numbers].sum() / sizes_here.sum() / np.mean(numbers),
+        )
     ),
     hint="divide the share of the sizes that falls on the categories by the share of the words that they are.",
 )
@@ -139,7 +169,12 @@ check(
 #     return np.percentile(np.asarray(values)[draws].mean(axis=1), [2.5, 97.5])
 
 # %% tags=["solution"]
-frame = pd.DataFrame({scale: [lift(one, ("number", "unit", "comparator")) for one in found[scale]] for scale in scales})
+frame = pd.DataFrame(
+    {
+        scale: [lift(one, ("number", "unit", "comparator")) for one in found[scale]]
+        for scale in scales
+    }
+)
 frame = frame.dropna()
 rng = np.random.default_rng(0)
 draws = rng.integers(0, len(frame), size=(1000, len(frame)))
@@ -149,7 +184,9 @@ def interval(values):
     return np.percentile(np.asarray(values)[draws].mean(axis=1), [2.5, 97.5])
 
 
-bars = pd.DataFrame({"scale": scales, "lift": [frame[scale].mean() for scale in scales]})
+bars = pd.DataFrame(
+    {"scale": scales, "lift": [frame[scale].mean() for scale in scales]}
+)
 bars[["low", "high"]] = [interval(frame[scale]) for scale in scales]
 show_bars(
     bars,
@@ -165,8 +202,14 @@ show_bars(
 # %% tags=["solution"]
 difference = frame[scales[-1]] - frame[scales[0]]
 low, high = interval(difference)
-print(f"{scales[-1]} less {scales[0]}: {difference.mean():.2f}, 95 % interval {low:.2f} to {high:.2f}")
-print("The interval holds 0: no difference shown." if low <= 0 <= high else "The interval leaves 0 out.")
+print(
+    f"{scales[-1]} less {scales[0]}: {difference.mean():.2f}, 95 % interval {low:.2f} to {high:.2f}"
+)
+print(
+    "The interval holds 0: no difference shown."
+    if low <= 0 <= high
+    else "The interval leaves 0 out."
+)
 
 # %% [markdown]
 # Clauses differ far more than models do: a clause with three numbers has another lift than one with none in its rule.
@@ -198,9 +241,13 @@ print("The interval holds 0: no difference shown." if low <= 0 <= high else "The
 # %% tags=["solution"]
 totals = pd.DataFrame(
     {
-        "total size (nats)": [np.mean([np.abs(one.scores).sum() for one in found[scale]]) for scale in scales],
+        "total size (nats)": [
+            np.mean([np.abs(one.scores).sum() for one in found[scale]])
+            for scale in scales
+        ],
         "mean probability of a token": [
-            np.mean([np.exp(one.baseline_log_probs).mean() for one in found[scale]]) for scale in scales
+            np.mean([np.exp(one.baseline_log_probs).mean() for one in found[scale]])
+            for scale in scales
         ],
         "exact rules": [row["exact rules"] for row in skill],
     },

@@ -35,12 +35,25 @@ import pandas as pd
 
 from compliance_xai.attribution.engine import score_masks
 from compliance_xai.attribution.options import Options
-from compliance_xai.pipeline.lessons import check, read_clauses, show_bars, show_curves, train_writer
+from compliance_xai.pipeline.lessons import (
+    check,
+    read_clauses,
+    show_bars,
+    show_curves,
+    train_writer,
+)
 
 writers = [train_writer(scale, "full", seed=seed, steps=steps) for seed in seeds]
 writer = writers[0]
 examples = read_clauses("test", clauses)
-exact = np.mean([rule == e.rule for rule, e in zip(writer.write([e.clause for e in examples]), examples, strict=True)])
+exact = np.mean(
+    [
+        rule == e.rule
+        for rule, e in zip(
+            writer.write([e.clause for e in examples]), examples, strict=True
+        )
+    ]
+)
 print(f"exact rules: {exact:.0%} of {len(examples)}")
 
 # %% [markdown]
@@ -90,15 +103,29 @@ rows = []
 for e in examples:
     found = writer.explain(e.clause, e.rule)
     for link in e.alignment:
-        gold = np.array([any(f.start < end and start < f.end for start, end in link.spans) for f in found.features])
+        gold = np.array(
+            [
+                any(f.start < end and start < f.end for start, end in link.spans)
+                for f in found.features
+            ]
+        )
         if not gold.any() or gold.all():
             continue
         scores = found.sum_spans([(link.start, link.end)])[:, 0]
         order = np.arange(len(gold))
-        rankings = {"leave-one-out": np.argsort(-scores), "random order": rng.permutation(order), "text order": order}
-        rows += [{"ranking": name, "kind": link.kind, "precision": precision(r, gold)} for name, r in rankings.items()]
+        rankings = {
+            "leave-one-out": np.argsort(-scores),
+            "random order": rng.permutation(order),
+            "text order": order,
+        }
+        rows += [
+            {"ranking": name, "kind": link.kind, "precision": precision(r, gold)}
+            for name, r in rankings.items()
+        ]
 gold_table = pd.DataFrame(rows)
-summary = gold_table.groupby("ranking", sort=False)["precision"].mean().reset_index()
+summary = (
+    gold_table.groupby("ranking", sort=False)["precision"].mean().reset_index()
+)
 show_bars(
     summary,
     "ranking",
@@ -111,7 +138,9 @@ show_bars(
 )
 
 # %% tags=["solution"]
-gold_table.pivot_table(index="kind", columns="ranking", values="precision", sort=False).round(2)
+gold_table.pivot_table(
+    index="kind", columns="ranking", values="precision", sort=False
+).round(2)
 
 # %% [markdown]
 # Random order is the floor; nothing is "0.4, quite good" before it is compared with that. By kind, the differences
@@ -126,7 +155,8 @@ gold_table.pivot_table(index="kind", columns="ranking", values="precision", sort
 check(
     lambda: (
         precision(np.array([3, 0, 1, 2]), np.array([True, False, False, True])) == 1
-        and precision(np.array([1, 3, 0, 2]), np.array([True, False, False, True])) == 0.5
+        and precision(np.array([1, 3, 0, 2]), np.array([True, False, False, True]))
+        == 0.5
     ),
     hint="`gold` says for each word whether it is gold; take `gold[ranking[:k]]` and its mean.",
 )
@@ -171,7 +201,13 @@ def deletion_curve(example, features, ranking):
         masks[removed:, ranking[removed - 1]] = False
     options = Options(prompt=writer.template, baseline="mask")
     log_probs = score_masks(
-        writer.model, writer.tokenizer, example.clause, example.rule, masks, options, features=features
+        writer.model,
+        writer.tokenizer,
+        example.clause,
+        example.rule,
+        masks,
+        options,
+        features=features,
     )
     return log_probs.sum(axis=1)
 
@@ -186,7 +222,10 @@ for e in examples:
         curve = deletion_curve(e, found.features, ranking)
         curves[name].append(np.interp(grid, np.linspace(0, 1, len(curve)), curve))
 long = pd.concat(
-    pd.DataFrame({"ranking": name, "removed": grid, "log_prob": np.mean(some, axis=0)}) for name, some in curves.items()
+    pd.DataFrame(
+        {"ranking": name, "removed": grid, "log_prob": np.mean(some, axis=0)}
+    )
+    for name, some in curves.items()
 )
 show_curves(
     long,
@@ -240,11 +279,25 @@ from scipy.stats import spearmanr
 
 agreement, same_first = [], []
 for e in examples:
-    one, other = (some.explain(e.clause, e.rule).scores.sum(axis=1) for some in writers)
+    one, other = (
+        some.explain(e.clause, e.rule).scores.sum(axis=1) for some in writers
+    )
     agreement.append(spearmanr(one, other).statistic)
-    same_first.append([len({*np.argsort(-one)[:k]} & {*np.argsort(-other)[:k]}) / k for k in (1, 3, 5)])
-print(f"rank correlation: median {np.median(agreement):.2f}, from {min(agreement):.2f} to {max(agreement):.2f}")
-pd.DataFrame({"first k words": [1, 3, 5], "share that both models name": np.mean(same_first, axis=0)}).round(2)
+    same_first.append(
+        [
+            len({*np.argsort(-one)[:k]} & {*np.argsort(-other)[:k]}) / k
+            for k in (1, 3, 5)
+        ]
+    )
+print(
+    f"rank correlation: median {np.median(agreement):.2f}, from {min(agreement):.2f} to {max(agreement):.2f}"
+)
+pd.DataFrame(
+    {
+        "first k words": [1, 3, 5],
+        "share that both models name": np.mean(same_first, axis=0),
+    }
+).round(2)
 
 # %% [markdown]
 # An explanation belongs to one model. What two equally good models do not share is no property of the clause. This is
@@ -264,7 +317,9 @@ pd.DataFrame({"first k words": [1, 3, 5], "share that both models name": np.mean
 from compliance_xai import figures
 from compliance_xai.pipeline.review import review_clause, review_html
 
-review = review_clause(writer, "The clear width of an exit door shall be not less than 850 mm.")
+review = review_clause(
+    writer, "The clear width of an exit door shall be not less than 850 mm."
+)
 figures.show_html(review_html(review))
 
 # %% [markdown]
@@ -295,7 +350,9 @@ from compliance_xai.rules.compare.rule_elements import mark_wrong
 reviewed = []
 for e in examples:
     one = review_clause(writer, e.clause, alternatives=False)
-    reviewed.append(one.parts.assign(wrong=[bad for _, bad in mark_wrong(one.rule, e.rule)]))
+    reviewed.append(
+        one.parts.assign(wrong=[bad for _, bad in mark_wrong(one.rule, e.rule)])
+    )
 parts = pd.concat(reviewed, ignore_index=True)
 chance = pd.Series(rng.random(len(parts)))
 orders = {
@@ -308,7 +365,9 @@ errors = pd.DataFrame(
     {
         "order": list(orders),
         "errors found": [
-            parts["wrong"][key.sort_values().index[:read]].sum() / parts["wrong"].sum() for key in orders.values()
+            parts["wrong"][key.sort_values().index[:read]].sum()
+            / parts["wrong"].sum()
+            for key in orders.values()
         ],
     }
 )

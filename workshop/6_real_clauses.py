@@ -67,8 +67,14 @@ for example, rule in zip(examples[:2], written, strict=False):
 # %% tags=["solution"]
 from compliance_xai.rules.compare.error_kinds import error_kinds
 
-kinds = [error.kind for e, rule in zip(examples, written, strict=True) for error in error_kinds(rule, e.rule)]
-counts = pd.Series(kinds).value_counts().rename_axis("kind").reset_index(name="errors")
+kinds = [
+    error.kind
+    for e, rule in zip(examples, written, strict=True)
+    for error in error_kinds(rule, e.rule)
+]
+counts = (
+    pd.Series(kinds).value_counts().rename_axis("kind").reset_index(name="errors")
+)
 counts
 
 # %% [markdown]
@@ -110,7 +116,11 @@ for example, rule in zip(examples, written, strict=True):
         if number.group() in words:
             scores = found.sum_spans([number.span()])[:, 0]
             rows.append(
-                {"number": number.group(), "heaviest word": words[int(scores.argmax())], "chance": 1 / len(words)}
+                {
+                    "number": number.group(),
+                    "heaviest word": words[int(scores.argmax())],
+                    "chance": 1 / len(words),
+                }
             )
 copied = pd.DataFrame(rows, columns=["number", "heaviest word", "chance"])
 hit = (copied["number"] == copied["heaviest word"]).mean()
@@ -149,7 +159,10 @@ print(
 from compliance_xai import figures
 from compliance_xai.pipeline.review import review_clause, review_html
 
-own = review_clause(writer, "Handrails shall be provided on both sides of a ramp and be 900 mm above its surface.")
+own = review_clause(
+    writer,
+    "Handrails shall be provided on both sides of a ramp and be 900 mm above its surface.",
+)
 figures.show_html(review_html(own))
 
 # %% [markdown]

@@ -66,10 +66,10 @@
 
   /* Shades are the same for every element, clause and model: the full one says "100 times less likely". */
   const FULL = Math.log(100);
-  /* A word carries its number from this share of the full shade on. */
-  const SHOWN = 0.04;
   /* An element is decided by no word if it stays at least half as likely without any of them. */
   const FLOOR = Math.log(2);
+  /* A word carries its number from this share of the full shade on; stored scores are rounded, so less means little. */
+  const SHOWN = FLOOR / FULL;
 
   /* What a stretch of text has of some spans, seen from its own start. */
   const clip = (spans, start, end) => spans.filter(([from, to]) => from < end && start < to)
