@@ -253,7 +253,7 @@
       })).filter(({ says: flagged, order }) => flagged || order >= 0.05).sort((a, b) => b.order - a.order).slice(0, CHECKED);
     },
     reviewed(side) { return Boolean(this.written(side)?.items); },
-    case(side) {
+    counterexample(side) {
       const found = this.written(side)?.case;
       return found ? window.ruleWords.building(found, "the written rule", "the reference") : "";
     },

@@ -192,3 +192,28 @@ def test_the_page_follows_the_themes_switch(visit):
     light = visit.page.evaluate(colour)
     visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
     assert visit.page.evaluate(colour) != light
+
+
+def test_a_wrong_rule_comes_with_what_a_reviewer_needs(visit):
+    page = visit.page
+    page.get_by_label("only where a rule is not exact").check()
+    if not page.locator(".ce-list [role=option]").count():
+        pytest.skip("every rule of this book is exact")
+    page.locator(".ce-filter select").first.select_option("error")
+    page.locator(".ce-list [role=option]").first.click()
+    page.wait_for_function("location.hash.includes('wrongOnly=true')")
+    shown = page.locator("[data-side=left]")
+    assert re.search(r"\b(IF|THEN|MUST|MAY)\b", page.locator(".ce-view .ce-said").first.inner_text())
+    assert shown.locator(".ce-checks li, .ce-note", has_text=re.compile("probability|Nothing is flagged")).count()
+    case = "Alpine.$data(document.querySelector('.ce')).counterexample('left')"
+    assert re.fullmatch(r"|(A|Any) building.* satisfies .* and not .*\.", page.evaluate(case))
+    page.locator("details.ce-tree summary").click()
+    assert "\n" in page.locator(".ce-tree pre").inner_text()
+
+
+def test_scores_and_a_picture_can_be_saved(visit):
+    for button, ending in (("Scores as CSV", ".csv"), ("Picture", ".png")):
+        with visit.page.expect_download() as download:
+            visit.page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename.endswith(ending)
+        assert Path(download.value.path()).stat().st_size > 1000
