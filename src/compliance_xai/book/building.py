@@ -186,7 +186,7 @@ def format_provenance(plan: Plan) -> str:
 def _shipped() -> dict[str, str]:
     """SHA-256 of the files that decide results: studies, the corpus's sums, the ladder's weights."""
     project, data = find_project_folder(), find_data_folder()
-    patterns = ("synthetic/SHA256SUMS", "ladders/*/ladder.yaml", "ladders/*/*/*.safetensors")
+    patterns = ("synthetic/SHA256SUMS", "ladders/*/ladder.yaml", "ladders/*/*/*.safetensors", "workshop/*.safetensors")
     found = {path.relative_to(project): path for path in sorted(project.glob("studies/*.yaml"))}
     found |= {Path("data", path.relative_to(data)): path for each in patterns for path in sorted(data.glob(each))}
     found |= {path.relative_to(project): path for path in project.glob("requirements.lock")}

@@ -254,7 +254,6 @@ class _Forked:
         self.status = log.with_name("status")
         request = {"arguments": words, "environment": environment, "log": str(log), "status": str(self.status)}
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(60)  # libraries may be imported first
             connection.connect(address)
             with connection.makefile("rw", encoding="utf-8") as stream:
                 stream.write(json.dumps(request) + "\n")

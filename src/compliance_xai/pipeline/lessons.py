@@ -48,11 +48,11 @@ def load_writer(scale: str) -> RuleWriter:
 
 def load_tuned() -> RuleWriter:
     """The 1M model, fully fine-tuned to write rules in the notation of this book; its weights are shipped."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load_model
 
     rung = load_ladder("embedded").rung("1m")
     model = load_base(rung).eval()
-    model.load_state_dict({name: weights.float() for name, weights in load_file(TUNED).items()}, strict=False)
+    load_model(model, TUNED)
     return RuleWriter("1m, fine-tuned, as shipped", model, load_tokenizer(rung), DEFAULT_TEMPLATE)
 
 

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import psutil
 from IPython.core.displayhook import DisplayHook
@@ -138,7 +138,8 @@ def serve(address: str) -> None:
     """Fork a process for every notebook that is asked for at a Unix socket, until the run that started this has ended.
 
     A request is a line of JSON: ``arguments`` (of ``main``), ``environment``, ``log`` (a file for what is printed) and
-    ``status`` (a file for the exit status). The answer is the process's id.
+    ``status`` (a file for the exit status). The answer is the id of the process, which sends it itself: who gets
+    none can start another, whatever was killed in between.
     """
     run, loaded = os.getppid(), Path(address).with_name("loaded")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -157,13 +158,12 @@ def serve(address: str) -> None:
                 request = json.loads(stream.readline() or "null")
                 for name in loaded.read_text(encoding="utf-8").split() if loaded.is_file() else ():
                     importlib.import_module(name)
-                if request and (child := os.fork()) == 0:
+                if request and os.fork() == 0:
                     listener.close()
-                    _run_forked(request, loaded)
-                stream.write(f"{child if request else 0}\n")
+                    _run_forked(request, stream, loaded)
 
 
-def _run_forked(request: dict[str, Any], loaded: Path) -> NoReturn:
+def _run_forked(request: dict[str, Any], answer: IO[str], loaded: Path) -> NoReturn:
     """A forked process: run the notebook, leave the exit status and what was imported, and end."""
     status = 1
     try:
@@ -174,6 +174,7 @@ def _run_forked(request: dict[str, Any], loaded: Path) -> NoReturn:
             os.dup2(log, stream)
         os.environ.clear()
         os.environ.update(request["environment"])
+        print(os.getpid(), file=answer, flush=True)
         status = main(request["arguments"])
     finally:
         sys.stdout.flush()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SOURCES = "workshop"
 PAGES = Path("book") / "runs" / "workshop"
 
-NEEDED = {"pretrained-quick": ("135M", "lora")}
+NEEDED = {"pretrained-quick": ("135M", "full")}
 """Studies whose models a lesson can use, and the cell that it uses."""
 
 _DIRECTIVE = re.compile(
@@ -64,7 +64,8 @@ class Lesson:
     def key(self) -> str:
         """Digest of all that decides what the executed lesson shows: text, code and shipped data."""
         shipped = find_data_folder()
-        data = sorted([*shipped.glob("ladders/embedded/*/*.safetensors"), *shipped.glob("synthetic/SHA256SUMS")])
+        patterns = ("ladders/embedded/*/*.safetensors", "workshop/*.safetensors", "synthetic/SHA256SUMS")
+        data = [path for pattern in patterns for path in sorted(shipped.glob(pattern))]
         cells = [(cell.cell_type, cell.source) for cell in _read(self).cells]
         return digest({"cells": cells, "code": code_digest(ROOMS), "data": [hash_once(path) for path in data]})
 
