@@ -38,6 +38,7 @@ from compliance_xai.attribution.options import Options
 from compliance_xai.pipeline.lessons import (
     check,
     read_clauses,
+    show_bars,
     show_curves,
     train_writer,
 )
@@ -125,7 +126,16 @@ gold_table = pd.DataFrame(rows)
 summary = (
     gold_table.groupby("ranking", sort=False)["precision"].mean().reset_index()
 )
-summary.round(2)
+show_bars(
+    summary,
+    "ranking",
+    "precision",
+    unit="precision at k",
+    title="Agreement with the gold alignment",
+    caption="Means over all parts of all rules.",
+    n=f"{len(examples)} clauses, {len(gold_table) // 3} parts",
+    name="lesson-4-precision",
+)
 
 # %% tags=["solution"]
 gold_table.pivot_table(
@@ -361,7 +371,16 @@ errors = pd.DataFrame(
         ],
     }
 )
-errors.round(2)
+show_bars(
+    errors,
+    "order",
+    "errors found",
+    unit="share of all wrong parts",
+    title="Errors found in the first fifth",
+    caption="Parts of the rules that the model wrote, read in three orders.",
+    n=f"{len(parts)} parts, {int(parts['wrong'].sum())} wrong",
+    name="lesson-4-review",
+)
 
 # %% [markdown]
 # What the model was not sure of comes first. That a part rests on no single word is a poor mark: habit is often
