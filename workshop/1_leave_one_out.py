@@ -180,11 +180,17 @@ check(
 )
 
 # %% [markdown]
+# ## The same in the page
+#
+# In the built book, the fine-tuned model runs in this page, too. Choose a part of the rule, or change the clause.
+#
+# <div class="lm" data-clause="The clear width of an exit door shall be not less than 850 mm."></div>
+
+# %% [markdown]
 # ## The same from the library
 #
 # `explain` cuts the clause into words by their place in the text, so that every model is asked about the same words,
-# and does the rest in batches. In the built book, the page [Practice](../../practice.md) runs this kind of model in your
-# browser: change the clause there and watch the words.
+# and does the rest in batches.
 
 # %%
 from compliance_xai import figures

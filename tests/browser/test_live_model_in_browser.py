@@ -103,3 +103,9 @@ def test_a_word_is_replaced_by_choosing_it_and_typing(visit):
     visit.page.wait_for_function("!document.querySelector('.lm-go').disabled")
     assert "990" in visit.page.inner_text(".lm-clause")
     assert "Before, the rule was: " in visit.page.inner_text(".lm-result")
+
+
+def test_the_first_lesson_has_the_model(chromium, book):
+    with Visit(chromium, book, "book/runs/workshop/1_leave_one_out.html") as visit:
+        visit.page.wait_for_selector(".lm .lm-rule, .lm .lm-note")
+        assert visit.problems == []
